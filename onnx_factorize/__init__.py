@@ -1,0 +1,1 @@
+"""Compress trained ONNX models by calibrated low-rank factorization."""

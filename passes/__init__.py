@@ -1,0 +1,1 @@
+"""Graph passes: they know graphs, and do no statistics and no input or output."""
