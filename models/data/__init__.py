@@ -1,0 +1,1 @@
+"""Where the data comes from: one module a source."""

@@ -1,0 +1,150 @@
+"""Classifiers of Fashion-MNIST, trained here; the first one is committed with its data."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from models.data import fashion_mnist
+from models.errors import RecipeError
+from models.metrics import divergence, softmax
+from models.progress import say
+from models.recipe import Recipe
+from models.session import Array, Model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class FashionRecipe(Recipe):
+    """A classifier: input ``image`` float32 [batch, 1, 28, 28] in 0..1, output ``logits``.
+
+    Calibration data are training images with labels; test data are images of the test split,
+    kept as uint8 under ``image``.
+    """
+
+    licence = "Apache-2.0 (trained here); data: Expat"
+    source = "trained here on Debian's dataset-fashion-mnist"
+    metric = "accuracy"
+    trainable = True
+    epochs: ClassVar[int]
+    peak_rate: ClassVar[float]
+    calib_images: ClassVar[int] = 4096
+    test_images: ClassVar[int] = 10000
+
+    @abstractmethod
+    def network(self) -> "nn.Module":
+        """Return the untrained network."""
+
+    def build(self, folder: Path) -> None:
+        """Train, export and write the data."""
+        self._train_into(
+            folder / "model.onnx", folder / "calib" / "0.npz", folder / "test" / "0.npz"
+        )
+
+    def measure(self, model: Model, dense: Model, limit: int | None) -> dict[str, float]:
+        """Return the accuracy, and the agreement with and the divergence to the dense model."""
+        with np.load(self.test_file) as data:
+            images, labels = data["image"][:limit], data["label"][:limit]
+        logits, reference = (_logits(each, images) for each in (model, dense))
+        return {
+            "accuracy": float(np.mean(logits.argmax(1) == labels)),
+            "agreement": float(np.mean(logits.argmax(1) == reference.argmax(1))),
+            "kl": divergence(softmax(reference), softmax(logits)),
+        }
+
+    @property
+    def test_file(self) -> Path:
+        """The file of test images."""
+        return self.test_path / "0.npz"
+
+    def _train_into(self, model_path: Path, calib_file: Path, test_file: Path) -> None:
+        try:
+            from models import exporting, training  # noqa: PLC0415
+        except ImportError as error:
+            raise RecipeError(f"Training {self.name} needs torch: install it first.") from error
+
+        images, labels = fashion_mnist.load("train")
+        test_images, test_labels = fashion_mnist.load("t10k")
+        training.seeded()
+        say(f"Training {self.name} for {self.epochs} epochs of {len(images):,} images")
+        network = training.train_classifier(
+            self.network(),
+            fashion_mnist.scaled(images),
+            labels,
+            epochs=self.epochs,
+            peak_rate=self.peak_rate,
+        )
+        reached = training.accuracy(network, fashion_mnist.scaled(test_images), test_labels)
+        say(f"  accuracy on all {len(test_images):,} test images: {reached:.4f}")
+        probe = fashion_mnist.scaled(test_images[:7])
+        exporting.export(
+            network,
+            [{"image": probe[:2]}, {"image": probe}, {"image": probe[:1]}],
+            model_path,
+            output="logits",
+            dynamic={"image": {0: "batch"}},
+        )
+        rng = np.random.default_rng(0)
+        chosen = np.sort(rng.choice(len(images), self.calib_images, replace=False))
+        np.savez_compressed(
+            calib_file, image=fashion_mnist.scaled(images[chosen]), label=labels[chosen]
+        )
+        chosen = np.sort(rng.choice(len(test_images), self.test_images, replace=False))
+        np.savez_compressed(test_file, image=test_images[chosen], label=test_labels[chosen])
+
+
+class FashionCnn(FashionRecipe):
+    """The bundled default: everything is committed, so the first command works at once."""
+
+    name = "fashion-cnn"
+    summary = "plain CNN, 391 k parameters, Fashion-MNIST (bundled)"
+    epochs = 5
+    peak_rate = 3e-3
+    calib_images = 1024
+    test_images = 2000
+
+    def network(self) -> "nn.Module":
+        """Return the untrained network."""
+        from models import networks  # noqa: PLC0415
+
+        return networks.cnn()
+
+    @property
+    def folder(self) -> Path:
+        """The committed folder."""
+        return Path(__file__).parents[1] / "bundled"
+
+    @property
+    def model_path(self) -> Path:
+        """The dense model."""
+        return self.folder / "fashion-cnn.onnx"
+
+    @property
+    def calib_path(self) -> Path:
+        """The calibration images, with labels."""
+        return self.folder / "calib.npz"
+
+    @property
+    def test_file(self) -> Path:
+        """The file of test images."""
+        return self.folder / "test.npz"
+
+    @property
+    def is_fetched(self) -> bool:
+        """Always true: it is bundled."""
+        return True
+
+    def fetch(self, root: Path | None = None, *, force: bool = False) -> bool:  # noqa: ARG002
+        """Do nothing: the model is bundled."""
+        return False
+
+    def train(self) -> None:
+        """Train again, into the committed folder."""
+        self._train_into(self.model_path, self.calib_path, self.test_file)
+
+
+def _logits(model: Model, images: Array) -> Array:
+    batches = (images[i : i + 500] for i in range(0, len(images), 500))
+    return np.concatenate([model({"image": fashion_mnist.scaled(batch)})[0] for batch in batches])
