@@ -1,1 +1,36 @@
-"""Reverse-mode differentiation of an ONNX graph, as ONNX nodes."""
+"""Reverse-mode differentiation of an ONNX graph, as ONNX nodes.
+
+`AppendAdjoint` is the pass. The other modules hold the rules, one kind of operator a file, each
+registered by `rule`; ``docs/adjoint.md`` says how to add one.
+"""
+
+from onnx_factorize.passes.adjoint import (
+    binary,
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    movement,
+    normalization,
+    pooling,
+    reduction,
+    resize,
+)
+from onnx_factorize.passes.adjoint.append import AppendAdjoint
+from onnx_factorize.passes.adjoint.registry import NoRuleError, covered, rule
+from onnx_factorize.passes.adjoint.step import Step
+
+__all__ = ["AppendAdjoint", "NoRuleError", "Step", "covered", "rule"]
+
+del (
+    binary,
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    movement,
+    normalization,
+    pooling,
+    reduction,
+    resize,
+)

@@ -1,0 +1,140 @@
+"""Differentiation of If, branch by branch, and the questions about subgraphs that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnx_factorize.passes.adjoint.emit import Block, Emitter
+
+if TYPE_CHECKING:
+    from onnx_factorize.passes.adjoint.append import Sweep
+
+BRANCHES = ("then_branch", "else_branch")
+
+
+@dataclass
+class Branching:
+    """An If of the adjoint, whose branches are still blocks.
+
+    Attributes:
+        node: The If, without its graphs.
+        blocks: What its then and else branches compute.
+        results: By output, the value of each branch.
+    """
+
+    node: ir.Node
+    blocks: tuple[Block, Block]
+    results: list[tuple[ir.Value, ir.Value]] = field(default_factory=list)
+
+
+def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
+    """Iterate over a node's own subgraphs."""
+    for attr in node.attributes.values():
+        if attr.is_ref():
+            continue
+        if attr.type == ir.AttributeType.GRAPH:
+            yield attr.as_graph()
+        elif attr.type == ir.AttributeType.GRAPHS:
+            yield from attr.as_graphs()
+
+
+def within(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Iterate over the values that a graph and its subgraphs compute, read or return."""
+    for node in graph:
+        yield from (v for v in node.inputs if v is not None)
+        yield from node.outputs
+        for inner in subgraphs(node):
+            yield from within(inner)
+    yield from graph.outputs
+
+
+def defined(graph: ir.Graph) -> set[ir.Value]:
+    """Return the values that a graph and its subgraphs define."""
+    found = {*graph.inputs, *graph.initializers.values()}
+    for node in graph:
+        found.update(node.outputs)
+        for inner in subgraphs(node):
+            found |= defined(inner)
+    return found
+
+
+def captured(graph: ir.Graph) -> dict[ir.Value, None]:
+    """Return the values of outer graphs that a graph reads, in order."""
+    own = defined(graph)
+    return dict.fromkeys(value for value in within(graph) if value not in own)
+
+
+def differentiate_if(
+    sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | None]
+) -> None:
+    """Append an If with the same condition, whose branches are the adjoints of the branches.
+
+    A captured value's cotangent is an output of this If, of zeros where the branch taken does
+    not read the value. Intermediate values of the primal's branches are not visible in the
+    adjoint's: `scopes` exposes those as outputs of the primal If.
+    """
+    e = sweep.e
+    graphs = [node.attributes[name].as_graph() for name in BRANCHES]
+    blocks = (Block(e.block), Block(e.block))
+    branching = Branching(ir.Node("", "If", [node.inputs[0]], num_outputs=0, name=e.name()), blocks)
+    for block in blocks:
+        block.owner = branching
+    terms: list[dict[ir.Value, ir.Value]] = []
+    for graph, block in zip(graphs, blocks, strict=True):
+        with e.inside(block):
+            terms.append(_differentiate_branch(sweep, graph, cotangents))
+    outer = list(dict.fromkeys([*terms[0], *terms[1]]))
+    results: list[tuple[ir.Value, ir.Value]] = []
+    for value in outer:
+        pair = []
+        for block, found in zip(blocks, terms, strict=True):
+            with e.inside(block):
+                term = found.get(value) or e.full(e.shape(value), 0.0, _dtype(sweep, value))
+                pair.append(_own(e, term, [r[len(pair)] for r in results]))
+        results.append((pair[0], pair[1]))
+    branching.results = results
+    branching.node.resize_outputs(len(outer))
+    e.block.nodes.append(branching.node)
+    e.branchings[branching.node] = branching
+    for value, output in zip(outer, branching.node.outputs, strict=True):
+        output.name = e.name()
+        sweep.contribute(value, output)
+
+
+def _differentiate_branch(
+    sweep: Sweep, graph: ir.Graph, cotangents: Sequence[ir.Value | None]
+) -> dict[ir.Value, ir.Value]:
+    """Differentiate one branch in the current block; return the terms of captured values."""
+    own = defined(graph)
+    with sweep.apart() as terms:
+        for output, cotangent in zip(graph.outputs, cotangents, strict=True):
+            if cotangent is not None and output in sweep.needed:
+                sweep.contribute(output, cotangent)
+        sweep.run(list(graph))
+        found = {}
+        for value in list(terms):
+            total = sweep.gradient(value)
+            assert total is not None
+            if value not in own:
+                found[value] = total
+            elif value in sweep.wanted:
+                here = value.graph is graph
+                sweep.settle(value, _own(sweep.e, total, ()) if here else total)
+    return found
+
+
+def _own(e: Emitter, value: ir.Value, taken: Sequence[ir.Value]) -> ir.Value:
+    """Return a value that the current block computes and that is not yet an output of it."""
+    if value.producer() in e.block.nodes and value not in taken:
+        return value
+    copy = ir.node("Identity", [value], outputs=[ir.Value(name=e.name())], name=e.name())
+    e.block.nodes.append(copy)
+    return copy.outputs[0]
+
+
+def _dtype(sweep: Sweep, value: ir.Value) -> ir.DataType:
+    return sweep.facts.dtype(value) or ir.DataType.FLOAT

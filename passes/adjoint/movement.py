@@ -1,0 +1,263 @@
+"""Rules of operators that move elements: reshapes, transpositions, slices, padding, concatenation."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
+from onnx_factorize.passes.adjoint.step import Step
+
+
+@rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def _reshape(s: Step) -> Cotangents:
+    """x̄ = ȳ, in x's shape: static, or with its one dynamic axis inferred, or read at run time."""
+    e, x = s.e, s.x()
+    if s.node.op_type in ("Squeeze", "Unsqueeze") and (axes := _axes_or_none(s)) is not None:
+        return {0: (e.unsqueeze if s.node.op_type == "Squeeze" else e.squeeze)(s.g, axes)}
+    dims = s.facts.dims.get(x)
+    if dims is not None:
+        static = [dim if isinstance(dim, int) else -1 for dim in dims]
+        if static.count(-1) <= 1 and 0 not in static:
+            return {0: e.reshape(s.g, static)}
+    return {0: e.reshape(s.g, e.shape(x))}
+
+
+def _axes_or_none(s: Step) -> list[int] | None:
+    try:
+        return s.axes(1, s.x() if s.node.op_type == "Squeeze" else s.y)
+    except NoRuleError:
+        return None
+
+
+@rule("Transpose")
+def _transpose(s: Step) -> Cotangents:
+    """x̄ = ȳ, transposed back."""
+    perm = s.ints("perm")
+    if perm is None:
+        perm = list(reversed(range(s.rank(s.x()))))
+    return {0: s.e.transpose(s.g, [int(i) for i in np.argsort(perm)])}
+
+
+@rule("Expand", since=8)
+def _expand(s: Step) -> Cotangents:
+    """x̄ = Σ ȳ over the axes that were expanded."""
+    return {0: s.unbroadcast(s.g, s.x())}
+
+
+@rule("Tile", since=6)
+def _tile(s: Step) -> Cotangents:
+    """x̄ = Σ ȳ over the repetitions: ȳ is viewed as [r₀, n₀, r₁, n₁, ...]."""
+    e, x = s.e, s.x()
+    rank = s.rank(x)
+    repeats, shape = s.x(1), e.shape(x)
+    if s.facts.dtype(repeats) != ir.DataType.INT64:
+        repeats = e.cast(repeats, ir.DataType.INT64)
+    columns = [e.unsqueeze(repeats, [1]), e.unsqueeze(shape, [1])]
+    view = e.reshape(e.concat(columns, 1), [-1])
+    return {0: e.reduce_sum(e.reshape(s.g, view), list(range(0, 2 * rank, 2)), keepdims=False)}
+
+
+@rule("Concat", since=4)
+def _concat(s: Step) -> Cotangents:
+    """x̄ᵢ is ȳ's part."""
+    e = s.e
+    axis = s.axis("axis", 1, s.y)
+    values = [v for v in s.node.inputs if v is not None]
+    sizes = [s.facts.static(v, axis) for v in values]
+    static = [size for size in sizes if size is not None]
+    if len(values) == 1:
+        return {0: s.g}
+    if len(static) == len(values):
+        if sum(s.needs(i) for i in range(len(values))) == len(values):
+            return dict(enumerate(e.split(s.g, static, axis)))
+        ends = np.cumsum(static)
+        return {
+            i: e.slice(s.g, [int(ends[i]) - static[i]], [int(ends[i])], [axis])
+            for i in range(len(values))
+            if s.needs(i)
+        }
+    lengths = [e.dim(v, axis) for v in values]
+    if e.opset >= 13:
+        parts = e.many("Split", [s.g, e.concat(lengths, 0)], len(values), axis=axis)
+        return dict(enumerate(parts))
+    terms: dict[int, ir.Value | None] = {}
+    start = e.ints([0])
+    for i, length in enumerate(lengths):
+        end = e.add(start, length)
+        if s.needs(i):
+            terms[i] = e.slice(s.g, start, end, [axis])
+        start = end
+    return terms
+
+
+@rule("Split", since=2)
+def _split(s: Step) -> Cotangents:
+    """x̄ is the concatenation of the parts' cotangents, zeros for unused parts."""
+    e = s.e
+    axis = s.axis("axis", 0, s.x())
+    parts = [
+        g if g is not None else e.full(e.shape(y), 0.0, s.dtype)
+        for y, g in zip(s.node.outputs, s.cotangents, strict=True)
+    ]
+    return {0: e.concat(parts, axis)}
+
+
+@rule("Slice", since=1)
+def _slice(s: Step) -> Cotangents:
+    """x̄ = ȳ within zeros: by padding for a step of one, else by scattering."""
+    e, x = s.e, s.x()
+    rank = s.rank(x)
+    bounds = _slice_bounds(s)
+    if bounds is not None:
+        starts, ends, axes, steps = bounds
+        axes = [axis % rank for axis in axes]
+        sizes = [s.facts.static(x, axis) for axis in axes]
+        known = [size for size in sizes if size is not None]
+        pads = [0] * (2 * rank)
+        if all(step == 1 for step in steps) and len(known) == len(axes):
+            for axis, size, start, end in zip(axes, known, starts, ends, strict=True):
+                first, last, _ = slice(start, end).indices(size)
+                pads[axis], pads[axis + rank] = first, size - max(last, first)
+            return {0: e.pad(s.g, pads)}
+        flat = _pad_from_the_front(starts, ends, steps)
+        if flat and e.opset >= 11:
+            for axis, start in zip(axes, starts, strict=True):
+                pads[axis] = start
+            behind = e.sub(e.sub(e.shape(x), e.shape(s.y)), e.ints(pads[:rank]))
+            return {0: e.pad(s.g, e.concat([e.ints(pads[:rank]), behind], 0))}
+    return {0: _scattered(s)}
+
+
+def _pad_from_the_front(starts: list[int], ends: list[int], steps: list[int]) -> bool:
+    """Tell whether the start alone says where the slice lies, whatever the (dynamic) size.
+
+    A start beyond the size would give an empty slice of another offset; then nothing is padded
+    wrongly only if the start is 0.
+    """
+    del ends
+    return all(step == 1 for step in steps) and all(start == 0 for start in starts)
+
+
+def _slice_bounds(s: Step) -> tuple[list[int], list[int], list[int], list[int]] | None:
+    if s.ints("starts") is not None:
+        starts, ends = s.ints("starts") or [], s.ints("ends") or []
+        return starts, ends, s.ints("axes") or list(range(len(starts))), [1] * len(starts)
+    lists: list[list[int]] = []
+    for index in (1, 2, 3, 4):
+        if s.maybe(index) is None:
+            lists.append(list(range(len(lists[0]))) if index == 3 else [1] * len(lists[0]))
+            continue
+        array = s.array(index)
+        if array is None:
+            return None
+        lists.append([int(i) for i in array.reshape(-1)])
+    return lists[0], lists[1], lists[2], lists[3]
+
+
+def positions(s: Step, x: ir.Value) -> ir.Value:
+    """Number the elements of ``x``, in its shape, so that a moved copy tells where each went."""
+    e = s.e
+    e.needs(11, "Range and ScatterElements")
+    shape = e.shape(x)
+    zero, one = (e.constant(np.int64(i), ir.DataType.INT64) for i in (0, 1))
+    size = e.op("Size", x)
+    return e.reshape(e.op("Range", zero, size, one), shape)
+
+
+def scatter(s: Step, indices: ir.Value, g: ir.Value, x: ir.Value) -> ir.Value:
+    """Add elements of ``g`` to a zero tensor of x's shape at flat positions."""
+    e = s.e
+    e.needs(16, "adding up gathered elements")
+    zeros = e.full(e.reshape(e.op("Size", x), [1]), 0.0, s.dtype)
+    flat, updates = e.reshape(indices, [-1]), e.reshape(g, [-1])
+    filled = e.op("ScatterElements", zeros, flat, updates, axis=0, reduction="add")
+    return e.reshape(filled, e.shape(x))
+
+
+def _scattered(s: Step) -> ir.Value:
+    """Move the numbers of x's elements as the node moves x, and put ȳ where they came from."""
+    e, x = s.e, s.x()
+    moved = e.many(
+        s.node.op_type,
+        [positions(s, x), *s.node.inputs[1:]],
+        1,
+        **{name: attr.value for name, attr in s.node.attributes.items()},
+    )[0]
+    zeros = e.full(e.reshape(e.op("Size", x), [1]), 0.0, s.dtype)
+    flat, updates = e.reshape(moved, [-1]), e.reshape(s.g, [-1])
+    return e.reshape(e.op("ScatterElements", zeros, flat, updates, axis=0), e.shape(x))
+
+
+@rule("Pad", since=1)
+def _pad(s: Step) -> Cotangents:
+    """x̄ is ȳ without the padding (mode constant), or with its copies added back (other modes)."""
+    e, x = s.e, s.x()
+    rank = s.rank(x)
+    mode = s.string("mode", "constant")
+    s.refuse_gradient(2)
+    if mode != "constant":
+        moved = e.many(
+            "Pad",
+            [e.cast(positions(s, x), ir.DataType.DOUBLE), *s.node.inputs[1:2]],
+            1,
+            mode=mode,
+            **({"pads": s.ints("pads") or []} if s.ints("pads") is not None else {}),
+        )[0]
+        return {0: scatter(s, e.cast(moved, ir.DataType.INT64), s.g, x)}
+    axes = list(range(rank))
+    if s.maybe(3) is not None:
+        chosen = s.array(3)
+        if chosen is None:
+            raise NoRuleError("axes computed at run time")
+        axes = [int(i) % rank for i in chosen.reshape(-1)]
+    pads = s.ints("pads") or s.ints("paddings")
+    if pads is None:
+        array = s.array(1)
+        pads = None if array is None else [int(i) for i in array.reshape(-1)]
+    if pads is None:
+        front = e.neg(e.slice(s.x(1), [0], [len(axes)], [0]))
+        back = e.neg(e.slice(s.x(1), [len(axes)], [2 * len(axes)], [0]))
+        if len(axes) < rank:
+            raise NoRuleError("run-time padding of some axes")
+        return {0: e.pad(s.g, e.concat([front, back], 0))}
+    opposite = [0] * (2 * rank)
+    for i, axis in enumerate(axes):
+        opposite[axis], opposite[axis + rank] = -pads[i], -pads[i + len(axes)]
+    return {0: e.pad(s.g, opposite)}
+
+
+@rule("DepthToSpace")
+def _depth_to_space(s: Step) -> Cotangents:
+    """The opposite move; mode CRD by reshape and transposition."""
+    e, block = s.e, s.int("blocksize", 1)
+    if s.string("mode", "DCR") == "DCR":
+        return {0: e.op("SpaceToDepth", s.g, blocksize=block)}
+    shape = e.shape(s.x())
+    count, channels, height, width = (
+        e.slice(shape, [i], [i + 1], [0]) for i in range(4)
+    )
+    size = e.ints([block])
+    inner = e.div(channels, e.ints([block * block]))
+    view = e.concat([count, inner, height, size, width, size], 0)
+    moved = e.transpose(e.reshape(s.g, view), [0, 1, 3, 5, 2, 4])
+    return {0: e.reshape(moved, shape)}
+
+
+@rule("SpaceToDepth")
+def _space_to_depth(s: Step) -> Cotangents:
+    """The opposite move."""
+    return {0: s.e.op("DepthToSpace", s.g, blocksize=s.int("blocksize", 1))}
+
+
+@rule("Trilu", since=14)
+def _trilu(s: Step) -> Cotangents:
+    """The same triangle of ȳ."""
+    return {0: s.e.op("Trilu", s.g, s.maybe(1), upper=s.int("upper", 1))}
+
+
+@rule("ReverseSequence", since=10)
+def _reverse_sequence(s: Step) -> Cotangents:
+    """A reversal is its own inverse."""
+    axes = {"batch_axis": s.int("batch_axis", 1), "time_axis": s.int("time_axis", 0)}
+    return {0: s.e.op("ReverseSequence", s.g, s.x(1), **axes)}

@@ -1,0 +1,213 @@
+"""Rules of normalizations and of softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
+from onnx_factorize.passes.adjoint.step import Step
+
+
+@rule("Softmax", since=1)
+def _softmax_flat(s: Step) -> Cotangents:
+    """x̄ = y · (ȳ - Σ ȳ·y), the sum over all axes from ``axis`` on."""
+    return _softmax_over(s, list(range(s.axis("axis", 1, s.x()), s.rank(s.x()))))
+
+
+@rule("Softmax", since=13)
+def _softmax(s: Step) -> Cotangents:
+    """x̄ = y · (ȳ - Σ ȳ·y)."""
+    return _softmax_over(s, [s.axis("axis", -1, s.x())])
+
+
+def _softmax_over(s: Step, axes: Sequence[int]) -> Cotangents:
+    e = s.e
+    if list(axes) == [s.rank(s.x()) - 1]:
+        total = _attention_total(s)
+        if total is not None:
+            return {0: e.mul(s.y, e.sub(s.g, total))}
+    weighted = e.mul(s.g, s.y)
+    total = e.reduce_sum(weighted, axes, keepdims=True)
+    return {0: e.sub(weighted, e.mul(s.y, total))}
+
+
+def _attention_total(s: Step) -> ir.Value | None:
+    """Σⱼ ȳᵢⱼ yᵢⱼ without a pass over the weights, where they multiply values: O = Y V.
+
+    There ȳ = Ō Vᵀ, hence Σⱼ ȳᵢⱼ yᵢⱼ = Σₖ Ōᵢₖ Oᵢₖ, over the head's few channels instead of all
+    positions (Dao et al. 2022, FlashAttention, section B.2).
+    """
+    product = s.g.producer()
+    if product is None or product.op_type != "MatMul":
+        return None
+    rank = s.rank(s.y)
+    outer, right = product.inputs
+    for use in list(s.y.uses()):
+        if use.node.op_type != "MatMul" or use.idx != 0 or outer is None:
+            continue
+        values = use.node.inputs[1]
+        if s.facts.rank_or_none(values or s.y) != rank or values is None:
+            continue
+        # The cotangent being this one product, no other use of y contributed to it.
+        if s.e.transpose(values, _swapped(rank)) is right:
+            return s.e.reduce_sum(s.e.mul(outer, use.node.outputs[0]), [rank - 1], keepdims=True)
+    return None
+
+
+def _swapped(rank: int) -> list[int]:
+    return [*range(rank - 2), rank - 1, rank - 2]
+
+
+@rule("LogSoftmax", since=1)
+def _log_softmax_flat(s: Step) -> Cotangents:
+    """x̄ = ȳ - exp(y) · Σ ȳ, the sum over all axes from ``axis`` on."""
+    return _log_softmax_over(s, list(range(s.axis("axis", 1, s.x()), s.rank(s.x()))))
+
+
+@rule("LogSoftmax", since=13)
+def _log_softmax(s: Step) -> Cotangents:
+    """x̄ = ȳ - exp(y) · Σ ȳ."""
+    return _log_softmax_over(s, [s.axis("axis", -1, s.x())])
+
+
+def _log_softmax_over(s: Step, axes: Sequence[int]) -> Cotangents:
+    e = s.e
+    total = e.reduce_sum(s.g, axes, keepdims=True)
+    return {0: e.sub(s.g, e.mul(e.op("Exp", s.y), total))}
+
+
+def normalized(s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int], epsilon: float) -> ir.Value:
+    """Differentiate x̂ = (x - μ) / √(var + ε): x̄ = (ĝ - mean(ĝ) - x̂ · mean(ĝ·x̂)) / √(var + ε)."""
+    e = s.e
+    centred = e.sub(x, e.reduce_mean(x, axes, keepdims=True))
+    variance = e.reduce_mean(e.mul(centred, centred), axes, keepdims=True)
+    scale = e.op("Reciprocal", e.op("Sqrt", e.add(variance, s.scalar(epsilon))))
+    return _project(s, e.mul(centred, scale), scale, g, axes)
+
+
+def _project(
+    s: Step, hat: ir.Value, scale: ir.Value, g: ir.Value, axes: Sequence[int]
+) -> ir.Value:
+    e = s.e
+    along = e.mul(hat, e.reduce_mean(e.mul(g, hat), axes, keepdims=True))
+    rest = e.sub(e.sub(g, e.reduce_mean(g, axes, keepdims=True)), along)
+    return e.mul(rest, scale)
+
+
+@rule("LayerNormalization")
+def _layer_norm(s: Step) -> Cotangents:
+    """y = γ·x̂ + β over the axes from ``axis`` on; the scale is shared, so it needs no gradient."""
+    s.only_first()
+    x, gamma = s.x(), s.x(1)
+    axes = list(range(s.axis("axis", -1, x), s.rank(x)))
+    s.refuse_gradient(1)
+    terms: dict[int, ir.Value] = {}
+    if s.needs(0):
+        terms[0] = normalized(s, x, s.e.mul(s.g, gamma), axes, s.float("epsilon", 1e-5))
+    if s.needs(2):
+        terms[2] = s.unbroadcast(s.g, s.x(2))
+    return terms
+
+
+@rule("RMSNormalization", since=23)
+@rule("SimplifiedLayerNormalization")
+@rule("SimplifiedLayerNormalization", domain="com.microsoft")
+def _rms_norm(s: Step) -> Cotangents:
+    """y = γ·x̂, x̂ = x / √(mean(x²) + ε): x̄ = (ĝ - x̂ · mean(ĝ·x̂)) / √(mean(x²) + ε)."""
+    s.only_first()
+    e, x = s.e, s.x()
+    axes = list(range(s.axis("axis", -1, x), s.rank(x)))
+    s.refuse_gradient(1)
+    square = e.reduce_mean(e.mul(x, x), axes, keepdims=True)
+    root = e.op("Sqrt", e.add(square, s.scalar(s.float("epsilon", 1e-5))))
+    hat, g = e.div(x, root), e.mul(s.g, s.x(1))
+    along = e.mul(hat, e.reduce_mean(e.mul(g, hat), axes, keepdims=True))
+    return {0: e.div(e.sub(g, along), root)}
+
+
+def per_channel(s: Step, vector: ir.Value, rank: int) -> ir.Value:
+    """View a vector of channels so that it broadcasts against [N, C, ...]."""
+    return s.e.unsqueeze(vector, list(range(1, rank - 1)))
+
+
+@rule("InstanceNormalization")
+def _instance_norm(s: Step) -> Cotangents:
+    """As LayerNormalization over the spatial axes, with a scale by channel."""
+    x = s.x()
+    rank = s.rank(x)
+    s.refuse_gradient(1, 2)
+    g = s.e.mul(s.g, per_channel(s, s.x(1), rank))
+    return {0: normalized(s, x, g, list(range(2, rank)), s.float("epsilon", 1e-5))}
+
+
+@rule("GroupNormalization", since=18)
+def _group_norm(s: Step) -> Cotangents:
+    """As LayerNormalization over each group of channels; scale by group to opset 20, then channel."""
+    e, x = s.e, s.x()
+    rank, groups = s.rank(x), s.int("num_groups", 1)
+    s.refuse_gradient(1, 2)
+    view = [0, groups, -1]
+    if e.opset >= 21:
+        g = e.reshape(e.mul(s.g, per_channel(s, s.x(1), rank)), view)
+    else:
+        g = e.mul(e.reshape(s.g, view), e.unsqueeze(s.x(1), [1]))
+    flat = normalized(s, e.reshape(x, view), g, [2], s.float("epsilon", 1e-5))
+    return {0: e.reshape(flat, e.shape(x))}
+
+
+@rule("BatchNormalization", since=7)
+def _batch_norm(s: Step) -> Cotangents:
+    """At inference an affine function of each channel: x̄ = ȳ · γ / √(var + ε)."""
+    if s.int("training_mode", 0) or sum(bool(v.name) for v in s.node.outputs[1:]):
+        raise NoRuleError("training mode")
+    s.refuse_gradient(1, 2, 3, 4)
+    e = s.e
+    deviation = e.op("Sqrt", e.add(s.x(4), s.scalar(s.float("epsilon", 1e-5))))
+    return {0: e.mul(s.g, per_channel(s, e.div(s.x(1), deviation), s.rank(s.x())))}
+
+
+@rule("MeanVarianceNormalization", since=9)
+def _mean_variance_norm(s: Step) -> Cotangents:
+    """x̂ with ε = 1e-9 added to the deviation: negligible, and never zero variance."""
+    return {0: normalized(s, s.x(), s.g, s.ints("axes") or [0, 2, 3], 0.0)}
+
+
+@rule("LpNormalization")
+def _lp_norm(s: Step) -> Cotangents:
+    """y = x/‖x‖: x̄ = (ȳ - n · Σ ȳ·y) / ‖x‖, n = y for p = 2, sign(x) for p = 1."""
+    e, x = s.e, s.x()
+    axis = s.axis("axis", -1, x)
+    order = s.int("p", 2)
+    op_type = {1: "ReduceL1", 2: "ReduceL2"}[order]
+    if e.opset >= 18:
+        norm = e.op(op_type, x, e.ints([axis]), keepdims=1)
+    else:
+        norm = e.op(op_type, x, axes=[axis], keepdims=1)
+    along = e.reduce_sum(e.mul(s.g, s.y), [axis], keepdims=True)
+    direction = s.y if order == 2 else e.op("Sign", x)
+    return {0: e.div(e.sub(s.g, e.mul(direction, along)), norm)}
+
+
+@rule("LRN")
+def _lrn(s: Step) -> Cotangents:
+    """y = x · d^-β, d = k + α/n Σ x² over n channels: x̄ = ȳ·d^-β - 2αβ/n · x · Σ ȳ·y/d."""
+    e, x = s.e, s.x()
+    if s.rank(x) != 4:
+        raise NoRuleError("an input that is not an image")
+    size, alpha = s.int("size", 1), s.float("alpha", 1e-4)
+    beta, bias = s.float("beta", 0.75), s.float("bias", 1.0)
+    before = (size - 1) // 2
+
+    def window(value: ir.Value, first: int, last: int) -> ir.Value:
+        padded = e.pad(value, [0, first, 0, 0, 0, last, 0, 0])
+        flat = e.unsqueeze(padded, [1])
+        pooled = e.op("AveragePool", flat, kernel_shape=[size, 1, 1], strides=[1, 1, 1])
+        return e.squeeze(pooled, [1])
+
+    base = e.add(e.mul(window(e.mul(x, x), before, size - 1 - before), s.scalar(alpha)),
+                 s.scalar(bias))
+    inner = window(e.div(e.mul(s.g, s.y), base), size - 1 - before, before)
+    direct = e.mul(s.g, e.op("Pow", base, s.scalar(-beta)))
+    return {0: e.sub(direct, e.mul(e.mul(x, inner), s.scalar(2 * alpha * beta)))}

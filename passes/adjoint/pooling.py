@@ -1,0 +1,139 @@
+"""Rules of pooling."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from onnx_factorize.passes.adjoint.convolution import Window, window
+from onnx_factorize.passes.adjoint.movement import scatter
+from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
+from onnx_factorize.passes.adjoint.step import Step
+
+
+@rule("GlobalAveragePool")
+def _global_average(s: Step) -> Cotangents:
+    """x̄ = ȳ / n, repeated over the image."""
+    e, x = s.e, s.x()
+    spatial = range(2, s.rank(x))
+    sizes = [size for i in spatial if (size := s.facts.static(x, i)) is not None]
+    shape = e.shape(x)
+    if len(sizes) == len(spatial):
+        g = e.mul(s.g, s.scalar(1 / max(math.prod(sizes), 1)))
+    else:
+        picked = e.cast(e.op("Gather", shape, e.ints(list(spatial)), axis=0), s.dtype)
+        g = e.div(s.g, e.op("ReduceProd", picked, keepdims=0))
+    return {0: e.expand(g, shape)}
+
+
+@rule("GlobalMaxPool")
+def _global_max(s: Step) -> Cotangents:
+    """x̄ = ȳ at the maximum, shared among ties."""
+    e, x = s.e, s.x()
+    hits = e.cast(e.op("Not", e.op("Less", x, s.y)), s.dtype)
+    count = e.reduce_sum(hits, list(range(2, s.rank(x))), keepdims=True)
+    return {0: e.mul(hits, e.div(s.g, count))}
+
+
+@rule("MaxPool", since=8)
+def _max_pool(s: Step) -> Cotangents:
+    """x̄ is ȳ at each window's maximum (the first of ties), added where windows overlap.
+
+    The positions are MaxPool's second output, of a copy of the node, so that the primal keeps
+    its fast layout.
+    """
+    e, x = s.e, s.x()
+    s.only_first()
+    attributes = {name: attr.value for name, attr in s.node.attributes.items()}
+    attributes["storage_order"] = 0
+    indices = e.many("MaxPool", [x], 2, **attributes)[1]
+    w = window(s, s.ints("kernel_shape") or [], x) if _windows_known(s) else None
+    if e.opset >= 16:
+        return {0: scatter(s, indices, s.g, x)}
+    e.needs(11, "Range and ScatterElements")
+    if w is None:
+        raise NoRuleError("automatic padding of a dynamic size")
+    return {0: _scatter_by_phase(s, indices, w)}
+
+
+def _windows_known(s: Step) -> bool:
+    return not s.string("auto_pad", "NOTSET").startswith("SAME")
+
+
+def _scatter_by_phase(s: Step, indices: ir.Value, w: Window) -> ir.Value:
+    """Scatter without addition, once for each set of windows that do not overlap."""
+    e, x = s.e, s.x()
+    counts = [-(-(r + 1) // stride) for r, stride in zip(w.reach, w.strides, strict=True)]
+    axes = list(range(2, 2 + len(counts)))
+    zeros = e.full(e.reshape(e.op("Size", x), [1]), 0.0, s.dtype)
+    parts = []
+    for phase in np.ndindex(*counts):
+        starts, ends = [int(p) for p in phase], [np.iinfo(np.int64).max] * len(axes)
+        picked, g = (
+            e.reshape(
+                v if max(counts) == 1 else e.slice(v, starts, ends, axes, counts), [-1]
+            )
+            for v in (indices, s.g)
+        )
+        parts.append(e.op("ScatterElements", zeros, picked, g, axis=0))
+    return e.reshape(e.total(parts), e.shape(x))
+
+
+@rule("AveragePool", since=7)
+def _average_pool(s: Step) -> Cotangents:
+    """x̄ is ȳ / n spread over each window: a transposed convolution with ones, channel by channel.
+
+    n counts the window's elements, without padding unless ``count_include_pad``.
+    """
+    e, x = s.e, s.x()
+    kernel = s.ints("kernel_shape") or []
+    spatial = len(kernel)
+    w = window(s, kernel, x)
+    if s.int("ceil_mode", 0):
+        raise NoRuleError("ceil_mode")
+    g = s.g
+    padded = any(w.before) or any(w.after)
+    if padded and not s.int("count_include_pad", 0):
+        ones = e.full(e.shape(x), 1.0, s.dtype)
+        attributes = {name: attr.value for name, attr in s.node.attributes.items()}
+        share = e.op("AveragePool", ones, **{**attributes, "count_include_pad": 1})
+        g = e.div(g, share)
+    columns = e.reshape(g, e.concat([e.ints([-1, 1]), _spatial_shape(s, s.y)], 0))
+    weight = e.constant(np.full([1, 1, *kernel], 1 / math.prod(kernel)), s.dtype)
+    sizes = [s.facts.static(x, i + 2) for i in range(spatial)]
+    flat: ir.Value
+    if all(stride == 1 for stride in w.strides):
+        pads = [r - p for r, p in zip(w.reach * 2, w.before + w.after, strict=True)]
+        flat = e.op(
+            "Conv", columns, weight, kernel_shape=kernel, dilations=w.dilations, pads=pads
+        )
+    else:
+        rest = [
+            stride - 1
+            if size is None
+            else (size + first + last - reach - 1) % stride
+            for size, stride, first, last, reach in zip(
+                sizes, w.strides, w.before, w.after, w.reach, strict=True
+            )
+        ]
+        flat = e.op(
+            "ConvTranspose",
+            columns,
+            weight,
+            kernel_shape=kernel,
+            strides=w.strides,
+            dilations=w.dilations,
+            pads=[*w.before, *w.after],
+            output_padding=rest,
+        )
+        if None in sizes:
+            flat = e.slice(
+                flat, e.ints([0] * spatial), _spatial_shape(s, x), list(range(2, 2 + spatial))
+            )
+    return {0: e.reshape(flat, e.shape(x))}
+
+
+def _spatial_shape(s: Step, value: ir.Value) -> ir.Value:
+    return s.e.slice(s.e.shape(value), [2], [s.rank(value)], [0])
