@@ -68,3 +68,15 @@ class Overlap:
         """Intersection over union; 1 if all masks are empty."""
         union = self._first + self._second - self._both
         return self._both / union if union else 1.0
+
+
+def reciprocal_rank(scores: Array, cutoff: int) -> float:
+    """Return the mean reciprocal rank, where candidate i is the right one for query i.
+
+    Args:
+        scores: [queries, candidates], higher is better; a tie counts against the right one.
+        cutoff: a rank beyond it counts as 0.
+    """
+    right = np.diagonal(scores)[:, None]
+    ranks = (scores >= right).sum(axis=1)
+    return float(np.mean(np.where(ranks <= cutoff, 1.0 / ranks, 0.0)))

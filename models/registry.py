@@ -4,12 +4,21 @@ from pathlib import Path
 
 from models.errors import RecipeError
 from models.recipe import Recipe
-from models.recipes.fashion import FashionCnn
+from models.recipes.fashion import FashionCnn, FashionResNet, FashionVit
+from models.recipes.minilm import MiniLm
 from models.recipes.ppocr_cls import PpOcrCls
 from models.recipes.ppocr_det import PpOcrDet
 from models.recipes.ppocr_rec import PpOcrRec
 
-_RECIPES: tuple[type[Recipe], ...] = (FashionCnn, PpOcrRec, PpOcrDet, PpOcrCls)
+_RECIPES: tuple[type[Recipe], ...] = (
+    FashionCnn,
+    PpOcrRec,
+    PpOcrDet,
+    PpOcrCls,
+    MiniLm,
+    FashionResNet,
+    FashionVit,
+)
 
 
 def names() -> list[str]:

@@ -54,10 +54,11 @@ def render_page(texts: Iterator[str], rng: np.random.Generator) -> tuple[Array, 
     return degrade(image, rng), boxes
 
 
-def shrunk_mask(boxes: list[Box], ratio: float = 0.4) -> Array:
+def shrunk_mask(boxes: list[Box], ratio: float = 0.6) -> Array:
     """Return the mask that DBNet learns to predict: each box shrunk on all sides.
 
-    The offset is ``area * (1 - ratio^2) / perimeter`` (Liao et al. 2020, section 3.4).
+    The offset is ``area * (1 - ratio^2) / perimeter`` (Liao et al. 2020, section 3.4). The paper's
+    ratio is 0.4; the masks of PP-OCRv4's dense model are nearest to those of about 0.6.
 
     Returns:
         bool [480, 640].

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from models.debian import installed
 
 PACKAGE = "wordnet-base"
@@ -16,12 +18,17 @@ class Synset:
     Attributes:
         part: the part of speech, one of `PARTS`.
         lemmas: the synonyms, with spaces for underscores.
-        definition: the gloss without its example sentences.
+        gloss: the definition, often followed by quoted example sentences.
     """
 
     part: str
     lemmas: tuple[str, ...]
-    definition: str
+    gloss: str
+
+    @property
+    def definition(self) -> str:
+        """The gloss without its examples."""
+        return self.gloss.split('; "')[0].strip()
 
 
 def load(part: str) -> list[Synset]:
@@ -31,6 +38,12 @@ def load(part: str) -> list[Synset]:
     return [parse_line(line, part) for line in lines]
 
 
+def load_shuffled(seed: int) -> list[Synset]:
+    """Return the synsets of all parts of speech in random order."""
+    synsets = [synset for part in PARTS for synset in load(part)]
+    return [synsets[i] for i in np.random.default_rng(seed).permutation(len(synsets))]
+
+
 def parse_line(line: str, part: str) -> Synset:
     """Return the synset of a line of a ``data.*`` file (its format: wndb(5WN))."""
     fields, _, gloss = line.partition(" | ")
@@ -38,4 +51,4 @@ def parse_line(line: str, part: str) -> Synset:
     count = int(words[3], 16)
     # An adjective may carry a syntactic marker: "galore(ip)".
     lemmas = tuple(words[4 + 2 * i].split("(")[0].replace("_", " ") for i in range(count))
-    return Synset(part, lemmas, gloss.split('; "')[0].strip())
+    return Synset(part, lemmas, gloss.strip())

@@ -145,6 +145,36 @@ class FashionCnn(FashionRecipe):
         self._train_into(self.model_path, self.calib_path, self.test_file)
 
 
+class FashionResNet(FashionRecipe):
+    """A residual network whose stem has stride 2."""
+
+    name = "fashion-resnet"
+    summary = "ResNet with a stride-2 stem, Fashion-MNIST"
+    epochs = 3
+    peak_rate = 5e-3
+
+    def network(self) -> "nn.Module":
+        """Return the untrained network."""
+        from models import networks  # noqa: PLC0415
+
+        return networks.resnet()
+
+
+class FashionVit(FashionRecipe):
+    """A vision transformer of width 96 and 4 layers, on patches of 4 x 4."""
+
+    name = "fashion-vit"
+    summary = "vision transformer (width 96, 4 layers), Fashion-MNIST"
+    epochs = 6
+    peak_rate = 1e-3
+
+    def network(self) -> "nn.Module":
+        """Return the untrained network."""
+        from models import networks  # noqa: PLC0415
+
+        return networks.VisionTransformer()
+
+
 def _logits(model: Model, images: Array) -> Array:
     batches = (images[i : i + 500] for i in range(0, len(images), 500))
     return np.concatenate([model({"image": fashion_mnist.scaled(batch)})[0] for batch in batches])

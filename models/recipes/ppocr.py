@@ -4,8 +4,6 @@ import shutil
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from models.data import wordnet
 from models.data.lines import LineComposer
 from models.packages import unpacked
@@ -30,9 +28,7 @@ class PpOcrRecipe(Recipe):
 
 def line_texts() -> tuple[LineComposer, LineComposer]:
     """Return endless texts for calibration and for testing, of disjoint synsets."""
-    synsets = [synset for part in wordnet.PARTS for synset in wordnet.load(part)]
-    order = np.random.default_rng(0).permutation(len(synsets))
-    shuffled = [synsets[i] for i in order]
+    shuffled = wordnet.load_shuffled(seed=0)
     cut = len(shuffled) * 4 // 5
     return (
         LineComposer(shuffled[:cut], CALIBRATION_SEED),
