@@ -1,1 +1,34 @@
-"""Graph passes: they know graphs, and do no statistics and no input or output."""
+"""Graph passes: they know graphs, and do no statistics and no input or output.
+
+Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
+"""
+
+from .clean_up import CleanUp
+from .find_targets import FindTargets
+from .normalize import LiftWeights
+from .observe import Observe, ObserveShapes
+from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
+from .rewrite import Rewrite
+from .rewrite_conv import RewriteConv
+from .rewrite_gemm import RewriteGemm
+from .rewrite_matmul import RewriteMatMul
+from .target import Convolution, Factors, Skipped, Target
+
+__all__ = [
+    "CleanUp",
+    "Convolution",
+    "Factors",
+    "FindTargets",
+    "Kind",
+    "LiftWeights",
+    "Observe",
+    "ObserveShapes",
+    "OutputKind",
+    "RecognizeOutputs",
+    "Rewrite",
+    "RewriteConv",
+    "RewriteGemm",
+    "RewriteMatMul",
+    "Skipped",
+    "Target",
+]

@@ -1,0 +1,17 @@
+"""Reading calibration data: any form, as a stream of batches that fit the model."""
+
+from .dataset import Batch, CalibrationData, Selection
+from .open import Calibration, open_calibration
+from .signature import InputSpec, Signature
+from .sources import ImageOptions
+
+__all__ = [
+    "Batch",
+    "Calibration",
+    "CalibrationData",
+    "ImageOptions",
+    "InputSpec",
+    "Selection",
+    "Signature",
+    "open_calibration",
+]

@@ -1,0 +1,192 @@
+"""Samples chosen from a source, some of them held out, as batches that fit the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from .signature import LABEL_KEYS, Signature
+from .sources import Source
+
+__all__ = ["Batch", "CalibrationData", "Selection"]
+
+Split = Literal["calibration", "holdout"]
+
+# Rows read from a file at once: bounds memory when a file holds the whole data set.
+_BLOCK = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Samples to run at once.
+
+    Attributes:
+        feeds: Input name to array.
+        samples: Number of samples.
+        labels: Labels of the samples, shape (samples, …), or None.
+        origin: The file, or the first of the files, that they come from.
+    """
+
+    feeds: dict[str, npt.NDArray[Any]]
+    samples: int
+    labels: npt.NDArray[Any] | None
+    origin: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which samples to use.
+
+    Attributes:
+        samples: At most this many, spread evenly over the data.
+        holdout: Fraction of them that is held out of calibration, to verify the result with.
+        batch_size: Samples to run at once, where the model leaves it open.
+        seed: Seed of the choice of held-out samples.
+    """
+
+    samples: int = 1024
+    holdout: float = 0.2
+    batch_size: int = 16
+    seed: int = 0
+
+
+class CalibrationData:
+    """Calibration data: two disjoint splits, each of which can be read any number of times.
+
+    Attributes:
+        calibration_samples: Number of samples to calibrate on.
+        holdout_samples: Number of samples to verify on.
+        available: Number of samples in the source.
+        shares_holdout: Whether both splits are the same, for want of a second sample.
+    """
+
+    def __init__(self, source: Source, signature: Signature, selection: Selection) -> None:
+        self._source = source
+        self._signature = signature
+        counts = source.counts()
+        unit = signature.batch or 1
+        self.available = sum(counts)
+        units = self.available // unit
+        if units == 0:
+            raise InputError(
+                f"The calibration data hold {self.available} samples, but the model takes "
+                f"{unit} at once."
+            )
+        taken = min(units, max(1, selection.samples // unit))
+        chosen = (np.arange(taken) * units) // taken
+        # One unit in each stratum of 1 / holdout goes aside, at a random place in its stratum.
+        held = min(taken - 1, max(1, round(taken * selection.holdout))) if taken > 1 else 0
+        rng = np.random.default_rng(selection.seed)
+        edges = (np.arange(held + 1) * taken) // max(held, 1)
+        aside = np.array([rng.integers(a, b) for a, b in itertools.pairwise(edges)], int)
+        mask = np.zeros(taken, bool)
+        mask[aside] = True
+        self.shares_holdout = held == 0
+        self._rows = {
+            "calibration": _expand(chosen[~mask], unit),
+            "holdout": _expand(chosen[mask] if held else chosen, unit),
+        }
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._batch_size = unit if signature.batch else max(1, selection.batch_size)
+
+    @property
+    def calibration_samples(self) -> int:
+        """Number of samples to calibrate on."""
+        return len(self._rows["calibration"])
+
+    @property
+    def holdout_samples(self) -> int:
+        """Number of samples to verify on."""
+        return len(self._rows["holdout"])
+
+    def batches(self, split: Split, batch_size: int | None = None) -> Iterator[Batch]:
+        """Yields the batches of a split, in the order of the data.
+
+        Samples of neighbouring files are joined where their shapes agree.
+        """
+        size = self._batch_size
+        if batch_size is not None and self._signature.batch is None:
+            size = batch_size
+        pending: list[Batch] = []
+        for piece in self._pieces(split):
+            if not self._signature.batched:
+                yield piece
+                continue
+            if pending and not _joinable(pending[0], piece):
+                yield _joined(pending)
+                pending = []
+            while piece.samples + sum(p.samples for p in pending) >= size:
+                room = size - sum(p.samples for p in pending)
+                yield _joined([*pending, _rows(piece, 0, room)])
+                pending, piece = [], _rows(piece, room, piece.samples)  # noqa: PLW2901
+            if piece.samples:
+                pending.append(piece)
+        if pending:
+            yield _joined(pending)
+
+    def _pieces(self, split: Split) -> Iterator[Batch]:
+        """Yields runs of chosen samples, record by record, block by block."""
+        rows = self._rows[split]
+        for record in range(len(self._starts) - 1):
+            first, last = self._starts[record], self._starts[record + 1]
+            chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
+            for block in range(0, len(chosen) and chosen[-1] + 1, _BLOCK):
+                inside = chosen[(chosen >= block) & (chosen < block + _BLOCK)]
+                if not len(inside):
+                    continue
+                start, stop = int(inside[0]), int(inside[-1]) + 1
+                arrays, origin = self._source.read(record, start, stop)
+                fitted = self._signature.conform(arrays, origin)
+                labels = (
+                    fitted.pop(LABEL_KEYS[0], None) if _has_label(fitted, self._signature) else None
+                )
+                whole = Batch(
+                    fitted, stop - start if self._signature.batched else 1, labels, origin
+                )
+                if self._signature.batched and len(inside) < stop - start:
+                    whole = _rows(whole, inside - start)
+                yield whole
+
+
+def _has_label(arrays: dict[str, npt.NDArray[Any]], signature: Signature) -> bool:
+    return all(spec.name != LABEL_KEYS[0] for spec in signature.inputs) and LABEL_KEYS[0] in arrays
+
+
+def _expand(units: npt.NDArray[np.int64], unit: int) -> npt.NDArray[np.int64]:
+    """Sample indices of units of `unit` consecutive samples."""
+    return (units[:, None] * unit + np.arange(unit)).reshape(-1)
+
+
+def _rows(batch: Batch, start: int | npt.NDArray[np.int64], stop: int | None = None) -> Batch:
+    """The samples of a batch between two places, or at the given ones."""
+    index: Any = slice(start, stop) if isinstance(start, int) else start
+    feeds = {name: array[index] for name, array in batch.feeds.items()}
+    labels = None if batch.labels is None else batch.labels[index]
+    samples = len(next(iter(feeds.values())))
+    return Batch(feeds, samples, labels, batch.origin)
+
+
+def _joinable(a: Batch, b: Batch) -> bool:
+    return (a.labels is None) == (b.labels is None) and all(
+        a.feeds[name].shape[1:] == b.feeds[name].shape[1:] for name in a.feeds
+    )
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    first = batches[0]
+    feeds = {name: np.concatenate([b.feeds[name] for b in batches]) for name in first.feeds}
+    labels = [b.labels for b in batches if b.labels is not None]
+    return Batch(
+        feeds,
+        sum(b.samples for b in batches),
+        np.concatenate(labels) if labels else None,
+        first.origin,
+    )

@@ -1,0 +1,128 @@
+"""Tell the forms of calibration data apart."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from PIL import Image
+
+from ..errors import InputError
+from .dataset import CalibrationData, Selection
+from .signature import Signature
+from .sources import FeedSource, ImageOptions, ImageSource, NumpySource, ProtobufSource, Source
+
+__all__ = ["Calibration", "open_calibration"]
+
+# What `calibration` may be: a path, "module:callable", feeds, or what makes them.
+Calibration = str | os.PathLike[str] | Iterable[Mapping[str, Any]] | Callable[[], Any] | Any
+
+_FORMS = (
+    "a folder of .npz or .npy files, a .npz file, a folder with test_data_set_*/input_*.pb, a "
+    "folder of images, or module:callable"
+)
+
+
+def open_calibration(
+    calibration: Calibration,
+    signature: Signature,
+    selection: Selection | None = None,
+    images: ImageOptions | None = None,
+) -> CalibrationData:
+    """Opens calibration data of any form.
+
+    Args:
+        calibration: A path, `module:callable`, an iterable of feeds, an onnxruntime
+            `CalibrationDataReader`, or a callable that makes one of the last two.
+        signature: What the model wants to be fed.
+        selection: Which samples to use.
+        images: How image files become arrays.
+
+    Raises:
+        InputError: Nothing is there, or it cannot be read.
+    """
+    selection = selection or Selection()
+    source = _source(calibration, signature, selection, images or ImageOptions())
+    return CalibrationData(source, signature, selection)
+
+
+def _source(
+    calibration: Calibration, signature: Signature, selection: Selection, images: ImageOptions
+) -> Source:
+    if isinstance(calibration, str | os.PathLike):
+        text = os.fspath(calibration)
+        path = pathlib.Path(text)
+        if path.exists():
+            return _from_path(path, signature, images)
+        module, colon, name = text.rpartition(":")
+        if not colon or "/" in module or len(module) < 2:
+            raise InputError(f"{path} does not exist; --calib takes {_FORMS}.")
+        feeds, where = _call(_import(module, name), text), text
+    else:
+        feeds = calibration() if callable(calibration) else calibration
+        where = "calibration"
+    source = FeedSource(_iterate(feeds, where), signature, where, selection.samples)
+    if not source.counts():
+        raise InputError(f"{where} yields no feeds.")
+    return source
+
+
+def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -> Source:
+    if path.is_file():
+        if path.suffix not in (".npz", ".npy"):
+            raise InputError(f"{path} is neither .npz nor .npy; --calib takes {_FORMS}.")
+        return NumpySource([path], signature)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    npz = [file for file in files if file.suffix == ".npz"]
+    npy = [file for file in files if file.suffix == ".npy"]
+    if npz or npy:
+        return NumpySource(npz or npy, signature)
+    protobuf = sorted({file.parent for file in files if file.match("input_*.pb")})
+    if protobuf:
+        return ProtobufSource(protobuf, signature)
+    known = set(Image.registered_extensions())
+    pictures = [file for file in files if file.suffix.lower() in known]
+    if pictures:
+        return ImageSource(pictures, signature, images)
+    what = "is empty" if not files else f"holds no calibration data ({files[0].name}, …)"
+    raise InputError(f"{path} {what}; --calib takes {_FORMS}.")
+
+
+def _import(module: str, name: str) -> Callable[[], Any]:
+    # A script beside the user is what module:callable mostly names.
+    sys.path.insert(0, str(pathlib.Path.cwd()))
+    try:
+        made = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise InputError(f"--calib {module}:{name}: there is no module '{error.name}'.") from error
+    except AttributeError as error:
+        raise InputError(f"--calib {module}:{name}: '{module}' has no '{name}'.") from error
+    finally:
+        sys.path.pop(0)
+    if not callable(made):
+        raise InputError(f"--calib {module}:{name}: '{name}' is not callable.")
+    return made  # type: ignore[no-any-return]
+
+
+def _call(make: Callable[[], Any], where: str) -> Any:
+    try:
+        return make()
+    except Exception as error:
+        raise InputError(f"--calib {where} raised {type(error).__name__}: {error}.") from error
+
+
+def _iterate(feeds: Any, where: str) -> Iterator[Mapping[str, Any]]:
+    """Yields the feeds of an iterable or of an onnxruntime CalibrationDataReader."""
+    try:
+        if hasattr(feeds, "get_next"):
+            yield from iter(feeds.get_next, None)
+        else:
+            yield from feeds
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{where} raised {type(error).__name__}: {error}.") from error

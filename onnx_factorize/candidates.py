@@ -1,0 +1,71 @@
+"""The candidates of a target: what each rank costs, and what it loses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .allocation import DENSE, Choices
+from .budget import BudgetKind
+from .passes import Target
+from .spectrum import Spectrum
+
+__all__ = ["automatic_multiple", "candidates", "only_dense"]
+
+# Serialized size of one more node, its names and the headers of one more tensor, roughly. The
+# result is measured, so this only saves a second round.
+_NODE_BYTES = 300
+
+# Kernels work in blocks of 16 channels; a rank just above one costs up to 30 % more time.
+_BLOCK = 16
+
+# A step of a rank may not cost more than this share of all targets, or budgets cannot be met.
+_STEP = 0.004
+
+
+def automatic_multiple(target: Target, all_params: int) -> int:
+    """The largest power of two up to 16 in whose steps ranks are still fine enough to buy."""
+    multiple = _BLOCK
+    while multiple > 1 and target.factor_params(multiple) > _STEP * all_params:
+        multiple //= 2
+    return multiple
+
+
+def candidates(
+    target: Target, spectrum: Spectrum, kind: BudgetKind, macs: int, multiple: int
+) -> Choices:
+    """Every rank of a target that makes it smaller, and keeping it dense.
+
+    A loss is the share of the whitened weight's energy that the rank discards.
+
+    Args:
+        target: The target.
+        spectrum: Of its weight.
+        kind: The unit of the costs.
+        macs: Multiplications of the dense operator for one sample.
+        multiple: Ranks are multiples of it.
+    """
+    below = -(-target.params // target.factor_params(1)) - 1  # the last rank that is smaller
+    ranks = np.arange(multiple, min(below, target.full_rank) + 1, multiple)
+    params = ranks * target.factor_params(1)
+    if kind == "macs":
+        costs, dense = params * (macs / target.params), float(macs)
+    elif kind == "bytes":
+        costs = params * float(target.itemsize) + _NODE_BYTES
+        dense = float(target.params * target.itemsize)
+        ranks, costs = ranks[costs < dense], costs[costs < dense]
+    else:
+        costs, dense = params.astype(np.float64), float(target.params)
+    tail = np.concatenate([np.cumsum(spectrum.squares[::-1])[::-1], [0.0]])
+    losses = tail[ranks] / (spectrum.energy or 1.0)
+    return Choices(
+        target.name,
+        np.append(ranks, DENSE).astype(np.int64),
+        np.append(costs, dense),
+        np.append(losses, 0.0),
+    )
+
+
+def only_dense(target: Target, kind: BudgetKind, macs: int) -> Choices:
+    """The choice of a target about which nothing is known: keep it."""
+    unit = {"macs": macs, "bytes": target.params * target.itemsize}.get(kind, target.params)
+    return Choices(target.name, np.array([DENSE]), np.array([float(unit)]), np.zeros(1))

@@ -1,0 +1,189 @@
+"""The command line: a thin skin over the Python functions."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+
+from . import model_io
+from ._version import __version__
+from .budget import Budget
+from .cli_options import (
+    check_outputs,
+    data_options,
+    default_output,
+    images_of,
+    not_yet,
+    output_kinds_of,
+    selection_of,
+)
+from .comparison import compare
+from .console import ConsoleProgress, comparison_table, print_agreement, print_layers, print_report
+from .errors import FactorizeError, InputError
+from .inspection import inspect
+from .options import Options
+from .pipeline import run
+from .progress import Progress
+from .session import Runtime
+
+__all__ = ["main"]
+
+
+class _DefaultCommand(click.Group):
+    """A group whose first argument may be a model: then the command is `compress`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {"--help", "-h", "--version"}
+        if args and args[0] not in self.commands and args[0] not in own:
+            args = ["compress", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_DefaultCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="onnx-factorize")
+def cli() -> None:
+    r"""Compress trained ONNX models by calibrated low-rank factorization.
+
+    \b
+    onnx-factorize MODEL --calib DATA [-o OUT]       compress (see: compress --help)
+    onnx-factorize inspect MODEL                     what could be compressed, and what not
+    onnx-factorize compare DENSE SMALL --calib DATA  two models side by side
+
+    \b
+    Examples:
+      onnx-factorize model.onnx --calib data/
+      onnx-factorize model.onnx --calib data.npz --budget bytes=12MB -o small.onnx
+      onnx-factorize model.onnx --calib photos/ --budget targets=0.5 --report report.json
+    """
+
+
+@cli.command("compress")
+@click.argument("model", metavar="MODEL")
+@data_options
+@click.option("-o", "--output", metavar="OUT", help="Default: MODEL.factorized.onnx beside MODEL.")
+@click.option(
+    "--budget",
+    default="params=0.5",
+    show_default=True,
+    metavar="KIND=VALUE",
+    help="params (of the whole model), targets (of the factorizable operators), macs or bytes; "
+    "up to 1 a fraction of the dense model, else absolute, such as bytes=12MB.",
+)
+@click.option("--weighting", default="activation", show_default=True, help="activation or none.")
+@click.option("--ranks", default="global", show_default=True, help="global or uniform.")
+@click.option("--rank-multiple", type=int, help="Default: 16, or less in small models.")
+@click.option("--form", default="auto", show_default=True, help="How convolutions are rewritten.")
+@click.option("--include", multiple=True, metavar="REGEX", help="Only nodes with such names.")
+@click.option("--exclude", multiple=True, metavar="REGEX", help="No nodes with such names.")
+@click.option("--op-type", multiple=True, metavar="T", help="Only this operator; repeatable.")
+@click.option("--holdout", default=0.2, show_default=True, help="Share of samples to verify on.")
+@click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
+@click.option("--report", multiple=True, metavar="FILE.json", help="Write what happened.")
+@click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
+@not_yet
+def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
+    """Compress MODEL (the default command)."""
+    target = pathlib.Path(output) if output else default_output(model)
+    options = Options(
+        budget=Budget.parse(given["budget"]),
+        weighting=given["weighting"],
+        ranks=given["ranks"],
+        rank_multiple=given["rank_multiple"],
+        include=given["include"],
+        exclude=given["exclude"],
+        op_types=given["op_type"],
+        outputs=output_kinds_of(given),
+        selection=selection_of(given, given["holdout"]),
+        images=images_of(given),
+        runtime=Runtime(given["provider"], given["threads"]),
+        best_effort=given["best_effort"],
+    )
+    check_outputs(pathlib.Path(model), target, [pathlib.Path(file) for file in report])
+    if given["form"] not in ("auto", "channel"):
+        raise InputError(f"The form '{given['form']}' is not available; use auto or channel.")
+    console, progress = _console(given["quiet"])
+    result = run(model, given["calib"], options, progress)
+    result.save(target)
+    for file in report:
+        with model_io.atomic_path(pathlib.Path(file)) as temporary:
+            temporary.write_text(result.report.as_json(), encoding="utf-8")
+    print_report(console, result.report, all_layers=given["verbose"])
+    console.print(f"wrote [bold]{target}[/]", highlight=False, soft_wrap=True)
+
+
+@cli.command("inspect")
+@click.argument("model", metavar="MODEL")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect_command(model: str, as_json: bool) -> None:
+    """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
+    found = inspect(model)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+        return
+    console = Console(soft_wrap=False)
+    for spec in found.inputs:
+        console.print(f"input   {spec}", highlight=False, markup=False)
+    for name, kind in found.outputs.items():
+        console.print(f"output  {name}: {kind}", highlight=False, markup=False)
+    print_layers(console, found.layers)
+    share = found.target_params / max(1, found.params)
+    console.print(
+        f"{found.params:,} parameters, {found.target_params:,} of them ({share:.1%}) factorizable; "
+        f"opset {found.opset}",
+        highlight=False,
+    )
+
+
+@cli.command("compare")
+@click.argument("dense", metavar="DENSE")
+@click.argument("compressed", metavar="COMPRESSED")
+@data_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare_command(dense: str, compressed: str, as_json: bool, **given: Any) -> None:
+    """Show divergence, size, arithmetic and latency of two models side by side."""
+    console, progress = _console(given["quiet"] or as_json)
+    found = compare(
+        dense,
+        compressed,
+        given["calib"],
+        selection=selection_of(given, 0.0),
+        images=images_of(given),
+        runtime=Runtime(given["provider"], given["threads"]),
+        outputs=output_kinds_of(given),
+        progress=progress,
+    )
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+        return
+    console.print(comparison_table(found.dense, found.compressed, found.agreement.accuracy))
+    print_agreement(console, found.agreement)
+
+
+def _console(quiet: bool) -> tuple[Console, Progress]:
+    """Where tables go, and where progress does (stderr, so that output can be piped)."""
+    if quiet:
+        return Console(quiet=True), Progress()
+    return Console(), ConsoleProgress(Console(stderr=True))
+
+
+def main() -> None:
+    """Runs the command line; errors become one sentence on stderr and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except FactorizeError as error:
+        click.echo(f"onnx-factorize: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"onnx-factorize: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("onnx-factorize: interrupted; nothing was written.", err=True)
+        sys.exit(130)
+    except MemoryError:
+        click.echo("onnx-factorize: out of memory; try a smaller --batch-size.", err=True)
+        sys.exit(1)

@@ -1,0 +1,142 @@
+"""What the command line prints: progress while it works, tables when it is done."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+from rich.text import Text
+
+from .progress import Progress
+from .report import Figures, Layer, Report
+from .verify import Agreement
+
+__all__ = ["ConsoleProgress", "comparison_table", "print_agreement", "print_layers", "print_report"]
+
+
+class ConsoleProgress(Progress):
+    """Shows each stage on a terminal: a bar where the number of steps is known."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    @contextlib.contextmanager
+    def _shown(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        columns = (
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        if total is None:
+            with self._console.status(name):
+                yield lambda _: None
+            return
+        with RichProgress(*columns, console=self._console, transient=True) as bars:
+            task = bars.add_task(name, total=total)
+            yield lambda steps: bars.advance(task, steps)
+
+
+def print_report(console: Console, report: Report, *, all_layers: bool = False) -> None:
+    """Prints before and after side by side, the divergence, and the layers."""
+    accuracy = report.accuracy
+    pair = None if accuracy is None else (accuracy["dense"], accuracy["compressed"])
+    console.print(comparison_table(report.model["dense"], report.model["compressed"], pair))
+    for name, output in report.divergence["outputs"].items():
+        _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
+    factorized = [layer for layer in report.layers if layer.status == "factorized"]
+    console.print()
+    print_layers(console, report.layers if all_layers else factorized)
+    if not all_layers:
+        kept = sum(layer.status == "kept" for layer in report.layers)
+        skipped = sum(layer.status == "skipped" for layer in report.layers)
+        console.print(
+            f"  {len(factorized)} factorized, {kept} kept dense, {skipped} skipped "
+            "(-v lists them with the reasons)",
+            style="dim",
+        )
+    for warning in report.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+
+
+def print_agreement(console: Console, agreement: Agreement) -> None:
+    """Prints how the outputs of two models compare."""
+    for name, output in agreement.outputs.items():
+        _print_output(console, name, output.kind, output.divergence, output.agreement)
+
+
+def _print_output(
+    console: Console, name: str, kind: str, divergence: float, agreement: float | None
+) -> None:
+    line = f"  output [bold]{name}[/] ({kind}): divergence {divergence:.4g} nats a prediction"
+    if agreement is not None:
+        line += f", same top class in {agreement:.1%}"
+    console.print(line, highlight=False)
+
+
+def comparison_table(
+    dense: Figures, compressed: Figures, accuracy: tuple[float, float] | None = None
+) -> Table:
+    """Two columns, as onnxslim prints them, and their ratio."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for heading in ("dense", "compressed", "ratio"):
+        table.add_column(heading, justify="right")
+    rows: list[tuple[str, float | None, float | None, Callable[[float], str]]] = [
+        ("parameters", dense.params, compressed.params, _count),
+        ("file size", dense.bytes, compressed.bytes, _size),
+        ("MACs of a sample", dense.macs, compressed.macs, _count),
+        ("latency of a sample", dense.latency_ms, compressed.latency_ms, "{:.2f} ms".format),
+    ]
+    for name, a, b, form in rows:
+        if a is not None and b is not None:
+            table.add_row(name, form(a), form(b), f"{b / a:.3f}" if a else "")
+    if accuracy is not None:
+        before, after = accuracy
+        table.add_row(
+            "accuracy, held out", f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}"
+        )
+    return table
+
+
+def print_layers(console: Console, layers: Sequence[Layer]) -> None:
+    """Prints what became, or could become, of each linear operator."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("node", overflow="fold")
+    table.add_column("operator", no_wrap=True)
+    table.add_column("form or reason")
+    for heading in ("rank", "parameters", "MACs", "loss"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in layers:
+        dense, now = layer.params
+        macs = "" if layer.macs is None else _count(layer.macs[1])
+        table.add_row(
+            layer.name,
+            layer.op_type,
+            layer.form or Text(layer.reason or layer.status, style="dim"),
+            "" if layer.full_rank is None else f"{layer.rank or 'dense'}/{layer.full_rank}",
+            _count(dense) if dense == now else f"{_count(dense)} → {_count(now)}",
+            macs,
+            "" if layer.loss is None else f"{layer.loss:.2g}",
+        )
+    console.print(table)
+
+
+def _count(number: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.0f}"
+
+
+def _size(number: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return f"{number:.0f} B"

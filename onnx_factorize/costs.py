@@ -1,0 +1,76 @@
+"""What a model costs: constants, bytes, multiplications."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+
+import onnx_ir as ir
+
+from . import model_io
+from .arithmetic import Arithmetic, count_arithmetic
+from .budget import BudgetKind
+from .calibration import Batch
+from .passes import Target
+from .report import Figures
+from .session import Runtime
+
+__all__ = ["Costs", "measure_costs"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """What a model costs.
+
+    Attributes:
+        params: Constant elements.
+        bytes: Size of its files.
+        arithmetic: Multiplications of its linear operators for one sample.
+        sha256: Of its file, None for a model in memory.
+    """
+
+    params: int
+    bytes: int
+    arithmetic: Arithmetic
+    sha256: str | None = None
+
+    def of(self, kind: BudgetKind, targets: list[Target]) -> float:
+        """The cost in a budget's unit."""
+        if kind == "targets":
+            return sum(target.params for target in targets)
+        if kind == "macs":
+            return self.arithmetic.total
+        return self.bytes if kind == "bytes" else self.params
+
+    def figures(self, latency_ms: float | None = None) -> Figures:
+        """The costs as the report gives them."""
+        return Figures(self.params, self.bytes, self.arithmetic.total, latency_ms, self.sha256)
+
+
+def measure_costs(
+    model: ir.Model,
+    sample: Batch,
+    runtime: Runtime,
+    source: model_io.Model | None = None,
+) -> Costs:
+    """Measures what a model costs.
+
+    Args:
+        model: The model.
+        sample: What to count the arithmetic on.
+        runtime: How to run it.
+        source: The file that it was read from, if any.
+    """
+    size, digest = model_io.serialized_size(model), None
+    if isinstance(source, str | os.PathLike):
+        path = pathlib.Path(source)
+        beside = {pathlib.Path(tensor.path) for tensor in model_io.external_tensors(model)}
+        size = sum(file.stat().st_size for file in (path, *beside))
+        digest = model_io.sha256(path)
+    return Costs(
+        model_io.parameters(model),
+        size,
+        count_arithmetic(model, sample.feeds, runtime, sample.samples),
+        digest,
+    )

@@ -1,0 +1,21 @@
+"""Errors that a user can act on: one sentence each, no traceback."""
+
+from __future__ import annotations
+
+__all__ = ["BudgetError", "FactorizeError", "InputError"]
+
+
+class FactorizeError(Exception):
+    """Base of every error that the command line prints as one sentence."""
+
+    exit_code = 1
+
+
+class InputError(FactorizeError):
+    """The model, the data or an option is wrong; the message says what to do."""
+
+
+class BudgetError(FactorizeError):
+    """The budget cannot be met; the message says how close it comes."""
+
+    exit_code = 3

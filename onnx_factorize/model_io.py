@@ -1,0 +1,175 @@
+"""Reading and writing models."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import pathlib
+import secrets
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from .errors import InputError
+
+__all__ = [
+    "PROTOBUF_LIMIT",
+    "Model",
+    "atomic_path",
+    "external_tensors",
+    "is_external",
+    "load",
+    "parameters",
+    "save",
+    "serialized_size",
+    "sha256",
+    "tensors",
+    "weight_bytes",
+]
+
+# A serialized protobuf ends at 2 GiB; names and shapes need some of it.
+PROTOBUF_LIMIT = 2**31 - 2**26
+
+_SMALL = 1 << 12
+
+Model = str | os.PathLike[str] | onnx.ModelProto | ir.Model
+
+
+def load(model: Model) -> ir.Model:
+    """Reads a model from a file or takes one from memory; the original is never changed.
+
+    Raises:
+        InputError: The file is missing or is not an ONNX model.
+    """
+    if isinstance(model, ir.Model):
+        return model.clone()
+    if isinstance(model, onnx.ModelProto):
+        return ir.from_proto(model)
+    path = pathlib.Path(model)
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the .onnx file in it.")
+    try:
+        loaded = ir.load(path)
+    except Exception as error:  # protobuf and onnx_ir raise types of their own
+        raise InputError(f"{path} cannot be read as an ONNX model; is it complete?") from error
+    if not loaded.graph.outputs:
+        raise InputError(f"{path} is not an ONNX model: it has no outputs.")
+    for tensor in external_tensors(loaded):
+        if not pathlib.Path(tensor.path).exists():
+            raise InputError(f"{path} keeps weights in {tensor.path}, which does not exist.")
+    return loaded
+
+
+def save(model: ir.Model, path: str | os.PathLike[str], *, external: bool = False) -> None:
+    """Writes a model; the file appears whole or not at all.
+
+    Args:
+        model: The model.
+        path: The .onnx file to write.
+        external: Whether to write weights beside it, to `NAME.data`. Models beyond protobuf's
+            limit are written so in any case.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    target = pathlib.Path(path)
+    external = external or weight_bytes(model) >= PROTOBUF_LIMIT
+    with atomic_path(target) as temporary:
+        if not external:
+            temporary.write_bytes(ir.to_proto(inlined(model)).SerializeToString())
+            return
+        # The model names its data file, so that one must get its own name at once.
+        data = target.with_name(target.name + ".data")
+        fresh = not data.exists()
+        try:
+            ir.save(model, temporary, format="protobuf", external_data=data.name)
+        except BaseException:
+            if fresh:
+                data.unlink(missing_ok=True)
+            raise
+
+
+def inlined(model: ir.Model) -> ir.Model:
+    """The model with its weights in memory, if any are external."""
+    return ir.external_data.load_to_model(model.clone()) if any(external_tensors(model)) else model
+
+
+@contextlib.contextmanager
+def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a temporary path beside `path`, and moves it there if nothing failed.
+
+    Raises:
+        InputError: Writing fails.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def is_external(model: ir.Model) -> bool:
+    """Whether some weights are kept in other files."""
+    return any(True for _ in external_tensors(model))
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with pathlib.Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Yields every constant tensor: initializers and Constant nodes, in all graphs."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                yield value.const_value
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        for node in body.all_nodes():
+            if node.op_type == "Constant" and "value" in node.attributes:
+                yield node.attributes["value"].as_tensor()
+
+
+def parameters(model: ir.Model) -> int:
+    """Number of constant elements in the model."""
+    return sum(math.prod(tensor.shape.numpy()) for tensor in tensors(model))
+
+
+def serialized_size(model: ir.Model) -> int:
+    """Bytes of the model's files, computed without serializing the weights."""
+    skeleton = model.clone()
+    weights = 0
+    for graph in (skeleton.graph, *skeleton.graph.subgraphs()):
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if tensor is not None and tensor.nbytes > _SMALL:
+                # What is left out is the payload; a few bytes of its length prefix stay unknown.
+                weights += tensor.nbytes
+                empty = np.zeros((0,), dtype=tensor.dtype.numpy())
+                value.const_value = ir.tensor(empty, dtype=tensor.dtype, name=value.name)
+    return weights + int(ir.to_proto(skeleton).ByteSize())
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Bytes of all constant tensors in the model."""
+    return sum(tensor.nbytes for tensor in tensors(model))
+
+
+def external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
+    """Yields the constant tensors that are kept in other files."""
+    return (tensor for tensor in tensors(model) if isinstance(tensor, ir.ExternalTensor))

@@ -1,0 +1,140 @@
+"""Everything that a run can be told, with its defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from .budget import Budget
+from .calibration import ImageOptions, Selection
+from .errors import InputError
+from .passes import Kind, Skipped, Target
+from .session import Runtime
+from .weighting import get_weighting
+
+__all__ = ["Options", "Ranks"]
+
+Ranks = Literal["global", "uniform"]
+
+_PARTS: dict[str, type[Any]] = {
+    "selection": Selection,
+    "images": ImageOptions,
+    "runtime": Runtime,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The options of `factorize`; docs of each are those of the command line.
+
+    Attributes:
+        budget: What the result may cost.
+        weighting: The metric that decides which directions of a weight matter.
+        ranks: `global` buys ranks where they lose least; `uniform` treats all targets alike.
+        rank_multiple: Ranks are multiples of it; None picks 16, or less in small models.
+        include: Regular expressions; only targets whose names match one are touched.
+        exclude: Regular expressions; targets whose names match one stay dense.
+        op_types: Only targets of these operators are touched; empty for all.
+        outputs: Output name to what it stands for, where recognition is wrong.
+        selection: Which samples to use.
+        images: How image files become arrays.
+        runtime: How onnxruntime runs.
+        best_effort: Come as close as possible to a budget that cannot be met.
+    """
+
+    budget: Budget = dataclasses.field(default_factory=Budget)
+    weighting: str = "activation"
+    ranks: Ranks = "global"
+    rank_multiple: int | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    op_types: tuple[str, ...] = ()
+    outputs: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
+    selection: Selection = dataclasses.field(default_factory=Selection)
+    images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
+    runtime: Runtime = dataclasses.field(default_factory=Runtime)
+    best_effort: bool = False
+
+    def __post_init__(self) -> None:
+        get_weighting(self.weighting)
+        if self.ranks not in get_args(Ranks):
+            raise InputError(f"There is no allocation '{self.ranks}'; use global or uniform.")
+        if self.rank_multiple is not None and self.rank_multiple < 1:
+            raise InputError("--rank-multiple must be at least 1.")
+        for pattern in (*self.include, *self.exclude):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise InputError(f"'{pattern}' is not a regular expression: {error}.") from error
+        for kind in self.outputs.values():
+            if kind not in get_args(Kind):
+                raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
+        if not 0 <= self.selection.holdout < 1:
+            raise InputError("--holdout must be at least 0 and below 1.")
+        for name, value in (
+            ("--samples", self.selection.samples),
+            ("--batch-size", self.selection.batch_size),
+        ):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1.")
+
+    @classmethod
+    def of(cls, **options: Any) -> Options:
+        """Options from one flat set of names.
+
+        Args:
+            **options: Fields of `Options`, `Selection`, `ImageOptions` (prefixed by `image_`) and
+                `Runtime`; `budget` may be text; single strings stand for tuples of one.
+
+        Raises:
+            InputError: A name is unknown or a value is wrong.
+        """
+        parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
+        own: dict[str, Any] = {}
+        fields = {field.name for field in dataclasses.fields(cls)}
+        for name, value in options.items():
+            home = next((part for part in _PARTS if name in _names(part)), None)
+            if home is not None:
+                parts[home][name.removeprefix("image_")] = value
+            elif name in fields - set(_PARTS):
+                own[name] = value
+            else:
+                raise InputError(f"There is no option '{name}'.")
+        if isinstance(own.get("budget"), str):
+            own["budget"] = Budget.parse(own["budget"])
+        for name in ("include", "exclude", "op_types"):
+            if isinstance(own.get(name), str):
+                own[name] = (own[name],)
+        return cls(**own, **{part: _PARTS[part](**given) for part, given in parts.items()})
+
+    def choose(self, targets: list[Target]) -> tuple[list[Target], list[Skipped]]:
+        """Splits targets into those to treat and those that the user excluded."""
+        chosen, left = [], []
+        for target in targets:
+            reason = self._excluded(target)
+            if reason is None:
+                chosen.append(target)
+            else:
+                left.append(Skipped(target.name, target.op_type, target.params, reason))
+        return chosen, left
+
+    def _excluded(self, target: Target) -> str | None:
+        if self.op_types and target.op_type not in self.op_types:
+            return "is excluded by --op-type"
+        if self.include and not any(re.search(p, target.name) for p in self.include):
+            return "is excluded by --include"
+        if any(re.search(p, target.name) for p in self.exclude):
+            return "is excluded by --exclude"
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The options as plain data, for the report."""
+        return {**dataclasses.asdict(self), "budget": str(self.budget)}
+
+
+def _names(part: str) -> set[str]:
+    """The flat names of the fields of a part."""
+    prefix = "image_" if part == "images" else ""
+    return {prefix + field.name for field in dataclasses.fields(_PARTS[part])}

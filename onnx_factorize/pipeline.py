@@ -1,0 +1,146 @@
+"""The pipeline, in the order in which data flow through it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import onnx_ir as ir
+
+from . import model_io
+from .calibrate import gather_moments
+from .calibration import Calibration, Signature, open_calibration
+from .costs import measure_costs
+from .errors import InputError
+from .options import Options
+from .passes import FindTargets, LiftWeights
+from .plan import compress
+from .progress import Progress
+from .report import Report
+from .session import Session, latencies
+from .summary import layers_of, summarize, warnings_of
+from .verify import compare_outputs, output_kinds
+from .weighting import get_weighting
+
+__all__ = ["Result", "factorize", "run"]
+
+
+@dataclasses.dataclass
+class Result:
+    """What `factorize` returns.
+
+    Attributes:
+        model: The compressed model.
+        report: What was done and how it compares.
+    """
+
+    model: ir.Model
+    report: Report
+    _external: bool = False
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model, with external weights if the dense model had them."""
+        model_io.save(self.model, path, external=self._external)
+        self.report.model["compressed"].sha256 = model_io.sha256(path)
+
+
+def factorize(
+    model: model_io.Model,
+    calibration: Calibration,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Result:
+    """Compresses a trained model by calibrated low-rank factorization.
+
+    Args:
+        model: A path, an `onnx.ModelProto` or an `onnx_ir.Model`. It is not changed.
+        calibration: A path, an iterable of feeds (mappings from input names to arrays), an
+            onnxruntime `CalibrationDataReader`, or a callable that makes one.
+        progress: What is told how far the run is.
+        **options: The options of the command line, as `Options.of` takes them:
+            `budget="params=0.5"`, `weighting="activation"`, `samples=512`, `threads=2` …
+
+    Returns:
+        The compressed model and the report.
+
+    Raises:
+        InputError: The model, the data or an option is wrong.
+        BudgetError: The budget cannot be met.
+    """
+    return run(model, calibration, Options.of(**options), progress or Progress())
+
+
+def run(
+    source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
+) -> Result:
+    """The pipeline behind `factorize`: read it to see how the parts fit."""
+    weighting = get_weighting(options.weighting)
+    runtime, seed = options.runtime, options.selection.seed
+
+    with progress.stage("read"):
+        dense = model_io.load(source)
+        data = open_calibration(calibration, Signature.of(dense), options.selection, options.images)
+        kinds = output_kinds(dense, options.outputs)
+        sample = next(data.batches("holdout", batch_size=1))
+        costs = measure_costs(dense, sample, runtime, source)
+
+    with progress.stage("find targets"):
+        normal = dense.clone()
+        LiftWeights()(normal)
+        finder = FindTargets()
+        finder(normal)
+        targets, excluded = options.choose(finder.targets)
+        if not targets:
+            raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
+
+    moments = {}
+    if weighting.uses_inputs:
+        with progress.stage("calibrate", data.calibration_samples) as advance:
+            moments = gather_moments(normal, targets, data, runtime, seed, advance)
+    never_ran = {name for name, moment in moments.items() if not moment.count}
+
+    with progress.stage("decompose", len(targets)) as advance:
+        spectra = {}
+        for target in targets:
+            if target.name not in never_ran:
+                spectra[target.name] = weighting.spectrum(target, moments.get(target.name))
+            advance(1)
+
+    with progress.stage("allocate and rewrite"):
+        compressed, plan = compress(normal, targets, spectra, moments, costs, options)
+        compressed_costs = measure_costs(compressed, sample, runtime)
+
+    with progress.stage("verify", 2 * data.holdout_samples) as advance:
+        pair = Session(dense, runtime), Session(compressed, runtime)
+        holdout = compare_outputs(*pair, kinds, data, "holdout", advance=advance)
+        seen = compare_outputs(*pair, kinds, data, "calibration", data.holdout_samples, advance)
+
+    with progress.stage("time"):
+        latency_dense, latency_compressed = latencies(pair, sample.feeds)
+
+    skipped = [*finder.skipped, *excluded]
+    report = summarize(
+        options.as_dict(),
+        (costs, compressed_costs),
+        (latency_dense, latency_compressed),
+        holdout,
+        seen,
+        layers_of(targets, skipped, plan, costs.arithmetic.nodes, never_ran),
+        data,
+        progress.seconds,
+        warnings_of(targets, moments, data, never_ran),
+    )
+    return Result(compressed, report, model_io.is_external(dense))
+
+
+def _no_targets(found: int, skipped: int) -> str:
+    if found:
+        return (
+            f"All {found} factorizable operators are excluded by --include, --exclude or --op-type."
+        )
+    return (
+        f"The model has nothing to factorize: {skipped} linear operators were skipped; "
+        "`onnx-factorize inspect` says why."
+    )

@@ -1,0 +1,40 @@
+"""How a long computation says where it is."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Times the stages of a run; this one shows nothing (see `console.ConsoleProgress`).
+
+    Attributes:
+        seconds: Time spent in each stage so far.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Runs a stage.
+
+        Args:
+            name: What is being done.
+            total: Number of steps, if known.
+
+        Yields:
+            A function that is to be called with the number of steps just done.
+        """
+        start = time.perf_counter()
+        with self._shown(name, total) as advance:
+            yield advance
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    @contextlib.contextmanager
+    def _shown(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
+        yield lambda _: None

@@ -1,0 +1,134 @@
+"""Running models in onnxruntime."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import onnxruntime as ort
+
+from .errors import InputError
+from .model_io import PROTOBUF_LIMIT, weight_bytes
+
+__all__ = ["Runtime", "Session", "latencies"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """How onnxruntime runs.
+
+    Attributes:
+        provider: An execution provider.
+        threads: Threads of an operator; 0 leaves the choice to onnxruntime.
+    """
+
+    provider: str = "CPUExecutionProvider"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        available = ort.get_available_providers()
+        if self.provider not in available:
+            raise InputError(
+                f"The provider '{self.provider}' is not in this onnxruntime, which has "
+                f"{', '.join(available)}."
+            )
+
+    def options(self) -> ort.SessionOptions:
+        """The session options that follow."""
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = self.threads
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        return options
+
+
+class Session:
+    """A model loaded in onnxruntime.
+
+    Attributes:
+        outputs: The names of the outputs that `run` returns.
+    """
+
+    def __init__(
+        self, model: ir.Model, runtime: Runtime, outputs: Sequence[str] | None = None
+    ) -> None:
+        """Loads a model.
+
+        Args:
+            model: The model.
+            runtime: How to run it.
+            outputs: The outputs wanted; all by default.
+
+        Raises:
+            InputError: onnxruntime refuses the model.
+        """
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        source: bytes | str
+        if weight_bytes(model) < PROTOBUF_LIMIT:
+            source = ir.to_proto(model).SerializeToString()
+        else:
+            self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
+            source = str(pathlib.Path(self._folder.name) / "model.onnx")
+            ir.save(model, source, external_data="model.data")
+        try:
+            self._session = ort.InferenceSession(source, runtime.options(), [runtime.provider])
+        except Exception as error:  # onnxruntime raises types of its own
+            raise InputError(f"onnxruntime cannot load the model: {first_line(error)}") from error
+        self.outputs = list(outputs or (output.name for output in self._session.get_outputs()))
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], origin: str = "the data") -> Arrays:
+        """Runs the model.
+
+        Args:
+            feeds: Input name to array.
+            origin: Where the feeds come from, for the message of an error.
+
+        Raises:
+            InputError: The model fails on these feeds.
+        """
+        try:
+            values = self._session.run(self.outputs, dict(feeds))
+        except Exception as error:
+            raise InputError(f"The model cannot be run on {origin}: {first_line(error)}") from error
+        return dict(zip(self.outputs, values, strict=True))
+
+
+def latencies(
+    sessions: Sequence[Session], feeds: Mapping[str, npt.NDArray[Any]], seconds: float = 2.0
+) -> list[float]:
+    """Median latency of each session on one feed, in milliseconds.
+
+    The sessions take turns, in a new order each round, so that drift of the machine's speed
+    falls on all of them alike.
+
+    Args:
+        sessions: What to time.
+        feeds: One feed for all.
+        seconds: When to stop; at least five rounds are timed.
+    """
+    for session in sessions:
+        session.run(feeds)
+    rng = np.random.default_rng(0)
+    times: list[list[float]] = [[] for _ in sessions]
+    start = time.perf_counter()
+    while len(times[0]) < 5 or (time.perf_counter() - start < seconds and len(times[0]) < 100):
+        for index in rng.permutation(len(sessions)):
+            before = time.perf_counter()
+            sessions[index].run(feeds)
+            times[index].append(time.perf_counter() - before)
+    return [1e3 * float(np.median(each)) for each in times]
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, without onnxruntime's prefix."""
+    text = str(error).strip().split("\n")[0]
+    return text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text

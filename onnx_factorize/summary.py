@@ -1,0 +1,133 @@
+"""Put together the report of a run from what its stages found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .allocation import DENSE
+from .calibration import CalibrationData
+from .costs import Costs
+from .moments import Moments
+from .passes import Skipped, Target
+from .plan import Plan
+from .report import Layer, Report
+from .verify import Agreement
+
+__all__ = ["FORMS", "layers_of", "summarize", "warnings_of"]
+
+# How each operator is rewritten.
+FORMS = {"MatMul": "two MatMuls", "Gemm": "two Gemms", "Conv": "channel"}
+
+
+def summarize(
+    command: dict[str, Any],
+    costs: tuple[Costs, Costs],
+    latency_ms: tuple[float, float],
+    holdout: Agreement,
+    calibration: Agreement,
+    layers: list[Layer],
+    data: CalibrationData,
+    seconds: dict[str, float],
+    warnings: list[str],
+) -> Report:
+    """The report of a run."""
+    dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
+    return Report(
+        command=command,
+        model={"dense": dense, "compressed": compressed},
+        divergence={
+            "predicted": None,
+            "calibration": calibration.divergence,
+            "holdout": holdout.divergence,
+            "outputs": {
+                name: {
+                    "kind": output.kind,
+                    "holdout": output.divergence,
+                    "calibration": calibration.outputs[name].divergence,
+                    "agreement": output.agreement,
+                }
+                for name, output in holdout.outputs.items()
+            },
+        },
+        layers=layers,
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        warnings=warnings,
+        accuracy=(
+            {"dense": holdout.accuracy[0], "compressed": holdout.accuracy[1]}
+            if holdout.accuracy
+            else None
+        ),
+        samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
+    )
+
+
+def layers_of(
+    targets: Sequence[Target],
+    skipped: Sequence[Skipped],
+    plan: Plan,
+    macs: Mapping[str, int],
+    never_ran: set[str],
+) -> list[Layer]:
+    """What became of every linear operator."""
+    layers = []
+    for target in targets:
+        rank = plan.ranks[target.name]
+        dense_macs = macs.get(target.name)
+        params = target.params if rank == DENSE else target.factor_params(rank)
+        reason = None
+        if rank == DENSE:
+            reason = (
+                "never ran on the calibration data"
+                if target.name in never_ran
+                else "costs more to cut than the budget gains"
+            )
+        layers.append(
+            Layer(
+                target.name,
+                target.op_type,
+                None if rank == DENSE else FORMS[target.op_type],
+                None if rank == DENSE else rank,
+                target.full_rank,
+                (target.params, params),
+                None if dense_macs is None else (dense_macs, dense_macs * params // target.params),
+                plan.losses[target.name],
+                "kept" if rank == DENSE else "factorized",
+                reason,
+            )
+        )
+    layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]
+    return layers
+
+
+def warnings_of(
+    targets: Sequence[Target],
+    moments: Mapping[str, Moments],
+    data: CalibrationData,
+    never_ran: set[str],
+) -> list[str]:
+    """What the user should know about the data, one sentence each."""
+    warnings = []
+    if data.shares_holdout:
+        warnings.append(
+            "There is only one sample, so the result was verified on what it was calibrated on; "
+            "give at least two."
+        )
+    starved = {
+        target.name: target.rows / moments[target.name].count
+        for target in targets
+        if target.name in moments and 0 < moments[target.name].count < target.rows
+    }
+    if starved:
+        worst = max(starved, key=lambda name: starved[name])
+        wanted = round(10 * starved[worst] * data.calibration_samples)
+        warnings.append(
+            f"{data.calibration_samples} calibration samples are too few for {len(starved)} of "
+            f"{len(targets)} targets (the worst is '{worst}'); about {wanted} would do."
+        )
+    if never_ran:
+        warnings.append(
+            f"{len(never_ran)} targets stayed dense because the calibration data never ran them: "
+            f"{', '.join(sorted(never_ran)[:3])}{' …' if len(never_ran) > 3 else ''}."
+        )
+    return warnings

@@ -1,0 +1,239 @@
+"""Find the operators that can be factorized, and say why the others cannot."""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Callable, Iterable
+
+import onnx_ir as ir
+
+from ._graph import scopes
+from .target import Convolution, Skipped, Target
+
+__all__ = ["FindTargets"]
+
+_FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
+
+# Operators that hold linear weights which no form treats: listed, so that nothing is passed over
+# in silence. The value is the input that carries the weight.
+_UNTREATED = {
+    "ConvTranspose": 1,
+    "Einsum": 1,
+    "GRU": 1,
+    "Gather": 0,
+    "LSTM": 1,
+    "RNN": 1,
+}
+_QUANTIZED = {"ConvInteger", "MatMulInteger", "MatMulNBits", "QLinearConv", "QLinearMatMul"}
+
+
+class FindTargets(ir.passes.InPlacePass):
+    """Collects targets and skipped operators; the model is only read.
+
+    A node is a target when all of this holds:
+
+    - it is a MatMul with a 2-D constant on the right, a Gemm with a constant `B`, or a Conv with
+      a constant kernel of more than one input channel a group;
+    - the constant is an initializer (see `LiftWeights`) that no caller can replace and no other
+      node reads, in a floating-point type;
+    - it stands in the main graph or in branches of If, where its input can be observed;
+    - some rank makes it smaller.
+
+    Attributes:
+        targets: The targets in graph order, names unique.
+        skipped: Every other operator that holds linear weights, or could, with the reason.
+    """
+
+    def __init__(self) -> None:
+        self.targets: list[Target] = []
+        self.skipped: list[Skipped] = []
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Runs the pass on the main graph, every subgraph and every function."""
+        self.targets, self.skipped = [], []
+        self._seen: collections.Counter[str] = collections.Counter()
+        for scope, owners in scopes(model.graph):
+            blocked = next((o.op_type for o in owners if o.op_type != "If"), None)
+            self._visit(model, scope, f"stands in the body of a {blocked}" if blocked else None)
+        for function in model.functions.values():
+            self._visit(model, function, f"stands in the model-local function '{function.name}'")
+        return ir.passes.PassResult(model, modified=False)
+
+    def _visit(self, model: ir.Model, scope: Iterable[ir.Node], blocked: str | None) -> None:
+        for node in scope:
+            name = self._unique_name(node)
+            if node.op_type in _QUANTIZED:
+                self._skip(node, name, None, "is quantized: factorize before quantizing")
+            elif node.domain == "" and node.op_type in _FINDERS:
+                found = blocked or _FINDERS[node.op_type](model, node, name)
+                if isinstance(found, Target):
+                    self.targets.append(found)
+                else:
+                    self._skip(node, name, _weight(node), found)
+            elif node.domain == "" and node.op_type in _UNTREATED:
+                weight = node.inputs[_UNTREATED[node.op_type]]
+                if weight is not None and _is_matrix_of_floats(weight):
+                    self._skip(node, name, weight, f"{node.op_type} is not factorized yet")
+
+    def _skip(self, node: ir.Node, name: str, weight: ir.Value | None, reason: str) -> None:
+        tensor = weight.const_value if weight is not None else None
+        params = int(math.prod(tensor.shape.numpy())) if tensor is not None else 0
+        self.skipped.append(Skipped(name, node.op_type, params, reason))
+
+    def _unique_name(self, node: ir.Node) -> str:
+        name = node.name or f"{node.op_type}_{node.outputs[0].name}"
+        self._seen[name] += 1
+        return name if self._seen[name] == 1 else f"{name}#{self._seen[name]}"
+
+
+def _weight(node: ir.Node) -> ir.Value | None:
+    """The constant operand of a linear operator, whichever side it is on."""
+    for value in (*node.inputs[1:2], *node.inputs[:1]):
+        if value is not None and value.const_value is not None:
+            return value
+    return None
+
+
+def _is_matrix_of_floats(value: ir.Value) -> bool:
+    tensor = value.const_value
+    return tensor is not None and tensor.dtype in _FLOATS and len(tensor.shape) >= 2
+
+
+def _find_matmul(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    x, weight = node.inputs
+    if x is None or weight is None:
+        return "lacks an operand"
+    if x.const_value is not None and weight.const_value is None:
+        return "its constant is the left operand, which is not treated yet"
+    refusal = _refuse(model, weight)
+    if refusal:
+        return refusal
+    assert weight.const_value is not None
+    shape = weight.const_value.shape.numpy()
+    if len(shape) != 2:
+        return f"its weight has {len(shape)} dimensions, and only matrices are treated yet"
+    rows, columns = shape
+    centred = bias_after(node, columns) is not None
+    return _checked(Target(name, node, x, weight, 1, rows, columns, centred))
+
+
+def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    a, b = node.inputs[:2]
+    if a is None or b is None:
+        return "lacks an operand"
+    if a.const_value is not None and b.const_value is None:
+        return "its constant is the left operand, which is not treated yet"
+    refusal = _refuse(model, b)
+    if refusal:
+        return refusal
+    assert b.const_value is not None
+    shape = b.const_value.shape.numpy()
+    rows, columns = shape[::-1] if _int(node, "transB", 0) else shape
+    c = node.inputs[2] if len(node.inputs) > 2 else None
+    centred = c is None or is_row_of(c, columns)
+    transposed = bool(_int(node, "transA", 0))
+    return _checked(
+        Target(name, node, a, b, 1, rows, columns, centred, transposed_input=transposed)
+    )
+
+
+def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    x, weight = node.inputs[:2]
+    if x is None or weight is None:
+        return "lacks an operand"
+    refusal = _refuse(model, weight)
+    if refusal:
+        return refusal
+    assert weight.const_value is not None
+    out_channels, in_channels, *kernel = weight.const_value.shape.numpy()
+    groups = _int(node, "group", 1)
+    if in_channels == 1 and groups > 1:
+        return "is depthwise: one input channel a group leaves nothing to factorize"
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    rank = len(kernel)
+    auto_pad = node.attributes.get("auto_pad")
+    geometry = Convolution(
+        kernel=tuple(kernel),
+        strides=_ints(node, "strides", (1,) * rank),
+        dilations=_ints(node, "dilations", (1,) * rank),
+        pads=_ints(node, "pads", (0,) * (2 * rank)),
+        auto_pad=auto_pad.as_string() if auto_pad is not None else "NOTSET",
+    )
+    return _checked(
+        Target(
+            name,
+            node,
+            x,
+            weight,
+            groups,
+            in_channels * math.prod(kernel),
+            out_channels // groups,
+            centred=bias is None or bias.const_value is not None,
+            convolution=geometry,
+        )
+    )
+
+
+_FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Target | str]] = {
+    "MatMul": _find_matmul,
+    "Gemm": _find_gemm,
+    "Conv": _find_conv,
+}
+
+
+def _refuse(model: ir.Model, weight: ir.Value) -> str | None:
+    """Why a value cannot serve as a weight, or None if it can."""
+    if weight.const_value is None or not weight.is_initializer():
+        return "has no constant weight: both operands are computed at run time"
+    if weight.is_graph_input() and (model.ir_version is None or model.ir_version >= 4):
+        return f"its weight '{weight.name}' is also a graph input, which a caller may replace"
+    if weight.is_graph_output():
+        return f"its weight '{weight.name}' is also a graph output"
+    if weight.const_value.dtype not in _FLOATS:
+        return f"its weight is of type {weight.const_value.dtype.name.lower()}"
+    readers = len(weight.uses())
+    if readers > 1:
+        return f"its weight '{weight.name}' is shared by {readers} nodes"
+    return None
+
+
+def _checked(target: Target) -> Target | str:
+    """The target, unless even rank 1 is no smaller than the dense weight."""
+    if target.factor_params(1) >= target.params:
+        return f"no rank makes a {target.rows} x {target.columns} weight smaller"
+    return target
+
+
+def bias_after(node: ir.Node, columns: int) -> ir.Node | None:
+    """The Add that gives a MatMul its bias: the only reader, with a constant row of N numbers."""
+    output = node.outputs[0]
+    readers = output.consumers()
+    if output.is_graph_output() or len(readers) != 1 or readers[0].op_type != "Add":
+        return None
+    add = readers[0]
+    others = [value for value in add.inputs if value is not output]
+    if len(others) != 1 or others[0] is None or add.graph is not node.graph:
+        return None
+    # A bias of higher rank than the product's would add an axis: only a flat row is safe.
+    tensor = others[0].const_value
+    flat = tensor is not None and len(tensor.shape) == 1
+    return add if flat and is_row_of(others[0], columns) else None
+
+
+def is_row_of(value: ir.Value, columns: int) -> bool:
+    """Whether a constant adds one number to each of N columns."""
+    if value.const_value is None or value.is_graph_input():
+        return False
+    shape = value.const_value.shape.numpy()
+    return math.prod(shape) in (1, columns) and math.prod(shape) == (shape[-1] if shape else 1)
+
+
+def _int(node: ir.Node, name: str, default: int) -> int:
+    attribute = node.attributes.get(name)
+    return attribute.as_int() if attribute is not None else default
+
+
+def _ints(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    attribute = node.attributes.get(name)
+    return tuple(attribute.as_ints()) if attribute is not None else default

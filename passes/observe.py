@@ -1,0 +1,85 @@
+"""Expose the values that calibration watches as outputs of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx_ir as ir
+
+from ._expose import Exposer
+from ._graph import scopes
+from .find_targets import FindTargets
+
+__all__ = ["LINEAR_OPERATORS", "Observe", "ObserveShapes"]
+
+# Operators whose multiplications are counted as arithmetic.
+LINEAR_OPERATORS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
+
+
+class Observe(ir.passes.InPlacePass):
+    """Appends the inputs of targets to the outputs of the main graph (see `Exposer`).
+
+    Targets that read the same value share one tap.
+
+    Attributes:
+        taps: Target name to the name of the output that carries its input.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._wanted = set(names)
+        self.taps: dict[str, str] = {}
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Adds the taps."""
+        finder = FindTargets()
+        finder(model)
+        expose = Exposer(model)
+        for target in finder.targets:
+            scope = target.node.graph
+            if target.name in self._wanted and isinstance(scope, ir.Graph):
+                assert target.weight.dtype is not None
+                self.taps[target.name] = expose(target.x, scope, target.weight.dtype)
+        return ir.passes.PassResult(model, modified=bool(self.taps))
+
+
+class ObserveShapes(ir.passes.InPlacePass):
+    """Appends the shapes of what linear operators read and give to the outputs of the graph.
+
+    Bodies of Loop and Scan are left out: their shapes may change from one iteration to the next.
+
+    Attributes:
+        shapes: For each linear operator, in graph order: its name (the target's, if it is one),
+            operator, and the outputs that carry the shapes of its first two inputs and of its
+            output.
+    """
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[str, str, tuple[str, str, str]]] = []
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Adds the shapes."""
+        finder = FindTargets()
+        finder(model)
+        names = {target.node: target.name for target in finder.targets}
+        self._expose = Exposer(model)
+        self._known: dict[ir.Value, str] = {}
+        for scope, owners in list(scopes(model.graph)):
+            if any(owner.op_type != "If" for owner in owners):
+                continue
+            for node in list(scope):
+                a, b = (*node.inputs, None, None)[:2]
+                if node.op_type in LINEAR_OPERATORS and node.domain == "" and a and b:
+                    trio = (self._shape(a, scope), self._shape(b, scope))
+                    last = self._shape(node.outputs[0], scope)
+                    name = names.get(node, node.name or "")
+                    self.shapes.append((name, node.op_type, (*trio, last)))
+        return ir.passes.PassResult(model, modified=bool(self.shapes))
+
+    def _shape(self, value: ir.Value, scope: ir.Graph) -> str:
+        if value not in self._known:
+            home = value.graph if isinstance(value.graph, ir.Graph) else scope
+            node = ir.node("Shape", [value])
+            node.outputs[0].name = self._expose.names(f"{value.name}_shape")
+            home.append(node)
+            self._known[value] = self._expose(node.outputs[0], home, ir.DataType.INT64)
+        return self._known[value]

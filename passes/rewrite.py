@@ -1,0 +1,91 @@
+"""What the rewrites of all operators share."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ._graph import Namer, add_initializer
+from .find_targets import FindTargets
+from .target import Factors, Target
+
+__all__ = ["Rewrite"]
+
+Array = npt.NDArray[np.float64]
+
+
+class Rewrite(ir.passes.InPlacePass):
+    """Replaces targets of one operator by chains of low-rank operators.
+
+    The node keeps its name, its outputs and its metadata and becomes the last of the chain; the
+    nodes before it are new. New names are the old ones with a suffix. The old weight is left to
+    `CleanUp`.
+
+    Subclasses name their operator in `op_type` and rewrite one node in `_rewrite`.
+    """
+
+    op_type: str
+
+    def __init__(self, factors: Mapping[str, Factors]) -> None:
+        """Initializes the pass.
+
+        Args:
+            factors: The factors of each target to rewrite, by target name. Names of targets of
+                other operators are ignored, so that one mapping serves every rewrite.
+        """
+        self._factors = factors
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Rewrites every target of this operator that has factors."""
+        finder = FindTargets()
+        finder(model)
+        self._model = model
+        self._names = Namer(model)
+        modified = False
+        for target in finder.targets:
+            factors = self._factors.get(target.name)
+            if factors is not None and target.op_type == self.op_type:
+                self._rewrite(target, factors)
+                modified = True
+        return ir.passes.PassResult(model, modified=modified)
+
+    @abc.abstractmethod
+    def _rewrite(self, target: Target, factors: Factors) -> None:
+        """Rewrites one node."""
+
+    def _weight(self, target: Target, suffix: str, array: Array) -> ir.Value:
+        """A new initializer beside the target's weight, in its type."""
+        assert target.weight.dtype is not None
+        home = target.weight.graph
+        scope = home if isinstance(home, ir.Graph) else self._model.graph
+        name = self._names(f"{target.weight.name}.{suffix}")
+        return add_initializer(self._model, scope, name, array, target.weight.dtype)
+
+    def _shifted(self, bias: ir.Value, target: Target, shift: Array, scale: float = 1) -> ir.Value:
+        """A bias of the same shape plus `shift`; a scalar becomes a row."""
+        assert bias.const_value is not None
+        old = bias.const_value.numpy().astype(np.float64) * scale
+        shape = old.shape if old.size == shift.size else (*old.shape[:-1], shift.size)
+        name = self._names(f"{bias.name}.corrected")
+        assert target.weight.dtype is not None
+        home = target.weight.graph
+        scope = home if isinstance(home, ir.Graph) else self._model.graph
+        corrected = np.broadcast_to(old, shape) + shift.reshape(shape)
+        return add_initializer(self._model, scope, name, corrected, target.weight.dtype)
+
+    def _insert_before(
+        self, target: Target, op_type: str, inputs: list[ir.Value], attributes: list[ir.Attr]
+    ) -> ir.Value:
+        """Inserts a new node before the target's and returns its output."""
+        node = ir.Node("", op_type, inputs, attributes, name=self._names(f"{target.name}.down"))
+        output = node.outputs[0]
+        output.name = self._names(f"{target.node.outputs[0].name}.down")
+        assert target.weight.dtype is not None
+        output.type = ir.TensorType(target.weight.dtype)
+        assert target.node.graph is not None
+        target.node.graph.insert_before(target.node, node)
+        return output

@@ -1,0 +1,178 @@
+"""What a target is: a linear operator with constant weights, seen as a matrix product."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+__all__ = ["Convolution", "Factors", "Skipped", "Target"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """The attributes that decide which inputs a convolution's output position reads.
+
+    Attributes:
+        kernel: Spatial extent of the kernel, one entry a spatial axis.
+        strides: Steps between output positions.
+        dilations: Steps between kernel elements.
+        pads: Zeros before each axis, then zeros after each axis (ONNX order).
+        auto_pad: `NOTSET`, `VALID`, `SAME_UPPER` or `SAME_LOWER`.
+    """
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[int, ...]
+    auto_pad: str = "NOTSET"
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether every output position reads exactly the input at its own place."""
+        return (
+            math.prod(self.kernel) == 1 and set(self.strides) == {1} and not any(self.padding(()))
+        )
+
+    def padding(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Zeros before and after each axis for an input of the given spatial shape.
+
+        `spatial` matters only where `auto_pad` asks for an output of ceil(input / stride).
+        """
+        if self.auto_pad == "VALID" or (self.auto_pad != "NOTSET" and math.prod(self.kernel) == 1):
+            return (0,) * (2 * len(self.kernel))
+        if self.auto_pad == "NOTSET":
+            return self.pads
+        before, after = [], []
+        for size, k, s, d in zip(spatial, self.kernel, self.strides, self.dilations, strict=True):
+            total = max(0, (math.ceil(size / s) - 1) * s + (k - 1) * d + 1 - size)
+            small, large = total // 2, total - total // 2
+            before.append(small if self.auto_pad == "SAME_UPPER" else large)
+            after.append(large if self.auto_pad == "SAME_UPPER" else small)
+        return (*before, *after)
+
+    def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Spatial shape of the output for an input of the given spatial shape."""
+        pads = self.padding(spatial)
+        rank = len(spatial)
+        return tuple(
+            (spatial[i] + pads[i] + pads[rank + i] - (self.kernel[i] - 1) * self.dilations[i] - 1)
+            // self.strides[i]
+            + 1
+            for i in range(rank)
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class Target:
+    """A node that computes `y = x W`, group by group, with a constant `W`.
+
+    Attributes:
+        name: Unique in the model: the node's name, or one made from its operator and output.
+        node: The node itself. Only passes touch it.
+        x: The value whose rows the weight multiplies.
+        weight: The initializer that holds the weight.
+        groups: Number of independent matrix products (a convolution's `group`, else 1).
+        rows: K, the length of a row of `x` in one group (of an im2col row for a convolution).
+        columns: N, the number of outputs of one group.
+        centred: Whether a bias can absorb the mean of the approximation's error.
+        transposed_input: Whether rows of `x` are its columns (Gemm with `transA`).
+        convolution: The convolution's attributes, None for a matrix product.
+    """
+
+    name: str
+    node: ir.Node
+    x: ir.Value
+    weight: ir.Value
+    groups: int
+    rows: int
+    columns: int
+    centred: bool
+    transposed_input: bool = False
+    convolution: Convolution | None = None
+
+    @property
+    def op_type(self) -> str:
+        """The operator's name."""
+        return self.node.op_type
+
+    @property
+    def params(self) -> int:
+        """Number of weights (the bias is not counted: no form changes it)."""
+        return self.groups * self.rows * self.columns
+
+    @property
+    def full_rank(self) -> int:
+        """The largest rank that the weight can have, in one group."""
+        return min(self.rows, self.columns)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one weight."""
+        assert self.weight.dtype is not None
+        return int(self.weight.dtype.itemsize)
+
+    def factor_params(self, rank: int) -> int:
+        """Number of weights once factorized at the given rank."""
+        return self.groups * rank * (self.rows + self.columns)
+
+    def matrices(self) -> Array:
+        """The weight as float64 matrices, shape (groups, K, N)."""
+        assert self.weight.const_value is not None
+        weight = self.weight.const_value.numpy().astype(np.float64)
+        if self.convolution is not None:
+            stacked = weight.reshape(self.groups, self.columns, self.rows)
+            return np.ascontiguousarray(stacked.transpose(0, 2, 1))
+        return np.ascontiguousarray(weight.T if self.weight_is_transposed else weight)[None]
+
+    @property
+    def weight_is_transposed(self) -> bool:
+        """Whether the initializer is stored N x K (Gemm with `transB`)."""
+        return bool(
+            self.op_type == "Gemm"
+            and "transB" in self.node.attributes
+            and self.node.attributes["transB"].as_int()
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A linear operator that is not a target, and why.
+
+    Attributes:
+        name: The node's name, or one made from its operator and output.
+        op_type: The operator.
+        params: Weights that it holds (0 where both operands are computed).
+        reason: One clause that a user understands.
+    """
+
+    name: str
+    op_type: str
+    params: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Factors:
+    """Two matrices a group whose product replaces the weight.
+
+    Attributes:
+        first: Shape (groups, K, rank).
+        second: Shape (groups, rank, N).
+        bias_shift: Shape (groups * N,): what the bias must add so that the mean of the output is
+            kept; None where the target has no place for it.
+    """
+
+    first: Array
+    second: Array
+    bias_shift: Array | None = None
+
+    @property
+    def rank(self) -> int:
+        """The rank of one group."""
+        return int(self.first.shape[2])
