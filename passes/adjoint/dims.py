@@ -60,7 +60,7 @@ def _derive(node: ir.Node, facts: Facts) -> Dims | None:
     first = known[0] if known else None
     if node.op_type in _BROADCAST:
         present = [dims for dims in known if dims is not None]
-        return _broadcast(present, facts) if len(present) == len(known) else None
+        return _broadcast(present) if len(present) == len(known) else None
     if first is None:
         return None
     if node.op_type in _SAME:
@@ -69,7 +69,7 @@ def _derive(node: ir.Node, facts: Facts) -> Dims | None:
     return handler(node, known, facts) if handler is not None else None
 
 
-def _broadcast(shapes: Sequence[Dims], facts: Facts) -> Dims:
+def _broadcast(shapes: Sequence[Dims]) -> Dims:
     rank = max(map(len, shapes), default=0)
     result: list[Dim] = []
     for axis in range(-rank, 0):
@@ -79,16 +79,27 @@ def _broadcast(shapes: Sequence[Dims], facts: Facts) -> Dims:
             result.append(1)
         elif static:
             result.append(static[0])
+        elif len(column) == 1:
+            result.append(column.pop())
         else:
-            result.append(column.pop() if len(column) == 1 else facts.fresh())
+            result.append(("broadcast", *sorted(_members(column), key=repr)))
     return tuple(result)
+
+
+def _members(column: set[Dim]) -> set[Dim]:
+    """Flatten broadcasts of broadcasts: the operation is idempotent and associative."""
+    found: set[Dim] = set()
+    for dim in column:
+        nested = isinstance(dim, tuple) and dim[0] == "broadcast"
+        found.update(dim[1:] if nested and isinstance(dim, tuple) else (dim,))
+    return found
 
 
 def _matmul(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims | None:
     a, b = known[0], known[1]
     if a is None or b is None or len(a) < 2 or len(b) < 2:
         return None
-    return (*_broadcast([a[:-2], b[:-2]], facts), a[-2], b[-1])
+    return (*_broadcast([a[:-2], b[:-2]]), a[-2], b[-1])
 
 
 def _gemm(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims | None:
@@ -212,6 +223,25 @@ def _flatten(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims 
     return (quotient(dims[:axis], ()), quotient(dims[axis:], ()))
 
 
+def _gather(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims | None:
+    data, picks = known[0], known[1]
+    if data is None or picks is None or not data:
+        return None
+    axis = _int(node, "axis", 0) % len(data)
+    return (*data[:axis], *picks, *data[axis + 1 :])
+
+
+def _gather_elements(
+    node: ir.Node, known: Sequence[Dims | None], facts: Facts
+) -> Dims | None:
+    return known[1]
+
+
+def _expand(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims | None:
+    target = facts.ints.get(node.inputs[1]) if node.inputs[1] is not None else None
+    return None if target is None or known[0] is None else _broadcast([known[0], target])
+
+
 def _axes(node: ir.Node, facts: Facts, index: int = 1) -> list[int] | None:
     if "axes" in node.attributes:
         return list(node.attributes["axes"].as_ints())
@@ -267,7 +297,10 @@ _HANDLERS: dict[str, _Handler] = {
     "Conv": _conv,
     "Reshape": _reshape,
     "Concat": _concat,
+    "Expand": _expand,
     "Flatten": _flatten,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "GlobalAveragePool": _global_pool,

@@ -58,12 +58,14 @@ def _cast(s: Step) -> Cotangents:
 
 @rule("Relu")
 def _relu(s: Step) -> Cotangents:
-    """x̄ = ȳ · sign(y): for y ≥ 0 the sign is the step function, and y is kept in any fusion."""
-    return {0: s.e.mul(s.g, s.e.op("Sign", s.y) if s.e.opset >= 9 else _step_below_9(s))}
+    """x̄ = ȳ · [y > 0].
 
-
-def _step_below_9(s: Step) -> ir.Value:
-    return s.e.cast(s.e.op("Greater", s.y, s.scalar(0)), s.dtype)
+    For y ≥ 0 that step is a steep hard sigmoid, which is faster than a comparison and a Cast; it
+    reads y, so that onnxruntime can still fuse the Relu with what computes x.
+    """
+    if s.dtype == ir.DataType.FLOAT:
+        return {0: s.e.mul(s.g, s.e.op("HardSigmoid", s.y, alpha=1e38, beta=0.0))}
+    return {0: mask(s, s.e.op("Greater", s.y, s.scalar(0)))}
 
 
 def mask(s: Step, condition: ir.Value) -> ir.Value:
@@ -282,12 +284,14 @@ def _quick_gelu(s: Step) -> Cotangents:
 def gelu_slope(s: Step, x: ir.Value, *, tanh: bool) -> ir.Value:
     """Return the derivative of x·Φ(x): Φ(x) + x·φ(x), or that of its tanh approximation."""
     e = s.e
-    half = e.mul(x, s.scalar(0.5))
     if not tanh:
-        cdf = e.op("Erf", e.mul(x, s.scalar(math.sqrt(0.5))))
-        cdf = e.add(e.mul(cdf, s.scalar(0.5)), s.scalar(0.5))
-        pdf = e.op("Exp", e.neg(e.mul(x, half)))
-        return e.add(cdf, e.mul(e.mul(x, pdf), s.scalar(1 / math.sqrt(2 * math.pi))))
+        # Few passes over the tensor: Φ is a hard sigmoid of erf (which never reaches its bounds),
+        # and φ's factor is a summand of the exponent.
+        scaled = e.mul(x, s.scalar(math.sqrt(0.5)))
+        cdf = e.op("HardSigmoid", e.op("Erf", scaled), alpha=0.5, beta=0.5)
+        exponent = e.sub(s.scalar(-0.5 * math.log(2 * math.pi)), e.mul(scaled, scaled))
+        return e.add(cdf, e.mul(x, e.op("Exp", exponent)))
+    half = e.mul(x, s.scalar(0.5))
     c, k = math.sqrt(2 / math.pi), 0.044715
     square = e.mul(x, x)
     inner = e.mul(x, e.add(e.mul(square, s.scalar(c * k)), s.scalar(c)))

@@ -38,10 +38,14 @@ def _matmul(s: Step) -> Cotangents:
 
 
 def _right(s: Step, a: ir.Value, b: ir.Value, rank_a: int, rank_b: int) -> ir.Value:
-    """Aᵀ Ȳ; where B is itself transposed, as (Ȳᵀ A)ᵀ, whose transposition cancels B's."""
-    producer = b.producer()
+    """Aᵀ Ȳ, or (Ȳᵀ A)ᵀ: whichever transposes the factor with fewer columns for the product.
+
+    In attention the weights are the wider factor, a product with their transpose is slow, and
+    the result's transposition cancels one that the heads were split by.
+    """
     rank = max(rank_a, rank_b)
-    if producer is not None and producer.op_type == "Transpose" and not producer.domain:
+    k, n = s.facts.static(a, -1), s.facts.static(b, -1)
+    if rank_a == rank_b and n is not None and (k is None or n < k):
         product = s.e.matmul(swap(s, s.g, rank), a)
         return _batched(s, swap(s, product, rank), b)
     return _batched(s, s.e.matmul(swap(s, a, rank_a), s.g), b)

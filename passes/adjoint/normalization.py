@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
@@ -81,6 +82,14 @@ def _log_softmax_over(s: Step, axes: Sequence[int]) -> Cotangents:
 def normalized(s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int], epsilon: float) -> ir.Value:
     """Differentiate x̂ = (x - μ) / √(var + ε): x̄ = (ĝ - mean(ĝ) - x̂ · mean(ĝ·x̂)) / √(var + ε)."""
     e = s.e
+    rank = s.rank(x)
+    if e.opset >= 17 and list(axes) == list(range(rank - len(axes), rank)):
+        sizes = [size for axis in axes if (size := s.facts.static(x, axis)) is not None]
+        if len(sizes) == len(axes):  # one fused pass gives x̂ and the inverse deviation
+            ones = e.constant(np.ones(sizes), s.dtype)
+            attributes = {"axis": -len(axes), "epsilon": epsilon}
+            hat, _, scale = e.many("LayerNormalization", [x, ones], 3, **attributes)
+            return _project(s, hat, scale, g, axes)
     centred = e.sub(x, e.reduce_mean(x, axes, keepdims=True))
     variance = e.reduce_mean(e.mul(centred, centred), axes, keepdims=True)
     scale = e.op("Reciprocal", e.op("Sqrt", e.add(variance, s.scalar(epsilon))))

@@ -160,9 +160,9 @@ class Step:
     def unbroadcast(self, g: ir.Value, x: ir.Value, y: ir.Value | None = None) -> ir.Value:
         """Sum a cotangent of ``y`` (the first output) over the axes along which ``x`` was expanded.
 
-        Axes that are certain are summed statically. For one that is not, of size n in ``y`` and m
-        in ``x`` (m is n or 1), ``g`` is viewed as [..., n / m, m, ...] and summed over n / m:
-        right in either case, at any opset, with static axes.
+        Axes that are certain are summed statically. If some are not, the axes that differ are found
+        at run time. Below opset 13 axes must be static: there an axis of size n in ``y`` and m in
+        ``x`` (m is n or 1) is viewed as [n / m, m] and summed over n / m, right in either case.
         """
         e, y = self.e, y or self.y
         if self.facts.same_shape(x, y):
@@ -182,6 +182,12 @@ class Step:
             g = e.reduce_sum(g, ones, keepdims=True) if ones else g
             return e.reduce_sum(g, list(range(extra)), keepdims=False)
         shape_y, shape_x = e.shape(y), e.shape(x)
+        if e.opset >= 13:
+            padded = e.concat([e.ints([1] * extra), shape_x], 0) if extra else shape_x
+            differ = e.op("Not", e.op("Equal", shape_y, padded))
+            axes = e.squeeze(e.op("NonZero", differ), [0])
+            g = e.op("ReduceSum", g, axes, keepdims=1, noop_with_empty_axes=1)
+            return e.reshape(g, shape_x) if extra else g
         view: list[ir.Value] = []
         summed: list[int] = []
         for axis in range(rank_y):
