@@ -80,3 +80,28 @@ def reciprocal_rank(scores: Array, cutoff: int) -> float:
     right = np.diagonal(scores)[:, None]
     ranks = (scores >= right).sum(axis=1)
     return float(np.mean(np.where(ranks <= cutoff, 1.0 / ranks, 0.0)))
+
+
+def area_under_roc(scores: Array, truth: Array) -> float:
+    """Return the area under the ROC curve, ties counted half.
+
+    Args:
+        scores: [n], higher for the positive class.
+        truth: bool [n].
+    """
+    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = (last - (counts - 1) / 2)[inverse]
+    positives = int(truth.sum())
+    negatives = len(truth) - positives
+    if not len(values) or not positives or not negatives:
+        return float("nan")
+    excess = ranks[truth].sum() - positives * (positives + 1) / 2
+    return float(excess / (positives * negatives))
+
+
+def bernoulli_divergence(dense: Array, other: Array) -> float:
+    """Return the mean over rows of the sum of KL(dense || other) of independent probabilities."""
+    p, q = (np.clip(each.astype(np.float64), _TINY, 1 - _TINY) for each in (dense, other))
+    terms = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    return float(np.mean(terms.sum(axis=-1)))

