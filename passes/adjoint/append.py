@@ -37,7 +37,8 @@ class AppendAdjoint(ir.passes.InPlacePass):
     initializers are no graph inputs.
 
     Attributes:
-        gradients: The cotangent by wanted value, after the pass ran.
+        gradients: The cotangent by wanted value, after the pass ran: always a node's output, which
+            several wanted values may share (those of a product and of its sum with a bias).
         unreachable: The reason by wanted value without a gradient.
     """
 
@@ -71,7 +72,8 @@ class AppendAdjoint(ir.passes.InPlacePass):
             if gradient is None:
                 self.unreachable[value] = "no differentiable path to a seeded output"
             else:
-                self.gradients[value] = gradient
+                own = gradient.producer() is not None
+                self.gradients[value] = gradient if own else sweep.e.op("Identity", gradient)
         self.gradients = scopes.attach(model, sweep.e, self.gradients, sweep.facts)
         for value, gradient in self.gradients.items():
             _describe(gradient, value, sweep.facts)
@@ -199,8 +201,6 @@ class Sweep:
 
 def _describe(gradient: ir.Value, primal: ir.Value, known: facts.Facts) -> None:
     """Give a cotangent its primal's type, and what is certain of its shape."""
-    if gradient.is_graph_input() or gradient.is_initializer():
-        return
     dtype = known.dtype(primal)
     if gradient.type is None and dtype is not None:
         gradient.type = ir.TensorType(dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from onnx_factorize.passes.adjoint.movement import positions, scatter
 from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
 from onnx_factorize.passes.adjoint.step import Step
@@ -18,20 +20,24 @@ def _gather(s: Step) -> Cotangents:
     axis, rank = s.axis("axis", 0, x), s.rank(x)
     picks = s.array(1)
     size = s.facts.static(x, axis)
-    if picks is not None and picks.size == 1 and (size is not None or int(picks.reshape(())) == 0):
+    if picks is not None and picks.size == 1 and (size is not None or e.opset >= 11):
         pick = int(picks.reshape(()))
-        pads = [0] * (2 * rank)
         row = e.unsqueeze(s.g, [axis]) if picks.ndim == 0 else s.g
         if picks.ndim > 1:
             row = e.squeeze(s.g, list(range(axis, axis + picks.ndim - 1)))
+        before, after = [0] * axis, [0] * (rank - axis - 1)
         if size is not None:
-            pads[axis] = pick % size
-            pads[axis + rank] = size - 1 - pick % size
-            return {0: e.pad(row, pads)}
-        if e.opset >= 11:
-            behind = e.sub(e.dim(x, axis), e.ints([1]))
-            around = [e.ints([0] * (rank + axis)), behind, e.ints([0] * (rank - axis - 1))]
-            return {0: e.pad(row, e.concat([v for v in around if v.shape != (0,)], 0))}
+            pick %= size
+            return {0: e.pad(row, [*before, pick, *after, *before, size - 1 - pick, *after])}
+        rest = e.sub(e.dim(x, axis), e.ints([pick + 1 if pick >= 0 else -pick]))
+        here = e.ints([pick if pick >= 0 else -pick - 1])
+        first, last = (here, rest) if pick >= 0 else (rest, here)
+        around = [e.ints(before), first, e.ints([*after, *before]), last, e.ints(after)]
+        return {0: e.pad(row, e.concat([v for v in around if v.shape != (0,)], 0))}
+    if picks is not None and picks.size == np.unique(picks).size and int(picks.min()) >= 0:
+        e.needs(11, "Range and ScatterElements")
+        moved = e.op("Gather", positions(s, x), s.x(1), axis=axis)
+        return {0: scatter(s, moved, s.g, x, distinct=True)}
     moved = e.op("Gather", positions(s, x), s.x(1), axis=axis)
     return {0: scatter(s, moved, s.g, x)}
 

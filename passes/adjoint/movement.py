@@ -165,13 +165,18 @@ def positions(s: Step, x: ir.Value) -> ir.Value:
     return e.reshape(e.op("Range", zero, size, one), shape)
 
 
-def scatter(s: Step, indices: ir.Value, g: ir.Value, x: ir.Value) -> ir.Value:
+def scatter(
+    s: Step, indices: ir.Value, g: ir.Value, x: ir.Value, *, distinct: bool = False
+) -> ir.Value:
     """Add elements of ``g`` to a zero tensor of x's shape at flat positions."""
     e = s.e
-    e.needs(16, "adding up gathered elements")
+    e.needs(11 if distinct else 16, "adding up gathered elements")
     zeros = e.full(e.reshape(e.op("Size", x), [1]), 0.0, s.dtype)
     flat, updates = e.reshape(indices, [-1]), e.reshape(g, [-1])
-    filled = e.op("ScatterElements", zeros, flat, updates, axis=0, reduction="add")
+    if distinct:
+        filled = e.op("ScatterElements", zeros, flat, updates, axis=0)
+    else:
+        filled = e.op("ScatterElements", zeros, flat, updates, axis=0, reduction="add")
     return e.reshape(filled, e.shape(x))
 
 
@@ -184,9 +189,7 @@ def _scattered(s: Step) -> ir.Value:
         1,
         **{name: attr.value for name, attr in s.node.attributes.items()},
     )[0]
-    zeros = e.full(e.reshape(e.op("Size", x), [1]), 0.0, s.dtype)
-    flat, updates = e.reshape(moved, [-1]), e.reshape(s.g, [-1])
-    return e.reshape(e.op("ScatterElements", zeros, flat, updates, axis=0), e.shape(x))
+    return scatter(s, moved, s.g, x, distinct=True)
 
 
 @rule("Pad", since=1)

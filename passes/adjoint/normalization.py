@@ -79,10 +79,12 @@ def _log_softmax_over(s: Step, axes: Sequence[int]) -> Cotangents:
     return {0: e.sub(s.g, e.mul(e.op("Exp", s.y), total))}
 
 
-def normalized(s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int], epsilon: float) -> ir.Value:
+def normalized(
+    s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int], epsilon: float
+) -> ir.Value:
     """Differentiate x̂ = (x - μ) / √(var + ε): x̄ = (ĝ - mean(ĝ) - x̂ · mean(ĝ·x̂)) / √(var + ε)."""
     e = s.e
-    rank = s.rank(x)
+    rank = s.facts.rank_or_none(x) or 0
     if e.opset >= 17 and list(axes) == list(range(rank - len(axes), rank)):
         sizes = [size for axis in axes if (size := s.facts.static(x, axis)) is not None]
         if len(sizes) == len(axes):  # one fused pass gives x̂ and the inverse deviation
