@@ -36,10 +36,10 @@ def propagate(graph: ir.Graph, facts: Facts) -> None:
 
 def visit(node: ir.Node, facts: Facts) -> None:
     """Refine the facts of a node's outputs from those of its inputs."""
-    if node.domain not in ("", "ai.onnx") or not node.outputs:
+    if not node.outputs:
         return
     output = node.outputs[0]
-    derived = _derive(node, facts)
+    derived = _derive(node, facts) if node.domain in ("", "ai.onnx") else None
     if derived is not None:
         inferred = facts.dims.get(output)
         if inferred is None:
@@ -49,6 +49,10 @@ def visit(node: ir.Node, facts: Facts) -> None:
                 old if isinstance(old, int) else new
                 for old, new in zip(inferred, derived, strict=True)
             )
+    for value in node.outputs:
+        if value not in facts.dims and value.shape is not None:
+            # Nothing better than the declared rank, of which no dimension is believed.
+            facts.dims[value] = tuple(facts.fresh() for _ in value.shape)
     if output not in facts.ints:
         contents = _contents(node, facts)
         if contents is not None:
@@ -167,7 +171,8 @@ def _reshape(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims 
     target = facts.ints.get(node.inputs[1]) if node.inputs[1] is not None else None
     assert dims is not None
     if target is None:
-        return None
+        length = known[1][0] if known[1] is not None else None
+        return tuple(facts.fresh() for _ in range(length)) if isinstance(length, int) else None
     if not _int(node, "allowzero", 0):
         target = tuple(
             dims[i] if dim == 0 and i < len(dims) else dim for i, dim in enumerate(target)
@@ -252,6 +257,31 @@ def _axes(node: ir.Node, facts: Facts, index: int = 1) -> list[int] | None:
     return [axis for axis in found if isinstance(axis, int)]
 
 
+def _slice(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims | None:
+    dims = known[0]
+    assert dims is not None
+    unknown = tuple(facts.fresh() for _ in dims)
+    if "starts" in node.attributes:
+        starts, ends = _ints(node, "starts", ()), _ints(node, "ends", ())
+        axes, steps = _ints(node, "axes", range(len(starts))), [1] * len(starts)
+    else:
+        inputs = [facts.ints.get(v) if v is not None else () for v in node.inputs[1:]]
+        lists = [[i for i in v or () if isinstance(i, int)] for v in inputs]
+        if any(v is None or len(v) != len(w) for v, w in zip(inputs, lists, strict=True)):
+            return unknown
+        starts, ends = lists[0], lists[1]
+        axes = lists[2] if len(lists) > 2 and lists[2] else range(len(starts))
+        steps = lists[3] if len(lists) > 3 and lists[3] else [1] * len(starts)
+    result = list(dims)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        dim = dims[axis]
+        if isinstance(dim, int):
+            result[axis] = len(range(*slice(start, end, step).indices(dim)))
+        elif (start, step) != (0, 1) or end < 2**31 - 1:
+            result[axis] = facts.fresh()
+    return tuple(result)
+
+
 def _squeeze(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims | None:
     dims, axes = known[0], _axes(node, facts)
     assert dims is not None
@@ -301,6 +331,7 @@ _HANDLERS: dict[str, _Handler] = {
     "Flatten": _flatten,
     "Gather": _gather,
     "GatherElements": _gather_elements,
+    "Slice": _slice,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "GlobalAveragePool": _global_pool,
@@ -332,8 +363,11 @@ def _contents(node: ir.Node, facts: Facts) -> Dims | None:
         picks = facts.ints.get(node.inputs[1]) if node.inputs[1] is not None else None
         if picks is not None and all(isinstance(i, int) for i in picks):
             return tuple(contents[i] for i in picks if isinstance(i, int))
-    if node.op_type == "Slice" and len(node.inputs) in (3, 4):
-        bounds = [facts.ints.get(v) if v is not None else None for v in node.inputs[1:3]]
+    if node.op_type == "Slice" and "starts" in node.attributes:
+        return contents[slice(_ints(node, "starts", ())[0], _ints(node, "ends", ())[0])]
+    if node.op_type == "Slice":
+        inputs = (*node.inputs[1:3], *node.inputs[4:])
+        bounds = [facts.ints.get(v) if v is not None else None for v in inputs]
         if all(b is not None and isinstance(b[0], int) for b in bounds):
             return contents[slice(*(b[0] for b in bounds if b is not None))]
     return None

@@ -104,7 +104,7 @@ class Facts:
             self.dtypes[value] = dtype
         if shape is not None:
             self.dims[value] = tuple(
-                dim if isinstance(dim, int) else self.fresh() for dim in shape.dims
+                dim if isinstance(dim, int) and dim >= 0 else self.fresh() for dim in shape.dims
             )
 
     def learn_constant(self, value: ir.Value) -> None:
@@ -125,6 +125,10 @@ def infer(model: ir.Model) -> Facts:
 
     facts = Facts()
     copy = model.clone()
+    for value in copy.graph.inputs:
+        if value.shape is not None:  # some exporters write -1 for a dynamic dimension
+            sizes = [None if isinstance(dim, int) and dim < 0 else dim for dim in value.shape]
+            value.shape = ir.Shape(sizes)
     for graph in copy.graphs():
         for node in graph:
             for value in node.outputs:

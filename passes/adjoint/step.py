@@ -125,7 +125,8 @@ class Step:
 
     def axis(self, name: str, default: int, value: ir.Value) -> int:
         """Return an axis attribute as a non-negative number."""
-        return self.int(name, default) % max(self.rank(value), 1)
+        axis = self.int(name, default)
+        return axis if axis >= 0 else axis + self.rank(value)
 
     def array(self, index: int) -> npt.NDArray[np.generic] | None:
         """Return the contents of an input if it is constant."""
@@ -145,8 +146,9 @@ class Step:
             axes = [int(i) for i in array.reshape(-1)]
         if axes is None:
             return None
-        rank = self.rank(value)
-        return sorted(axis % rank for axis in axes)
+        if min(axes, default=0) >= 0:
+            return sorted(axes)
+        return sorted(axis % self.rank(value) for axis in axes)
 
     @property
     def dtype(self) -> ir.DataType:
