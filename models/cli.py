@@ -97,5 +97,5 @@ def evaluate(name: str, files: tuple[Path, ...], limit: int | None, as_json: boo
         return
     table = Table(*rows[0], box=None)
     for row in rows:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else v for v in row.values()))
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
     Console(width=None if sys.stdout.isatty() else 220).print(table)

@@ -101,7 +101,8 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [b, t, width] to the same shape."""
         x = x + self.attention(x)
-        return x + self.feed_forward(x)
+        y: Tensor = x + self.feed_forward(x)
+        return y
 
 
 class VisionTransformer(nn.Module):

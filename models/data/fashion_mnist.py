@@ -27,7 +27,7 @@ def load(split: str) -> tuple[Array, Array]:
 
 def scaled(images: Array) -> Array:
     """Return uint8 images as float32 in 0..1."""
-    return images.astype(np.float32) / np.float32(255)
+    return np.asarray(images.astype(np.float32) / np.float32(255))
 
 
 def _read_idx(path: str, header: int) -> Array:

@@ -8,7 +8,6 @@ import numpy as np
 
 # Extensions that name one type only; the type is as magika calls it.
 TYPE_OF = {
-    ".a": "ar",
     ".bat": "batch",
     ".bmp": "bmp",
     ".bz2": "bzip",

@@ -63,7 +63,8 @@ CALIBRATION = (
 def load(name: str) -> Image.Image:
     """Return a photograph in RGB."""
     with Image.open(installed(f"{_FOLDER}/{name}", PACKAGE)) as image:
-        return image.convert("RGB")
+        converted: Image.Image = image.convert("RGB")
+    return converted
 
 
 def random_crop(image: Image.Image, size: int, rng: np.random.Generator) -> Array:

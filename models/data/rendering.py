@@ -81,8 +81,9 @@ def degrade(image: Image.Image, rng: np.random.Generator) -> Array:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
     pixels = np.asarray(image, np.float32)[:, :, ::-1]
     if rng.random() < 0.3:
-        shade = np.linspace(*rng.uniform(-25, 25, 2), pixels.shape[1], dtype=np.float32)
-        pixels = pixels + shade[None, :, None]
+        left, right = rng.uniform(-25, 25, 2)
+        shade = np.linspace(left, right, pixels.shape[1])
+        pixels = pixels + shade.astype(np.float32)[None, :, None]
     if rng.random() < 0.5:
         noise = rng.standard_normal(pixels.shape, dtype=np.float32)
         pixels = pixels + np.float32(rng.uniform(1, 24)) * noise

@@ -32,7 +32,7 @@ def load(name: str) -> Array:
     """Return a sample as float32 in -1..1 at 16 kHz."""
     path = installed(f"{_FOLDER}/{name}", PACKAGE)
     samples = _read_wave(path) if path.suffix == ".wav" else path.read_bytes()
-    return np.frombuffer(samples, "<i2").astype(np.float32) / np.float32(32768)
+    return np.asarray(np.frombuffer(samples, "<i2") / 32768, np.float32)
 
 
 def speech_frames(samples: Array, frame: int) -> Array:
@@ -51,7 +51,7 @@ def speech_frames(samples: Array, frame: int) -> Array:
     for left, right in pairwise(places):
         if right - left <= 4:
             active[left:right] = True
-    return active
+    return np.asarray(active)
 
 
 def compose(
@@ -73,7 +73,7 @@ def compose(
     at = 0
     while True:
         at += int(rng.uniform(0.3, 2.5) * RATE) // frame
-        utterance = utterances[rng.integers(len(utterances))]
+        utterance = utterances[int(rng.integers(len(utterances)))]
         active = speech_frames(utterance, frame)
         end = min(at + len(active), frames)
         if at >= frames:
@@ -91,16 +91,17 @@ def coloured_noise(count: int, rng: np.random.Generator) -> Array:
     spectrum = np.fft.rfft(rng.standard_normal(count))
     spectrum /= np.maximum(np.arange(len(spectrum)), count / RATE * 20) ** rng.uniform(0, 0.75)
     noise = np.fft.irfft(spectrum, count)
-    return (noise / noise.std()).astype(np.float32)
+    return np.asarray(noise / noise.std(), np.float32)
 
 
 def halved(stream: Array) -> Array:
     """Resample by one half (16 to 8 kHz) with an ideal low pass."""
     count = len(stream) // 2
-    return (np.fft.irfft(np.fft.rfft(stream)[: count // 2 + 1], count) / 2).astype(np.float32)
+    return np.asarray(np.fft.irfft(np.fft.rfft(stream)[: count // 2 + 1], count) / 2, np.float32)
 
 
 def _read_wave(path: Path) -> bytes:
     with wave.open(str(path)) as reader:
         assert (reader.getframerate(), reader.getnchannels(), reader.getsampwidth()) == (RATE, 1, 2)
-        return reader.readframes(reader.getnframes())
+        samples: bytes = reader.readframes(reader.getnframes())
+    return samples

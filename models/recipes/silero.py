@@ -16,6 +16,7 @@ from models.session import Array, Model
 from models.storage import save_part
 
 CALIBRATION_SEED, TEST_SEED = 1, 2
+RATES = (16000, 8000)  # an If has a branch for each
 
 
 class SileroRecipe(Recipe):
@@ -33,7 +34,6 @@ class SileroRecipe(Recipe):
     source = "silero-vad 6.2.3 (PyPI)"
     metric = "frame AUC"
     file: ClassVar[str]
-    rates: ClassVar[tuple[int, ...]]
     calib_steps = 320
     calib_streams = 16
     test_streams = 16
@@ -44,12 +44,12 @@ class SileroRecipe(Recipe):
         with unpacked("silero-vad", "6.2.3") as package:
             shutil.copy(package / "silero_vad/data" / self.file, folder / "model.onnx")
         model = Model(folder / "model.onnx")
-        steps = self.calib_steps // len(self.rates)
+        steps = self.calib_steps // len(RATES)
         # Every fourth step is recorded: neighbours are nearly equal.
         streams, _ = compose_streams(
             speech.CALIBRATION, self.calib_streams, 4 * steps * 512 / speech.RATE, CALIBRATION_SEED
         )
-        for rate in self.rates:
+        for rate in RATES:
             feeds = list(stream_feeds(model, at_rate(streams, rate), rate))[::4]
             for feed, _ in track(feeds, f"Writing {len(feeds)} steps at {rate} Hz"):
                 save_part(folder / "calib", **feed)
@@ -66,8 +66,8 @@ class SileroRecipe(Recipe):
         with np.load(self.test_path / "0000.npz") as data:
             streams, truth = data["streams"][:limit].astype(np.float32), data["truth"][:limit]
         results = {}
-        for rate in self.rates:
-            label = "frame AUC" if rate == self.rates[0] else f"frame AUC {rate // 1000} kHz"
+        for rate in RATES:
+            label = "frame AUC" if rate == RATES[0] else f"frame AUC {rate // 1000} kHz"
             resampled = at_rate(streams, rate)
             found = probabilities(model, resampled, rate)
             reference = probabilities(dense, resampled, rate)
@@ -79,21 +79,19 @@ class SileroRecipe(Recipe):
 
 
 class SileroVad(SileroRecipe):
-    """The file without If, its weights at the top level."""
+    """The file of opset 18: its weights are at the top level, its operators in two branches."""
 
     name = "silero-vad"
-    summary = "silero voice activity detector, without If (opset 18)"
+    summary = "silero voice activity detector, operators in If, weights outside"
     file = "silero_vad_op18_ifless.onnx"
-    rates = (16000,)
 
 
 class SileroVadIf(SileroRecipe):
     """The default file: a branch of If for each sampling rate, with the weights inside."""
 
     name = "silero-vad-if"
-    summary = "silero voice activity detector, weights inside If branches"
+    summary = "silero voice activity detector, operators and weights in If"
     file = "silero_vad.onnx"
-    rates = (16000, 8000)
 
 
 def compose_streams(
