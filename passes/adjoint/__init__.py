@@ -13,6 +13,7 @@ from onnx_factorize.passes.adjoint import (
     movement,
     normalization,
     pooling,
+    recurrent,
     reduction,
     resize,
 )
@@ -31,6 +32,7 @@ del (
     movement,
     normalization,
     pooling,
+    recurrent,
     reduction,
     resize,
 )

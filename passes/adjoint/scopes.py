@@ -40,7 +40,8 @@ def attach(
     """
     alive = _alive(e, gradients.values())
     kept = {node for _, block in _blocks(e.block, e) for node in block.nodes if node in alive}
-    used = {value for node in kept for value in node.inputs}
+    within = {inner for node in kept for graph in subgraphs(node) for inner in graph.all_nodes()}
+    used = {value for node in (*kept, *within) for value in node.inputs}
     for _, block in _blocks(e.block, e):
         block.nodes = [node for node in block.nodes if node in kept]
     for branching in e.branchings.values():
@@ -60,7 +61,7 @@ def attach(
     lift = _Lift(model, e, facts)
     model.graph.extend(e.block.nodes)
     lift.adopt(model.graph)
-    for node in sorted(kept, key=lambda n: n.name or ""):
+    for node in sorted(kept | within, key=lambda n: n.name or ""):
         for index, value in enumerate(node.inputs):
             if value is not None and not lift.visible(value, node):
                 node.replace_input_with(index, lift.to_main(value))
