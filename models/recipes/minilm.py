@@ -63,7 +63,8 @@ class MiniLm(Recipe):
         test, calibration = glosses[: self.test_texts], glosses[self.test_texts :]
         for name in ("queries", "candidates", "texts"):
             (folder / "test" / name).mkdir()
-        write_texts(folder / "calib", tokenizer, calibration[: self.calib_texts])
+        calibration = calibration[: self.calib_texts]
+        write_texts(folder / "calib", tokenizer, calibration, with_index=False)
         write_texts(folder / "test/texts", tokenizer, test)
         write_texts(folder / "test/queries", tokenizer, [noun.definition for noun in nouns])
         write_texts(folder / "test/candidates", tokenizer, [noun.lemmas[0] for noun in nouns])
@@ -100,7 +101,9 @@ def choose_nouns(
     return list(nouns.values()), [s for s in synsets if s.definition not in definitions]
 
 
-def write_texts(folder: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
+def write_texts(
+    folder: Path, tokenizer: Tokenizer, texts: Sequence[str], *, with_index: bool = True
+) -> None:
     """Tokenize texts, and write them by length, 32 a file; ``index`` is a text's place."""
     ids = tokenizer(list(texts), truncation=True, max_length=LONGEST)["input_ids"]
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
@@ -113,7 +116,9 @@ def write_texts(folder: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> Non
             tokens[row, : len(ids[i])] = ids[i]
             mask[row, : len(ids[i])] = 1
         arrays = dict(zip(INPUTS, (tokens, mask, np.zeros_like(tokens)), strict=True))
-        save_part(folder, **arrays, index=np.array(chosen))
+        if with_index:
+            arrays["index"] = np.array(chosen)
+        save_part(folder, **arrays)
 
 
 def embeddings(model: Model, folder: Path, limit: int | None = None) -> Array:

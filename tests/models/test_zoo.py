@@ -47,6 +47,6 @@ def test_calibration_data_feed_the_model(name):
     files = sorted(recipe.calib_path.glob("*.npz")) or [recipe.calib_path]
     for file in (files[0], files[-1]):
         with np.load(file) as data:
-            assert set(data.files) - {"label", "index"} == set(model.inputs)
+            assert set(data.files) - {"label"} == set(model.inputs)
             rows = {key: data[key] for key in model.inputs}
             assert all(np.isfinite(result).all() for result in model(rows))
