@@ -53,14 +53,6 @@ def _whole_factors(s: Step) -> list[int] | None:
             ("half_pixel_symmetric", "round_prefer_floor"),
         }:
             return None
-        if transformation != "asymmetric" and any(scale > 2 and scale % 2 for scale in scales):
-            return scales_or_none(scales, rounding)
-    return [int(scale) for scale in scales]
-
-
-def scales_or_none(scales: list[float], rounding: str) -> list[int] | None:
-    """Return whole factors; odd ones have no ties, so that every rounding gives blocks."""
-    del rounding
     return [int(scale) for scale in scales]
 
 
@@ -123,17 +115,16 @@ def _matrix(s: Step, axis: int, attributes: dict[str, object]) -> ir.Value:
     )
     image = e.unsqueeze(eye, [0, 1])  # [1, 1, n, n]: only the last axis is resampled
     kept = {name: value for name, value in attributes.items() if name != "axes"}
+    # Below opset 13 no input is optional, but it may be empty.
+    empty = e.constant(np.zeros(0), ir.DataType.FLOAT) if e.opset < 13 else None
     scales = s.maybe(2)
     if scales is not None and s.maybe(3) is None:
         one = e.op("Gather", scales, e.ints([axis]), axis=0)
         ones = e.constant(np.ones(3), ir.DataType.FLOAT)
-        made = e.op("Resize", image, None, e.concat([ones, one], 0), **kept)  # type: ignore[arg-type]
+        made = e.op("Resize", image, empty, e.concat([ones, one], 0), **kept)  # type: ignore[arg-type]
     else:
         sizes = e.concat([e.ints([1, 1]), size, target], 0)
-        # Below opset 13 scales are not optional, but may be empty.
-        empty = e.constant(np.zeros(0), ir.DataType.FLOAT) if e.opset < 13 else None
-        roi = empty
-        made = e.op("Resize", image, roi, empty, sizes, **kept)  # type: ignore[arg-type]
+        made = e.op("Resize", image, empty, empty, sizes, **kept)  # type: ignore[arg-type]
     return e.squeeze(made, [0, 1])
 
 

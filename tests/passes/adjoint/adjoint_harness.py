@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -120,7 +121,27 @@ class Sigmoid(OpRun):
         return (0.5 * (1 + np.tanh(0.5 * x)),)
 
 
-OPERATORS = [BatchNormalization, GlobalMaxPool, LayerNormalization, Sigmoid]
+class Erf(OpRun):
+    """In the input's own precision."""
+
+    def _run(self, x):  # noqa: ANN
+        return (np.vectorize(math.erf, otypes=[x.dtype.char])(x),)
+
+
+class Gelu(OpRun):
+    """In the input's own precision."""
+
+    op_domain = ""
+
+    def _run(self, x, approximate="none"):  # noqa: ANN
+        if approximate == "tanh":
+            inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+            return (0.5 * x * (1 + np.tanh(inner)),)
+        erf = np.vectorize(math.erf, otypes=[x.dtype.char])
+        return (0.5 * x * (1 + erf(x * math.sqrt(0.5))),)
+
+
+OPERATORS = [BatchNormalization, GlobalMaxPool, LayerNormalization, Sigmoid, Erf, Gelu]
 
 
 def evaluator(proto: onnx.ModelProto, *, reference: bool = False) -> Callable[[Arrays], Arrays]:

@@ -16,7 +16,7 @@ def test_recurrent(op: str, direction: str, length: int, batch: int, opset: int)
     random = np.random.default_rng(3)
 
     def constant(name: str, *shape: int) -> str:
-        values = ", ".join(f"{v:.4f}" for v in random.standard_normal(int(np.prod(shape))))
+        values = ", ".join(f"{v / 2:.4f}" for v in random.standard_normal(int(np.prod(shape))))
         return f"float[{', '.join(map(str, shape))}] {name} = {{{values}}}"
 
     h, i = 2, 3

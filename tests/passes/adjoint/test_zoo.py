@@ -124,8 +124,11 @@ def feeds_of(name: str, batch: int, size: int) -> Arrays:
         return {"frames": normal(batch, 1024)}
     if name == "ppocr-rec":
         return {"x": normal(batch, 3, 48, size)}
-    if name.startswith("ppocr"):
-        return {"x": normal(batch, 3, 64 if name == "ppocr-det" else 48, size)}
+    if name == "ppocr-cls":
+        return {"x": normal(batch, 3, 48, size)}
+    if name == "ppocr-det":  # on noise its outputs are saturated to 1e-8
+        pages = np.load(next((MODELS / "cache" / name / "calib").iterdir()))["x"]
+        return {"x": pages[:batch, :, 192:256, 256 : 256 + size]}
     side, channels = (224, 3) if name.startswith("efficient") else (28, 1)
     return {"image": normal(batch, channels, side, side)}
 
@@ -177,9 +180,9 @@ def test_cotangents_of_every_target(name: str, batch: int, size: int) -> None:
         }
         rise = loss(moves) - loss({key: -move for key, move in moves.items()})
         error = abs(rise / (2 * step) - sum(signs.values())) / math.sqrt(len(group))
-        assert error < 2e-4, f"{name}: {group} off by {error:.1e}"
+        assert error < 5e-4, f"{name}: {group} off by {error:.1e}"
 
 
 def allowed_silent(name: str) -> int:
     """Return how many targets may lie behind dead units on random inputs."""
-    return 12 if name == "ppocr-det" else 0
+    return 2 if name == "ppocr-det" else 0
