@@ -49,6 +49,12 @@ def visit(node: ir.Node, facts: Facts) -> None:
                 old if isinstance(old, int) else new
                 for old, new in zip(inferred, derived, strict=True)
             )
+    if node.op_type == "Split" and node.inputs[0] in facts.dims:
+        axis, whole = _int(node, "axis", 0), facts.dims[node.inputs[0]]
+        for value in node.outputs:
+            part = list(whole)
+            part[axis] = facts.static(value, axis) or facts.fresh()
+            facts.dims[value] = tuple(part)
     for value in node.outputs:
         if value not in facts.dims and value.shape is not None:
             # Nothing better than the declared rank, of which no dimension is believed.

@@ -147,6 +147,28 @@ def infer(model: ir.Model) -> Facts:
     return facts
 
 
+def correct(model: ir.Model, facts: Facts) -> None:
+    """Drop declared dimensions of computed values that inference does not confirm.
+
+    onnxruntime folds Shape of a value into a constant by its declared shape, even a stale one.
+    """
+    for graph in model.graphs():
+        for node in graph:
+            for value in node.outputs:
+                if value.shape is None:
+                    continue
+                dims = facts.dims.get(value)
+                if dims is None or len(dims) != len(value.shape):
+                    value.shape = None
+                    continue
+                value.shape = ir.Shape(
+                    [
+                        dim if isinstance(dim, int) else (None if isinstance(old, int) else old)
+                        for dim, old in zip(dims, value.shape, strict=True)
+                    ]
+                )
+
+
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:
     yield from graph.inputs
     yield from (v for v in graph.initializers.values() if not v.is_graph_input())

@@ -62,7 +62,7 @@ def _tile(s: Step) -> Cotangents:
 def _concat(s: Step) -> Cotangents:
     """x̄ᵢ is ȳ's part."""
     e = s.e
-    axis = s.axis("axis", 1, s.y)
+    axis = s.int("axis", 1)
     values = [v for v in s.node.inputs if v is not None]
     sizes = [s.facts.static(v, axis) for v in values]
     static = [size for size in sizes if size is not None]
@@ -95,7 +95,7 @@ def _concat(s: Step) -> Cotangents:
 def _split(s: Step) -> Cotangents:
     """x̄ is the concatenation of the parts' cotangents, zeros for unused parts."""
     e = s.e
-    axis = s.axis("axis", 0, s.x())
+    axis = s.int("axis", 0)
     parts = [
         g if g is not None else e.full(e.shape(y), 0.0, s.dtype)
         for y, g in zip(s.node.outputs, s.cotangents, strict=True)

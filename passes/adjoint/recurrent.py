@@ -47,7 +47,7 @@ def scan(
             fresh = value not in results and value.producer() in block.nodes
             results.append(value if fresh else _copy(e, value))
     for value in results:
-        value.type = kind
+        value.type, value.shape = kind, ir.Shape([None, None])  # onnxruntime wants the rank
     graph = ir.Graph(inputs, results, nodes=block.nodes, name=e.name())
     way = int(backwards)
     node = ir.Node(

@@ -169,27 +169,21 @@ class Step:
         e, y = self.e, y or self.y
         if self.facts.same_shape(x, y):
             return g
+        if x not in self.facts.dims or y not in self.facts.dims:
+            return self._unbroadcast_at_run_time(g, x, y)
         rank_y, rank_x = self.rank(y), self.rank(x)
         extra = rank_y - rank_x
         dims_y, dims_x = self.facts.dims[y], self.facts.dims[x]
-        ones = [
-            i + extra for i in range(rank_x) if dims_x[i] == 1 and dims_y[i + extra] != 1
-        ]
+        ones = [i + extra for i in range(rank_x) if dims_x[i] == 1 and dims_y[i + extra] != 1]
         unsure = {
-            i + extra
-            for i in range(rank_x)
-            if dims_x[i] not in (1, dims_y[i + extra])
+            i + extra for i in range(rank_x) if dims_x[i] not in (1, dims_y[i + extra])
         }
         if not unsure:
             g = e.reduce_sum(g, ones, keepdims=True) if ones else g
             return e.reduce_sum(g, list(range(extra)), keepdims=False)
-        shape_y, shape_x = e.shape(y), e.shape(x)
         if e.opset >= 13:
-            padded = e.concat([e.ints([1] * extra), shape_x], 0) if extra else shape_x
-            differ = e.op("Not", e.op("Equal", shape_y, padded))
-            axes = e.squeeze(e.op("NonZero", differ), [0])
-            g = e.op("ReduceSum", g, axes, keepdims=1, noop_with_empty_axes=1)
-            return e.reshape(g, shape_x) if extra else g
+            return self._unbroadcast_at_run_time(g, x, y)
+        shape_y, shape_x = e.shape(y), e.shape(x)
         view: list[ir.Value] = []
         summed: list[int] = []
         for axis in range(rank_y):
@@ -205,3 +199,20 @@ class Step:
                 view.append(size)
         g = e.reduce_sum(e.reshape(g, e.concat(view, 0)), summed, keepdims=False)
         return e.reshape(g, shape_x)
+
+    def _unbroadcast_at_run_time(self, g: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
+        e = self.e
+        e.needs(13, "a broadcast of unknown rank")
+        shape_y, shape_x = e.shape(y), e.shape(x)
+        rank_y, rank_x = (self.facts.rank_or_none(v) for v in (y, x))
+        padded = shape_x
+        if rank_y is None or rank_x is None:
+            missing = e.sub(e.shape(shape_y), e.shape(shape_x))
+            one = ir.Tensor(np.ones(1, np.int64))
+            padded = e.concat([e.op("ConstantOfShape", missing, value=one), shape_x], 0)
+        elif rank_y > rank_x:
+            padded = e.concat([e.ints([1] * (rank_y - rank_x)), shape_x], 0)
+        differ = e.op("Not", e.op("Equal", shape_y, padded))
+        axes = e.squeeze(e.op("NonZero", differ), [0])
+        g = e.op("ReduceSum", g, axes, keepdims=1, noop_with_empty_axes=1)
+        return g if rank_y is not None and rank_y == rank_x else e.reshape(g, shape_x)
