@@ -31,15 +31,19 @@ def automatic_multiple(target: Target, all_params: int) -> int:
 
 
 def candidates(
-    target: Target, spectrum: Spectrum, kind: BudgetKind, macs: int, multiple: int
+    target: Target,
+    spectrum: Spectrum,
+    unit: float,
+    kind: BudgetKind,
+    macs: int,
+    multiple: int,
 ) -> Choices:
     """Every rank of a target that makes it smaller, and keeping it dense.
-
-    A loss is the share of the whitened weight's energy that the rank discards.
 
     Args:
         target: The target.
         spectrum: Of its weight.
+        unit: The loss of discarding σ² of one.
         kind: The unit of the costs.
         macs: Multiplications of the dense operator for one sample.
         multiple: Ranks are multiples of it.
@@ -56,7 +60,7 @@ def candidates(
     else:
         costs, dense = params.astype(np.float64), float(target.params)
     tail = np.concatenate([np.cumsum(spectrum.squares[::-1])[::-1], [0.0]])
-    losses = tail[ranks] / (spectrum.energy or 1.0)
+    losses = unit * tail[ranks]
     return Choices(
         target.name,
         np.append(ranks, DENSE).astype(np.int64),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Moments"]
+__all__ = ["GradientMoments", "Moments"]
 
 Array = npt.NDArray[np.float64]
 
@@ -72,3 +72,41 @@ class Moments:
     def second_moment(self) -> Array:
         """E[x xᵀ], shape (groups, K, K)."""
         return self.covariance + self.mean[:, :, None] * self.mean[:, None, :]
+
+
+@dataclasses.dataclass
+class GradientMoments:
+    """The second moment of gradients: summed over positions, averaged over samples.
+
+    With the moments of the signal averaged over positions, the losses of all targets are in the
+    unit of the divergence and add up.
+
+    Attributes:
+        samples: Number of samples.
+        total: Sum of the products of gradients, shape (groups, width, width).
+    """
+
+    samples: int
+    total: Array
+
+    @classmethod
+    def empty(cls, groups: int, width: int) -> GradientMoments:
+        """The moments of no gradients of length `width`."""
+        return cls(0, np.zeros((groups, width, width)))
+
+    def add(self, rows: npt.NDArray[Any], samples: int, scale: float = 1.0) -> None:
+        """Adds the gradients of some samples, in place.
+
+        Args:
+            rows: Shape (groups, rows, width).
+            samples: Number of samples that they belong to.
+            scale: How many positions each row stands for.
+        """
+        work = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
+        self.total += scale * np.stack([group.T @ group for group in work])
+        self.samples += samples
+
+    @property
+    def mean(self) -> Array:
+        """E[Σ g gᵀ], shape (groups, width, width)."""
+        return self.total / max(1, self.samples)

@@ -33,6 +33,7 @@ class Options:
         budget: What the result may cost.
         weighting: The metric that decides which directions of a weight matter.
         ranks: `global` buys ranks where they lose least; `uniform` treats all targets alike.
+        draws: Labels to draw for each sample, for weightings that use gradients.
         rank_multiple: Ranks are multiples of it; None picks 16, or less in small models.
         include: Regular expressions; only targets whose names match one are touched.
         exclude: Regular expressions; targets whose names match one stay dense.
@@ -47,6 +48,7 @@ class Options:
     budget: Budget = dataclasses.field(default_factory=Budget)
     weighting: str = "activation"
     ranks: Ranks = "global"
+    draws: int = 1
     rank_multiple: int | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

@@ -9,11 +9,12 @@ from typing import Any
 import onnx_ir as ir
 
 from . import model_io
-from .calibrate import gather_moments
+from .calibrate import Gradients, gather_statistics
 from .calibration import Calibration, Signature, open_calibration
 from .costs import measure_costs
 from .errors import InputError
 from .options import Options
+from .output_statistics import output_seeds, resolve_axes
 from .passes import FindTargets, LiftWeights
 from .plan import compress
 from .progress import Progress
@@ -95,21 +96,26 @@ def run(
         if not targets:
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
 
-    moments = {}
-    if weighting.uses_inputs:
+    statistics = {}
+    if weighting.signal:
         with progress.stage("calibrate", data.calibration_samples) as advance:
-            moments = gather_moments(normal, targets, data, runtime, seed, advance)
-    never_ran = {name for name, moment in moments.items() if not moment.count}
+            gradients = None
+            if weighting.gradient:
+                session = Session(dense, runtime)
+                kinds = resolve_axes(session, kinds, data)
+                gradients = Gradients(output_seeds(session, kinds, data), options.draws)
+            statistics = gather_statistics(normal, targets, data, runtime, seed, gradients, advance)
+    never_ran = {name for name, each in statistics.items() if not each.signal.count}
 
     with progress.stage("decompose", len(targets)) as advance:
         spectra = {}
         for target in targets:
             if target.name not in never_ran:
-                spectra[target.name] = weighting.spectrum(target, moments.get(target.name))
+                spectra[target.name] = weighting.spectrum(target, statistics.get(target.name))
             advance(1)
 
     with progress.stage("allocate and rewrite"):
-        compressed, plan = compress(normal, targets, spectra, moments, costs, options)
+        compressed, plan = compress(normal, targets, spectra, statistics, costs, options)
         compressed_costs = measure_costs(compressed, sample, runtime)
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
@@ -130,7 +136,7 @@ def run(
         layers_of(targets, skipped, plan, costs.arithmetic.nodes, never_ran),
         data,
         progress.seconds,
-        warnings_of(targets, moments, data, never_ran),
+        warnings_of(targets, statistics, data, never_ran),
     )
     return Result(compressed, report, model_io.is_external(dense))
 

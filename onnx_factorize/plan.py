@@ -9,10 +9,10 @@ import onnx_ir as ir
 
 from . import model_io
 from .allocation import DENSE, Choices, allocate_global, allocate_uniform
+from .calibrate import Statistics
 from .candidates import automatic_multiple, candidates, only_dense
 from .costs import Costs
 from .errors import BudgetError
-from .moments import Moments
 from .options import Options
 from .passes import CleanUp, Factors, RewriteConv, RewriteGemm, RewriteMatMul, Target
 from .spectrum import Spectrum
@@ -42,7 +42,7 @@ def compress(
     normal: ir.Model,
     targets: list[Target],
     spectra: Mapping[str, Spectrum],
-    moments: Mapping[str, Moments],
+    statistics: Mapping[str, Statistics],
     costs: Costs,
     options: Options,
 ) -> tuple[ir.Model, Plan]:
@@ -52,7 +52,7 @@ def compress(
         normal: The normalised model; it is not changed.
         targets: Its targets.
         spectra: Target name to spectrum; a target without one stays dense.
-        moments: Target name to the moments of what it reads.
+        statistics: Target name to what calibration found.
         costs: What the dense model costs.
         options: The budget, the allocation, and how ranks are rounded.
 
@@ -75,7 +75,7 @@ def compress(
     room = wanted - fixed
     for _ in range(_ROUNDS):
         plan = _allocate(choices, max(room, least), options)
-        compressed = _rewritten(normal, targets, spectra, moments, plan, options)
+        compressed = _rewritten(normal, targets, spectra, statistics, plan, options)
         over = _cost(kind, compressed, choices, plan, fixed) - wanted
         if over <= 0 or room <= least:
             break
@@ -90,15 +90,18 @@ def _choices(
     options: Options,
 ) -> list[Choices]:
     all_params = sum(target.params for target in targets)
+    weighting = get_weighting(options.weighting)
+    kind = options.budget.kind
     choices = []
     for target in targets:
         macs = costs.arithmetic.nodes.get(target.name, 0)
+        spectrum = spectra.get(target.name)
+        if spectrum is None:
+            choices.append(only_dense(target, kind, macs))
+            continue
         multiple = options.rank_multiple or automatic_multiple(target, all_params)
-        choices.append(
-            candidates(target, spectra[target.name], options.budget.kind, macs, multiple)
-            if target.name in spectra
-            else only_dense(target, options.budget.kind, macs)
-        )
+        unit = weighting.unit(spectrum)
+        choices.append(candidates(target, spectrum, unit, kind, macs, multiple))
     return choices
 
 
@@ -116,7 +119,7 @@ def _rewritten(
     normal: ir.Model,
     targets: Sequence[Target],
     spectra: Mapping[str, Spectrum],
-    moments: Mapping[str, Moments],
+    statistics: Mapping[str, Statistics],
     plan: Plan,
     options: Options,
 ) -> ir.Model:
@@ -128,7 +131,7 @@ def _rewritten(
         if rank != DENSE:
             spectrum = spectra[target.name]
             factors[target.name] = weighting.factors(
-                target, spectrum, moments.get(target.name), rank
+                target, spectrum, statistics.get(target.name), rank
             )
     model = normal.clone()
     for rewrite in (RewriteMatMul, RewriteGemm, RewriteConv):

@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from .passes import Convolution
 
-__all__ = ["convolution_rows", "linear_rows", "padding_mask", "unmasked"]
+__all__ = [
+    "channel_rows",
+    "convolution_rows",
+    "linear_rows",
+    "padding_mask",
+    "padding_mask_name",
+    "unmasked",
+]
 
 Array = npt.NDArray[Any]
 
@@ -21,6 +28,12 @@ _MASK_NAME = re.compile(r"(attention|input|padding|pad)_?mask|^mask$", re.IGNORE
 
 def padding_mask(feeds: Mapping[str, Array]) -> npt.NDArray[np.bool_] | None:
     """Which positions of which samples hold data, shape (batch, length); None if all do."""
+    name = padding_mask_name(feeds)
+    return None if name is None else feeds[name].astype(bool)
+
+
+def padding_mask_name(feeds: Mapping[str, Array]) -> str | None:
+    """The input that says which positions hold data, if there is one."""
     for name, array in feeds.items():
         if (
             _MASK_NAME.search(name)
@@ -28,7 +41,7 @@ def padding_mask(feeds: Mapping[str, Array]) -> npt.NDArray[np.bool_] | None:
             and array.ndim == 2
             and array.dtype.kind in "iub"
         ):
-            return array.astype(bool)
+            return name
     return None
 
 
@@ -46,11 +59,11 @@ def unmasked(array: Array, mask: npt.NDArray[np.bool_] | None) -> Array:
 def linear_rows(
     x: Array, *, transposed: bool = False, mask: npt.NDArray[np.bool_] | None = None
 ) -> Array:
-    """Rows of a matrix product's input.
+    """Rows of a matrix product's input or output.
 
     Args:
         x: Shape (…, K), or (K, rows) if `transposed`.
-        transposed: Whether the columns are the rows (Gemm with `transA`).
+        transposed: Whether the columns are the rows (the input of a Gemm with `transA`).
         mask: Positions that hold data.
 
     Returns:
@@ -60,6 +73,27 @@ def linear_rows(
         return np.ascontiguousarray(x.T)[None]
     kept = unmasked(x, mask)
     return kept.reshape(1, -1, x.shape[-1])
+
+
+def channel_rows(x: Array, groups: int, positions: int, rng: np.random.Generator) -> Array:
+    """Rows of an image's channels at randomly sampled positions.
+
+    Args:
+        x: Shape (batch, channels, *spatial).
+        groups: Groups of channels.
+        positions: Positions to sample from each sample of the batch, at most.
+        rng: The source of the choice.
+
+    Returns:
+        Shape (groups, rows, channels / groups).
+    """
+    batch, channels = x.shape[:2]
+    flat = x.reshape(batch, channels, -1)
+    if flat.shape[2] > positions:
+        chosen = sampled_positions(batch, flat.shape[2], positions, rng)
+        flat = np.take_along_axis(flat, chosen[:, None, :], axis=2)
+    grouped = flat.reshape(batch, groups, channels // groups, -1).transpose(1, 0, 3, 2)
+    return np.ascontiguousarray(grouped).reshape(groups, -1, channels // groups)
 
 
 def convolution_rows(
@@ -81,17 +115,11 @@ def convolution_rows(
     Returns:
         Shape (groups, rows, K) with K = channels / groups * kernel elements, in the weight's order.
     """
+    if geometry.pointwise:
+        return channel_rows(x, groups, positions, rng)
     batch, channels, *spatial = x.shape
     output = geometry.output_shape(tuple(spatial))
-    total = int(np.prod(output))
-    if total <= positions:
-        chosen = np.broadcast_to(np.arange(total), (batch, total))
-    else:
-        chosen = rng.random((batch, total)).argpartition(positions, axis=1)[:, :positions]
-    if geometry.pointwise:
-        rows = np.take_along_axis(x.reshape(batch, channels, total), chosen[:, None, :], axis=2)
-        rows = rows.transpose(1, 0, 2).reshape(groups, channels // groups, -1)
-        return np.ascontiguousarray(rows.transpose(0, 2, 1))
+    chosen = sampled_positions(batch, int(np.prod(output)), positions, rng)
     rank = len(spatial)
     pads = geometry.padding(tuple(spatial))
     if any(pads):
@@ -110,3 +138,12 @@ def convolution_rows(
     count, elements = patches.shape[1:]
     grouped = patches.reshape(groups, channels // groups, count, elements).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(grouped).reshape(groups, count, -1)
+
+
+def sampled_positions(
+    batch: int, total: int, positions: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """At most `positions` of `total` places for each sample, shape (batch, places)."""
+    if total <= positions:
+        return np.broadcast_to(np.arange(total), (batch, total))
+    return rng.random((batch, total)).argpartition(positions, axis=1)[:, :positions]

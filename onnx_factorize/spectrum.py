@@ -5,16 +5,22 @@ change of the weight costs ½ ‖A^½ ΔW G^½‖²_F to second order, under the
 the Fisher information (Martens and Grosse, "Optimizing neural networks with Kronecker-factored
 approximate curvature", 2015). The best matrix of rank r is therefore the truncated SVD of
 S = A^½ W G^½ mapped back (Eckart and Young, 1936), and it costs half of the discarded σ².
+
+Only the narrow side is ever needed. Where N ≤ K, with G = L Lᵀ, the right singular vectors V are
+the eigenvectors of Lᵀ (Wᵀ A W) L, and Wᵀ A W is just the second moment of y. Where K < N, with
+A = L Lᵀ, the left singular vectors are those of Lᵀ (W G Wᵀ) L, and W G Wᵀ is just the second
+moment of W g. Neither the wide metric nor S is ever formed, and only the narrow metric is inverted.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Spectrum", "damped", "decompose"]
+__all__ = ["Spectrum", "damped", "decompose", "decompose_observed"]
 
 Array = npt.NDArray[np.float64]
 
@@ -30,12 +36,15 @@ class Spectrum:
         first: Shape (groups, K, full rank).
         second: Shape (groups, full rank, N); `first @ second` is the weight, and the leading r
             columns and rows are its best approximation of rank r.
+        lift: Shape (groups, N, full rank), with `first = weight @ lift`; None where the weight was
+            decomposed on its input side. It takes y to the space between the factors.
     """
 
     squares: Array
     energy: float
     first: Array
     second: Array
+    lift: Array | None = None
 
     def discarded(self, rank: int) -> float:
         """Sum of σ² beyond a rank, half of which is the predicted loss."""
@@ -46,28 +55,10 @@ class Spectrum:
         return self.first[:, :, :rank], self.second[:, :rank]
 
 
-def damped(moment: Array, damping: float) -> Array:
-    """A moment matrix plus `damping` times its mean diagonal.
-
-    What remains is positive definite, however few rows it was made of, unless it is zero: then
-    the identity stands in, because no direction is better than another.
-    """
-    size = moment.shape[-1]
-    scale = float(np.trace(moment)) / size
-    if not scale > 0:
-        return np.eye(size)
-    result: Array = moment + (damping * scale) * np.eye(size)
-    return result
-
-
 def decompose(
     weight: Array, A: Array | None = None, G: Array | None = None, damping: float = 1e-4
 ) -> Spectrum:
-    """Decomposes a weight in whitened coordinates.
-
-    The eigenvectors of the smaller Gram matrix of S give the subspace; S itself is never formed,
-    and of the two metrics only that of the smaller side is inverted. Factors are balanced: in
-    each component both have the same norm, which keeps them inside the range of float16.
+    """Decomposes a weight in the metric of two given matrices.
 
     Args:
         weight: Shape (groups, K, N).
@@ -78,52 +69,113 @@ def decompose(
     Returns:
         The full spectrum.
     """
-    parts = [
-        _decompose_one(
-            weight[index],
-            None if A is None else damped(A[index], damping),
-            None if G is None else damped(G[index], damping),
+    A = None if A is None else np.stack([damped(group, damping) for group in A])
+    G = None if G is None else np.stack([damped(group, damping) for group in G])
+    transposed = weight.transpose(0, 2, 1)
+    if weight.shape[2] <= weight.shape[1]:
+        return _stacked("output", weight, transposed @ (weight if A is None else A @ weight), G)
+    return _stacked("input", weight, weight @ (transposed if G is None else G @ transposed), A)
+
+
+def decompose_observed(
+    weight: Array,
+    side: Literal["input", "output"],
+    signal: Array,
+    gradient: Array | None = None,
+    damping: float = 1e-4,
+) -> Spectrum:
+    """Decomposes a weight in the metric of moments observed on its narrow side.
+
+    Args:
+        weight: Shape (groups, K, N).
+        side: Which side was observed.
+        signal: Moment of x, shape (groups, K, K), or of y = x W, shape (groups, N, N).
+        gradient: Moment of W g or of g, of the same shape; None where all outputs count alike.
+        damping: Share of the mean energy of a direction that is added to both metrics, A and G:
+            on the side that is observed the identity, on the other side what the identity becomes
+            there, W Wᵀ or Wᵀ W.
+
+    Returns:
+        The full spectrum.
+    """
+    transposed = weight.transpose(0, 2, 1)
+    if side == "output":
+        metric = None if gradient is None else np.stack([damped(g, damping) for g in gradient])
+        gram = np.stack(
+            [damped(s, damping, w) for s, w in zip(signal, transposed @ weight, strict=True)]
         )
-        for index in range(weight.shape[0])
-    ]
-    squares = np.sum([part[0] for part in parts], axis=0)
+        return _stacked(side, weight, gram, metric)
+    metric = np.stack([damped(s, damping) for s in signal])
+    gram = weight @ transposed
+    if gradient is not None:
+        gram = np.stack([damped(g, damping, w) for g, w in zip(gradient, gram, strict=True)])
+    return _stacked(side, weight, gram, metric)
+
+
+def damped(moment: Array, damping: float, by: Array | None = None) -> Array:
+    """A moment plus `damping` times a matrix of the same trace: `by`, or the identity.
+
+    What remains is positive definite, however few rows it was made of, unless it is zero: then
+    the matrix itself stands in, because no direction is better than another.
+    """
+    by = np.eye(moment.shape[-1]) if by is None else by
+    energy, unit = float(np.trace(moment)), float(np.trace(by))
+    if not energy > 0 or not unit > 0:
+        return by
+    result: Array = moment + (damping * energy / unit) * by
+    return result
+
+
+def _stacked(
+    side: Literal["input", "output"], weight: Array, gram: Array, metric: Array | None
+) -> Spectrum:
+    """Decomposes group by group; see `_decompose_one` for the matrices."""
+    all_squares, firsts, seconds, lifts = [], [], [], []
+    for index in range(weight.shape[0]):
+        own = None if metric is None else metric[index]
+        near = weight[index] if side == "output" else weight[index].T
+        squares, lift, second = _decompose_one(gram[index], own)
+        scale = _balance(first := near @ lift, second)
+        first, second, lift = first * scale, second / scale[:, None], lift * scale
+        all_squares.append(squares)
+        firsts.append(first if side == "output" else second.T)
+        seconds.append(second if side == "output" else first.T)
+        lifts.append(lift)
+    squares = np.sum(all_squares, axis=0)
     return Spectrum(
         squares,
         float(squares.sum()),
-        np.stack([part[1] for part in parts]),
-        np.stack([part[2] for part in parts]),
+        np.stack(firsts),
+        np.stack(seconds),
+        np.stack(lifts) if side == "output" else None,
     )
 
 
-def _decompose_one(weight: Array, A: Array | None, G: Array | None) -> tuple[Array, Array, Array]:
-    rows, columns = weight.shape
-    if columns <= rows:
-        squares, first, second = _by_columns(weight, A, G)
-    else:
-        squares, second, first = _by_columns(weight.T, G, A)
-        first, second = first.T, second.T
-    return squares, *_balanced(first, second)
+def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Array]:
+    """Decomposes a weight observed on its output side.
 
+    With `gram` Wᵀ A W, `metric` G = L Lᵀ and V the eigenvectors of Lᵀ gram L, the factors are
+    W L V and Vᵀ L⁻¹.
 
-def _by_columns(weight: Array, A: Array | None, G: Array | None) -> tuple[Array, Array, Array]:
-    """Decomposes a weight of at least as many rows as columns.
-
-    With G = L Lᵀ and V the eigenvectors of Lᵀ Wᵀ A W L, the factors are W L V and Vᵀ L⁻¹.
+    Returns:
+        σ², L V and Vᵀ L⁻¹.
     """
-    right = weight if G is None else weight @ (lower := np.linalg.cholesky(G))
-    gram = right.T @ right if A is None else right.T @ A @ right
-    values, vectors = np.linalg.eigh((gram + gram.T) / 2)
-    vectors = vectors[:, ::-1]
-    first = right @ vectors
-    second = vectors.T if G is None else np.linalg.solve(lower.T, vectors).T
-    return np.maximum(values[::-1], 0), first, second
+    lower = None if metric is None else np.linalg.cholesky(metric)
+    inner = gram if lower is None else lower.T @ gram @ lower
+    values, vectors = np.linalg.eigh((inner + inner.T) / 2)
+    squares, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    if lower is None:
+        return squares, vectors, vectors.T
+    return squares, lower @ vectors, np.linalg.solve(lower.T, vectors).T
 
 
-def _balanced(first: Array, second: Array) -> tuple[Array, Array]:
-    """Scales each component so that both of its vectors have the same norm."""
+def _balance(first: Array, second: Array) -> Array:
+    """The scale of each component that gives both of its vectors the same norm.
+
+    That keeps the factors inside the range of float16, whatever the scale of the metric.
+    """
     left = np.linalg.norm(first, axis=0)
     right = np.linalg.norm(second, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.sqrt(right / left)
-    scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
-    return first * scale, second / scale[:, None]
+    return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)

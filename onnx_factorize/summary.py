@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .allocation import DENSE
+from .calibrate import Statistics
 from .calibration import CalibrationData
 from .costs import Costs
-from .moments import Moments
 from .passes import Skipped, Target
 from .plan import Plan
 from .report import Layer, Report
@@ -102,7 +102,7 @@ def layers_of(
 
 def warnings_of(
     targets: Sequence[Target],
-    moments: Mapping[str, Moments],
+    statistics: Mapping[str, Statistics],
     data: CalibrationData,
     never_ran: set[str],
 ) -> list[str]:
@@ -114,9 +114,9 @@ def warnings_of(
             "give at least two."
         )
     starved = {
-        target.name: target.rows / moments[target.name].count
+        target.name: target.width / statistics[target.name].signal.count
         for target in targets
-        if target.name in moments and 0 < moments[target.name].count < target.rows
+        if target.name in statistics and 0 < statistics[target.name].signal.count < target.width
     }
     if starved:
         worst = max(starved, key=lambda name: starved[name])

@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from .calibrate import Statistics
 from .errors import InputError
-from .moments import Moments
 from .passes import Factors, Target
-from .spectrum import Spectrum, decompose
+from .spectrum import Spectrum, decompose, decompose_observed
 
 __all__ = ["WEIGHTINGS", "Weighting", "get_weighting"]
 
 Array = npt.NDArray[np.float64]
 
-_NOT_YET = ("fisher", "diagonal")
+_NOT_YET = ("diagonal",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,45 +25,85 @@ class Weighting:
 
     Attributes:
         name: As `--weighting` names it.
-        uses_inputs: Whether it needs the moments of what targets read.
+        signal: Whether it needs the moments of what targets compute.
+        gradient: Whether it needs those of gradients. Then losses are in nats and add up over
+            targets; otherwise a loss is the share of a target's own energy.
         literature: What it is known as.
     """
 
     name: str
-    uses_inputs: bool
+    signal: bool
+    gradient: bool
     literature: str
 
-    def spectrum(self, target: Target, moments: Moments | None) -> Spectrum:
+    def spectrum(self, target: Target, statistics: Statistics | None) -> Spectrum:
         """Decomposes a target's weight in this metric.
 
         Args:
             target: The target.
-            moments: Of the target's input, if `uses_inputs`.
+            statistics: What calibration found, if `signal`.
         """
-        if not self.uses_inputs:
-            return decompose(target.matrices())
-        assert moments is not None
-        # With a bias to absorb the mean of the error only deviations from the mean cost.
-        A = moments.covariance if target.centred else moments.second_moment
-        return decompose(target.matrices(), A, damping=_damping(target.rows, moments.count))
+        weight = target.matrices()
+        if not self.signal:
+            return decompose(weight)
+        assert statistics is not None
+        gradient = None
+        if self.gradient and statistics.gradient is not None:
+            gradient = statistics.gradient.mean
+        return decompose_observed(
+            weight,
+            target.side,
+            centred_signal(target, statistics),
+            gradient,
+            _damping(target.width, statistics.signal.count),
+        )
+
+    def unit(self, spectrum: Spectrum) -> float:
+        """The loss of discarding σ² of one: ½ nat, or its share of the target's energy."""
+        return 0.5 if self.gradient else 1 / (spectrum.energy or 1.0)
 
     def factors(
-        self, target: Target, spectrum: Spectrum, moments: Moments | None, rank: int
+        self, target: Target, spectrum: Spectrum, statistics: Statistics | None, rank: int
     ) -> Factors:
         """The factors of one rank, with the bias correction that keeps the output's mean."""
         first, second = spectrum.truncated(rank)
         shift = None
-        if moments is not None and moments.count and target.centred:
-            error = target.matrices() - first @ second
-            shift = np.einsum("gk,gkn->gn", moments.mean, error).reshape(-1)
+        if statistics is not None and statistics.signal.count and target.centred:
+            mean = statistics.signal.mean[:, None, :]
+            if target.side == "input":
+                error = mean @ target.matrices() - mean @ first @ second
+            else:
+                assert spectrum.lift is not None
+                mean = mean - _bias_rows(target)
+                error = mean - mean @ spectrum.lift[:, :, :rank] @ second
+            shift = error.reshape(-1)
         return Factors(first, second, shift)
+
+
+def centred_signal(target: Target, statistics: Statistics) -> Array:
+    """The signal's covariance where a bias can absorb the mean, its second moment elsewhere."""
+    signal = statistics.signal
+    if target.centred:
+        return signal.covariance
+    mean = signal.mean[:, None, :]
+    if target.side == "output":
+        mean = mean - _bias_rows(target)
+    moment: Array = signal.covariance + mean.transpose(0, 2, 1) @ mean
+    return moment
+
+
+def _bias_rows(target: Target) -> Array:
+    """What the target adds to x W, shape (groups, 1, N)."""
+    assert target.bias is not None
+    return target.bias.reshape(target.groups, 1, target.columns)
 
 
 WEIGHTINGS = {
     weighting.name: weighting
     for weighting in (
-        Weighting("activation", True, "SVD-LLM, DRONE, ASVD with full whitening"),
-        Weighting("none", False, "truncated SVD"),
+        Weighting("fisher", True, True, "K-FAC SVD, OBD-LLM, GFWSVD"),
+        Weighting("activation", True, False, "SVD-LLM, DRONE, ASVD with full whitening"),
+        Weighting("none", False, False, "truncated SVD"),
     )
 }
 
@@ -84,10 +124,10 @@ def get_weighting(name: str) -> Weighting:
     return WEIGHTINGS[name]
 
 
-def _damping(rows: int, count: int) -> float:
-    """Share of the mean diagonal to add to a moment of `rows` x `rows` made of `count` rows.
+def _damping(width: int, count: int) -> float:
+    """Share of the mean energy to add to moments of `width` x `width` made of `count` rows.
 
     With ten rows a dimension the moment is good and damping only guards the numerics; with fewer,
     directions that were not seen must not count as free.
     """
-    return float(np.clip(0.03 * rows / max(count, 1), 1e-4, 0.03))
+    return float(np.clip(0.03 * width / max(count, 1), 1e-4, 0.03))

@@ -4,6 +4,7 @@ Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 """
 
 from .clean_up import CleanUp
+from .differentiate import Differentiate
 from .find_targets import FindTargets
 from .normalize import LiftWeights
 from .observe import Observe, ObserveShapes
@@ -12,11 +13,13 @@ from .rewrite import Rewrite
 from .rewrite_conv import RewriteConv
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
+from .sample_labels import OutputSeed
 from .target import Convolution, Factors, Skipped, Target
 
 __all__ = [
     "CleanUp",
     "Convolution",
+    "Differentiate",
     "Factors",
     "FindTargets",
     "Kind",
@@ -24,6 +27,7 @@ __all__ = [
     "Observe",
     "ObserveShapes",
     "OutputKind",
+    "OutputSeed",
     "RecognizeOutputs",
     "Rewrite",
     "RewriteConv",

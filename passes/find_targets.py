@@ -6,12 +6,16 @@ import collections
 import math
 from collections.abc import Callable, Iterable
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from ._graph import scopes
 from .target import Convolution, Skipped, Target
 
 __all__ = ["FindTargets"]
+
+Array = npt.NDArray[np.float64]
 
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 
@@ -115,7 +119,8 @@ def _find_matmul(model: ir.Model, node: ir.Node, name: str) -> Target | str:
         return f"its weight has {len(shape)} dimensions, and only matrices are treated yet"
     rows, columns = shape
     centred = bias_after(node, columns) is not None
-    return _checked(Target(name, node, x, weight, 1, rows, columns, centred))
+    bias = np.zeros(columns)
+    return _checked(Target(name, node, x, weight, 1, rows, columns, centred, bias=bias))
 
 
 def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Target | str:
@@ -132,9 +137,20 @@ def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     rows, columns = shape[::-1] if _int(node, "transB", 0) else shape
     c = node.inputs[2] if len(node.inputs) > 2 else None
     centred = c is None or is_row_of(c, columns)
-    transposed = bool(_int(node, "transA", 0))
     return _checked(
-        Target(name, node, a, b, 1, rows, columns, centred, transposed_input=transposed)
+        Target(
+            name,
+            node,
+            a,
+            b,
+            1,
+            rows,
+            columns,
+            centred,
+            transposed_input=bool(_int(node, "transA", 0)),
+            scale=_float(node, "alpha", 1.0),
+            bias=_row(c, columns, _float(node, "beta", 1.0)) if centred else None,
+        )
     )
 
 
@@ -151,6 +167,7 @@ def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     if in_channels == 1 and groups > 1:
         return "is depthwise: one input channel a group leaves nothing to factorize"
     bias = node.inputs[2] if len(node.inputs) > 2 else None
+    centred = bias is None or bias.const_value is not None
     rank = len(kernel)
     auto_pad = node.attributes.get("auto_pad")
     geometry = Convolution(
@@ -169,7 +186,8 @@ def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
             groups,
             in_channels * math.prod(kernel),
             out_channels // groups,
-            centred=bias is None or bias.const_value is not None,
+            centred,
+            bias=_row(bias, out_channels) if centred else None,
             convolution=geometry,
         )
     )
@@ -227,6 +245,20 @@ def is_row_of(value: ir.Value, columns: int) -> bool:
         return False
     shape = value.const_value.shape.numpy()
     return math.prod(shape) in (1, columns) and math.prod(shape) == (shape[-1] if shape else 1)
+
+
+def _row(value: ir.Value | None, columns: int, scale: float = 1.0) -> Array:
+    """A constant row as float64, spread over its columns; zero where there is none."""
+    if value is None:
+        return np.zeros(columns)
+    assert value.const_value is not None
+    row = value.const_value.numpy().astype(np.float64).reshape(-1)
+    return np.asarray(np.broadcast_to(scale * row, (columns,)))
+
+
+def _float(node: ir.Node, name: str, default: float) -> float:
+    attribute = node.attributes.get(name)
+    return attribute.as_float() if attribute is not None else default
 
 
 def _int(node: ir.Node, name: str, default: int) -> int:

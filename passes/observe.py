@@ -17,12 +17,13 @@ LINEAR_OPERATORS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 
 
 class Observe(ir.passes.InPlacePass):
-    """Appends the inputs of targets to the outputs of the main graph (see `Exposer`).
+    """Appends the narrow sides of targets to the outputs of the main graph (see `Exposer`).
 
-    Targets that read the same value share one tap.
+    Targets that read the same value share its tap.
 
     Attributes:
-        taps: Target name to the name of the output that carries its input.
+        taps: Target name to the name of the output that carries its input or output, whichever
+            `Target.side` says.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -38,7 +39,8 @@ class Observe(ir.passes.InPlacePass):
             scope = target.node.graph
             if target.name in self._wanted and isinstance(scope, ir.Graph):
                 assert target.weight.dtype is not None
-                self.taps[target.name] = expose(target.x, scope, target.weight.dtype)
+                value = target.x if target.side == "input" else target.node.outputs[0]
+                self.taps[target.name] = expose(value, scope, target.weight.dtype)
         return ir.passes.PassResult(model, modified=bool(self.taps))
 
 

@@ -13,7 +13,7 @@ from ._graph import Namer, add_initializer
 from .find_targets import FindTargets
 from .target import Factors, Target
 
-__all__ = ["Rewrite"]
+__all__ = ["Array", "Rewrite"]
 
 Array = npt.NDArray[np.float64]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
 
 from ._graph import opset
-from .rewrite import Rewrite
+from .rewrite import Array, Rewrite
 from .target import Factors, Target
 
 __all__ = ["RewriteGemm"]
@@ -18,9 +17,9 @@ class RewriteGemm(Rewrite):
     """`alpha * op(A) @ op(B) + beta * C` becomes two Gemms.
 
     - The first has `transA` of the original and nothing else.
-    - The second has `alpha`; `transA` and `transB` are gone, for the factors are stored straight.
-    - `C` and `beta` stay on the second. A bias correction is multiplied by `alpha`, and folds
-      `beta` into `C`.
+    - The second has no `transB`, for the factors are stored straight, and no `alpha`, which they
+      include.
+    - `C` and `beta` stay on the second; a bias correction folds `beta` into `C`.
     - Before opset 11 a Gemm must have a `C`: the first gets a zero.
     """
 
@@ -28,7 +27,6 @@ class RewriteGemm(Rewrite):
 
     def _rewrite(self, target: Target, factors: Factors) -> None:
         node = target.node
-        alpha = _float(node, "alpha", 1.0)
         down = self._weight(target, "down", factors.first[0])
         up = self._weight(target, "up", factors.second[0])
         inputs = [target.x, down]
@@ -37,25 +35,19 @@ class RewriteGemm(Rewrite):
         attributes = [node.attributes["transA"]] if target.transposed_input else []
         node.replace_input_with(0, self._insert_before(target, "Gemm", inputs, attributes))
         node.replace_input_with(1, up)
-        node.attributes.pop("transA", None)
-        node.attributes.pop("transB", None)
+        for name in ("alpha", "transA", "transB"):
+            node.attributes.pop(name, None)
         if factors.bias_shift is not None:
-            self._correct_bias(target, factors.bias_shift * alpha)
+            self._correct_bias(target, factors.bias_shift)
 
-    def _correct_bias(
-        self, target: Target, shift: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-    ) -> None:
+    def _correct_bias(self, target: Target, shift: Array) -> None:
         node = target.node
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         if bias is None:
             node.resize_inputs(3)
             corrected = self._weight(target, "bias", shift)
         else:
-            corrected = self._shifted(bias, target, shift, scale=_float(node, "beta", 1.0))
+            beta = node.attributes.pop("beta", None)
+            scale = beta.as_float() if beta is not None else 1.0
+            corrected = self._shifted(bias, target, shift, scale)
         node.replace_input_with(2, corrected)
-        node.attributes.pop("beta", None)
-
-
-def _float(node: ir.Node, name: str, default: float) -> float:
-    attribute = node.attributes.get(name)
-    return attribute.as_float() if attribute is not None else default

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +83,9 @@ class Target:
         columns: N, the number of outputs of one group.
         centred: Whether a bias can absorb the mean of the approximation's error.
         transposed_input: Whether rows of `x` are its columns (Gemm with `transA`).
+        scale: What the node multiplies the weight by (Gemm's `alpha`).
+        bias: What the node itself adds to `x W`, one number a column; zero without a bias, None
+            where it is not constant over rows or not known.
         convolution: The convolution's attributes, None for a matrix product.
     """
 
@@ -94,6 +98,8 @@ class Target:
     columns: int
     centred: bool
     transposed_input: bool = False
+    scale: float = 1.0
+    bias: Array | None = None
     convolution: Convolution | None = None
 
     @property
@@ -112,6 +118,21 @@ class Target:
         return min(self.rows, self.columns)
 
     @property
+    def side(self) -> Literal["input", "output"]:
+        """Where the target is narrower, and so is observed.
+
+        Everything that a whitened decomposition needs of the data fits in matrices of the smaller
+        of K and N: the moments of `y = x W` and of its gradient g where N is the smaller, those
+        of x and of `W g` where K is.
+        """
+        return "output" if self.columns <= self.rows and self.bias is not None else "input"
+
+    @property
+    def width(self) -> int:
+        """Length of a row, in one group, on the side that is observed."""
+        return self.columns if self.side == "output" else self.rows
+
+    @property
     def itemsize(self) -> int:
         """Bytes of one weight."""
         assert self.weight.dtype is not None
@@ -122,13 +143,14 @@ class Target:
         return self.groups * rank * (self.rows + self.columns)
 
     def matrices(self) -> Array:
-        """The weight as float64 matrices, shape (groups, K, N)."""
+        """The weight as float64 matrices, `scale` included, shape (groups, K, N)."""
         assert self.weight.const_value is not None
         weight = self.weight.const_value.numpy().astype(np.float64)
         if self.convolution is not None:
             stacked = weight.reshape(self.groups, self.columns, self.rows)
             return np.ascontiguousarray(stacked.transpose(0, 2, 1))
-        return np.ascontiguousarray(weight.T if self.weight_is_transposed else weight)[None]
+        straight = weight.T if self.weight_is_transposed else weight
+        return np.ascontiguousarray(self.scale * straight)[None]
 
     @property
     def weight_is_transposed(self) -> bool:
