@@ -5,6 +5,7 @@ registered by `rule`; ``docs/adjoint.md`` says how to add one.
 """
 
 from onnx_factorize.passes.adjoint import (
+    activation,
     binary,
     convolution,
     elementwise,
@@ -24,6 +25,7 @@ from onnx_factorize.passes.adjoint.step import Step
 __all__ = ["AppendAdjoint", "NoRuleError", "Step", "covered", "rule"]
 
 del (
+    activation,
     binary,
     convolution,
     elementwise,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint import control_flow, facts, functions, patterns, scopes
+from onnx_factorize.passes.adjoint import control_flow, facts, functions, scopes
 from onnx_factorize.passes.adjoint.emit import Emitter
 from onnx_factorize.passes.adjoint.registry import NoRuleError, find, is_zero
 from onnx_factorize.passes.adjoint.step import Step
@@ -43,9 +43,7 @@ class AppendAdjoint(ir.passes.InPlacePass):
         unreachable: The reason by wanted value without a gradient.
     """
 
-    def __init__(
-        self, seeds: Mapping[ir.Value, ir.Value], wanted: Sequence[ir.Value]
-    ) -> None:
+    def __init__(self, seeds: Mapping[ir.Value, ir.Value], wanted: Sequence[ir.Value]) -> None:
         """Prepare the pass.
 
         Args:
@@ -179,11 +177,6 @@ class Sweep:
 
     def _differentiate(self, node: ir.Node, cotangents: list[ir.Value | None]) -> None:
         step = Step(node, self.e, self.facts, cotangents, self.needed, self.wanted)
-        shortcut = patterns.match(step)
-        if shortcut is not None:
-            for value, term in shortcut:
-                self.contribute(value, term)
-            return
         try:
             if node.op_type == "If" and not node.domain:
                 control_flow.differentiate_if(self, node, cotangents)

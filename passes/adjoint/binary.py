@@ -89,9 +89,7 @@ def _extreme(s: Step) -> Cotangents:
         return {0: s.g}
     # 1 - (beyond): equality of floats is younger than opset 7, and x never lies beyond y.
     op_type = "Less" if s.node.op_type == "Max" else "Greater"
-    hits = [
-        e.cast(e.op("Not", e.op(op_type, s.x(i), s.y)), s.dtype) for i in range(count)
-    ]
+    hits = [e.cast(e.op("Not", e.op(op_type, s.x(i), s.y)), s.dtype) for i in range(count)]
     share = e.div(s.g, hits[0] if count == 1 else e.op("Sum", *hits))
     return _spread(s, {i: e.mul(share, hits[i]) for i in range(count) if s.needs(i)})
 

@@ -68,9 +68,7 @@ def captured(graph: ir.Graph) -> dict[ir.Value, None]:
     return dict.fromkeys(value for value in within(graph) if value not in own)
 
 
-def differentiate_if(
-    sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | None]
-) -> None:
+def differentiate_if(sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | None]) -> None:
     """Append an If with the same condition, whose branches are the adjoints of the branches.
 
     A captured value's cotangent is an output of this If, of zeros where the branch taken does
@@ -90,7 +88,7 @@ def differentiate_if(
     outer = list(dict.fromkeys([*terms[0], *terms[1]]))
     results: list[tuple[ir.Value, ir.Value]] = []
     for value in outer:
-        pair = []
+        pair: list[ir.Value] = []
         for block, found in zip(blocks, terms, strict=True):
             with e.inside(block):
                 term = found.get(value) or e.full(e.shape(value), 0.0, _dtype(sweep, value))

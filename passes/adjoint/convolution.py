@@ -35,8 +35,8 @@ def window(s: Step, kernel: Sequence[int], x: ir.Value) -> Window:
     """
     spatial = len(kernel)
     ones = [1] * spatial
-    strides, dilations = s.ints("strides") or ones, s.ints("dilations") or ones
-    pads = s.ints("pads") or [0] * (2 * spatial)
+    strides, dilations = s.integers("strides") or ones, s.integers("dilations") or ones
+    pads = s.integers("pads") or [0] * (2 * spatial)
     found = Window(list(kernel), strides, dilations, pads[:spatial], pads[spatial:])
     mode = s.string("auto_pad", "NOTSET")
     if mode == "VALID":
@@ -58,7 +58,7 @@ def window(s: Step, kernel: Sequence[int], x: ir.Value) -> Window:
 
 
 def _kernel(s: Step, weight: ir.Value) -> list[int]:
-    kernel = s.ints("kernel_shape")
+    kernel = s.integers("kernel_shape")
     if kernel is None:
         rank = s.rank(weight)
         kernel = [size for i in range(2, rank) if (size := s.facts.static(weight, i)) is not None]
@@ -83,7 +83,7 @@ def _conv(s: Step) -> Cotangents:
     if not s.needs(0):
         return terms
     w = window(s, _kernel(s, weight), x)
-    group = s.int("group", 1)
+    group = s.integer("group", 1)
     pads = [r - p for r, p in zip(w.reach * 2, w.before + w.after, strict=True)]
     plain = all(stride == 1 for stride in w.strides) and min(pads, default=0) >= 0
     if plain and (e.opset >= 10 or max(w.kernel) == 1):
@@ -168,10 +168,10 @@ def _conv_transpose(s: Step) -> Cotangents:
         terms[2] = e.reduce_sum(s.g, axes, keepdims=False)
     if not s.needs(0):
         return terms
-    if s.ints("output_shape") is not None or s.string("auto_pad", "NOTSET").startswith("SAME"):
+    if s.integers("output_shape") is not None or s.string("auto_pad", "NOTSET").startswith("SAME"):
         raise NoRuleError("padding given by the output's shape")
     w = window(s, _kernel(s, weight), x)
-    extra = s.ints("output_padding") or [0] * len(w.kernel)
+    extra = s.integers("output_padding") or [0] * len(w.kernel)
     # Forward, y's size is (n - 1) stride + reach + 1 - before - after + extra. A convolution over
     # y with `before` and `after - extra` in front and behind has exactly n windows.
     behind = [a - o for a, o in zip(w.after, extra, strict=True)]
@@ -188,6 +188,6 @@ def _conv_transpose(s: Step) -> Cotangents:
         strides=w.strides,
         dilations=w.dilations,
         pads=[*w.before, *behind],
-        group=s.int("group", 1),
+        group=s.integer("group", 1),
     )
     return terms

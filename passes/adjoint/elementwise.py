@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
 import onnx_ir as ir
 
 from onnx_factorize.passes.adjoint.facts import FLOATS
@@ -13,17 +12,54 @@ from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
 from onnx_factorize.passes.adjoint.step import Step
 
 zero(
-    *"""And ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil
-    Constant ConstantOfShape Equal EyeLike Floor Greater GreaterOrEqual Hardmax IsInf IsNaN Less
-    LessOrEqual Multinomial NonMaxSuppression NonZero Not OneHot Or RandomNormal RandomNormalLike
-    RandomUniform RandomUniformLike Range Round Shape Sign Size StringNormalizer
-    TfIdfVectorizer Unique Xor""".split()
+    *[
+        "And",
+        "ArgMax",
+        "ArgMin",
+        "BitShift",
+        "BitwiseAnd",
+        "BitwiseNot",
+        "BitwiseOr",
+        "BitwiseXor",
+        "Ceil",
+        "Constant",
+        "ConstantOfShape",
+        "Equal",
+        "EyeLike",
+        "Floor",
+        "Greater",
+        "GreaterOrEqual",
+        "Hardmax",
+        "IsInf",
+        "IsNaN",
+        "Less",
+        "LessOrEqual",
+        "Multinomial",
+        "NonMaxSuppression",
+        "NonZero",
+        "Not",
+        "OneHot",
+        "Or",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Range",
+        "Round",
+        "Shape",
+        "Sign",
+        "Size",
+        "StringNormalizer",
+        "TfIdfVectorizer",
+        "Unique",
+        "Xor",
+    ]
 )
 
 Slope = Callable[[Step, ir.Value], ir.Value]
 
 
-def _unary(*op_types: str) -> Callable[[Slope], Slope]:
+def unary(*op_types: str) -> Callable[[Slope], Slope]:
     """Register f'(x) as the rule x̄ = ȳ · f'(x)."""
 
     def register(slope: Slope) -> Slope:
@@ -56,44 +92,22 @@ def _cast(s: Step) -> Cotangents:
     return {0: s.g if source == s.facts.dtype(s.y) else s.e.cast(s.g, source)}
 
 
-@rule("Relu")
-def _relu(s: Step) -> Cotangents:
-    """x̄ = ȳ · [y > 0].
-
-    For y ≥ 0 that step is a steep hard sigmoid, which is faster than a comparison and a Cast; it
-    reads y, so that onnxruntime can still fuse the Relu with what computes x.
-    """
-    if s.dtype == ir.DataType.FLOAT:
-        return {0: s.e.mul(s.g, s.e.op("HardSigmoid", s.y, alpha=1e38, beta=0.0))}
-    return {0: mask(s, s.e.op("Greater", s.y, s.scalar(0)))}
-
-
-def mask(s: Step, condition: ir.Value) -> ir.Value:
-    """Return the cotangent where a condition holds, zero elsewhere."""
-    return s.e.mul(s.g, s.e.cast(condition, s.dtype))
-
-
-def _piecewise(s: Step, positive: ir.Value, negative: ir.Value) -> ir.Value:
-    """Choose a slope by x > 0."""
-    return s.e.where(s.e.op("Greater", s.x(), s.scalar(0)), positive, negative)
-
-
-@_unary("Neg")
+@unary("Neg")
 def _neg(s: Step, _x: ir.Value) -> ir.Value:
     return s.scalar(-1)
 
 
-@_unary("Abs")
+@unary("Abs")
 def _abs(s: Step, x: ir.Value) -> ir.Value:
     return s.e.op("Sign", x)
 
 
-@_unary("Exp")
+@unary("Exp")
 def _exp(s: Step, _x: ir.Value) -> ir.Value:
     return s.y
 
 
-@_unary("Log")
+@unary("Log")
 def _log(s: Step, x: ir.Value) -> ir.Value:
     return s.e.op("Reciprocal", x)
 
@@ -109,49 +123,49 @@ def _sqrt(s: Step) -> Cotangents:
     return {0: e.where(positive, inverse, s.scalar(0))}
 
 
-@_unary("Reciprocal")
+@unary("Reciprocal")
 def _reciprocal(s: Step, _x: ir.Value) -> ir.Value:
     return s.e.neg(s.e.mul(s.y, s.y))
 
 
-@_unary("Sigmoid")
+@unary("Sigmoid")
 def _sigmoid(s: Step, _x: ir.Value) -> ir.Value:
     return s.e.sub(s.y, s.e.mul(s.y, s.y))
 
 
-@_unary("Tanh")
+@unary("Tanh")
 def _tanh(s: Step, _x: ir.Value) -> ir.Value:
     return s.e.sub(s.scalar(1), s.e.mul(s.y, s.y))
 
 
-@_unary("Erf")
+@unary("Erf")
 def _erf(s: Step, x: ir.Value) -> ir.Value:
     """2/√π · exp(-x²)."""
     e = s.e
     return e.mul(e.op("Exp", e.neg(e.mul(x, x))), s.scalar(2 / math.sqrt(math.pi)))
 
 
-@_unary("Sin")
+@unary("Sin")
 def _sin(s: Step, x: ir.Value) -> ir.Value:
     return s.e.op("Cos", x)
 
 
-@_unary("Cos")
+@unary("Cos")
 def _cos(s: Step, x: ir.Value) -> ir.Value:
     return s.e.neg(s.e.op("Sin", x))
 
 
-@_unary("Tan")
+@unary("Tan")
 def _tan(s: Step, _x: ir.Value) -> ir.Value:
     return s.e.add(s.e.mul(s.y, s.y), s.scalar(1))
 
 
-@_unary("Sinh")
+@unary("Sinh")
 def _sinh(s: Step, x: ir.Value) -> ir.Value:
     return s.e.op("Cosh", x)
 
 
-@_unary("Cosh")
+@unary("Cosh")
 def _cosh(s: Step, x: ir.Value) -> ir.Value:
     return s.e.op("Sinh", x)
 
@@ -163,183 +177,31 @@ def _inverse_root(s: Step, x: ir.Value, sign: int, offset: int) -> ir.Value:
     return e.op("Reciprocal", e.op("Sqrt", e.add(square, s.scalar(offset))))
 
 
-@_unary("Asin")
+@unary("Asin")
 def _asin(s: Step, x: ir.Value) -> ir.Value:
     return _inverse_root(s, x, -1, 1)
 
 
-@_unary("Acos")
+@unary("Acos")
 def _acos(s: Step, x: ir.Value) -> ir.Value:
     return s.e.neg(_inverse_root(s, x, -1, 1))
 
 
-@_unary("Asinh")
+@unary("Asinh")
 def _asinh(s: Step, x: ir.Value) -> ir.Value:
     return _inverse_root(s, x, 1, 1)
 
 
-@_unary("Acosh")
+@unary("Acosh")
 def _acosh(s: Step, x: ir.Value) -> ir.Value:
     return _inverse_root(s, x, 1, -1)
 
 
-@_unary("Atan")
+@unary("Atan")
 def _atan(s: Step, x: ir.Value) -> ir.Value:
     return s.e.op("Reciprocal", s.e.add(s.e.mul(x, x), s.scalar(1)))
 
 
-@_unary("Atanh")
+@unary("Atanh")
 def _atanh(s: Step, x: ir.Value) -> ir.Value:
     return s.e.op("Reciprocal", s.e.sub(s.scalar(1), s.e.mul(x, x)))
-
-
-@_unary("Softplus")
-def _softplus(s: Step, x: ir.Value) -> ir.Value:
-    return s.e.op("Sigmoid", x)
-
-
-@_unary("Softsign")
-def _softsign(s: Step, x: ir.Value) -> ir.Value:
-    """1 / (1 + |x|)² = (1 - |y|)²."""
-    root = s.e.sub(s.scalar(1), s.e.op("Abs", s.y))
-    return s.e.mul(root, root)
-
-
-@_unary("LeakyRelu")
-def _leaky_relu(s: Step, _x: ir.Value) -> ir.Value:
-    return _piecewise(s, s.scalar(1), s.scalar(s.float("alpha", 0.01)))
-
-
-@_unary("Elu")
-def _elu(s: Step, _x: ir.Value) -> ir.Value:
-    """1 for x > 0, else α·exp(x) = y + α."""
-    return _piecewise(s, s.scalar(1), s.e.add(s.y, s.scalar(s.float("alpha", 1.0))))
-
-
-@_unary("Selu")
-def _selu(s: Step, _x: ir.Value) -> ir.Value:
-    """γ for x > 0, else γ·α·exp(x) = y + γ·α."""
-    alpha, gamma = s.float("alpha", 1.6732632), s.float("gamma", 1.050701)
-    return _piecewise(s, s.scalar(gamma), s.e.add(s.y, s.scalar(alpha * gamma)))
-
-
-@_unary("Celu")
-def _celu(s: Step, _x: ir.Value) -> ir.Value:
-    """1 for x > 0, else exp(x/α) = y/α + 1."""
-    tail = s.e.mul(s.y, s.scalar(1 / s.float("alpha", 1.0)))
-    return _piecewise(s, s.scalar(1), s.e.add(tail, s.scalar(1)))
-
-
-@rule("ThresholdedRelu")
-def _thresholded_relu(s: Step) -> Cotangents:
-    """x̄ = ȳ · [x > α]."""
-    return {0: mask(s, s.e.op("Greater", s.x(), s.scalar(s.float("alpha", 1.0))))}
-
-
-@rule("HardSigmoid")
-def _hard_sigmoid(s: Step) -> Cotangents:
-    """x̄ = α · ȳ · [0 < y < 1]."""
-    e = s.e
-    inside = e.op("And", e.op("Greater", s.y, s.scalar(0)), e.op("Less", s.y, s.scalar(1)))
-    return {0: e.mul(mask(s, inside), s.scalar(s.float("alpha", 0.2)))}
-
-
-@_unary("HardSwish")
-def _hard_swish(s: Step, x: ir.Value) -> ir.Value:
-    """0 for x ≤ -3, 1 for x ≥ 3, between them x/3 + 1/2."""
-    e = s.e
-    middle = e.add(e.mul(x, s.scalar(1 / 3)), s.scalar(0.5))
-    capped = e.where(e.op("Less", x, s.scalar(3)), middle, s.scalar(1))
-    return e.where(e.op("Greater", x, s.scalar(-3)), capped, s.scalar(0))
-
-
-@_unary("Mish")
-def _mish(s: Step, x: ir.Value) -> ir.Value:
-    """With t = tanh(softplus(x)): t + x · (1 - t²) · σ(x)."""
-    e = s.e
-    t = e.op("Tanh", e.op("Softplus", x))
-    rest = e.mul(e.mul(x, e.op("Sigmoid", x)), e.sub(s.scalar(1), e.mul(t, t)))
-    return e.add(t, rest)
-
-
-@_unary("Swish")
-def _swish(s: Step, x: ir.Value) -> ir.Value:
-    """With σ = sigmoid(α x): σ + α · y · (1 - σ)."""
-    alpha = s.float("alpha", 1.0)
-    e = s.e
-    gate = e.op("Sigmoid", x if alpha == 1 else e.mul(x, s.scalar(alpha)))
-    rest = e.mul(s.y, e.sub(s.scalar(1), gate))
-    return e.add(gate, rest if alpha == 1 else e.mul(rest, s.scalar(alpha)))
-
-
-@rule("QuickGelu", domain="com.microsoft")
-def _quick_gelu(s: Step) -> Cotangents:
-    """As Swish, with α = 1.702 unless given."""
-    e, alpha = s.e, s.scalar(s.float("alpha", 1.702))
-    gate = e.op("Sigmoid", e.mul(s.x(), alpha))
-    rest = e.mul(e.mul(s.y, e.sub(s.scalar(1), gate)), alpha)
-    return {0: e.mul(s.g, e.add(gate, rest))}
-
-
-def gelu_slope(s: Step, x: ir.Value, *, tanh: bool) -> ir.Value:
-    """Return the derivative of x·Φ(x): Φ(x) + x·φ(x), or that of its tanh approximation."""
-    e = s.e
-    if not tanh:
-        # Few passes over the tensor: Φ is a hard sigmoid of erf (which never reaches its bounds),
-        # and φ's factor is a summand of the exponent.
-        scaled = e.mul(x, s.scalar(math.sqrt(0.5)))
-        cdf = e.op("HardSigmoid", e.op("Erf", scaled), alpha=0.5, beta=0.5)
-        exponent = e.sub(s.scalar(-0.5 * math.log(2 * math.pi)), e.mul(scaled, scaled))
-        return e.add(cdf, e.mul(x, e.op("Exp", exponent)))
-    half = e.mul(x, s.scalar(0.5))
-    c, k = math.sqrt(2 / math.pi), 0.044715
-    square = e.mul(x, x)
-    inner = e.mul(x, e.add(e.mul(square, s.scalar(c * k)), s.scalar(c)))
-    t = e.op("Tanh", inner)
-    slope = e.add(e.mul(square, s.scalar(3 * c * k)), s.scalar(c))
-    rest = e.mul(e.mul(half, slope), e.sub(s.scalar(1), e.mul(t, t)))
-    return e.add(e.mul(e.add(t, s.scalar(1)), s.scalar(0.5)), rest)
-
-
-@_unary("Gelu")
-def _gelu(s: Step, x: ir.Value) -> ir.Value:
-    return gelu_slope(s, x, tanh=s.string("approximate", "none") == "tanh")
-
-
-@rule("Gelu", domain="com.microsoft")
-def _contrib_gelu(s: Step) -> Cotangents:
-    """x̄ = ȳ · (Φ(x) + x·φ(x))."""
-    return {0: s.e.mul(s.g, gelu_slope(s, s.x(), tanh=False))}
-
-
-@rule("FastGelu", domain="com.microsoft")
-def _fast_gelu(s: Step) -> Cotangents:
-    """As Gelu's tanh approximation, of x + bias."""
-    x = s.x() if s.maybe(1) is None else s.e.add(s.x(), s.x(1))
-    g = s.e.mul(s.g, gelu_slope(s, x, tanh=True))
-    return {0: g, 1: s.unbroadcast(g, s.x(1)) if s.needs(1) else None}
-
-
-@rule("Clip")
-def _clip(s: Step) -> Cotangents:
-    """x̄ = ȳ · [low ≤ x ≤ high]; the bounds are constants of the function."""
-    e = s.e
-    low, high = s.node.attributes.get("min"), s.node.attributes.get("max")
-    bounds: Sequence[ir.Value | None] = (
-        s.scalar(low.as_float()) if low is not None else s.maybe(1),
-        s.scalar(high.as_float()) if high is not None else s.maybe(2),
-    )
-    s.refuse_gradient(1, 2)
-    outside: ir.Value | None = None
-    # `outside` rather than `inside`: comparisons with equality are younger than Less and Greater.
-    for op_type, bound in zip(("Less", "Greater"), bounds, strict=True):
-        if bound is None or _infinite(s, bound):
-            continue
-        beyond = e.op(op_type, s.x(), bound)
-        outside = beyond if outside is None else e.op("Or", outside, beyond)
-    return {0: s.g if outside is None else mask(s, e.op("Not", outside))}
-
-
-def _infinite(s: Step, bound: ir.Value) -> bool:
-    array = s.facts.array(bound)
-    return array is not None and bool(np.all(np.abs(array.astype(np.float64)) > 3e38))

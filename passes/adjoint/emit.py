@@ -249,10 +249,6 @@ class Emitter:
             return self.op("Slice", a, first, last, self.ints(axes))
         return self.op("Slice", a, first, last, self.ints(axes), self.ints(steps))
 
-    def head(self, a: ir.Value, axis: int, length: int | ir.Value) -> ir.Value:
-        """Emit the first ``length`` positions of an axis."""
-        return self.slice(a, [0], length if isinstance(length, ir.Value) else [length], [axis])
-
     def flip(self, a: ir.Value, axes: Sequence[int]) -> ir.Value:
         """Emit the reversal of axes."""
         if not axes:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from onnx_factorize.passes.adjoint.append import Sweep
 
 
+_BODIES = ("function", "context_dependent_function")  # absent from onnx's type stubs
+
+
 def differentiate(sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | None]) -> None:
     """Emit a node's function body beside it, and differentiate that.
 
@@ -62,28 +65,38 @@ def differentiate(sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | N
 
 def _inline(sweep: Sweep, node: ir.Node) -> ir.Model:
     """Return a model of the node alone, replaced by its function body."""
-    inputs, initializers = [], []
-    arguments: list[ir.Value | None] = []
-    for i, value in enumerate(node.inputs):
-        if value is None:
-            arguments.append(None)
-            continue
-        dtype = sweep.facts.dtype(value)
-        if dtype is None:
-            raise NoRuleError(f"no rule, and the type of its input {value.name!r} is unknown")
-        known = sweep.facts.dims.get(value)
-        shape = None
-        if known is not None:
-            shape = ir.Shape([d if isinstance(d, int) else None for d in known])
-        argument = ir.Value(name=f"input_{i}", type=ir.TensorType(dtype), shape=shape)
-        arguments.append(argument)
-        tensor = ir.convenience.get_const_tensor(value)
-        if tensor is not None and tensor.size <= 64:
-            argument.const_value = tensor
-            argument.shape = ir.Shape(tensor.shape.numpy())
-            initializers.append(argument)
+    local = node.op_identifier() in sweep.model.functions
+    if not local and not _has_body(sweep, node):
+        raise NoRuleError("no rule")
+    try:
+        proto = ir.to_proto(_alone(sweep, node))
+        if local:
+            proto = onnx.inliner.inline_local_functions(proto)
         else:
-            inputs.append(argument)
+            chosen = [(node.domain, node.op_type)]
+            proto = onnx.inliner.inline_selected_functions(
+                proto, chosen, inline_schema_functions=True
+            )
+        body = ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
+    except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
+        raise NoRuleError("no rule, and its function body cannot be inlined") from error
+    if any(inner.op_type == node.op_type and inner.domain == node.domain for inner in body.graph):
+        raise NoRuleError("no rule")
+    return body
+
+
+def _has_body(sweep: Sweep, node: ir.Node) -> bool:
+    try:
+        schema = onnx.defs.get_schema(node.op_type, sweep.opset, node.domain)
+    except onnx.defs.SchemaError:
+        return False
+    return any(getattr(schema, f"has_{kind}") for kind in _BODIES)
+
+
+def _alone(sweep: Sweep, node: ir.Node) -> ir.Model:
+    """Return a model of one node, its small constants as initializers."""
+    arguments = [_argument(sweep, i, value) for i, value in enumerate(node.inputs)]
+    present = [value for value in arguments if value is not None]
     outputs = [
         ir.Value(name=f"output_{i}" if value.name else "", type=_type(sweep, value))
         for i, value in enumerate(node.outputs)
@@ -97,40 +110,34 @@ def _inline(sweep: Sweep, node: ir.Node) -> ir.Model:
         outputs=outputs,
     )
     graph = ir.Graph(
-        inputs,
+        [value for value in present if value.const_value is None],
         [value for value in outputs if value.name],
         nodes=[twin],
-        initializers=initializers,
+        initializers=[value for value in present if value.const_value is not None],
         opset_imports=sweep.model.opset_imports,
         name="body",
     )
-    local = node.op_identifier() in sweep.model.functions
-    model = ir.Model(
-        graph,
-        ir_version=max(sweep.model.ir_version, 8),
-        functions=list(sweep.model.functions.values()) if local else [],
-    )
-    try:
-        proto = ir.to_proto(model)
-        if local:
-            proto = onnx.inliner.inline_local_functions(proto)
-        else:
-            schema = onnx.defs.get_schema(node.op_type, sweep.opset, node.domain)
-            if not (schema.has_function or schema.has_context_dependent_function):
-                raise NoRuleError("no rule")
-            chosen = [(node.domain, node.op_type)]
-            proto = onnx.inliner.inline_selected_functions(
-                proto, chosen, inline_schema_functions=True
-            )
-        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except NoRuleError:
-        raise
-    except Exception as error:  # onnx raises types of its own, some not importable
-        raise NoRuleError("no rule, and no function body") from error
-    body = ir.from_proto(proto)
-    if any(inner.op_type == node.op_type and inner.domain == node.domain for inner in body.graph):
-        raise NoRuleError("no rule")
-    return body
+    functions = list(sweep.model.functions.values())
+    return ir.Model(graph, ir_version=max(sweep.model.ir_version, 8), functions=functions)
+
+
+def _argument(sweep: Sweep, index: int, value: ir.Value | None) -> ir.Value | None:
+    """Return a stand-in for an input, with what is certain of its type and shape."""
+    if value is None:
+        return None
+    kind = _type(sweep, value)
+    if kind is None:
+        raise NoRuleError(f"no rule, and the type of its input {value.name!r} is unknown")
+    known = sweep.facts.dims.get(value)
+    shape = None
+    if known is not None:
+        shape = ir.Shape([dim if isinstance(dim, int) else None for dim in known])
+    argument = ir.Value(name=f"input_{index}", type=kind, shape=shape)
+    tensor = ir.convenience.get_const_tensor(value)
+    if tensor is not None and tensor.size <= 64:
+        argument.const_value = tensor
+        argument.shape = ir.Shape(tensor.shape.numpy())
+    return argument
 
 
 def _type(sweep: Sweep, value: ir.Value) -> ir.TensorType | None:

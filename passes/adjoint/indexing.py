@@ -52,7 +52,7 @@ def _gather_elements(s: Step) -> Cotangents:
 @rule("GatherND", since=11)
 def _gather_nd(s: Step) -> Cotangents:
     """x̄ is zero but for the slices read, to which ȳ is added."""
-    batch = {"batch_dims": s.int("batch_dims", 0)} if s.e.opset >= 12 else {}
+    batch = {"batch_dims": s.integer("batch_dims", 0)} if s.e.opset >= 12 else {}
     return {0: scatter(s, s.e.op("GatherND", positions(s, s.x()), s.x(1), **batch), s.g, s.x())}
 
 
@@ -89,7 +89,9 @@ def _scatter_elements(s: Step) -> Cotangents:
 def _compress(s: Step) -> Cotangents:
     """x̄ is zero but for the slices kept."""
     e = s.e
-    axis = {} if s.ints("axis") is None and "axis" not in s.node.attributes else {
-        "axis": s.int("axis", 0)
-    }
+    axis = (
+        {}
+        if s.integers("axis") is None and "axis" not in s.node.attributes
+        else {"axis": s.integer("axis", 0)}
+    )
     return {0: scatter(s, e.op("Compress", positions(s, s.x()), s.x(1), **axis), s.g, s.x())}

@@ -71,27 +71,23 @@ def _vector_product(s: Step, rank_a: int, rank_b: int) -> Cotangents:
         outer = e.mul(g, a)
         return {
             0: e.mul(g, b) if s.needs(0) else None,
-            1: e.reduce_sum(outer, list(range(rank_a - 1)), keepdims=False)
-            if s.needs(1)
-            else None,
+            1: e.reduce_sum(outer, list(range(rank_a - 1)), keepdims=False) if s.needs(1) else None,
         }
     g = e.unsqueeze(s.g, [rank_b - 2])  # y[..., n] = a[k] b[..., k, n]
     column = e.unsqueeze(a, [1])
     batch = list(range(rank_b - 2))
     return {
-        0: e.reduce_sum(e.mul(b, g), [*batch, rank_b - 1], keepdims=False)
-        if s.needs(0)
-        else None,
+        0: e.reduce_sum(e.mul(b, g), [*batch, rank_b - 1], keepdims=False) if s.needs(0) else None,
         1: e.mul(column, g) if s.needs(1) else None,
     }
 
 
 @rule("Gemm", since=7)
 def _gemm(s: Step) -> Cotangents:
-    """For Y = α A' B' + β C, with A' and B' perhaps transposed: Ā' = α Ȳ B'ᵀ, B̄' = α A'ᵀ Ȳ."""
+    """For Y = alpha A' B' + beta C: Ā' = alpha Ȳ B'ᵀ, B̄' = alpha A'ᵀ Ȳ, C̄ = beta Ȳ."""
     e = s.e
-    trans_a, trans_b = s.int("transA", 0), s.int("transB", 0)
-    alpha, beta = s.float("alpha", 1.0), s.float("beta", 1.0)
+    trans_a, trans_b = s.integer("transA", 0), s.integer("transB", 0)
+    alpha, beta = s.number("alpha", 1.0), s.number("beta", 1.0)
     a, b = s.x(0), s.x(1)
     terms: dict[int, ir.Value] = {}
     if s.needs(0):

@@ -1,4 +1,4 @@
-"""Rules of operators that move elements: reshapes, transpositions, slices, padding, concatenation."""
+"""Rules of operators that move elements: reshapes, slices, padding, concatenation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _axes_or_none(s: Step) -> list[int] | None:
 @rule("Transpose")
 def _transpose(s: Step) -> Cotangents:
     """x̄ = ȳ, transposed back."""
-    perm = s.ints("perm")
+    perm = s.integers("perm")
     if perm is None:
         perm = list(reversed(range(s.rank(s.x()))))
     return {0: s.e.transpose(s.g, [int(i) for i in np.argsort(perm)])}
@@ -62,7 +62,7 @@ def _tile(s: Step) -> Cotangents:
 def _concat(s: Step) -> Cotangents:
     """x̄ᵢ is ȳ's part."""
     e = s.e
-    axis = s.int("axis", 1)
+    axis = s.integer("axis", 1)
     values = [v for v in s.node.inputs if v is not None]
     sizes = [s.facts.static(v, axis) for v in values]
     static = [size for size in sizes if size is not None]
@@ -95,7 +95,7 @@ def _concat(s: Step) -> Cotangents:
 def _split(s: Step) -> Cotangents:
     """x̄ is the concatenation of the parts' cotangents, zeros for unused parts."""
     e = s.e
-    axis = s.int("axis", 0)
+    axis = s.integer("axis", 0)
     parts = [
         g if g is not None else e.full(e.shape(y), 0.0, s.dtype)
         for y, g in zip(s.node.outputs, s.cotangents, strict=True)
@@ -120,7 +120,8 @@ def _slice(s: Step) -> Cotangents:
                 first, last, _ = slice(start, end).indices(size)
                 pads[axis], pads[axis + rank] = first, size - max(last, first)
             return {0: e.pad(s.g, pads)}
-        flat = _pad_from_the_front(starts, ends, steps)
+        # A start that is not 0 may lie beyond a dynamic size, and be moved back.
+        flat = all(step == 1 for step in steps) and not any(starts)
         if flat and e.opset >= 11:
             for axis, start in zip(axes, starts, strict=True):
                 pads[axis] = start
@@ -129,20 +130,10 @@ def _slice(s: Step) -> Cotangents:
     return {0: _scattered(s)}
 
 
-def _pad_from_the_front(starts: list[int], ends: list[int], steps: list[int]) -> bool:
-    """Tell whether the start alone says where the slice lies, whatever the (dynamic) size.
-
-    A start beyond the size would give an empty slice of another offset; then nothing is padded
-    wrongly only if the start is 0.
-    """
-    del ends
-    return all(step == 1 for step in steps) and all(start == 0 for start in starts)
-
-
 def _slice_bounds(s: Step) -> tuple[list[int], list[int], list[int], list[int]] | None:
-    if s.ints("starts") is not None:
-        starts, ends = s.ints("starts") or [], s.ints("ends") or []
-        return starts, ends, s.ints("axes") or list(range(len(starts))), [1] * len(starts)
+    if s.integers("starts") is not None:
+        starts, ends = s.integers("starts") or [], s.integers("ends") or []
+        return starts, ends, s.integers("axes") or list(range(len(starts))), [1] * len(starts)
     lists: list[list[int]] = []
     for index in (1, 2, 3, 4):
         if s.maybe(index) is None:
@@ -205,7 +196,7 @@ def _pad(s: Step) -> Cotangents:
             [e.cast(positions(s, x), ir.DataType.DOUBLE), *s.node.inputs[1:2]],
             1,
             mode=mode,
-            **({"pads": s.ints("pads") or []} if s.ints("pads") is not None else {}),
+            **({"pads": s.integers("pads") or []} if s.integers("pads") is not None else {}),
         )[0]
         return {0: scatter(s, e.cast(moved, ir.DataType.INT64), s.g, x)}
     axes = list(range(rank))
@@ -214,7 +205,7 @@ def _pad(s: Step) -> Cotangents:
         if chosen is None:
             raise NoRuleError("axes computed at run time")
         axes = [int(i) % rank for i in chosen.reshape(-1)]
-    pads = s.ints("pads") or s.ints("paddings")
+    pads = s.integers("pads") or s.integers("paddings")
     if pads is None:
         array = s.array(1)
         pads = None if array is None else [int(i) for i in array.reshape(-1)]
@@ -233,13 +224,11 @@ def _pad(s: Step) -> Cotangents:
 @rule("DepthToSpace")
 def _depth_to_space(s: Step) -> Cotangents:
     """The opposite move; mode CRD by reshape and transposition."""
-    e, block = s.e, s.int("blocksize", 1)
+    e, block = s.e, s.integer("blocksize", 1)
     if s.string("mode", "DCR") == "DCR":
         return {0: e.op("SpaceToDepth", s.g, blocksize=block)}
     shape = e.shape(s.x())
-    count, channels, height, width = (
-        e.slice(shape, [i], [i + 1], [0]) for i in range(4)
-    )
+    count, channels, height, width = (e.slice(shape, [i], [i + 1], [0]) for i in range(4))
     size = e.ints([block])
     inner = e.div(channels, e.ints([block * block]))
     view = e.concat([count, inner, height, size, width, size], 0)
@@ -250,17 +239,17 @@ def _depth_to_space(s: Step) -> Cotangents:
 @rule("SpaceToDepth")
 def _space_to_depth(s: Step) -> Cotangents:
     """The opposite move."""
-    return {0: s.e.op("DepthToSpace", s.g, blocksize=s.int("blocksize", 1))}
+    return {0: s.e.op("DepthToSpace", s.g, blocksize=s.integer("blocksize", 1))}
 
 
 @rule("Trilu", since=14)
 def _trilu(s: Step) -> Cotangents:
     """The same triangle of ȳ."""
-    return {0: s.e.op("Trilu", s.g, s.maybe(1), upper=s.int("upper", 1))}
+    return {0: s.e.op("Trilu", s.g, s.maybe(1), upper=s.integer("upper", 1))}
 
 
 @rule("ReverseSequence", since=10)
 def _reverse_sequence(s: Step) -> Cotangents:
     """A reversal is its own inverse."""
-    axes = {"batch_axis": s.int("batch_axis", 1), "time_axis": s.int("time_axis", 0)}
+    axes = {"batch_axis": s.integer("batch_axis", 1), "time_axis": s.integer("time_axis", 0)}
     return {0: s.e.op("ReverseSequence", s.g, s.x(1), **axes)}

@@ -79,9 +79,7 @@ def _log_softmax_over(s: Step, axes: Sequence[int]) -> Cotangents:
     return {0: e.sub(s.g, e.mul(e.op("Exp", s.y), total))}
 
 
-def normalized(
-    s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int], epsilon: float
-) -> ir.Value:
+def normalized(s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int], epsilon: float) -> ir.Value:
     """Differentiate x̂ = (x - μ) / √(var + ε): x̄ = (ĝ - mean(ĝ) - x̂ · mean(ĝ·x̂)) / √(var + ε)."""
     e = s.e
     rank = s.facts.rank_or_none(x) or 0
@@ -98,9 +96,7 @@ def normalized(
     return _project(s, e.mul(centred, scale), scale, g, axes)
 
 
-def _project(
-    s: Step, hat: ir.Value, scale: ir.Value, g: ir.Value, axes: Sequence[int]
-) -> ir.Value:
+def _project(s: Step, hat: ir.Value, scale: ir.Value, g: ir.Value, axes: Sequence[int]) -> ir.Value:
     e = s.e
     along = e.mul(hat, e.reduce_mean(e.mul(g, hat), axes, keepdims=True))
     rest = e.sub(e.sub(g, e.reduce_mean(g, axes, keepdims=True)), along)
@@ -109,14 +105,14 @@ def _project(
 
 @rule("LayerNormalization")
 def _layer_norm(s: Step) -> Cotangents:
-    """y = γ·x̂ + β over the axes from ``axis`` on; the scale is shared, so it needs no gradient."""
+    """As RMSNormalization with a mean: y = gamma·x̂ + β; gamma is a weight, without gradient."""
     s.only_first()
     x, gamma = s.x(), s.x(1)
     axes = list(range(s.axis("axis", -1, x), s.rank(x)))
     s.refuse_gradient(1)
     terms: dict[int, ir.Value] = {}
     if s.needs(0):
-        terms[0] = normalized(s, x, s.e.mul(s.g, gamma), axes, s.float("epsilon", 1e-5))
+        terms[0] = normalized(s, x, s.e.mul(s.g, gamma), axes, s.number("epsilon", 1e-5))
     if s.needs(2):
         terms[2] = s.unbroadcast(s.g, s.x(2))
     return terms
@@ -126,13 +122,13 @@ def _layer_norm(s: Step) -> Cotangents:
 @rule("SimplifiedLayerNormalization")
 @rule("SimplifiedLayerNormalization", domain="com.microsoft")
 def _rms_norm(s: Step) -> Cotangents:
-    """y = γ·x̂, x̂ = x / √(mean(x²) + ε): x̄ = (ĝ - x̂ · mean(ĝ·x̂)) / √(mean(x²) + ε)."""
+    """Y = gamma·x̂, x̂ = x / √(mean(x²) + ε): x̄ = (ĝ - x̂ · mean(ĝ·x̂)) / √(mean(x²) + ε)."""
     s.only_first()
     e, x = s.e, s.x()
     axes = list(range(s.axis("axis", -1, x), s.rank(x)))
     s.refuse_gradient(1)
     square = e.reduce_mean(e.mul(x, x), axes, keepdims=True)
-    root = e.op("Sqrt", e.add(square, s.scalar(s.float("epsilon", 1e-5))))
+    root = e.op("Sqrt", e.add(square, s.scalar(s.number("epsilon", 1e-5))))
     hat, g = e.div(x, root), e.mul(s.g, s.x(1))
     along = e.mul(hat, e.reduce_mean(e.mul(g, hat), axes, keepdims=True))
     return {0: e.div(e.sub(g, along), root)}
@@ -150,47 +146,47 @@ def _instance_norm(s: Step) -> Cotangents:
     rank = s.rank(x)
     s.refuse_gradient(1, 2)
     g = s.e.mul(s.g, per_channel(s, s.x(1), rank))
-    return {0: normalized(s, x, g, list(range(2, rank)), s.float("epsilon", 1e-5))}
+    return {0: normalized(s, x, g, list(range(2, rank)), s.number("epsilon", 1e-5))}
 
 
 @rule("GroupNormalization", since=18)
 def _group_norm(s: Step) -> Cotangents:
-    """As LayerNormalization over each group of channels; scale by group to opset 20, then channel."""
+    """As LayerNormalization by group of channels; the scale is by group up to opset 20."""
     e, x = s.e, s.x()
-    rank, groups = s.rank(x), s.int("num_groups", 1)
+    rank, groups = s.rank(x), s.integer("num_groups", 1)
     s.refuse_gradient(1, 2)
     view = [0, groups, -1]
     if e.opset >= 21:
         g = e.reshape(e.mul(s.g, per_channel(s, s.x(1), rank)), view)
     else:
         g = e.mul(e.reshape(s.g, view), e.unsqueeze(s.x(1), [1]))
-    flat = normalized(s, e.reshape(x, view), g, [2], s.float("epsilon", 1e-5))
+    flat = normalized(s, e.reshape(x, view), g, [2], s.number("epsilon", 1e-5))
     return {0: e.reshape(flat, e.shape(x))}
 
 
 @rule("BatchNormalization", since=7)
 def _batch_norm(s: Step) -> Cotangents:
-    """At inference an affine function of each channel: x̄ = ȳ · γ / √(var + ε)."""
-    if s.int("training_mode", 0) or sum(bool(v.name) for v in s.node.outputs[1:]):
+    """At inference an affine function of each channel: x̄ = ȳ · gamma / √(var + ε)."""
+    if s.integer("training_mode", 0) or sum(bool(v.name) for v in s.node.outputs[1:]):
         raise NoRuleError("training mode")
     s.refuse_gradient(1, 2, 3, 4)
     e = s.e
-    deviation = e.op("Sqrt", e.add(s.x(4), s.scalar(s.float("epsilon", 1e-5))))
+    deviation = e.op("Sqrt", e.add(s.x(4), s.scalar(s.number("epsilon", 1e-5))))
     return {0: e.mul(s.g, per_channel(s, e.div(s.x(1), deviation), s.rank(s.x())))}
 
 
 @rule("MeanVarianceNormalization", since=9)
 def _mean_variance_norm(s: Step) -> Cotangents:
     """x̂ with ε = 1e-9 added to the deviation: negligible, and never zero variance."""
-    return {0: normalized(s, s.x(), s.g, s.ints("axes") or [0, 2, 3], 0.0)}
+    return {0: normalized(s, s.x(), s.g, s.integers("axes") or [0, 2, 3], 0.0)}
 
 
 @rule("LpNormalization")
 def _lp_norm(s: Step) -> Cotangents:
-    """y = x/‖x‖: x̄ = (ȳ - n · Σ ȳ·y) / ‖x‖, n = y for p = 2, sign(x) for p = 1."""
+    """Y = x/‖x‖: x̄ = (ȳ - n · Σ ȳ·y) / ‖x‖, n = y for p = 2, sign(x) for p = 1."""
     e, x = s.e, s.x()
     axis = s.axis("axis", -1, x)
-    order = s.int("p", 2)
+    order = s.integer("p", 2)
     op_type = {1: "ReduceL1", 2: "ReduceL2"}[order]
     if e.opset >= 18:
         norm = e.op(op_type, x, e.ints([axis]), keepdims=1)
@@ -203,12 +199,12 @@ def _lp_norm(s: Step) -> Cotangents:
 
 @rule("LRN")
 def _lrn(s: Step) -> Cotangents:
-    """y = x · d^-β, d = k + α/n Σ x² over n channels: x̄ = ȳ·d^-β - 2αβ/n · x · Σ ȳ·y/d."""
+    """Y = x · d^-β, d = k + alpha/n Σ x² over n channels: x̄ = ȳ·d^-β - 2alphaβ/n · x · Σ ȳ·y/d."""
     e, x = s.e, s.x()
     if s.rank(x) != 4:
         raise NoRuleError("an input that is not an image")
-    size, alpha = s.int("size", 1), s.float("alpha", 1e-4)
-    beta, bias = s.float("beta", 0.75), s.float("bias", 1.0)
+    size, alpha = s.integer("size", 1), s.number("alpha", 1e-4)
+    beta, bias = s.number("beta", 0.75), s.number("bias", 1.0)
     before = (size - 1) // 2
 
     def window(value: ir.Value, first: int, last: int) -> ir.Value:
@@ -217,8 +213,9 @@ def _lrn(s: Step) -> Cotangents:
         pooled = e.op("AveragePool", flat, kernel_shape=[size, 1, 1], strides=[1, 1, 1])
         return e.squeeze(pooled, [1])
 
-    base = e.add(e.mul(window(e.mul(x, x), before, size - 1 - before), s.scalar(alpha)),
-                 s.scalar(bias))
+    base = e.add(
+        e.mul(window(e.mul(x, x), before, size - 1 - before), s.scalar(alpha)), s.scalar(bias)
+    )
     inner = window(e.div(e.mul(s.g, s.y), base), size - 1 - before, before)
     direct = e.mul(s.g, e.op("Pow", base, s.scalar(-beta)))
     return {0: e.sub(direct, e.mul(e.mul(x, inner), s.scalar(2 * alpha * beta)))}

@@ -49,7 +49,7 @@ def _max_pool(s: Step) -> Cotangents:
     attributes = {name: attr.value for name, attr in s.node.attributes.items()}
     attributes["storage_order"] = 0
     indices = e.many("MaxPool", [x], 2, **attributes)[1]
-    w = window(s, s.ints("kernel_shape") or [], x) if _windows_known(s) else None
+    w = window(s, s.integers("kernel_shape") or [], x) if _windows_known(s) else None
     if e.opset >= 16:
         return {0: scatter(s, indices, s.g, x)}
     e.needs(11, "Range and ScatterElements")
@@ -72,9 +72,7 @@ def _scatter_by_phase(s: Step, indices: ir.Value, w: Window) -> ir.Value:
     for phase in np.ndindex(*counts):
         starts, ends = [int(p) for p in phase], [np.iinfo(np.int64).max] * len(axes)
         picked, g = (
-            e.reshape(
-                v if max(counts) == 1 else e.slice(v, starts, ends, axes, counts), [-1]
-            )
+            e.reshape(v if max(counts) == 1 else e.slice(v, starts, ends, axes, counts), [-1])
             for v in (indices, s.g)
         )
         parts.append(e.op("ScatterElements", zeros, picked, g, axis=0))
@@ -88,14 +86,14 @@ def _average_pool(s: Step) -> Cotangents:
     n counts the window's elements, without padding unless ``count_include_pad``.
     """
     e, x = s.e, s.x()
-    kernel = s.ints("kernel_shape") or []
+    kernel = s.integers("kernel_shape") or []
     spatial = len(kernel)
     w = window(s, kernel, x)
-    if s.int("ceil_mode", 0):
+    if s.integer("ceil_mode", 0):
         raise NoRuleError("ceil_mode")
     g = s.g
     padded = any(w.before) or any(w.after)
-    if padded and not s.int("count_include_pad", 0):
+    if padded and not s.integer("count_include_pad", 0):
         ones = e.full(e.shape(x), 1.0, s.dtype)
         attributes = {name: attr.value for name, attr in s.node.attributes.items()}
         share = e.op("AveragePool", ones, **{**attributes, "count_include_pad": 1})
@@ -106,14 +104,10 @@ def _average_pool(s: Step) -> Cotangents:
     flat: ir.Value
     if all(stride == 1 for stride in w.strides):
         pads = [r - p for r, p in zip(w.reach * 2, w.before + w.after, strict=True)]
-        flat = e.op(
-            "Conv", columns, weight, kernel_shape=kernel, dilations=w.dilations, pads=pads
-        )
+        flat = e.op("Conv", columns, weight, kernel_shape=kernel, dilations=w.dilations, pads=pads)
     else:
         rest = [
-            stride - 1
-            if size is None
-            else (size + first + last - reach - 1) % stride
+            stride - 1 if size is None else (size + first + last - reach - 1) % stride
             for size, stride, first, last, reach in zip(
                 sizes, w.strides, w.before, w.after, w.reach, strict=True
             )

@@ -6,72 +6,14 @@ runs backwards in time. Weights are shared by all time steps and need no gradien
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.emit import Block, Emitter
 from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
+from onnx_factorize.passes.adjoint.scan import Body, Values, scan
 from onnx_factorize.passes.adjoint.step import Step
-
-Values = list[ir.Value]
-
-
-class Body(NamedTuple):
-    """What one time step of a Scan returns."""
-
-    states: Values
-    outputs: Values
-
-
-def scan(
-    s: Step,
-    states: Sequence[ir.Value],
-    sequences: Sequence[ir.Value],
-    body: Callable[[Values, Values], Body],
-    *,
-    backwards: bool,
-) -> tuple[Values, Values]:
-    """Emit a Scan over the first axis; return the last states and the stacked outputs."""
-    e = s.e
-    e.needs(9, "Scan")
-    kind = ir.TensorType(s.dtype)
-    inputs = [ir.Value(name=e.name(), type=kind) for _ in (*states, *sequences)]
-    block = Block(e.block)
-    with e.inside(block):
-        step = body(inputs[: len(states)], inputs[len(states) :])
-        results = []
-        for value in (*step.states, *step.outputs):
-            fresh = value not in results and value.producer() in block.nodes
-            results.append(value if fresh else _copy(e, value))
-    for value in results:
-        value.type, value.shape = kind, ir.Shape([None, None])  # onnxruntime wants the rank
-    graph = ir.Graph(inputs, results, nodes=block.nodes, name=e.name())
-    way = int(backwards)
-    node = ir.Node(
-        "",
-        "Scan",
-        [*states, *sequences],
-        [
-            ir.AttrGraph("body", graph),
-            ir.AttrInt64("num_scan_inputs", len(sequences)),
-            ir.AttrInt64s("scan_input_directions", [way] * len(sequences)),
-            ir.AttrInt64s("scan_output_directions", [way] * len(step.outputs)),
-        ],
-        outputs=[ir.Value(name=e.name()) for _ in results],
-        name=e.name(),
-    )
-    e.block.nodes.append(node)
-    outputs = list(node.outputs)
-    return outputs[: len(states)], outputs[len(states) :]
-
-
-def _copy(e: Emitter, value: ir.Value) -> ir.Value:
-    copy = ir.node("Identity", [value], outputs=[ir.Value(name=e.name())], name=e.name())
-    e.block.nodes.append(copy)
-    return copy.outputs[0]
 
 
 class Recurrence:
@@ -81,9 +23,9 @@ class Recurrence:
         self.s = s
         self.gates = gates
         e = s.e
-        if s.int("layout", 0) or not _default(s):
+        if s.integer("layout", 0) or not _default(s):
             raise NoRuleError("another layout or other activations")
-        if s.node.attributes.get("clip") is not None or s.int("input_forget", 0):
+        if s.node.attributes.get("clip") is not None or s.integer("input_forget", 0):
             raise NoRuleError("clip or input_forget")
         if s.maybe(7) is not None:
             raise NoRuleError("peepholes")
@@ -179,7 +121,7 @@ def _through_tanh(s: Step, g: ir.Value, y: ir.Value) -> ir.Value:
 
 @rule("LSTM", since=7)
 def _lstm(s: Step) -> Cotangents:
-    """i, o, f = σ(a), g = tanh(a), c' = f·c + i·g, h' = o·tanh(c'), a = x Wᵀ + h Rᵀ + b."""
+    """i, o, f = sigmoid(a), g = tanh(a), c' = f·c + i·g, h' = o·tanh(c'), a = x Wᵀ + h Rᵀ + b."""
     e, r = s.e, Recurrence(s, 4)
     gates: Values = []
     firsts: tuple[Values, Values] = ([], [])
@@ -230,24 +172,25 @@ def _lstm(s: Step) -> Cotangents:
 
 @rule("GRU", since=7)
 def _gru(s: Step) -> Cotangents:
-    """z, r = σ(a), n = tanh(x Wₙᵀ + r·(h Rₙᵀ + b)), h' = (1 - z)·n + z·h.
+    """z, r = sigmoid(a), n = tanh(x Wₙᵀ + r·(h Rₙᵀ + b)), h' = (1 - z)·n + z·h.
 
     With ``linear_before_reset`` 0, n = tanh(x Wₙᵀ + (r·h) Rₙᵀ + b).
     """
     e, r = s.e, Recurrence(s, 3)
-    linear = bool(s.int("linear_before_reset", 0))
+    linear = bool(s.integer("linear_before_reset", 0))
     gates: Values = []
     firsts: Values = []
     for d, reverse in enumerate(r.directions):
         both, last = e.split(r.weight(2, d), [2 * r.hidden, r.hidden], 0)
+        both_t, last_t = e.transpose(both, [1, 0]), e.transpose(last, [1, 0])
         bias = r.bias(d)
         biases = None if bias is None else e.split(bias[1], [2 * r.hidden, r.hidden], 0)
 
         def forward(
             states: Values,
             inputs: Values,
-            both: ir.Value = e.transpose(both, [1, 0]),
-            last: ir.Value = e.transpose(last, [1, 0]),
+            both: ir.Value = both_t,
+            last: ir.Value = last_t,
             biases: Sequence[ir.Value] | None = biases,
         ) -> Body:
             (h,) = states
@@ -289,17 +232,18 @@ def _gru(s: Step) -> Cotangents:
 
 @rule("RNN", since=7)
 def _rnn(s: Step) -> Cotangents:
-    """h' = tanh(x Wᵀ + h Rᵀ + b)."""
+    """H' = tanh(x Wᵀ + h Rᵀ + b)."""
     e, r = s.e, Recurrence(s, 1)
     gates: Values = []
     firsts: Values = []
     for d, reverse in enumerate(r.directions):
         recurrent, bias = r.weight(2, d), r.bias(d)
+        recurrent_t = e.transpose(recurrent, [1, 0])
 
         def forward(
             states: Values,
             inputs: Values,
-            matrix: ir.Value = e.transpose(recurrent, [1, 0]),
+            matrix: ir.Value = recurrent_t,
             bias: tuple[ir.Value, ir.Value] | None = bias,
         ) -> Body:
             a = e.add(inputs[0], e.matmul(states[0], matrix))

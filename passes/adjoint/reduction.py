@@ -15,12 +15,12 @@ def reduced_axes(s: Step) -> list[int]:
     axes = s.axes(1, s.x())
     if axes:
         return axes
-    return [] if s.int("noop_with_empty_axes", 0) else list(range(s.rank(s.x())))
+    return [] if s.integer("noop_with_empty_axes", 0) else list(range(s.rank(s.x())))
 
 
 def spread(s: Step, value: ir.Value) -> ir.Value:
     """View a value of the output's shape so that it broadcasts against the input."""
-    if s.int("keepdims", 1):
+    if s.integer("keepdims", 1):
         return value
     return s.e.unsqueeze(value, reduced_axes(s))
 
@@ -91,7 +91,7 @@ def _l1(s: Step) -> ir.Value:
 
 @_weighted("ReduceL2")
 def _l2(s: Step) -> ir.Value:
-    """x / y, and 0 where the norm is 0."""
+    """X / y, and 0 where the norm is 0."""
     e, norm = s.e, spread(s, s.y)
     positive = e.op("Greater", norm, s.scalar(0))
     return e.div(s.x(), e.where(positive, norm, s.scalar(1)))
@@ -112,15 +112,15 @@ def _log_sum_exp(s: Step) -> ir.Value:
 
 @_weighted("ReduceProd")
 def _prod(s: Step) -> ir.Value:
-    """y / x (a factor of exactly zero is refused by giving no finite value)."""
+    """Y / x (a factor of exactly zero is refused by giving no finite value)."""
     return s.e.div(spread(s, s.y), s.x())
 
 
 @rule("CumSum", since=11)
 def _cumsum(s: Step) -> Cotangents:
     """x̄ is the cumulative sum of ȳ from the other end."""
-    backwards = 1 - s.int("reverse", 0)
-    exclusive = s.int("exclusive", 0)
+    backwards = 1 - s.integer("reverse", 0)
+    exclusive = s.integer("exclusive", 0)
     return {0: s.e.op("CumSum", s.g, s.x(1), reverse=backwards, exclusive=exclusive)}
 
 

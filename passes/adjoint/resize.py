@@ -39,7 +39,7 @@ def _scales(s: Step) -> list[float] | None:
 def _whole_factors(s: Step) -> list[int] | None:
     """Return the factors of a nearest upsampling in which every element becomes a block."""
     scales = _scales(s)
-    if scales is None or s.string("mode", "nearest") != "nearest" or s.ints("axes") is not None:
+    if scales is None or s.string("mode", "nearest") != "nearest" or s.integers("axes") is not None:
         return None
     if any(scale != int(scale) or scale < 1 for scale in scales):
         return None
@@ -80,9 +80,9 @@ def _by_matrices(s: Step) -> ir.Value:
     ):
         raise NoRuleError("this coordinate transformation")
     rank = s.rank(x)
-    if s.ints("axes") is not None or rank < 3:
+    if s.integers("axes") is not None or rank < 3:
         raise NoRuleError("some axes only")
-    if s.int("antialias", 0) or s.string("keep_aspect_ratio_policy", "stretch") != "stretch":
+    if s.integer("antialias", 0) or s.string("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise NoRuleError("antialias or a kept aspect ratio")
     _refuse_channels(s)
     attributes = {name: attr.value for name, attr in s.node.attributes.items()}
@@ -126,9 +126,3 @@ def _matrix(s: Step, axis: int, attributes: dict[str, object]) -> ir.Value:
         sizes = e.concat([e.ints([1, 1]), size, target], 0)
         made = e.op("Resize", image, empty, empty, sizes, **kept)  # type: ignore[arg-type]
     return e.squeeze(made, [0, 1])
-
-
-@rule("GridSample", since=16)
-def _grid_sample(s: Step) -> Cotangents:
-    """Not differentiated: the positions that it reads are not exposed."""
-    raise NoRuleError("no rule")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -41,7 +41,7 @@ def attach(
     alive = _alive(e, gradients.values())
     kept = {node for _, block in _blocks(e.block, e) for node in block.nodes if node in alive}
     within = {inner for node in kept for graph in subgraphs(node) for inner in graph.all_nodes()}
-    used = {value for node in (*kept, *within) for value in node.inputs}
+    used: set[ir.Value | None] = {v for node in (*kept, *within) for v in node.inputs}
     for _, block in _blocks(e.block, e):
         block.nodes = [node for node in block.nodes if node in kept]
     for branching in e.branchings.values():
@@ -78,11 +78,11 @@ def _blocks(block: Block, e: Emitter) -> list[tuple[Block | None, Block]]:
     return found
 
 
-def _alive(e: Emitter, roots: object) -> set[ir.Node]:
+def _alive(e: Emitter, roots: Iterable[ir.Value]) -> set[ir.Node]:
     """Return the emitted nodes that some root depends on."""
     home = {node: block for _, block in _blocks(e.block, e) for node in block.nodes}
     alive: set[ir.Node] = set()
-    stack: list[ir.Value | None] = list(roots)  # type: ignore[call-overload]
+    stack: list[ir.Value | None] = list(roots)
     while stack:
         value = stack.pop()
         node = value.producer() if value is not None else None
@@ -121,7 +121,7 @@ class _Lift:
         """Tell whether a node sees a value."""
         home, graph = value.graph, node.graph
         while graph is not None and graph is not home and graph in self._parent:
-            graph = self._parent[graph][0].graph  # type: ignore[assignment]
+            graph = self._parent[graph][0].graph
         return home is None or graph is home
 
     def to_main(
@@ -149,7 +149,7 @@ class _Lift:
             )
             self._main.register_initializer(lifted)
         else:
-            node, name = self._parent[graph]  # type: ignore[index]
+            node, name = self._parent[graph]
             inner = self._output(node, name, value, like or value, fresh=fresh)
             lifted = self.to_main(inner, fresh=fresh, like=like or value)
         if not fresh:

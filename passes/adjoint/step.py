@@ -97,17 +97,17 @@ class Step:
 
     # Attributes.
 
-    def int(self, name: str, default: int) -> int:
+    def integer(self, name: str, default: int) -> int:
         """Return an integer attribute."""
         attr = self.node.attributes.get(name)
         return default if attr is None else attr.as_int()
 
-    def float(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float) -> float:
         """Return a float attribute."""
         attr = self.node.attributes.get(name)
         return default if attr is None else attr.as_float()
 
-    def ints(self, name: str) -> list[int] | None:
+    def integers(self, name: str) -> list[int] | None:
         """Return a list attribute."""
         attr = self.node.attributes.get(name)
         return None if attr is None else list(attr.as_ints())
@@ -125,7 +125,7 @@ class Step:
 
     def axis(self, name: str, default: int, value: ir.Value) -> int:
         """Return an axis attribute as a non-negative number."""
-        axis = self.int(name, default)
+        axis = self.integer(name, default)
         return axis if axis >= 0 else axis + self.rank(value)
 
     def array(self, index: int) -> npt.NDArray[np.generic] | None:
@@ -138,7 +138,7 @@ class Step:
         Raises:
             NoRuleError: They are computed at run time.
         """
-        axes = self.ints("axes")
+        axes = self.integers("axes")
         if axes is None and self.maybe(index) is not None:
             array = self.array(index)
             if array is None:
@@ -175,9 +175,7 @@ class Step:
         extra = rank_y - rank_x
         dims_y, dims_x = self.facts.dims[y], self.facts.dims[x]
         ones = [i + extra for i in range(rank_x) if dims_x[i] == 1 and dims_y[i + extra] != 1]
-        unsure = {
-            i + extra for i in range(rank_x) if dims_x[i] not in (1, dims_y[i + extra])
-        }
+        unsure = {i + extra for i in range(rank_x) if dims_x[i] not in (1, dims_y[i + extra])}
         if not unsure:
             g = e.reduce_sum(g, ones, keepdims=True) if ones else g
             return e.reduce_sum(g, list(range(extra)), keepdims=False)

@@ -91,7 +91,7 @@ def widened(text: str) -> str:
 class BatchNormalization(OpRun):
     """Inference at every opset (onnx's evaluator takes a momentum for training mode)."""
 
-    def _run(self, x, scale, bias, mean, var, epsilon=1e-5, **_):  # noqa: ANN
+    def _run(self, x, scale, bias, mean, var, epsilon=1e-5, **_):
         shape = [1, -1, *([1] * (x.ndim - 2))]
         scale, bias, mean, var = (v.reshape(shape) for v in (scale, bias, mean, var))
         return ((x - mean) / np.sqrt(var + epsilon) * scale + bias,)
@@ -100,14 +100,14 @@ class BatchNormalization(OpRun):
 class GlobalMaxPool(OpRun):
     """With its axes kept."""
 
-    def _run(self, x):  # noqa: ANN
+    def _run(self, x):
         return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
 
 
 class LayerNormalization(OpRun):
     """Over the last axes, in the input's own precision."""
 
-    def _run(self, x, scale, bias=None, axis=-1, epsilon=1e-5, **_):  # noqa: ANN
+    def _run(self, x, scale, bias=None, axis=-1, epsilon=1e-5, **_):
         axes = tuple(range(axis % x.ndim, x.ndim))
         centred = x - x.mean(axis=axes, keepdims=True)
         root = np.sqrt((centred**2).mean(axis=axes, keepdims=True) + epsilon)
@@ -117,14 +117,14 @@ class LayerNormalization(OpRun):
 class Sigmoid(OpRun):
     """Of values of any size."""
 
-    def _run(self, x):  # noqa: ANN
+    def _run(self, x):
         return (0.5 * (1 + np.tanh(0.5 * x)),)
 
 
 class Erf(OpRun):
     """In the input's own precision."""
 
-    def _run(self, x):  # noqa: ANN
+    def _run(self, x):
         return (np.vectorize(math.erf, otypes=[x.dtype.char])(x),)
 
 
@@ -133,7 +133,7 @@ class Gelu(OpRun):
 
     op_domain = ""
 
-    def _run(self, x, approximate="none"):  # noqa: ANN
+    def _run(self, x, approximate="none"):
         if approximate == "tanh":
             inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
             return (0.5 * x * (1 + np.tanh(inner)),)
@@ -169,11 +169,11 @@ def differences(
     }
 
     def loss() -> float:
-        outputs = run(wide if exact else {n: np.asarray(a, feeds[n].dtype) for n, a in wide.items()})
+        outputs = run(
+            wide if exact else {n: np.asarray(a, feeds[n].dtype) for n, a in wide.items()}
+        )
         return float(
-            sum(
-                (cotangents[name].astype(np.float64) * outputs[name]).sum() for name in cotangents
-            )
+            sum((cotangents[name].astype(np.float64) * outputs[name]).sum() for name in cotangents)
         )
 
     found = []

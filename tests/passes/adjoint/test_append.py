@@ -19,14 +19,23 @@ def test_mlp_emits_only_what_is_needed() -> None:
         7.0, 8.0, 9.0, 1.0, 2.0, 3.0}, float[4, 2] v = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0}> {
         y = MatMul (x, w) h = Sigmoid (y) z = MatMul (h, v) unused = Exp (h) }"""
     adjoint = Adjoint(parse(text), ["y", "z"])
-    assert adjoint_nodes(adjoint.model) == ["Identity", "Transpose", "MatMul", "Mul", "Sub", "Mul"] or (
+    assert adjoint_nodes(adjoint.model) == [
+        "Identity",
+        "Transpose",
+        "MatMul",
+        "Mul",
+        "Sub",
+        "Mul",
+    ] or (
         sorted(adjoint_nodes(adjoint.model))
         == sorted(["Identity", "Transpose", "MatMul", "Mul", "Sub", "Mul"])
     )
 
 
 def test_names_of_the_model_survive() -> None:
-    text = "(float[N] adjoint_1) => (float[N] y) { adjoint_2 = Exp (adjoint_1) y = Exp (adjoint_2) }"
+    text = (
+        "(float[N] adjoint_1) => (float[N] y) { adjoint_2 = Exp (adjoint_1) y = Exp (adjoint_2) }"
+    )
     adjoint = check(text, {"adjoint_1": normal(3)})
     names = [v.name for node in adjoint.model.graph for v in node.outputs]
     assert names[:2] == ["adjoint_2", "y"]
@@ -123,8 +132,12 @@ def test_model_local_functions() -> None:
         for index in np.ndindex(*array.shape):
             move = np.zeros(array.shape)
             move[index] = 1e-5
-            args = [v.astype(np.float64) + (move if k == name else 0) for k, v in (("x", x), ("w", w))]
-            back = [v.astype(np.float64) - (move if k == name else 0) for k, v in (("x", x), ("w", w))]
+            args = [
+                v.astype(np.float64) + (move if k == name else 0) for k, v in (("x", x), ("w", w))
+            ]
+            back = [
+                v.astype(np.float64) - (move if k == name else 0) for k, v in (("x", x), ("w", w))
+            ]
             slope = (value(*args) - value(*back)) / 2e-5
             assert found[index] == pytest.approx(slope, rel=1e-3, abs=1e-4)
 
@@ -205,7 +218,9 @@ def test_a_loop_is_reported() -> None:
 
 
 def test_seeding_an_intermediate_value_with_a_computed_cotangent() -> None:
-    model = ir.from_proto(parse("(float[N] x) => (float[N] y) { a = Exp (x) y = Exp (a) z = Neg (a) }"))
+    model = ir.from_proto(
+        parse("(float[N] x) => (float[N] y) { a = Exp (x) y = Exp (a) z = Neg (a) }")
+    )
     nodes = list(model.graph)
     step = AppendAdjoint({nodes[0].outputs[0]: nodes[2].outputs[0]}, [model.graph.inputs[0]])
     step(model)

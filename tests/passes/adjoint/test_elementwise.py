@@ -56,7 +56,12 @@ def test_opsets(op: str, opset: int) -> None:
 
 @pytest.mark.parametrize(
     ("bounds", "opset"),
-    [("<min = -0.47, max = 1.02>", 7), ("<min = 0.0>", 10), ("<max = 6.0>", 6), ("<min = -1.0>", 7)],
+    [
+        ("<min = -0.47, max = 1.02>", 7),
+        ("<min = 0.0>", 10),
+        ("<max = 6.0>", 6),
+        ("<min = -1.0>", 7),
+    ],
 )
 def test_clip_by_attributes(bounds: str, opset: int) -> None:
     check(f"(float[N] x) => (float[N] y) {{ y = Clip {bounds} (x) }}", {"x": spaced(11)},

@@ -70,9 +70,7 @@ def test_bias_of_a_convolution() -> None:
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("extra", [0, 1])
 @pytest.mark.parametrize("group", [1, 2])
-def test_transposed_convolution(
-    pads: tuple[int, int], stride: int, extra: int, group: int
-) -> None:
+def test_transposed_convolution(pads: tuple[int, int], stride: int, extra: int, group: int) -> None:
     if extra >= stride:
         pytest.skip("the output padding must be below the stride")
     values = ", ".join(f"{v:.4f}" for v in normal(2 * 4 * 3 // group))

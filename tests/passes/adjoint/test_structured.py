@@ -148,7 +148,11 @@ MOVEMENT = [
     ("y = Slice (x, i0, i2, i1)", "A,B,C", 13),
     ("y = Slice (x, i0, big, i2, i2)", "A,B,C", 13),
     ("y = Slice (x, im1, nbig, i2, im1)", "A,B,C", 13),
-    ("n = Shape (x) m = Slice (n, i1, i2, i0) k = Sub (m, i1) y = Slice (x, i0, k, i1)", "A,B,C", 13),
+    (
+        "n = Shape (x) m = Slice (n, i1, i2, i0) k = Sub (m, i1) y = Slice (x, i0, k, i1)",
+        "A,B,C",
+        13,
+    ),
     ("y = Pad (x, pads)", "A,B,C", 13),
     ("y = Pad <pads = [0, 1, 0, 0, 0, -1]> (x)", "A,B,C", 9),
     ('y = Pad <mode = "reflect"> (x, pads)', "A,B,C", 18),

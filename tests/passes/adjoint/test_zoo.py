@@ -170,7 +170,9 @@ def test_cotangents_of_every_target(name: str, batch: int, size: int) -> None:
     def loss(probes: Arrays) -> float:
         values = list(run({**wide, **nothing, **probes}).values())
         outputs = dict(zip([info.name for info in plain.get_outputs()], values, strict=True))
-        return float(sum((seeds[key] * outputs[key].reshape(seeds[key].shape)).sum() for key in seeds))
+        return float(
+            sum((seeds[key] * outputs[key].reshape(seeds[key].shape)).sum() for key in seeds)
+        )
 
     for start in range(0, len(order), GROUP):
         group = order[start : start + GROUP]
