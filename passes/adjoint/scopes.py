@@ -62,9 +62,9 @@ def attach(
     model.graph.extend(e.block.nodes)
     lift.adopt(model.graph)
     for node in sorted(kept | within, key=lambda n: n.name or ""):
-        for index, value in enumerate(node.inputs):
-            if value is not None and not lift.visible(value, node):
-                node.replace_input_with(index, lift.to_main(value))
+        for index, read in enumerate(node.inputs):
+            if read is not None and not lift.visible(read, node):
+                node.replace_input_with(index, lift.to_main(read))
     return {
         value: lift.to_main(gradient, fresh=True, like=value)
         for value, gradient in gradients.items()

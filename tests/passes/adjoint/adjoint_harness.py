@@ -15,10 +15,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
-from onnxruntime.capi.onnxruntime_pybind11_state import (
-    InvalidGraph,
-    NotImplemented,
-)
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
 from onnx_factorize.passes.adjoint import AppendAdjoint
 
@@ -149,7 +147,7 @@ def evaluator(proto: onnx.ModelProto, *, reference: bool = False) -> Callable[[A
     names = [output.name for output in proto.graph.output]
     runtime = None
     if not reference:
-        with contextlib.suppress(InvalidGraph, NotImplemented):
+        with contextlib.suppress(InvalidGraph, NoKernel):
             runtime = session(proto)
     if runtime is None:
         slow = ReferenceEvaluator(proto, new_ops=OPERATORS)

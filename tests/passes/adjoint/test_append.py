@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx.parser
 import onnx_ir as ir
 import pytest
 from adjoint_harness import Adjoint, check, normal, parse, session, spaced
@@ -116,8 +117,6 @@ def test_model_local_functions() -> None:
         <domain: "mine", opset_import: ["" : 18]> gate <s> (u, v) => (r) {{
         c = Constant <value_float: float = @s> () t = Mul (u, v) g = Sigmoid (t)
         h = Mul (g, u) r = Mul (h, c) }}"""
-    import onnx.parser
-
     adjoint = Adjoint(onnx.parser.parse_model(text), ["x", "w"])
     assert not adjoint.step.unreachable, adjoint.step.unreachable
     x, w, g = normal(2, 3), normal(3, seed=1), normal(2, 3, seed=2)

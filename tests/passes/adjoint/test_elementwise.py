@@ -134,7 +134,7 @@ def test_square_by_pow_and_by_mul() -> None:
 
 
 def test_same_value_in_both_inputs() -> None:
-    check("(float[N] x) => (float[N] y) { a = Add (x, x) b = Sub (a, x) y = Div (b, a) z = Exp(y) }",
+    check("(float[N] x) => (float[N] y) { a = Add (x, x) b = Sub (a, x) y = Div (b, a) }",
           {"x": np.abs(spaced(5)) + np.float32(0.5)}, tolerance=1e-3)  # fmt: skip
 
 
@@ -156,5 +156,5 @@ def test_ties_share() -> None:
 def test_prelu_mod_and_zero_derivatives() -> None:
     check("(float[N, 3, 2] x, float[3, 1] w) => (float[N, 3, 2] y) { y = PRelu (x, w) }",
           {"x": spaced(2, 3, 2), "w": normal(3, 1)}, opset=16)  # fmt: skip
-    check("(float[N] x) => (float[N] y) { a = Floor (x) b = Sign (x) c = Add (a, b) y = Add (c, x) }",
+    check("(float[N] x) => (float[N] y) { a = Floor (x) b = Sign (x) y = Sum (a, b, x) }",
           {"x": spaced(7) * np.float32(0.9)})  # fmt: skip

@@ -89,8 +89,10 @@ POOLS = [
     "y = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (x)",
     "y = AveragePool <kernel_shape = [3, 3], strides = [1, 1], pads = [1, 1, 1, 1]> (x)",
     "y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (x)",
-    "y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 0, 1, 0], "
-    "count_include_pad = 1> (x)",
+    (
+        "y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 0, 1, 0], "
+        "count_include_pad = 1> (x)"
+    ),
     "y = GlobalAveragePool (x)",
     "y = GlobalMaxPool (x)",
 ]
@@ -105,16 +107,20 @@ def test_pool(node: str, opset: int, kind: str, size: tuple[int, int]) -> None:
 
 
 RESIZES = [
-    'y = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric", '
-    'nearest_mode = "floor"> (x, roi, two)',
+    (
+        'y = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric", '
+        'nearest_mode = "floor"> (x, roi, two)'
+    ),
     'y = Resize <mode = "nearest"> (x, roi, two)',
     'y = Resize <mode = "nearest"> (x, roi, three)',
     'y = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric"> (x, roi, three)',
     'y = Resize <mode = "nearest"> (x, roi, odd)',
     'y = Resize <mode = "linear"> (x, roi, two)',
     'y = Resize <mode = "linear", coordinate_transformation_mode = "align_corners"> (x, roi, odd)',
-    'y = Resize <mode = "linear", coordinate_transformation_mode = "pytorch_half_pixel"> '
-    "(x, roi, odd)",
+    (
+        'y = Resize <mode = "linear", coordinate_transformation_mode = "pytorch_half_pixel"> '
+        "(x, roi, odd)"
+    ),
     'y = Resize <mode = "cubic"> (x, roi, two)',
     'y = Resize <mode = "linear"> (x, roi, roi, sizes)',
 ]

@@ -25,7 +25,8 @@ from adjoint_harness import check, normal, spaced
 def test_matmul(
     kinds: tuple[str, str, str], a: tuple[int, ...], b: tuple[int, ...], opset: int
 ) -> None:
-    text = f"(float[{kinds[0]}] x, float[{kinds[1]}] w) => (float[{kinds[2]}] y) {{ y = MatMul(x, w) }}"
+    text = f"""(float[{kinds[0]}] x, float[{kinds[1]}] w) => (float[{kinds[2]}] y) {{
+        y = MatMul (x, w) }}"""
     check(text, {"x": normal(*a, seed=1), "w": normal(*b, seed=2)}, opset=opset)
 
 
@@ -195,8 +196,10 @@ def test_movement(nodes: str, kind: str, opset: int, declared: str) -> None:
         f"int64[{len(v)}] {k} = {{{', '.join(map(str, v))}}}" for k, v in constants.items() if v
     )
     text = f"""(float[{declared}] x) => (float[{kind}] y) <{listed}, int64 axis = {{1}},
-        int64 pick = {{2}}, int64 zero = {{0}}, int64 minus = {{-2}}, int64[2, 2] picks = {{0, 2, 2, 1}},
-        int64[2] dup = {{1, 1}}, int64[2, 2, 1] elements = {{0, 2, 2, 2}}, int64[3, 2] places = {{0, 1, 1, 2, 0, 1}},
+        int64 pick = {{2}}, int64 zero = {{0}}, int64 minus = {{-2}},
+        int64[2, 2] picks = {{0, 2, 2, 1}},
+        int64[2] dup = {{1, 1}}, int64[2, 2, 1] elements = {{0, 2, 2, 2}},
+        int64[3, 2] places = {{0, 1, 1, 2, 0, 1}},
         float[2, 2, 1] x1 = {{0.5, 1.5, -1.0, 2.0}},
         float[2, 1, 4] c = {{1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0}}> {{ {nodes} }}"""
     if "ScatterElements" in nodes:

@@ -88,23 +88,28 @@ def probed(model: ir.Model) -> ir.Model:
                 node.graph.outputs[index] = added.outputs[0]
         node.graph.insert_after(node, added)
     for graph in model.graphs():
-        for value in graph.initializers.values():
-            tensor = value.const_value
-            if tensor.dtype == ir.DataType.FLOAT:
-                value.const_value = ir.Tensor(tensor.numpy().astype(np.float64), name=value.name)
-        for node in graph:
-            for key, attr in list(node.attributes.items()):
-                if node.op_type == "Cast" and key == "to" and attr.as_int() == 1:
-                    node.attributes[key] = ir.AttrInt64(key, 11)
-                elif attr.type == ir.AttributeType.TENSOR and attr.value.dtype == 1:
-                    wide = ir.Tensor(attr.value.numpy().astype(np.float64))
-                    node.attributes[key] = ir.AttrTensor(key, wide)
-            for value in node.outputs:
-                value.type, value.shape = None, None
-        for value in (*graph.inputs, *graph.initializers.values(), *graph.outputs):
-            if value.dtype in (None, ir.DataType.FLOAT):
-                value.type = ir.TensorType(ir.DataType.DOUBLE)
+        widen(graph)
     return model
+
+
+def widen(graph: ir.Graph) -> None:
+    """Turn the floats of one graph into doubles."""
+    for value in graph.initializers.values():
+        tensor = value.const_value
+        if tensor.dtype == ir.DataType.FLOAT:
+            value.const_value = ir.Tensor(tensor.numpy().astype(np.float64), name=value.name)
+    for node in graph:
+        for key, attr in list(node.attributes.items()):
+            if node.op_type == "Cast" and key == "to" and attr.as_int() == 1:
+                node.attributes[key] = ir.AttrInt64(key, 11)
+            elif attr.type == ir.AttributeType.TENSOR and attr.value.dtype == 1:
+                wide = ir.Tensor(attr.value.numpy().astype(np.float64))
+                node.attributes[key] = ir.AttrTensor(key, wide)
+        for value in node.outputs:
+            value.type, value.shape = None, None
+    for value in (*graph.inputs, *graph.initializers.values(), *graph.outputs):
+        if value.dtype in (None, ir.DataType.FLOAT):
+            value.type = ir.TensorType(ir.DataType.DOUBLE)
 
 
 def feeds_of(name: str, batch: int, size: int) -> Arrays:
