@@ -83,7 +83,8 @@ def normalized(s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int], epsilon: 
     """Differentiate x̂ = (x - μ) / √(var + ε): x̄ = (ĝ - mean(ĝ) - x̂ · mean(ĝ·x̂)) / √(var + ε)."""
     e = s.e
     rank = s.facts.rank_or_none(x) or 0
-    if e.opset >= 17 and list(axes) == list(range(rank - len(axes), rank)):
+    single = s.dtype == ir.DataType.FLOAT  # else the second output has another type
+    if single and e.opset >= 17 and list(axes) == list(range(rank - len(axes), rank)):
         sizes = [size for axis in axes if (size := s.facts.static(x, axis)) is not None]
         if len(sizes) == len(axes):  # one fused pass gives x̂ and the inverse deviation
             ones = e.constant(np.ones(sizes), s.dtype)

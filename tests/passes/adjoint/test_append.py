@@ -228,3 +228,16 @@ def test_seeding_an_intermediate_value_with_a_computed_cotangent() -> None:
     x = normal(3)
     (found,) = session(model).run([gradient.name], {"x": x})
     np.testing.assert_allclose(found, -np.exp(2 * x), rtol=1e-5)
+
+
+def test_half_precision() -> None:
+    text = """(float16[N, 6] x) => (float16[N, 6] y) <float[6] w = {1.0, 0.5, 2.0, 0.3, 0.7, 1.5}> {
+        c = Cast <to = 10> (w) a = LayerNormalization (x, c) b = Relu (a) d = Softmax (b)
+        f = Cast <to = 1> (d) g = Exp (f) y = Cast <to = 10> (g) }"""
+    whole = text.replace("float16", "float").replace("<to = 10>", "<to = 1>")
+    x, g = normal(3, 6).astype(np.float16), normal(3, 6, seed=1).astype(np.float16)
+    (half,) = Adjoint(parse(text), ["x"]).run({"x": x}, {"y": g})
+    feeds, seeds = {"x": x.astype(np.float32)}, {"y": g.astype(np.float32)}
+    (single,) = Adjoint(parse(whole), ["x"]).run(feeds, seeds)
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, single, rtol=2e-2, atol=2e-3)
