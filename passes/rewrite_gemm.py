@@ -43,11 +43,12 @@ class RewriteGemm(Rewrite):
     def _correct_bias(self, target: Target, shift: Array) -> None:
         node = target.node
         bias = node.inputs[2] if len(node.inputs) > 2 else None
+        # A beta may stand there without a C, and must not scale the new one.
+        beta = node.attributes.pop("beta", None)
         if bias is None:
             node.resize_inputs(3)
             corrected = self._weight(target, "bias", shift)
         else:
-            beta = node.attributes.pop("beta", None)
             scale = beta.as_float() if beta is not None else 1.0
             corrected = self._shifted(bias, target, shift, scale)
         node.replace_input_with(2, corrected)
