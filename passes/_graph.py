@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-__all__ = ["Namer", "add_initializer", "constant", "opset", "scopes", "subgraphs"]
+__all__ = ["Namer", "add_initializer", "constant", "opset", "register", "scopes", "subgraphs"]
 
 
 def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
@@ -79,15 +79,22 @@ def add_initializer(
     array: npt.NDArray[np.float64],
     dtype: ir.DataType,
 ) -> ir.Value:
-    """Registers an array as a new initializer of a graph, in the given type.
-
-    Models of IR version 3 must list every initializer among the graph's inputs.
-    """
+    """Registers an array as a new initializer of a graph, in the given type."""
     tensor = ir.tensor(np.ascontiguousarray(array.astype(dtype.numpy())), dtype=dtype, name=name)
     value = ir.Value(
         name=name, shape=ir.Shape(array.shape), type=ir.TensorType(dtype), const_value=tensor
     )
-    scope.register_initializer(value)
-    if model.ir_version is not None and model.ir_version < 4 and scope is model.graph:
-        scope.inputs.append(value)
+    register(model, scope, value)
     return value
+
+
+def register(model: ir.Model, scope: ir.Graph, value: ir.Value) -> None:
+    """Registers a value as an initializer of a graph.
+
+    Models of IR version 3 must list every initializer among its graph's inputs. The branch of an
+    If has none, so there it goes to the main graph.
+    """
+    if model.ir_version is not None and model.ir_version < 4:
+        scope = model.graph
+        scope.inputs.append(value)
+    scope.register_initializer(value)

@@ -118,7 +118,7 @@ def _find_matmul(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     if len(shape) != 2:
         return f"its weight has {len(shape)} dimensions, and only matrices are treated yet"
     rows, columns = shape
-    centred = bias_after(node, columns) is not None
+    centred = bias_after(model, node, columns) is not None
     bias = np.zeros(columns)
     return _checked(Target(name, node, x, weight, 1, rows, columns, centred, bias=bias))
 
@@ -136,7 +136,7 @@ def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     shape = b.const_value.shape.numpy()
     rows, columns = shape[::-1] if _int(node, "transB", 0) else shape
     c = node.inputs[2] if len(node.inputs) > 2 else None
-    centred = c is None or is_row_of(c, columns)
+    centred = c is None or is_row_of(model, c, columns)
     return _checked(
         Target(
             name,
@@ -167,7 +167,7 @@ def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     if in_channels == 1 and groups > 1:
         return "is depthwise: one input channel a group leaves nothing to factorize"
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    centred = bias is None or bias.const_value is not None
+    centred = bias is None or (bias.const_value is not None and not replaceable(model, bias))
     rank = len(kernel)
     auto_pad = node.attributes.get("auto_pad")
     geometry = Convolution(
@@ -204,7 +204,7 @@ def _refuse(model: ir.Model, weight: ir.Value) -> str | None:
     """Why a value cannot serve as a weight, or None if it can."""
     if weight.const_value is None or not weight.is_initializer():
         return "has no constant weight: both operands are computed at run time"
-    if weight.is_graph_input() and (model.ir_version is None or model.ir_version >= 4):
+    if replaceable(model, weight):
         return f"its weight '{weight.name}' is also a graph input, which a caller may replace"
     if weight.is_graph_output():
         return f"its weight '{weight.name}' is also a graph output"
@@ -223,7 +223,7 @@ def _checked(target: Target) -> Target | str:
     return target
 
 
-def bias_after(node: ir.Node, columns: int) -> ir.Node | None:
+def bias_after(model: ir.Model, node: ir.Node, columns: int) -> ir.Node | None:
     """The Add that gives a MatMul its bias: the only reader, with a constant row of N numbers."""
     output = node.outputs[0]
     readers = output.consumers()
@@ -236,12 +236,21 @@ def bias_after(node: ir.Node, columns: int) -> ir.Node | None:
     # A bias of higher rank than the product's would add an axis: only a flat row is safe.
     tensor = others[0].const_value
     flat = tensor is not None and len(tensor.shape) == 1
-    return add if flat and is_row_of(others[0], columns) else None
+    return add if flat and is_row_of(model, others[0], columns) else None
 
 
-def is_row_of(value: ir.Value, columns: int) -> bool:
+def replaceable(model: ir.Model, value: ir.Value) -> bool:
+    """Whether a caller may feed another value in place of an initializer.
+
+    Before IR version 4 every initializer had to be listed among the inputs, so that it says
+    nothing there.
+    """
+    return value.is_graph_input() and (model.ir_version is None or model.ir_version >= 4)
+
+
+def is_row_of(model: ir.Model, value: ir.Value, columns: int) -> bool:
     """Whether a constant adds one number to each of N columns."""
-    if value.const_value is None or value.is_graph_input():
+    if value.const_value is None or replaceable(model, value):
         return False
     shape = value.const_value.shape.numpy()
     return math.prod(shape) in (1, columns) and math.prod(shape) == (shape[-1] if shape else 1)

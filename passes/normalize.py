@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ._graph import Namer, constant, scopes
+from ._graph import Namer, constant, register, scopes
 
 __all__ = ["LiftWeights"]
 
@@ -26,6 +26,7 @@ class LiftWeights(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on the main graph and every subgraph."""
+        self._model = model
         self._names = Namer(model)
         self._lifted: dict[ir.Value, ir.Value] = {}
         modified = False
@@ -62,7 +63,7 @@ class LiftWeights(ir.passes.InPlacePass):
                 doc_string=source.doc_string,
             )
             lifted.metadata_props.update(source.metadata_props)
-            home.register_initializer(lifted)
+            register(self._model, home, lifted)
             self._lifted[source] = lifted
         return self._lifted[source]
 

@@ -22,7 +22,7 @@ class RewriteMatMul(Rewrite):
         down = self._weight(target, "down", factors.first[0])
         up = self._weight(target, "up", factors.second[0])
         if factors.bias_shift is not None:
-            add = bias_after(node, target.columns)
+            add = bias_after(self._model, node, target.columns)
             assert add is not None
             index = 1 if add.inputs[0] is node.outputs[0] else 0
             bias = add.inputs[index]
