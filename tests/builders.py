@@ -60,9 +60,7 @@ def session(source: onnx.ModelProto | ir.Model | str | pathlib.Path) -> ort.Infe
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if isinstance(source, ir.Model):
         source = ir.to_proto(source)
-    serialized = (
-        source.SerializeToString() if isinstance(source, onnx.ModelProto) else str(source)
-    )
+    serialized = source.SerializeToString() if isinstance(source, onnx.ModelProto) else str(source)
     return ort.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
 
 
