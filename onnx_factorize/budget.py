@@ -54,8 +54,11 @@ class Budget:
                 "the dense model) or bytes=12MB."
             )
         number = float(match[1]) * _PREFIX[(match[2] or "").lower()]
-        percent = value.strip().endswith("%")
-        return cls(kind.strip(), number / 100 if percent else number)  # type: ignore[arg-type]
+        if value.strip().endswith("%"):
+            number /= 100
+            if number > 1:
+                raise InputError(f"The budget '{text}' is more than the whole dense model.")
+        return cls(kind.strip(), number)  # type: ignore[arg-type]
 
     def limit(self, dense: float) -> float:
         """The bound in units of the kind, for a dense model of the given cost."""
@@ -63,4 +66,4 @@ class Budget:
 
     def __str__(self) -> str:
         """The budget as it is written on the command line."""
-        return f"{self.kind}={self.value:g}"
+        return f"{self.kind}={self.value:.15g}"
