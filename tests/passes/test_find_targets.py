@@ -255,7 +255,7 @@ def test_ir_version_3_lists_its_initializers_as_inputs(lifted):
     assert targets[0].centred
     after = check(compressed)
     assert {i.name for i in after.graph.initializer} <= {i.name for i in after.graph.input}
-    assert [i.name for i in after.graph.input][0] == "x"
+    assert next(i.name for i in after.graph.input) == "x"
     assert len(after.graph.input) == 1 + len(after.graph.initializer)
     assert_close(run(compressed, feeds)[0], run(proto, feeds)[0] + np.float32(1))
 

@@ -1,0 +1,113 @@
+"""The whitened decomposition against numpy's SVD of the whitened weight."""
+
+from __future__ import annotations
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from onnx_factorize.spectrum import damped, decompose
+
+DAMPING = 1e-4
+
+
+def _root(moment):
+    values, vectors = np.linalg.eigh(moment)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def _whitened(weight, A, G):
+    A = np.eye(weight.shape[0]) if A is None else damped(A, DAMPING)
+    G = np.eye(weight.shape[1]) if G is None else damped(G, DAMPING)
+    return _root(A) @ weight @ _root(G)
+
+
+@st.composite
+def problems(draw):
+    """A weight, and metrics of full, deficient or no rank, of any scale."""
+    rows, columns = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    scales = [10.0 ** draw(st.sampled_from([-12, -3, 0, 12])) for _ in range(3)]
+    weight = rng.standard_normal((rows, columns)) * scales[0]
+    if draw(st.booleans()):  # a weight of low rank
+        weight = weight[:, :1] @ np.ones((1, columns))
+
+    def metric(size, scale):
+        kind = draw(st.sampled_from(["none", "full", "deficient", "zero"]))
+        if kind == "none":
+            return None
+        if kind == "zero":
+            return np.zeros((size, size))
+        data = rng.standard_normal((3 * size if kind == "full" else max(1, size // 2), size))
+        return data.T @ data / len(data) * scale
+
+    return weight, metric(rows, scales[1]), metric(columns, scales[2])
+
+
+@hypothesis.settings(max_examples=200)
+@hypothesis.given(problems())
+def test_truncation_is_the_best_in_the_metric(problem):
+    weight, A, G = problem
+    spectrum = decompose(
+        weight[None], None if A is None else A[None], None if G is None else G[None], DAMPING
+    )
+    target = _whitened(weight, A, G)
+    sigma = np.linalg.svd(target, compute_uv=False)
+    energy = float(np.square(sigma).sum())
+    full = min(weight.shape)
+    assert spectrum.squares.shape == (full,)
+    assert (np.diff(spectrum.squares) <= 0).all()
+    np.testing.assert_allclose(spectrum.squares, np.square(sigma), atol=1e-9 * energy)
+    np.testing.assert_allclose(spectrum.energy, energy, rtol=1e-9)
+    for rank in range(full + 1):
+        first, second = spectrum.truncated(rank)
+        assert first.shape == (1, weight.shape[0], rank)
+        assert second.shape == (1, rank, weight.shape[1])
+        # Eckart and Young: nothing of this rank has a smaller error; and it is the predicted one.
+        best = float(np.square(sigma[rank:]).sum())
+        error = float(np.square(target - _whitened(first[0] @ second[0], A, G)).sum())
+        assert error <= best + 1e-8 * energy
+        assert spectrum.discarded(rank) == pytest.approx(best, abs=1e-8 * energy)
+
+
+@hypothesis.settings(max_examples=100)
+@hypothesis.given(problems())
+def test_full_rank_is_the_weight_in_balanced_factors(problem):
+    weight, A, G = problem
+    spectrum = decompose(
+        weight[None], None if A is None else A[None], None if G is None else G[None], DAMPING
+    )
+    first, second = spectrum.first[0], spectrum.second[0]
+    scale = np.abs(weight).max()
+    np.testing.assert_allclose(first @ second, weight, atol=1e-7 * scale)
+    left, right = np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1)
+    matters = left * right > 1e-12 * scale
+    np.testing.assert_allclose(left[matters], right[matters], rtol=1e-6)
+
+
+def test_groups_are_decomposed_apart_and_bought_together():
+    rng = np.random.default_rng(1)
+    weight = rng.standard_normal((3, 5, 4))
+    data = rng.standard_normal((3, 50, 5))
+    A = np.einsum("gni,gnj->gij", data, data)
+    whole = decompose(weight, A)
+    parts = [decompose(weight[i : i + 1], A[i : i + 1]) for i in range(3)]
+    np.testing.assert_allclose(whole.squares, np.sum([p.squares for p in parts], axis=0))
+    first, second = whole.truncated(2)
+    for i, part in enumerate(parts):
+        np.testing.assert_allclose(first[i] @ second[i], np.matmul(*part.truncated(2))[0])
+
+
+def test_directions_that_the_data_do_not_use_go_first():
+    """The point of the whole: the plain SVD keeps the large but unused direction."""
+    weight = np.diag([1.0, 100.0])[None]
+    A = np.diag([1.0, 0.0])[None]
+    first, second = decompose(weight, A, damping=1e-6).truncated(1)
+    np.testing.assert_allclose((first @ second)[0], np.diag([1.0, 0.0]), atol=1e-2)
+
+
+def test_damping():
+    moment = np.diag([2.0, 0.0])
+    np.testing.assert_allclose(damped(moment, 0.1), np.diag([2.1, 0.1]))
+    np.testing.assert_array_equal(damped(np.zeros((3, 3)), 0.1), np.eye(3))
