@@ -3,5 +3,14 @@
 from ._version import __version__
 from .errors import BudgetError, FactorizeError, InputError
 from .pipeline import Result, factorize
+from .progress import Progress
 
-__all__ = ["BudgetError", "FactorizeError", "InputError", "Result", "__version__", "factorize"]
+__all__ = [
+    "BudgetError",
+    "FactorizeError",
+    "InputError",
+    "Progress",
+    "Result",
+    "__version__",
+    "factorize",
+]

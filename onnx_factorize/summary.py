@@ -110,8 +110,8 @@ def warnings_of(
     warnings = []
     if data.shares_holdout:
         warnings.append(
-            "There is only one sample, so the result was verified on what it was calibrated on; "
-            "give at least two."
+            "No samples were held out, so the result was verified on what it was calibrated on; "
+            "give at least two samples and a --holdout above 0."
         )
     starved = {
         target.name: target.width / statistics[target.name].signal.count

@@ -63,7 +63,8 @@ class CalibrationData:
         calibration_samples: Number of samples to calibrate on.
         holdout_samples: Number of samples to verify on.
         available: Number of samples in the source.
-        shares_holdout: Whether both splits are the same, for want of a second sample.
+        shares_holdout: Whether both splits are the same: for want of a second sample, or because
+            nothing is to be held out.
     """
 
     def __init__(self, source: Source, signature: Signature, selection: Selection) -> None:
@@ -81,7 +82,9 @@ class CalibrationData:
         taken = min(units, max(1, selection.samples // unit))
         chosen = (np.arange(taken) * units) // taken
         # One unit in each stratum of 1 / holdout goes aside, at a random place in its stratum.
-        held = min(taken - 1, max(1, round(taken * selection.holdout))) if taken > 1 else 0
+        held = 0
+        if taken > 1 and selection.holdout > 0:
+            held = min(taken - 1, max(1, round(taken * selection.holdout)))
         rng = np.random.default_rng(selection.seed)
         edges = (np.arange(held + 1) * taken) // max(held, 1)
         aside = np.array([rng.integers(a, b) for a, b in itertools.pairwise(edges)], int)
@@ -143,12 +146,15 @@ class CalibrationData:
                 start, stop = int(inside[0]), int(inside[-1]) + 1
                 arrays, origin = self._source.read(record, start, stop)
                 fitted = self._signature.conform(arrays, origin)
-                labels = (
-                    fitted.pop(LABEL_KEYS[0], None) if _has_label(fitted, self._signature) else None
-                )
-                whole = Batch(
-                    fitted, stop - start if self._signature.batched else 1, labels, origin
-                )
+                samples = stop - start if self._signature.batched else 1
+                labels = None
+                if _has_label(fitted, self._signature):
+                    labels = np.atleast_1d(fitted.pop(LABEL_KEYS[0]))
+                    if self._signature.batched and len(labels) != samples:
+                        raise InputError(
+                            f"{origin}: '{LABEL_KEYS[0]}' does not hold one label for each sample."
+                        )
+                whole = Batch(fitted, samples, labels, origin)
                 if self._signature.batched and len(inside) < stop - start:
                     whole = _rows(whole, inside - start)
                 yield whole

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pathlib
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -33,7 +35,7 @@ class ArrayFile:
         self._where = where
         self._stream: IO[bytes] | None = None
         self._row = 0
-        with opener() as stream:
+        with _reading(where), opener() as stream:
             self.shape, self._fortran, self.dtype = _read_header(stream, where)
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
@@ -42,13 +44,14 @@ class ArrayFile:
             return self.whole()[start:stop]
         row_shape = self.shape[1:]
         row_bytes = math.prod(row_shape) * self.dtype.itemsize
-        if self._stream is None or self._row > start:
-            self.close()
-            self._stream = self._opener()
-            _read_header(self._stream, self._where)
-            self._row = 0
-        self._skip((start - self._row) * row_bytes)
-        data = self._stream.read((stop - start) * row_bytes)
+        with _reading(self._where):
+            if self._stream is None or self._row > start:
+                self.close()
+                self._stream = self._opener()
+                _read_header(self._stream, self._where)
+                self._row = 0
+            self._skip((start - self._row) * row_bytes)
+            data = self._stream.read((stop - start) * row_bytes)
         if len(data) != (stop - start) * row_bytes:
             raise InputError(f"{self._where} is truncated.")
         self._row = stop
@@ -56,7 +59,7 @@ class ArrayFile:
 
     def whole(self) -> npt.NDArray[Any]:
         """The whole array."""
-        with self._opener() as stream:
+        with _reading(self._where), self._opener() as stream:
             array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
             return array
 
@@ -96,6 +99,15 @@ def open_arrays(path: pathlib.Path) -> dict[str, ArrayFile]:
         member.removesuffix(".npy"): ArrayFile(opener(member), f"{path}: '{member[:-4]}'")
         for member in members
     }
+
+
+@contextlib.contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Says in one sentence what went wrong: a file may be damaged, encrypted or out of reach."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{where} cannot be read: {error}.") from error
 
 
 def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -96,13 +96,18 @@ def _import(module: str, name: str) -> Callable[[], Any]:
     # A script beside the user is what module:callable mostly names.
     sys.path.insert(0, str(pathlib.Path.cwd()))
     try:
-        made = getattr(importlib.import_module(module), name)
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise InputError(f"--calib {module}:{name}: there is no module '{error.name}'.") from error
-    except AttributeError as error:
-        raise InputError(f"--calib {module}:{name}: '{module}' has no '{name}'.") from error
+    except Exception as error:  # whatever the user's module does
+        raise InputError(
+            f"--calib {module}:{name}: importing '{module}' raised {type(error).__name__}: {error}."
+        ) from error
     finally:
         sys.path.pop(0)
+    made = getattr(imported, name, None)
+    if made is None:
+        raise InputError(f"--calib {module}:{name}: '{module}' has no '{name}'.")
     if not callable(made):
         raise InputError(f"--calib {module}:{name}: '{name}' is not callable.")
     return made  # type: ignore[no-any-return]

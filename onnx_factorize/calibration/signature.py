@@ -151,10 +151,8 @@ class Signature:
         for axis, (dim, length) in enumerate(zip(dims, shape, strict=True)):
             if not isinstance(dim, int):
                 continue
-            if axis == 0 and self.batched:
-                if length % dim:
-                    return False
-            elif length != dim:
+            # Along the batch, data are cut and joined to what the model takes at once.
+            if length != dim and not (axis == 0 and self.batched):
                 return False
         return True
 

@@ -7,6 +7,7 @@ import dataclasses
 import pathlib
 import re
 import tempfile
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -228,7 +229,7 @@ class FeedSource(NumpySource):
                 {str(name): np.asarray(array) for name, array in feed.items()},
                 f"{where}, feed {index}",
             )
-            np.savez(path, allow_pickle=False, **fitted)
+            _write_arrays(path, fitted)
             files.append(path)
             samples += len(fitted[signature.inputs[0].name]) if signature.batched else 1
             if samples >= limit:
@@ -240,6 +241,19 @@ class FeedSource(NumpySource):
         """Rows of a feed."""
         arrays, _ = super().read(record, start, stop)
         return arrays, f"{self._where}, feed {record}"
+
+
+def _write_arrays(path: pathlib.Path, arrays: Arrays) -> None:
+    """Writes a .npz file; unlike numpy's function it has no names of its own to clash with."""
+    try:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+    except OSError as error:
+        raise InputError(
+            f"The calibration data cannot be kept in {path.parent}: {error.strerror or error}."
+        ) from error
 
 
 def _image_layout(spec: InputSpec, options: ImageOptions) -> tuple[str, int, tuple[int, int]]:

@@ -1,0 +1,98 @@
+"""What calibration costs: time against the plain forward of the same data, and memory.
+
+    python -m benchmarks.calibration MODEL.onnx CALIB [--samples 4096] [--weighting activation]
+
+Prints the time of a plain onnxruntime forward of the calibration samples and of gathering their
+statistics, three interleaved rounds of each, the time to decompose and rewrite all targets, and
+the peak resident memory of whole runs with 512 and with all samples, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+import click
+
+from onnx_factorize import Progress, model_io
+from onnx_factorize.calibrate import Gradients, gather_statistics
+from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.options import Options
+from onnx_factorize.output_statistics import output_seeds, resolve_axes
+from onnx_factorize.passes import FindTargets, LiftWeights
+from onnx_factorize.pipeline import run
+from onnx_factorize.session import Runtime, Session
+from onnx_factorize.verify import output_kinds
+from onnx_factorize.weighting import get_weighting
+
+_ROUNDS = 3
+
+
+@click.command()
+@click.argument("model")
+@click.argument("calib")
+@click.option("--samples", default=4096, show_default=True)
+@click.option("--weighting", default="activation", show_default=True)
+@click.option("--memory-only", is_flag=True, hidden=True)
+def main(model: str, calib: str, samples: int, weighting: str, memory_only: bool) -> None:
+    """Measure MODEL on CALIB."""
+    if memory_only:
+        print(_peak(model, calib, samples, weighting))
+        return
+    _times(model, calib, samples, weighting)
+    for count in (512, samples):
+        command = [sys.executable, "-m", "benchmarks.calibration", model, calib, "--memory-only"]
+        command += ["--samples", str(count), "--weighting", weighting]
+        peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        print(f"peak memory with {count:5} samples: {peak} MB")
+
+
+def _times(path: str, calib: str, samples: int, weighting: str) -> None:
+    dense = model_io.load(path)
+    normal = dense.clone()
+    LiftWeights()(normal)
+    finder = FindTargets()
+    finder(normal)
+    runtime = Runtime()
+    data = open_calibration(calib, Signature.of(dense), Selection(samples, holdout=0.0))
+    session = Session(dense, runtime)
+    gradients = None
+    if get_weighting(weighting).gradient:
+        kinds = resolve_axes(session, output_kinds(dense, {}), data)
+        gradients = Gradients(output_seeds(session, kinds, data))
+    plain, gathered = [], []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        for batch in data.batches("calibration"):
+            session.run(batch.feeds)
+        plain.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        gather_statistics(normal, finder.targets, data, runtime, gradients=gradients)
+        gathered.append(time.perf_counter() - start)
+    print(f"{data.calibration_samples} samples, {len(finder.targets)} targets, {weighting}")
+    print(f"plain forward  {statistics.median(plain):7.2f} s")
+    print(f"calibration    {statistics.median(gathered):7.2f} s")
+    ratios = [g / p for g, p in zip(gathered, plain, strict=True)]
+    print(f"ratio          {statistics.median(ratios):7.2f}  (rounds: {_list(ratios)})")
+    progress = Progress()
+    options = Options.of(budget="targets=0.5", weighting=weighting, samples=256)
+    run(path, calib, options, progress)
+    factorize = progress.seconds["decompose"] + progress.seconds["allocate and rewrite"]
+    print(f"factorizing all targets {factorize:.2f} s")
+
+
+def _peak(model: str, calib: str, samples: int, weighting: str) -> float | None:
+    options = Options.of(budget="targets=0.5", weighting=weighting, samples=samples)
+    result = run(model, calib, options, Progress())
+    peak: float | None = result.report.as_dict()["peak_rss_mb"]
+    return peak
+
+
+def _list(numbers: list[float]) -> str:
+    return ", ".join(f"{number:.2f}" for number in numbers)
+
+
+if __name__ == "__main__":
+    main()
