@@ -65,6 +65,11 @@ class NumpySource(Source):
             if key not in LABEL_KEYS and all(key != spec.name for spec in self._signature.inputs):
                 continue
             by_rows = rows is not None and array.shape[:1] == (rows,)
+            if key in LABEL_KEYS and rows is not None and not by_rows:
+                raise InputError(
+                    f"{self._files[record]}: '{key}' has shape {list(array.shape)}, but there are "
+                    f"{rows} samples."
+                )
             taken[key] = array.read(start, stop) if by_rows else array.whole()
         return taken or {key: np.empty(0) for key in arrays}, str(self._files[record])
 
