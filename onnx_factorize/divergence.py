@@ -53,7 +53,9 @@ class DivergenceSum:
         p = unmasked(dense, mask).astype(np.float64)
         q = unmasked(compressed, mask).astype(np.float64)
         if self.kind.kind == "categorical":
-            self._add_categorical(p, q)
+            # Masking joins leading axes, so the class axis is counted from the end.
+            axis = self.kind.axis
+            self._add_categorical(p, q, axis if axis is None or axis < 0 else axis - dense.ndim)
         elif self.kind.kind == "bernoulli":
             p, q = np.clip(p, _FLOOR, 1 - _FLOOR), np.clip(q, _FLOOR, 1 - _FLOOR)
             events = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
@@ -84,10 +86,13 @@ class DivergenceSum:
             return None
         return self._agreements / self.predictions
 
-    def _add_categorical(self, p: Array, q: Array) -> None:
-        axis = self.kind.axis if self.kind.axis is not None else class_axis(p)
+    def _add_categorical(self, p: Array, q: Array, axis: int | None) -> None:
+        axis = class_axis(p) if axis is None else axis
         log_p, log_q = (self._log_probabilities(x, axis) for x in (p, q))
-        self._divergence += float((np.exp(log_p) * (log_p - log_q)).sum())
+        # A class that is impossible in both models (a logit of minus infinity) adds nothing.
+        possible = np.isfinite(log_p)
+        gaps = np.subtract(log_p, log_q, out=np.zeros_like(log_p), where=possible)
+        self._divergence += float((np.exp(log_p) * gaps).sum())
         self.predictions += p.size // p.shape[axis]
         self._agreements += int((p.argmax(axis) == q.argmax(axis)).sum())
 

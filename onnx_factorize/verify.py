@@ -112,10 +112,11 @@ def compare_outputs(
                     f"Output '{name}' has shape {list(p[name].shape)} in one model and "
                     f"{list(q[name].shape)} in the other."
                 )
-            if not np.isfinite(p[name]).all():
-                raise InputError(
-                    f"Output '{name}' of the dense model is not finite on {batch.origin}."
-                )
+            for model, value in (("dense", p[name]), ("compressed", q[name])):
+                if not _usable(value, total.kind):
+                    raise InputError(
+                        f"Output '{name}' of the {model} model is not finite on {batch.origin}."
+                    )
             total.add(p[name], q[name], mask)
         labelled.add(batch, p, q)
         samples += batch.samples
@@ -127,6 +128,12 @@ def compare_outputs(
         for name, total in sums.items()
     }
     return Agreement(outputs, labelled.result(), samples)
+
+
+def _usable(value: npt.NDArray[Any], kind: OutputKind) -> bool:
+    """Whether values are finite; minus infinity is the logit of a class that is ruled out."""
+    ruled_out = np.isneginf(value) if kind.kind == "categorical" else False
+    return bool((np.isfinite(value) | ruled_out).all())
 
 
 class _Accuracy:

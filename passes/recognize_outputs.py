@@ -46,7 +46,7 @@ class RecognizeOutputs(ir.passes.InPlacePass):
     - Sigmoid and HardSigmoid, or a mean of them: bernoulli;
     - an output called "logits", or a matrix with at least two columns that comes straight from a
       linear operator, is not scalar and is not named like an embedding: categorical, as logits;
-    - any other floating-point output: gaussian; an output of another type is ignored.
+    - any other floating-point output: gaussian; an output of another type, or no tensor, is ignored.
 
     The outputs of an If are read off its first branch.
 
@@ -67,6 +67,8 @@ class RecognizeOutputs(ir.passes.InPlacePass):
 
     def _kind(self, output: ir.Value) -> OutputKind:
         dtype = output.dtype
+        if output.type is not None and not isinstance(output.type, ir.TensorType):
+            return OutputKind("ignore")
         if dtype is not None and not dtype.is_floating_point():
             return OutputKind("ignore")
         node, moved = _source(output)

@@ -89,7 +89,7 @@ def test_safe_conversions(kind, given, wanted):
     ],
 )
 def test_refused_with_the_names_of_file_and_input(kind, array):
-    with pytest.raises(InputError, match="some/file.npz: input 'x'") as raised:
+    with pytest.raises(InputError, match=r"some/file\.npz: input 'x'") as raised:
         _signature(f"{kind}[b, 2] x").conform({"x": array}, "some/file.npz")
     assert "\n" not in str(raised.value)
 
