@@ -21,6 +21,7 @@ __all__ = [
     "Model",
     "atomic_path",
     "external_tensors",
+    "inlined",
     "is_external",
     "load",
     "parameters",
@@ -63,6 +64,9 @@ def load(model: Model) -> ir.Model:
     for tensor in external_tensors(loaded):
         if not pathlib.Path(tensor.path).exists():
             raise InputError(f"{path} keeps weights in {tensor.path}, which does not exist.")
+        end = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
+        if pathlib.Path(tensor.path).stat().st_size < end:
+            raise InputError(f"{path} keeps weights in {tensor.path}, which is truncated.")
     return loaded
 
 

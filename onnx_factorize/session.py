@@ -15,7 +15,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from .errors import InputError
-from .model_io import PROTOBUF_LIMIT, weight_bytes
+from .model_io import PROTOBUF_LIMIT, inlined, weight_bytes
 
 __all__ = ["Runtime", "Session", "latencies"]
 
@@ -74,7 +74,8 @@ class Session:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         source: bytes | str
         if weight_bytes(model) < PROTOBUF_LIMIT:
-            source = ir.to_proto(model).SerializeToString()
+            # In memory there is no folder that external weights could be beside.
+            source = ir.to_proto(inlined(model)).SerializeToString()
         else:
             self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
             source = str(pathlib.Path(self._folder.name) / "model.onnx")
