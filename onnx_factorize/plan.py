@@ -80,6 +80,8 @@ def compress(
         if over <= 0 or room <= least:
             break
         room -= over
+    if over > 0 and not options.best_effort:
+        raise BudgetError(_unreachable(options, dense, wanted + over, targets))
     return compressed, plan
 
 
