@@ -70,7 +70,7 @@ def compare(
     models = [model_io.load(dense), model_io.load(compressed)]
     names = [
         (
-            [value.name for value in model.graph.inputs],
+            [value.name for value in model.graph.inputs if not value.is_initializer()],
             [value.name for value in model.graph.outputs],
         )
         for model in models
