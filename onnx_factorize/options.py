@@ -75,12 +75,14 @@ class Options:
                 raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
         if not 0 <= self.selection.holdout < 1:
             raise InputError("--holdout must be at least 0 and below 1.")
-        for name, value in (
-            ("--samples", self.selection.samples),
-            ("--batch-size", self.selection.batch_size),
+        for name, value, least in (
+            ("--samples", self.selection.samples, 1),
+            ("--batch-size", self.selection.batch_size, 1),
+            ("--seed", self.selection.seed, 0),
+            ("--threads", self.runtime.threads, 0),
         ):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1.")
+            if value < least:
+                raise InputError(f"{name} must be at least {least}.")
 
     @classmethod
     def of(cls, **options: Any) -> Options:
@@ -106,6 +108,8 @@ class Options:
                 raise InputError(f"There is no option '{name}'.")
         if isinstance(own.get("budget"), str):
             own["budget"] = Budget.parse(own["budget"])
+        if not isinstance(own.get("budget", Budget()), Budget):
+            raise InputError("budget must be text such as 'params=0.5', or a Budget.")
         for name in ("include", "exclude", "op_types"):
             if isinstance(own.get(name), str):
                 own[name] = (own[name],)
