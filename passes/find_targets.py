@@ -47,15 +47,17 @@ class FindTargets(ir.passes.InPlacePass):
     Attributes:
         targets: The targets in graph order, names unique.
         skipped: Every other operator that holds linear weights, or could, with the reason.
+        names: The name of every node, as targets are named.
     """
 
     def __init__(self) -> None:
         self.targets: list[Target] = []
         self.skipped: list[Skipped] = []
+        self.names: dict[ir.Node, str] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on the main graph, every subgraph and every function."""
-        self.targets, self.skipped = [], []
+        self.targets, self.skipped, self.names = [], [], {}
         self._seen: collections.Counter[str] = collections.Counter()
         for scope, owners in scopes(model.graph):
             blocked = next((o.op_type for o in owners if o.op_type != "If"), None)
@@ -66,7 +68,7 @@ class FindTargets(ir.passes.InPlacePass):
 
     def _visit(self, model: ir.Model, scope: Iterable[ir.Node], blocked: str | None) -> None:
         for node in scope:
-            name = self._unique_name(node)
+            name = self.names[node] = self._unique_name(node)
             if node.op_type in _QUANTIZED:
                 self._skip(node, name, None, "is quantized: factorize before quantizing")
             elif node.domain == "" and node.op_type in _FINDERS:

@@ -50,7 +50,7 @@ class ObserveShapes(ir.passes.InPlacePass):
     Bodies of Loop and Scan are left out: their shapes may change from one iteration to the next.
 
     Attributes:
-        shapes: For each linear operator, in graph order: its name (the target's, if it is one),
+        shapes: For each linear operator, in graph order: its name (as targets are named),
             operator, and the outputs that carry the shapes of its first two inputs and of its
             output.
     """
@@ -62,7 +62,6 @@ class ObserveShapes(ir.passes.InPlacePass):
         """Adds the shapes."""
         finder = FindTargets()
         finder(model)
-        names = {target.node: target.name for target in finder.targets}
         self._expose = Exposer(model)
         self._known: dict[ir.Value, str] = {}
         for scope, owners in list(scopes(model.graph)):
@@ -73,8 +72,7 @@ class ObserveShapes(ir.passes.InPlacePass):
                 if node.op_type in LINEAR_OPERATORS and node.domain == "" and a and b:
                     trio = (self._shape(a, scope), self._shape(b, scope))
                     last = self._shape(node.outputs[0], scope)
-                    name = names.get(node, node.name or "")
-                    self.shapes.append((name, node.op_type, (*trio, last)))
+                    self.shapes.append((finder.names[node], node.op_type, (*trio, last)))
         return ir.passes.PassResult(model, modified=bool(self.shapes))
 
     def _shape(self, value: ir.Value, scope: ir.Graph) -> str:

@@ -46,7 +46,7 @@ class RecognizeOutputs(ir.passes.InPlacePass):
     - Sigmoid and HardSigmoid, or a mean of them: bernoulli;
     - an output called "logits", or a matrix with at least two columns that comes straight from a
       linear operator, is not scalar and is not named like an embedding: categorical, as logits;
-    - any other floating-point output: gaussian; an output of another type, or no tensor, is ignored.
+    - any other floating-point output: gaussian; outputs of other types are ignored.
 
     The outputs of an If are read off its first branch.
 
