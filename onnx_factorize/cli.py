@@ -34,11 +34,17 @@ from .session import Runtime
 __all__ = ["main"]
 
 
+# Commands of the contract that later versions bring.
+_COMMANDS_NOT_YET = ("moments", "merge")
+
+
 class _DefaultCommand(click.Group):
     """A group whose first argument may be a model: then the command is `compress`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"--help", "-h", "--version"}
+        if args and args[0] in _COMMANDS_NOT_YET and not pathlib.Path(args[0]).exists():
+            raise InputError(f"The command '{args[0]}' is not available in this version.")
         if args and args[0] not in self.commands and args[0] not in own:
             args = ["compress", *args]
         return super().parse_args(ctx, args)
@@ -88,6 +94,7 @@ def cli() -> None:
 @not_yet
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
     """Compress MODEL (the default command)."""
+    model_io.check_file(pathlib.Path(model))
     target = pathlib.Path(output) if output else default_output(model)
     options = Options(
         budget=Budget.parse(given["budget"]),
@@ -108,10 +115,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         raise InputError(f"The form '{given['form']}' is not available; use auto or channel.")
     console, progress = _console(given["quiet"])
     result = run(model, given["calib"], options, progress)
-    result.save(target)
-    for file in report:
-        with model_io.atomic_path(pathlib.Path(file)) as temporary:
-            temporary.write_text(result.report.as_json(), encoding="utf-8")
+    result.save(target, report)
     print_report(console, result.report, all_layers=given["verbose"])
     console.print(f"wrote [bold]{target}[/]", highlight=False, soft_wrap=True)
 

@@ -140,6 +140,8 @@ def check_outputs(
             raise InputError(
                 f"--report {report}: only .json reports are available in this version."
             )
+        if report.resolve() == output.resolve():
+            raise InputError(f"{report} is to hold both the model and its report; choose another.")
     for path in (output, *reports):
         if path.exists() and model.exists() and path.samefile(model):
             raise InputError(f"{path} is the dense model itself; choose another output.")

@@ -8,7 +8,8 @@ import math
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ __all__ = [
     "PROTOBUF_LIMIT",
     "Model",
     "atomic_path",
+    "check_file",
     "external_tensors",
     "inlined",
     "is_external",
@@ -51,10 +53,7 @@ def load(model: Model) -> ir.Model:
     if isinstance(model, onnx.ModelProto):
         return ir.from_proto(model)
     path = pathlib.Path(model)
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the .onnx file in it.")
+    check_file(path)
     try:
         loaded = ir.load(path)
     except Exception as error:  # protobuf and onnx_ir raise types of their own
@@ -70,7 +69,25 @@ def load(model: Model) -> ir.Model:
     return loaded
 
 
-def save(model: ir.Model, path: str | os.PathLike[str], *, external: bool = False) -> None:
+def check_file(path: pathlib.Path) -> None:
+    """Checks that a model's file is there.
+
+    Raises:
+        InputError: It is missing, or a folder.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the .onnx file in it.")
+
+
+def save(
+    model: ir.Model,
+    path: str | os.PathLike[str],
+    *,
+    external: bool = False,
+    written: Callable[[pathlib.Path], None] = lambda _: None,
+) -> None:
     """Writes a model; the file appears whole or not at all.
 
     Args:
@@ -78,6 +95,8 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, external: bool = Fals
         path: The .onnx file to write.
         external: Whether to write weights beside it, to `NAME.data`. Models beyond protobuf's
             limit are written so in any case.
+        written: Called with the whole file before it appears under its name; if it fails, nothing
+            appears.
 
     Raises:
         InputError: The file cannot be written.
@@ -87,16 +106,18 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, external: bool = Fals
     with atomic_path(target) as temporary:
         if not external:
             temporary.write_bytes(ir.to_proto(inlined(model)).SerializeToString())
+            written(temporary)
             return
-        # The model names its data file, so that one must get its own name at once.
-        data = target.with_name(target.name + ".data")
-        fresh = not data.exists()
-        try:
-            ir.save(model, temporary, format="protobuf", external_data=data.name)
-        except BaseException:
-            if fresh:
-                data.unlink(missing_ok=True)
-            raise
+        # The model names its data file: both are written elsewhere under the names they will have.
+        data = f"{target.name}.data"
+        prefix = f".{target.name}."
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
+            whole = pathlib.Path(folder) / target.name
+            ir.save(model, whole, format="protobuf", external_data=data)
+            written(whole)
+            if (whole.parent / data).exists():
+                (whole.parent / data).replace(target.with_name(data))
+            whole.replace(temporary)
 
 
 def inlined(model: ir.Model) -> ir.Model:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -40,10 +42,23 @@ class Result:
     report: Report
     _external: bool = False
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model, with external weights if the dense model had them."""
-        model_io.save(self.model, path, external=self._external)
-        self.report.model["compressed"].sha256 = model_io.sha256(path)
+    def save(
+        self, path: str | os.PathLike[str], reports: Sequence[str | os.PathLike[str]] = ()
+    ) -> None:
+        """Writes the model, with external weights if the dense model had them.
+
+        Args:
+            path: The .onnx file to write.
+            reports: The .json files to write; if one cannot be, the model does not appear either.
+        """
+
+        def describe(written: pathlib.Path) -> None:
+            self.report.model["compressed"].sha256 = model_io.sha256(written)
+            for report in reports:
+                with model_io.atomic_path(pathlib.Path(report)) as temporary:
+                    temporary.write_text(self.report.as_json(), encoding="utf-8")
+
+        model_io.save(self.model, path, external=self._external, written=describe)
 
 
 def factorize(

@@ -83,7 +83,7 @@ class Session:
         try:
             self._session = ort.InferenceSession(source, runtime.options(), [runtime.provider])
         except Exception as error:  # onnxruntime raises types of its own
-            raise InputError(f"onnxruntime cannot load the model: {first_line(error)}") from error
+            raise InputError(f"onnxruntime cannot load the model: {first_line(error)}.") from error
         self.outputs = list(outputs or (output.name for output in self._session.get_outputs()))
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], origin: str = "the data") -> Arrays:
@@ -99,7 +99,9 @@ class Session:
         try:
             values = self._session.run(self.outputs, dict(feeds))
         except Exception as error:
-            raise InputError(f"The model cannot be run on {origin}: {first_line(error)}") from error
+            raise InputError(
+                f"The model cannot be run on {origin}: {first_line(error)}."
+            ) from error
         return dict(zip(self.outputs, values, strict=True))
 
 
@@ -130,6 +132,6 @@ def latencies(
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, without onnxruntime's prefix."""
-    text = str(error).strip().split("\n")[0]
+    """The first line of an error's message, without onnxruntime's prefix or a full stop."""
+    text = str(error).strip().split("\n")[0].rstrip(". ")
     return text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text
