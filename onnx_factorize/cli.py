@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pathlib
 import sys
 from typing import Any
@@ -177,6 +178,8 @@ def _console(quiet: bool) -> tuple[Console, Progress]:
 
 def main() -> None:
     """Runs the command line; errors become one sentence on stderr and an exit code."""
+    # What it warns of is checked when a model is read, and then is one sentence of ours.
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
         cli.main(standalone_mode=False)
     except FactorizeError as error:

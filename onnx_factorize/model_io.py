@@ -51,7 +51,9 @@ def load(model: Model) -> ir.Model:
     if isinstance(model, ir.Model):
         return model.clone()
     if isinstance(model, onnx.ModelProto):
-        return ir.from_proto(model)
+        loaded = ir.from_proto(model)
+        _check_complete(loaded, "The model")
+        return loaded
     path = pathlib.Path(model)
     check_file(path)
     try:
@@ -60,6 +62,7 @@ def load(model: Model) -> ir.Model:
         raise InputError(f"{path} cannot be read as an ONNX model; is it complete?") from error
     if not loaded.graph.outputs:
         raise InputError(f"{path} is not an ONNX model: it has no outputs.")
+    _check_complete(loaded, str(path))
     for tensor in external_tensors(loaded):
         if not pathlib.Path(tensor.path).exists():
             raise InputError(f"{path} keeps weights in {tensor.path}, which does not exist.")
@@ -79,6 +82,17 @@ def check_file(path: pathlib.Path) -> None:
         raise InputError(f"{path} does not exist.")
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the .onnx file in it.")
+
+
+def _check_complete(model: ir.Model, name: str) -> None:
+    """Checks that something gives every value that is read; onnx_ir drops sparse initializers."""
+    for node in model.graph.all_nodes():
+        for value in node.inputs:
+            if value is not None and value.producer() is None and value.graph is None:
+                raise InputError(
+                    f"{name} reads '{value.name}', which nothing gives: it is incomplete, or has "
+                    "sparse initializers, which are not supported."
+                )
 
 
 def save(
@@ -182,7 +196,9 @@ def serialized_size(model: ir.Model) -> int:
     for graph in (skeleton.graph, *skeleton.graph.subgraphs()):
         for value in graph.initializers.values():
             tensor = value.const_value
-            if tensor is not None and tensor.nbytes > _SMALL:
+            if tensor is None or tensor.dtype == ir.DataType.STRING:
+                continue
+            if tensor.nbytes > _SMALL:
                 # What is left out is the payload; a few bytes of its length prefix stay unknown.
                 weights += tensor.nbytes
                 empty = np.zeros((0,), dtype=tensor.dtype.numpy())
