@@ -7,7 +7,7 @@ import numpy as np
 from builders import normal
 from hypothesis import strategies as st
 
-from onnx_factorize.moments import Moments
+from onnx_factorize.moments import GradientMoments, Moments
 
 
 def _reference(rows):
@@ -76,3 +76,20 @@ def test_half_precision_rows_are_summed_in_more():
     found = Moments.of(rows)
     np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
     np.testing.assert_allclose(found.covariance, covariance, atol=1e-3)
+
+
+def test_gradients_are_summed_over_positions_and_averaged_over_samples():
+    g = normal(1, 2, 12, 3, dtype=np.float64)
+    total = GradientMoments.empty(2, 3)
+    total.add(g[:, :8], samples=2)
+    total.add(g[:, 8:], samples=1)
+    np.testing.assert_allclose(total.mean, np.stack([x.T @ x for x in g]) / 3)
+    assert total.samples == 3
+    assert not GradientMoments.empty(1, 2).mean.any()
+
+
+def test_sampled_gradients_stand_for_those_left_out():
+    g = normal(1, 1, 12, 3, dtype=np.float64)
+    total = GradientMoments.empty(1, 3)
+    total.add(g[:, ::2], samples=1, scale=2.0)
+    np.testing.assert_allclose(total.mean[0], 2 * g[0, ::2].T @ g[0, ::2])

@@ -8,7 +8,7 @@ import pytest
 from builders import found, model, normal, run
 from hypothesis import strategies as st
 
-from onnx_factorize.rows import convolution_rows, linear_rows, padding_mask, unmasked
+from onnx_factorize.rows import channel_rows, convolution_rows, linear_rows, padding_mask, unmasked
 
 EVERYTHING = 1 << 20
 
@@ -127,3 +127,18 @@ def test_which_input_is_a_mask(name, is_mask):
 def test_a_mask_of_floats_or_of_four_axes_is_not_one():
     assert padding_mask({"attention_mask": np.ones((1, 3), np.float32)}) is None
     assert padding_mask({"attention_mask": np.ones((1, 1, 3, 3), np.int64)}) is None
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+@pytest.mark.parametrize("spatial", [(7,), (3, 4), (2, 3, 2)])
+def test_channel_rows(groups, spatial):
+    x = normal(1, 2, 6, *spatial)
+    rng = np.random.default_rng(0)
+    rows = channel_rows(x, groups, EVERYTHING, rng)
+    flat = np.moveaxis(x.reshape(2, 6, -1), 1, 2).reshape(-1, 6)
+    wanted = np.stack(np.split(flat, groups, axis=1))
+    np.testing.assert_array_equal(rows, wanted)
+    few = channel_rows(x, groups, 4, rng)
+    assert few.shape == (groups, 8, 6 // groups)
+    whole = np.concatenate(list(few), axis=1)  # groups are sampled at the same positions
+    assert all((flat == row).all(axis=1).any() for row in whole)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from onnx_factorize.spectrum import damped, decompose
+from onnx_factorize.spectrum import damped, decompose, decompose_observed
 
 DAMPING = 1e-4
 
@@ -111,3 +111,57 @@ def test_damping():
     moment = np.diag([2.0, 0.0])
     np.testing.assert_allclose(damped(moment, 0.1), np.diag([2.1, 0.1]))
     np.testing.assert_array_equal(damped(np.zeros((3, 3)), 0.1), np.eye(3))
+
+
+@hypothesis.settings(max_examples=100)
+@hypothesis.given(
+    rows=st.integers(1, 8),
+    columns=st.integers(1, 8),
+    gradients=st.booleans(),
+    scale=st.sampled_from([1e-6, 1.0, 1e6]),
+    seed=st.integers(0, 999),
+)
+def test_what_is_observed_on_the_narrow_side_suffices(rows, columns, gradients, scale, seed):
+    """The moments of y and g, or of x and W g, give what those of x and g would have given."""
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((rows, columns)) * scale
+    x, g = rng.standard_normal((40, rows)), rng.standard_normal((40, columns)) / scale
+    A, G = x.T @ x / 40, g.T @ g / 40
+    side = "output" if columns <= rows else "input"
+    if side == "output":
+        signal, gradient = weight.T @ A @ weight, G
+    else:
+        signal, gradient = A, weight @ G @ weight.T
+    tiny = 1e-12
+    observed = decompose_observed(
+        weight[None], side, signal[None], gradient[None] if gradients else None, tiny
+    )
+    direct = decompose(weight[None], A[None], G[None] if gradients else None, tiny)
+    np.testing.assert_allclose(observed.squares, direct.squares, atol=1e-7 * direct.energy)
+    for rank in range(min(rows, columns) + 1):
+        one, other = (np.matmul(*s.truncated(rank))[0] for s in (observed, direct))
+        if 0 < rank < min(rows, columns):
+            gap = direct.squares[rank - 1] - direct.squares[rank]
+            if gap < 1e-3 * direct.energy:
+                continue  # two directions that matter alike: either may come first
+        np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(weight).max())
+    np.testing.assert_allclose(
+        np.matmul(observed.first, observed.second)[0], weight, atol=1e-7 * np.abs(weight).max()
+    )
+    if observed.lift is not None:
+        np.testing.assert_allclose(
+            weight @ observed.lift[0], observed.first[0], atol=1e-7 * np.abs(observed.first).max()
+        )
+    assert (observed.lift is not None) == (side == "output")
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+@pytest.mark.parametrize("signal", ["zero", "deficient"])
+def test_observed_moments_of_few_rows(side, signal):
+    rng = np.random.default_rng(1)
+    weight = rng.standard_normal((1, 4, 9) if side == "input" else (1, 9, 4))
+    row = rng.standard_normal((1, 4)) * (signal != "zero")
+    spectrum = decompose_observed(weight, side, (row.T @ row)[None], (row.T @ row)[None])
+    assert np.isfinite(spectrum.squares).all()
+    assert spectrum.energy > 0
+    np.testing.assert_allclose(np.matmul(spectrum.first, spectrum.second), weight, atol=1e-6)

@@ -1,0 +1,127 @@
+"""Reading and writing models."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from builders import BUNDLED, W_LARGE, model, normal
+
+from onnx_factorize import model_io
+from onnx_factorize.errors import InputError
+
+BODY = "(float[batch, 64] x) => (float[batch, 96] y) { h = MatMul (x, w1) y = Add (h, b1) }"
+
+
+def _proto(**extra):
+    return model(BODY, {"w1": W_LARGE["w1"], "b1": W_LARGE["b1"], **extra})
+
+
+def test_sizes():
+    proto = _proto(small=normal(1, 3), whole=np.arange(5000))
+    loaded = model_io.load(proto)
+    assert model_io.parameters(loaded) == 64 * 96 + 96 + 3 + 5000
+    assert abs(model_io.serialized_size(loaded) - ir.to_proto(loaded).ByteSize()) < 64
+    assert model_io.weight_bytes(loaded) == 4 * (64 * 96 + 96 + 3) + 8 * 5000
+
+
+def test_constants_in_branches_are_parameters():
+    proto = model(
+        """(float[2, 2] x, bool c) => (float[?, ?] y) { y = If (c) <
+            then_branch = t () => (float[?, ?] a) {
+                w = Constant <value = float[2, 2] {1, 2, 3, 4}> () a = MatMul (x, w) },
+            else_branch = e () => (float[?, ?] b) { b = Neg (x) } > }"""
+    )
+    assert model_io.parameters(model_io.load(proto)) == 4
+
+
+def test_initializers_of_strings():
+    proto = _proto()
+    proto.graph.initializer.append(
+        onnx.helper.make_tensor("names", onnx.TensorProto.STRING, [2000], [b"abcdef"] * 2000)
+    )
+    loaded = model_io.load(proto)
+    assert abs(model_io.serialized_size(loaded) - proto.ByteSize()) < 64
+
+
+def test_sparse_initializers_are_refused():
+    """onnx_ir drops them: without a word the result would be another model."""
+    proto = _proto()
+    del proto.graph.initializer[1]
+    proto.graph.sparse_initializer.append(
+        onnx.helper.make_sparse_tensor(
+            onnx.helper.make_tensor("b1", 1, [2], [1.0, 2.0]),
+            onnx.helper.make_tensor("i", 7, [2], [0, 5]),
+            [96],
+        )
+    )
+    with pytest.raises(InputError, match=r"'b1'.*sparse"):
+        model_io.load(proto)
+
+
+def test_loading_leaves_the_source_alone():
+    proto = _proto()
+    before = proto.SerializeToString()
+    source = ir.from_proto(proto)
+    for given in (proto, source):
+        loaded = model_io.load(given)
+        loaded.graph.node(0).name = "changed"
+        loaded.graph.initializers["b1"].const_value = ir.tensor(np.zeros(96, np.float32))
+    assert proto.SerializeToString() == before
+    assert (
+        ir.to_proto(source).SerializeToString()
+        == ir.to_proto(ir.from_proto(proto)).SerializeToString()
+    )
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_save_and_load(external, tmp_path):
+    loaded = model_io.load(_proto())
+    model_io.save(loaded, tmp_path / "m.onnx", external=external)
+    names = {"m.onnx", "m.onnx.data"} if external else {"m.onnx"}
+    assert {file.name for file in tmp_path.iterdir()} == names
+    again = model_io.load(tmp_path / "m.onnx")
+    assert model_io.is_external(again) == external
+    np.testing.assert_array_equal(again.graph.initializers["w1"].const_value.numpy(), W_LARGE["w1"])
+    np.testing.assert_array_equal(
+        loaded.graph.initializers["w1"].const_value.numpy(), W_LARGE["w1"]
+    )
+
+
+def test_saving_over_its_own_external_weights(tmp_path):
+    """The weights are mapped from the file that is being replaced."""
+    path = tmp_path / "m.onnx"
+    model_io.save(model_io.load(_proto()), path, external=True)
+    mapped = model_io.load(path)
+    model_io.save(mapped, path, external=True)
+    again = model_io.load(path)
+    np.testing.assert_array_equal(again.graph.initializers["w1"].const_value.numpy(), W_LARGE["w1"])
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_models_beyond_the_limit_of_protobuf(external, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_io, "PROTOBUF_LIMIT", 1000)
+    model_io.save(model_io.load(_proto()), tmp_path / "m.onnx", external=external)
+    assert model_io.is_external(model_io.load(tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_what_fails_leaves_nothing_and_spares_what_was_there(external, tmp_path):
+    for name in ("m.onnx", "m.onnx.data"):
+        (tmp_path / name).write_bytes(b"older")
+
+    def fail(path):
+        assert path.stat().st_size > 100
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match=r"m\.onnx cannot be written: No space left"):
+        model_io.save(model_io.load(_proto()), tmp_path / "m.onnx", external=external, written=fail)
+    assert {file.name for file in tmp_path.iterdir()} == {"m.onnx", "m.onnx.data"}
+    assert all(file.read_bytes() == b"older" for file in tmp_path.iterdir())
+
+
+def test_digest(tmp_path):
+    assert model_io.sha256(BUNDLED) == hashlib.sha256(BUNDLED.read_bytes()).hexdigest()
