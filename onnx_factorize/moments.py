@@ -39,10 +39,11 @@ class Moments:
         if not count:
             return cls.empty(rows.shape[0], rows.shape[2])
         work = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
-        mean = work.mean(axis=1, dtype=np.float64)
-        centred = work - mean[:, None, :].astype(work.dtype)
-        # x.T @ x of one array is BLAS' syrk, at half the arithmetic of a product.
-        scatter = np.stack([group.T @ group for group in centred]).astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):  # the caller checks what comes out
+            mean = work.mean(axis=1, dtype=np.float64)
+            centred = work - mean[:, None, :].astype(work.dtype)
+            # x.T @ x of one array is BLAS' syrk, at half the arithmetic of a product.
+            scatter = np.stack([group.T @ group for group in centred]).astype(np.float64)
         return cls(count, mean, scatter)
 
     @classmethod

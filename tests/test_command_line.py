@@ -196,6 +196,7 @@ CASES = {
     "objects": (1, _npz(x=np.array([{}], object)), ["m.onnx", *BAD], ["objects"]),
     "no samples": (1, _npz(x=normal(1, 0, 64)), ["m.onnx", *BAD], ["0 samples"]),
     "nan": (1, _nan, ["m.onnx", *BAD], ["NaN", "'x'", "bad.npz"]),
+    "infinite": (1, _npz(x=np.full((8, 64), np.inf, np.float32)), ["m.onnx", *BAD], ["finite"]),
     "truncated data": (1, _truncated_npz, ["m.onnx", *BAD], ["bad.npz"]),
     "text as data": (1, _write("bad.npz", b"hello"), ["m.onnx", *BAD], ["bad.npz"]),
     "file of another kind": (1, None, ["m.onnx", "--calib", "m.onnx"], [".npz"]),

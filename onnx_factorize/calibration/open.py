@@ -76,7 +76,12 @@ def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -
         if path.suffix not in (".npz", ".npy"):
             raise InputError(f"{path} is neither .npz nor .npy; --calib takes {_FORMS}.")
         return NumpySource([path], signature)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    # Hidden files are an editor's or a file system's copies of what the user means.
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
+    )
     npz = [file for file in files if file.suffix == ".npz"]
     npy = [file for file in files if file.suffix == ".npy"]
     if npz or npy:
@@ -84,7 +89,7 @@ def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -
     protobuf = sorted({file.parent for file in files if file.match("input_*.pb")})
     if protobuf:
         return ProtobufSource(protobuf, signature)
-    known = set(Image.registered_extensions())
+    known = {ext for ext, form in Image.registered_extensions().items() if form in Image.OPEN}
     pictures = [file for file in files if file.suffix.lower() in known]
     if pictures:
         return ImageSource(pictures, signature, images)

@@ -284,6 +284,8 @@ def _image_layout(spec: InputSpec, options: ImageOptions) -> tuple[str, int, tup
     for name, values in (("--image-mean", options.mean), ("--image-std", options.std)):
         if len(values) < count:
             raise InputError(f"{name} has {len(values)} numbers, but images have {count} channels.")
+    if 0 in options.std:
+        raise InputError("--image-std contains a zero, which nothing can be divided by.")
     return layout, count, (height, width)
 
 

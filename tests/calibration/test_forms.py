@@ -272,6 +272,28 @@ def test_images_that_do_not_fit(inputs, options, message, tmp_path):
         open_calibration(tmp_path, _signature(inputs), images=ImageOptions(**options))
 
 
+def test_a_deviation_of_zero(tmp_path):
+    Image.new("RGB", (5, 5)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="--image-std"):
+        open_calibration(
+            tmp_path, _signature("float[b, 3, 4, 4] x"), images=ImageOptions(std=(1, 0, 1))
+        )
+
+
+def test_files_that_are_not_meant(tmp_path):
+    """Hidden copies, and documents beside the images."""
+    np.savez(tmp_path / "a.npz", x=X)
+    (tmp_path / "._a.npz").write_bytes(b"junk of a file system")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    np.savez(tmp_path / ".ipynb_checkpoints" / "a.npz", x=X)
+    np.testing.assert_array_equal(_all(tmp_path)["x"], X)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.new("RGB", (4, 4)).save(pictures / "a.png")
+    (pictures / "about.pdf").write_bytes(b"%PDF-1.4")
+    assert open_calibration(pictures, _signature("float[b, 3, 4, 4] x")).available == 1
+
+
 def test_a_broken_image(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     data = open_calibration(tmp_path, _signature("float[b, 3, 4, 4] x"))

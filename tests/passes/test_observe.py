@@ -20,8 +20,8 @@ def _observed(proto):
 
 def test_taps_give_the_narrow_side():
     proto = model(
-        "(float[b, 8] x) => (float[b, 8] y) { [a] h = MatMul (x, w) r = Relu (h) [b] z = MatMul (r, v) "
-        "y = Relu (z) }",
+        "(float[b, 8] x) => (float[b, 8] y) "
+        "{ [a] h = MatMul (x, w) r = Relu (h) [b] z = MatMul (r, v) y = Relu (z) }",
         W,
     )
     observed, taps, targets = _observed(proto)
