@@ -19,12 +19,16 @@ def _target(rows, columns):
     return found(proto)[1].targets[0]
 
 
+def _choices(target, kind, macs, multiple):
+    """The candidates, where a unit of discarded energy costs one half."""
+    return candidates(target, decompose(target.matrices()), 0.5, kind, macs, multiple)
+
+
 @pytest.mark.parametrize("kind", ["params", "targets", "macs"])
 @pytest.mark.parametrize(("rows", "columns"), [(30, 20), (20, 30), (24, 24), (2, 100), (6, 3)])
 def test_every_smaller_rank_and_dense(kind, rows, columns):
     target = _target(rows, columns)
-    spectrum = decompose(target.matrices())
-    found_choices = candidates(target, spectrum, 0.5, kind, 7 * rows * columns, 1)
+    found_choices = _choices(target, kind, 7 * rows * columns, 1)
     smaller = [r for r in range(1, rows * columns) if r * (rows + columns) < rows * columns]
     assert found_choices.ranks.tolist() == [*smaller, DENSE]
     unit = 7 if kind == "macs" else 1
@@ -41,13 +45,12 @@ def test_every_smaller_rank_and_dense(kind, rows, columns):
 
 def test_multiples():
     target = _target(64, 64)
-    spectrum = decompose(target.matrices())
-    assert candidates(target, spectrum, 1.0, "params", 0, 8).ranks.tolist() == [8, 16, 24, DENSE]
+    assert _choices(target, "params", 0, 8).ranks.tolist() == [8, 16, 24, DENSE]
 
 
 def test_bytes_count_the_new_node():
     target = _target(64, 64)
-    found_choices = candidates(target, decompose(target.matrices()), 1.0, "bytes", 0, 1)
+    found_choices = _choices(target, "bytes", 0, 1)
     assert found_choices.dense == 64 * 64 * 4
     assert (found_choices.costs[:-1] > found_choices.ranks[:-1] * 128 * 4).all()
     assert (np.diff(found_choices.costs) > 0).all()
