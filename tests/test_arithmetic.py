@@ -42,8 +42,10 @@ def _count(text, feeds, weights, samples=1):
             3 * 5 * 7,
         ),
         (
-            ("(float[?, ?, ?, ?] x) => (float[?, ?, ?, ?] y) "
-            "{ [n] y = Conv <group = 2, strides = [2, 2]> (x, w) }"),
+            (
+                "(float[?, ?, ?, ?] x) => (float[?, ?, ?, ?] y) "
+                "{ [n] y = Conv <group = 2, strides = [2, 2]> (x, w) }"
+            ),
             (1, 4, 9, 9),
             (6, 2, 3, 3),
             6 * 4 * 4 * 2 * 9,

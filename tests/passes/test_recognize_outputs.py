@@ -37,8 +37,10 @@ def _kinds(body, outputs="float[n, 5] y", inputs="float[n, 8] x", **options):
         ("h = MatMul (x, w) y = Relu (h)", OutputKind("gaussian")),
         ("h = MatMul (x, w) y = Tanh (h)", OutputKind("gaussian")),
         (
-            "h = MatMul (x, w) t = Exp (h) a = Constant <value = int64[1] {1}> () "
-            "s = ReduceSum (t, a) y = Div (t, s)",
+            (
+                "h = MatMul (x, w) t = Exp (h) a = Constant <value = int64[1] {1}> () "
+                "s = ReduceSum (t, a) y = Div (t, s)"
+            ),
             OutputKind("categorical"),
         ),
     ],
