@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from . import model_io
 from .calibration import ImageOptions, Selection
 from .errors import InputError
 from .passes import Kind
@@ -142,6 +143,11 @@ def check_outputs(
             )
         if report.resolve() == output.resolve():
             raise InputError(f"{report} is to hold both the model and its report; choose another.")
+    data = output.with_name(f"{output.name}.data")
+    if data.exists():
+        dense = model_io.load(model)
+        if any(data.samefile(tensor.path) for tensor in model_io.external_tensors(dense)):
+            raise InputError(f"{data} holds the weights of {model}; choose another output.")
     for path in (output, *reports):
         if path.exists() and model.exists() and path.samefile(model):
             raise InputError(f"{path} is the dense model itself; choose another output.")

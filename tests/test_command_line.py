@@ -313,6 +313,15 @@ def test_disk_full_with_external_weights(existing, folder, monkeypatch, capsys):
     _refused(1, arguments, folder, monkeypatch, capsys, ["No space left on device"])
 
 
+def test_the_weights_of_the_dense_model_are_not_overwritten(folder, monkeypatch, capsys):
+    proto = onnx.load("m.onnx")
+    onnx.save(
+        proto, "e.onnx", save_as_external_data=True, location="out.onnx.data", size_threshold=0
+    )
+    arguments = ["e.onnx", *FAST, "-o", "out.onnx"]
+    _refused(1, arguments, folder, monkeypatch, capsys, ["out.onnx.data", "weights of e.onnx"])
+
+
 def test_interrupted(folder, monkeypatch, capsys):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
