@@ -143,11 +143,7 @@ def check_outputs(
             )
         if report.resolve() == output.resolve():
             raise InputError(f"{report} is to hold both the model and its report; choose another.")
-    data = output.with_name(f"{output.name}.data")
-    if data.exists():
-        dense = model_io.load(model)
-        if any(data.samefile(tensor.path) for tensor in model_io.external_tensors(dense)):
-            raise InputError(f"{data} holds the weights of {model}; choose another output.")
+    _check_weights(model, output.with_name(f"{output.name}.data"))
     for path in (output, *reports):
         if path.exists() and model.exists() and path.samefile(model):
             raise InputError(f"{path} is the dense model itself; choose another output.")
@@ -158,6 +154,14 @@ def check_outputs(
             raise InputError(f"{path} cannot be written: the folder {folder} does not exist.")
         if not os.access(folder, os.W_OK):
             raise InputError(f"{path} cannot be written: no permission to write in {folder}.")
+
+
+def _check_weights(model: pathlib.Path, data: pathlib.Path) -> None:
+    """Refuses to write external weights over those of the dense model."""
+    if not data.exists():
+        return
+    if any(data.samefile(t.path) for t in model_io.external_tensors(model_io.load(model))):
+        raise InputError(f"{data} holds the weights of {model}; choose another output.")
 
 
 def _numbers(name: str, text: str) -> tuple[float, ...]:
