@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from .allocation import DENSE, Choices
 from .budget import BudgetKind
 from .passes import Target
-from .spectrum import Spectrum
 
 __all__ = ["automatic_multiple", "candidates", "only_dense"]
 
@@ -32,8 +32,7 @@ def automatic_multiple(target: Target, all_params: int) -> int:
 
 def candidates(
     target: Target,
-    spectrum: Spectrum,
-    unit: float,
+    losses: npt.NDArray[np.float64],
     kind: BudgetKind,
     macs: int,
     multiple: int,
@@ -42,8 +41,7 @@ def candidates(
 
     Args:
         target: The target.
-        spectrum: Of its weight.
-        unit: The loss of discarding σ² of one.
+        losses: The loss at every rank from 0, not increasing, shape (full rank + 1,).
         kind: The unit of the costs.
         macs: Multiplications of the dense operator for one sample.
         multiple: Ranks are multiples of it.
@@ -59,13 +57,11 @@ def candidates(
         ranks, costs = ranks[costs < dense], costs[costs < dense]
     else:
         costs, dense = params.astype(np.float64), float(target.params)
-    tail = np.concatenate([np.cumsum(spectrum.squares[::-1])[::-1], [0.0]])
-    losses = unit * tail[ranks]
     return Choices(
         target.name,
         np.append(ranks, DENSE).astype(np.int64),
         np.append(costs, dense),
-        np.append(losses, 0.0),
+        np.append(losses[ranks], 0.0),
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import onnx_ir as ir
 
 from . import model_io
-from .calibrate import Gradients, gather_statistics
+from .analysis import analyze
 from .calibration import Calibration, Signature, open_calibration
 from .costs import measure_costs
 from .errors import InputError
 from .options import Options
-from .output_statistics import output_seeds, resolve_axes
+from .output_statistics import resolve_axes
 from .passes import FindTargets, LiftWeights
 from .plan import compress
 from .progress import Progress
@@ -92,8 +92,7 @@ def run(
     source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
 ) -> Result:
     """The pipeline behind `factorize`: read it to see how the parts fit."""
-    weighting = get_weighting(options.weighting)
-    runtime, seed = options.runtime, options.selection.seed
+    runtime = options.runtime
 
     with progress.stage("read"):
         dense = model_io.load(source)
@@ -111,26 +110,11 @@ def run(
         if not targets:
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
 
-    statistics = {}
-    if weighting.signal:
-        with progress.stage("calibrate", data.calibration_samples) as advance:
-            gradients = None
-            if weighting.gradient:
-                session = Session(dense, runtime)
-                kinds = resolve_axes(session, kinds, data)
-                gradients = Gradients(output_seeds(session, kinds, data), options.draws)
-            statistics = gather_statistics(normal, targets, data, runtime, seed, gradients, advance)
-    never_ran = {name for name, each in statistics.items() if not each.signal.count}
-
-    with progress.stage("decompose", len(targets)) as advance:
-        spectra = {}
-        for target in targets:
-            if target.name not in never_ran:
-                spectra[target.name] = weighting.spectrum(target, statistics.get(target.name))
-            advance(1)
+    kinds = resolve_axes(Session(dense, runtime), kinds, data)
+    analysis = analyze(normal, targets, data, kinds, options, progress)
 
     with progress.stage("allocate and rewrite"):
-        compressed, plan = compress(normal, targets, spectra, statistics, costs, options)
+        compressed, plan = compress(normal, targets, analysis, costs, options)
         compressed_costs = measure_costs(compressed, sample, runtime)
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
@@ -144,14 +128,15 @@ def run(
     skipped = [*finder.skipped, *excluded]
     report = summarize(
         options.as_dict(),
+        plan.predicted if get_weighting(options.weighting).gradient else None,
         (costs, compressed_costs),
         (latency_dense, latency_compressed),
         holdout,
         seen,
-        layers_of(targets, skipped, plan, costs.arithmetic.nodes, never_ran),
+        layers_of(targets, skipped, plan, costs.arithmetic.nodes, analysis),
         data,
         progress.seconds,
-        warnings_of(targets, statistics, data, never_ran),
+        warnings_of(targets, analysis, data),
     )
     return Result(compressed, report, model_io.is_external(dense))
 

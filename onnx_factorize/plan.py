@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from . import model_io
 from .allocation import DENSE, Choices, allocate_global, allocate_uniform
-from .calibrate import Statistics
+from .analysis import Analysis
 from .candidates import automatic_multiple, candidates, only_dense
 from .costs import Costs
 from .errors import BudgetError
 from .options import Options
 from .passes import CleanUp, Factors, RewriteConv, RewriteGemm, RewriteMatMul, Target
-from .spectrum import Spectrum
 from .weighting import get_weighting
 
 __all__ = ["Plan", "compress"]
+
+Array = npt.NDArray[np.float64]
 
 # A budget is met when the result, as measured, is below it. Corrections are small (the size of
 # names, new biases), so a few rounds are plenty.
@@ -37,12 +40,16 @@ class Plan:
     ranks: dict[str, int]
     losses: dict[str, float]
 
+    @property
+    def predicted(self) -> float:
+        """The loss of the whole model, to second order."""
+        return sum(self.losses.values())
+
 
 def compress(
     normal: ir.Model,
     targets: list[Target],
-    spectra: Mapping[str, Spectrum],
-    statistics: Mapping[str, Statistics],
+    analysis: Analysis,
     costs: Costs,
     options: Options,
 ) -> tuple[ir.Model, Plan]:
@@ -51,8 +58,7 @@ def compress(
     Args:
         normal: The normalised model; it is not changed.
         targets: Its targets.
-        spectra: Target name to spectrum; a target without one stays dense.
-        statistics: Target name to what calibration found.
+        analysis: What every cut of every target costs.
         costs: What the dense model costs.
         options: The budget, the allocation, and how ranks are rounded.
 
@@ -63,7 +69,7 @@ def compress(
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
     kind = options.budget.kind
-    choices = _choices(targets, spectra, costs, options)
+    choices = _choices(targets, analysis.losses, costs, options)
     dense = costs.of(kind, targets)
     wanted = options.budget.limit(dense)
     fixed = dense - sum(choice.dense for choice in choices)
@@ -75,7 +81,7 @@ def compress(
     room = wanted - fixed
     for _ in range(_ROUNDS):
         plan = _allocate(choices, max(room, least), options)
-        compressed = _rewritten(normal, targets, spectra, statistics, plan, options)
+        compressed = _rewritten(normal, targets, analysis, plan, options)
         over = _cost(kind, compressed, choices, plan, fixed) - wanted
         if over <= 0 or room <= least:
             break
@@ -87,23 +93,21 @@ def compress(
 
 def _choices(
     targets: Sequence[Target],
-    spectra: Mapping[str, Spectrum],
+    losses: Mapping[str, Array],
     costs: Costs,
     options: Options,
 ) -> list[Choices]:
     all_params = sum(target.params for target in targets)
-    weighting = get_weighting(options.weighting)
     kind = options.budget.kind
     choices = []
     for target in targets:
         macs = costs.arithmetic.nodes.get(target.name, 0)
-        spectrum = spectra.get(target.name)
-        if spectrum is None:
+        curve = losses.get(target.name)
+        if curve is None:
             choices.append(only_dense(target, kind, macs))
             continue
         multiple = options.rank_multiple or automatic_multiple(target, all_params)
-        unit = weighting.unit(spectrum)
-        choices.append(candidates(target, spectrum, unit, kind, macs, multiple))
+        choices.append(candidates(target, curve, kind, macs, multiple))
     return choices
 
 
@@ -120,8 +124,7 @@ def _allocate(choices: Sequence[Choices], limit: float, options: Options) -> Pla
 def _rewritten(
     normal: ir.Model,
     targets: Sequence[Target],
-    spectra: Mapping[str, Spectrum],
-    statistics: Mapping[str, Statistics],
+    analysis: Analysis,
     plan: Plan,
     options: Options,
 ) -> ir.Model:
@@ -131,10 +134,8 @@ def _rewritten(
     for target in targets:
         rank = plan.ranks[target.name]
         if rank != DENSE:
-            spectrum = spectra[target.name]
-            factors[target.name] = weighting.factors(
-                target, spectrum, statistics.get(target.name), rank
-            )
+            spectrum, found = analysis.spectra[target.name], analysis.statistics.get(target.name)
+            factors[target.name] = weighting.factors(target, spectrum, found, rank)
     model = normal.clone()
     for rewrite in (RewriteMatMul, RewriteGemm, RewriteConv):
         rewrite(factors)(model)

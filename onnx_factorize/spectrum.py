@@ -29,30 +29,50 @@ Array = npt.NDArray[np.float64]
 class Spectrum:
     """The decomposition of a weight, group by group, from the largest singular value down.
 
+    With m the smaller of K and N: a signal s on the narrow side (x, or y = x W) is kept to rank r
+    as `s @ lift[:, :, :r] @ drop[:, :r]` if that is the output side; on the input side x is kept
+    as `x @ drop[:, :r].T @ lift[:, :, :r].T`.
+
     Attributes:
-        squares: σ², summed over groups, shape (full rank,). All groups get the same rank, so
-            their singular values of one index are bought together.
-        energy: Sum of σ².
-        first: Shape (groups, K, full rank).
-        second: Shape (groups, full rank, N); `first @ second` is the weight, and the leading r
-            columns and rows are its best approximation of rank r.
-        lift: Shape (groups, N, full rank), with `first = weight @ lift`; None where the weight was
-            decomposed on its input side. It takes y to the space between the factors.
+        weight: Shape (groups, K, N).
+        side: Where the directions live.
+        squares: σ², summed over groups, shape (m,). All groups get the same rank, so their
+            singular values of one index are bought together.
+        lift: Shape (groups, m, m).
+        drop: Shape (groups, m, m), the inverse of `lift`.
     """
 
+    weight: Array
+    side: Literal["input", "output"]
     squares: Array
-    energy: float
-    first: Array
-    second: Array
-    lift: Array | None = None
+    lift: Array
+    drop: Array
+
+    @property
+    def energy(self) -> float:
+        """Sum of σ²."""
+        return float(self.squares.sum())
 
     def discarded(self, rank: int) -> float:
         """Sum of σ² beyond a rank, half of which is the predicted loss."""
         return float(self.squares[rank:].sum())
 
     def truncated(self, rank: int) -> tuple[Array, Array]:
-        """Factors of one rank: shapes (groups, K, rank) and (groups, rank, N)."""
-        return self.first[:, :, :rank], self.second[:, :rank]
+        """The factors of one rank: shapes (groups, K, rank) and (groups, rank, N).
+
+        Each component has the same norm in both, which keeps them inside the range of float16.
+        """
+        lift, drop = self.lift[:, :, :rank], self.drop[:, :rank]
+        if self.side == "output":
+            first, second = self.weight @ lift, drop
+        else:
+            first, second = drop.transpose(0, 2, 1), lift.transpose(0, 2, 1) @ self.weight
+        left = np.linalg.norm(first, axis=1)
+        right = np.linalg.norm(second, axis=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.sqrt(right / left)
+        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+        return first * scale[:, None, :], second / scale[:, :, None]
 
 
 def decompose(
@@ -130,35 +150,24 @@ def _stacked(
     side: Literal["input", "output"], weight: Array, gram: Array, metric: Array | None
 ) -> Spectrum:
     """Decomposes group by group; see `_decompose_one` for the matrices."""
-    all_squares, firsts, seconds, lifts = [], [], [], []
-    for index in range(weight.shape[0]):
-        own = None if metric is None else metric[index]
-        near = weight[index] if side == "output" else weight[index].T
-        squares, lift, second = _decompose_one(gram[index], own)
-        scale = _balance(first := near @ lift, second)
-        first, second, lift = first * scale, second / scale[:, None], lift * scale
-        all_squares.append(squares)
-        firsts.append(first if side == "output" else second.T)
-        seconds.append(second if side == "output" else first.T)
-        lifts.append(lift)
-    squares = np.sum(all_squares, axis=0)
-    return Spectrum(
-        squares,
-        float(squares.sum()),
-        np.stack(firsts),
-        np.stack(seconds),
-        np.stack(lifts) if side == "output" else None,
-    )
+    parts = [
+        _decompose_one(gram[index], None if metric is None else metric[index])
+        for index in range(weight.shape[0])
+    ]
+    squares, lifts, drops = zip(*parts, strict=True)
+    return Spectrum(weight, side, np.sum(squares, axis=0), np.stack(lifts), np.stack(drops))
 
 
 def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Array]:
-    """Decomposes a weight observed on its output side.
+    """Decomposes in the whitened coordinates of the narrow side.
 
-    With `gram` Wᵀ A W, `metric` G = L Lᵀ and V the eigenvectors of Lᵀ gram L, the factors are
-    W L V and Vᵀ L⁻¹.
+    Args:
+        gram: Wᵀ A W on the output side, W G Wᵀ on the input side.
+        metric: G on the output side, A on the input side; None for the identity.
 
     Returns:
-        σ², L V and Vᵀ L⁻¹.
+        σ², lift = L V and drop = Vᵀ L⁻¹, with L the Cholesky factor of `metric` and V the
+        eigenvectors of Lᵀ gram L.
     """
     lower = None if metric is None else np.linalg.cholesky(metric)
     inner = gram if lower is None else lower.T @ gram @ lower
@@ -167,15 +176,3 @@ def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Arr
     if lower is None:
         return squares, vectors, vectors.T
     return squares, lower @ vectors, np.linalg.solve(lower.T, vectors).T
-
-
-def _balance(first: Array, second: Array) -> Array:
-    """The scale of each component that gives both of its vectors the same norm.
-
-    That keeps the factors inside the range of float16, whatever the scale of the metric.
-    """
-    left = np.linalg.norm(first, axis=0)
-    right = np.linalg.norm(second, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.sqrt(right / left)
-    return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)

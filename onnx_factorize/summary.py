@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .allocation import DENSE
-from .calibrate import Statistics
+from .analysis import Analysis
 from .calibration import CalibrationData
 from .costs import Costs
 from .passes import Skipped, Target
@@ -22,6 +22,7 @@ FORMS = {"MatMul": "two MatMuls", "Gemm": "two Gemms", "Conv": "channel"}
 
 def summarize(
     command: dict[str, Any],
+    predicted: float | None,
     costs: tuple[Costs, Costs],
     latency_ms: tuple[float, float],
     holdout: Agreement,
@@ -37,7 +38,7 @@ def summarize(
         command=command,
         model={"dense": dense, "compressed": compressed},
         divergence={
-            "predicted": None,
+            "predicted": predicted,
             "calibration": calibration.divergence,
             "holdout": holdout.divergence,
             "outputs": {
@@ -67,7 +68,7 @@ def layers_of(
     skipped: Sequence[Skipped],
     plan: Plan,
     macs: Mapping[str, int],
-    never_ran: set[str],
+    analysis: Analysis,
 ) -> list[Layer]:
     """What became of every linear operator."""
     layers = []
@@ -79,7 +80,7 @@ def layers_of(
         if rank == DENSE:
             reason = (
                 "never ran on the calibration data"
-                if target.name in never_ran
+                if target.name in analysis.never_ran
                 else "costs more to cut than the budget gains"
             )
         layers.append(
@@ -102,12 +103,12 @@ def layers_of(
 
 def warnings_of(
     targets: Sequence[Target],
-    statistics: Mapping[str, Statistics],
+    analysis: Analysis,
     data: CalibrationData,
-    never_ran: set[str],
 ) -> list[str]:
     """What the user should know about the data, one sentence each."""
     warnings = []
+    statistics, never_ran = analysis.statistics, analysis.never_ran
     if data.shares_holdout:
         warnings.append(
             "No samples were held out, so the result was verified on what it was calibrated on; "

@@ -36,14 +36,17 @@ class Weighting:
     gradient: bool
     literature: str
 
-    def spectrum(self, target: Target, statistics: Statistics | None) -> Spectrum:
+    def spectrum(
+        self, target: Target, statistics: Statistics | None, weight: Array | None = None
+    ) -> Spectrum:
         """Decomposes a target's weight in this metric.
 
         Args:
             target: The target.
             statistics: What calibration found, if `signal`.
+            weight: The target's matrices, if they are at hand.
         """
-        weight = target.matrices()
+        weight = target.matrices() if weight is None else weight
         if not self.signal:
             return decompose(weight)
         assert statistics is not None
@@ -58,10 +61,6 @@ class Weighting:
             _damping(target.width, statistics.signal.count),
         )
 
-    def unit(self, spectrum: Spectrum) -> float:
-        """The loss of discarding σ² of one: ½ nat, or its share of the target's energy."""
-        return 0.5 if self.gradient else 1 / (spectrum.energy or 1.0)
-
     def factors(
         self, target: Target, spectrum: Spectrum, statistics: Statistics | None, rank: int
     ) -> Factors:
@@ -71,24 +70,28 @@ class Weighting:
         if statistics is not None and statistics.signal.count and target.centred:
             mean = statistics.signal.mean[:, None, :]
             if target.side == "input":
-                error = mean @ target.matrices() - mean @ first @ second
+                error = mean @ spectrum.weight - mean @ first @ second
             else:
-                assert spectrum.lift is not None
                 mean = mean - _bias_rows(target)
-                error = mean - mean @ spectrum.lift[:, :, :rank] @ second
+                error = mean - mean @ spectrum.lift[:, :, :rank] @ spectrum.drop[:, :rank]
             shift = error.reshape(-1)
         return Factors(first, second, shift)
 
 
-def centred_signal(target: Target, statistics: Statistics) -> Array:
-    """The signal's covariance where a bias can absorb the mean, its second moment elsewhere."""
-    signal = statistics.signal
+def absorbed_mean(target: Target, statistics: Statistics) -> Array:
+    """What a bias absorbs of the signal, as the observed rows have it: shape (groups, 1, width)."""
     if target.centred:
-        return signal.covariance
-    mean = signal.mean[:, None, :]
+        return statistics.signal.mean[:, None, :]
+    # Without a bias to correct nothing is absorbed, but what the node adds is not part of x W.
     if target.side == "output":
-        mean = mean - _bias_rows(target)
-    moment: Array = signal.covariance + mean.transpose(0, 2, 1) @ mean
+        return _bias_rows(target)
+    return np.zeros((target.groups, 1, target.width))
+
+
+def centred_signal(target: Target, statistics: Statistics) -> Array:
+    """The signal's second moment about what a bias absorbs, shape (groups, width, width)."""
+    rest = statistics.signal.mean[:, None, :] - absorbed_mean(target, statistics)
+    moment: Array = statistics.signal.covariance + rest.transpose(0, 2, 1) @ rest
     return moment
 
 

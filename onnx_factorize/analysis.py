@@ -1,0 +1,120 @@
+"""From calibration data to what each target loses at each rank: moments, spectra, losses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from .calibrate import Statistics, gather_statistics, merged
+from .calibration import CalibrationData
+from .losses import fisher_losses, relative_losses
+from .observer import Observer
+from .options import Options
+from .output_statistics import output_seeds
+from .passes import OutputKind, Target
+from .progress import Progress
+from .session import Session
+from .spectrum import Spectrum
+from .weighting import Weighting, absorbed_mean, get_weighting
+
+__all__ = ["Analysis", "analyze"]
+
+Array = npt.NDArray[np.float64]
+
+# Samples that settle the losses of cuts; the directions are settled by all of them.
+_JUDGES = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+    """What is known of the targets before ranks are bought.
+
+    Attributes:
+        statistics: Target name to moments; empty where the weighting needs none.
+        spectra: Target name to spectrum.
+        losses: Target name to the loss at every rank; without an entry a target stays dense.
+        never_ran: Targets that the calibration data never reached.
+        unreachable: Target name to the reason why it has no gradient, though one was wanted.
+    """
+
+    statistics: Mapping[str, Statistics]
+    spectra: Mapping[str, Spectrum]
+    losses: Mapping[str, Array]
+    never_ran: frozenset[str] = frozenset()
+    unreachable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def analyze(
+    normal: ir.Model,
+    targets: Sequence[Target],
+    data: CalibrationData,
+    kinds: Mapping[str, OutputKind],
+    options: Options,
+    progress: Progress,
+) -> Analysis:
+    """Runs the calibration data and works out what every cut of every target costs.
+
+    Args:
+        normal: The normalised model; it is not changed.
+        targets: Its targets.
+        data: The calibration data.
+        kinds: What each output stands for, class axes known.
+        options: The weighting, and how to calibrate.
+        progress: What is told how far the run is.
+    """
+    weighting = get_weighting(options.weighting)
+    if not weighting.signal:
+        with progress.stage("decompose", len(targets)) as advance:
+            spectra = _spectra(weighting, targets, {}, {}, advance)
+        return Analysis({}, spectra, {n: relative_losses(s) for n, s in spectra.items()})
+
+    with progress.stage("calibrate", data.calibration_samples) as advance:
+        seeds = None
+        if weighting.gradient:
+            seeds = output_seeds(Session(normal, options.runtime), kinds, data)
+        seed = options.selection.seed
+        observer = Observer(normal, targets, options.runtime, seeds, seed)
+        folds = gather_statistics(observer, targets, data, options.draws, seed, advance)
+        statistics = merged(folds)
+    never_ran = frozenset(n for n, found in statistics.items() if not found.signal.count)
+
+    with progress.stage("decompose", len(targets)) as advance:
+        weights = {target.name: target.matrices() for target in targets}
+        spectra = _spectra(weighting, targets, statistics, weights, advance)
+    losses = {name: relative_losses(spectrum) for name, spectrum in spectra.items()}
+
+    if weighting.gradient:
+        judges = min(_JUDGES, data.calibration_samples)
+        with progress.stage("judge cuts", judges) as advance:
+            losses = fisher_losses(
+                observer,
+                targets,
+                data,
+                [_spectra(weighting, targets, fold, weights) for fold in folds],
+                [{t.name: absorbed_mean(t, fold[t.name]) for t in targets} for fold in folds],
+                judges,
+                advance,
+            )
+    return Analysis(statistics, spectra, losses, never_ran, observer.unreachable)
+
+
+def _spectra(
+    weighting: Weighting,
+    targets: Sequence[Target],
+    statistics: Mapping[str, Statistics],
+    weights: Mapping[str, Array],
+    advance: object = None,
+) -> dict[str, Spectrum]:
+    """The spectrum of each target that ran."""
+    spectra = {}
+    for target in targets:
+        found = statistics.get(target.name)
+        if found is None or found.signal.count:
+            spectra[target.name] = weighting.spectrum(target, found, weights.get(target.name))
+        if callable(advance):
+            advance(1)
+    return spectra

@@ -1,0 +1,161 @@
+"""A model that shows what its targets compute, and the gradients there, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from .calibration import Batch
+from .errors import InputError
+from .passes import Differentiate, Observe, OutputSeed, Target
+from .rows import channel_rows, convolution_rows, linear_rows, padding_mask
+from .session import Runtime, Session
+
+__all__ = ["Observation", "Observer"]
+
+Array = npt.NDArray[Any]
+
+_ALL = 2**62
+
+
+class Observer:
+    """Runs a model with taps at the narrow side of its targets.
+
+    Attributes:
+        unreachable: Target name to the reason why its gradient is not to be had; empty where no
+            gradients are wanted.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        targets: Sequence[Target],
+        runtime: Runtime,
+        seeds: Mapping[str, OutputSeed] | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Builds the session.
+
+        Args:
+            model: The normalised model; it is not changed.
+            targets: The targets to observe.
+            runtime: How to run the model.
+            seeds: Output name to how the gradient is seeded there; None for no gradients.
+            seed: Seed of the labels that are drawn.
+        """
+        observed = model.clone()
+        observe = Observe([target.name for target in targets])
+        observe(observed)
+        self.taps = observe.taps
+        self.gradients: dict[str, str] = {}
+        self.unreachable: dict[str, str] = {}
+        if seeds is not None:
+            differentiate = Differentiate([target.name for target in targets], seeds, seed)
+            differentiate(observed)
+            self.gradients = differentiate.gradients
+            self.unreachable = differentiate.unreachable
+        # A target that is observed where it is narrower, at its input, needs W g in place of g.
+        self.back = {
+            target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
+            for target in targets
+            if target.side == "input" and target.name in self.gradients
+        }
+        outputs = sorted({*self.taps.values(), *self.gradients.values()})
+        self._session = Session(observed, runtime, outputs)
+
+    def run(self, batch: Batch) -> Observation:
+        """Runs one batch."""
+        return Observation(self, self._session.run(batch.feeds, batch.origin), batch)
+
+
+class Observation:
+    """What one batch showed.
+
+    Attributes:
+        batch: The batch.
+    """
+
+    def __init__(self, observer: Observer, values: Mapping[str, Array], batch: Batch) -> None:
+        self._observer = observer
+        self._values = values
+        self._mask = padding_mask(batch.feeds)
+        self.batch = batch
+
+    def signal(self, target: Target, positions: int, rng: np.random.Generator) -> Array | None:
+        """Rows of x, or of y, at no more than `positions` places of each sample of an image.
+
+        Returns:
+            Shape (groups, rows, width), padding left out; None if the target did not run.
+        """
+        value = self._values[self._observer.taps[target.name]]
+        if not value.size:
+            return None
+        return self._finite(self._rows(target, value, self._mask, positions, rng), target)
+
+    def gradient(
+        self, target: Target, positions: int, rng: np.random.Generator
+    ) -> tuple[Array, float] | None:
+        """Rows of W g, or of g, and how many places each stands for.
+
+        Returns:
+            Shape (groups, rows, width); None if the target did not run.
+        """
+        value = self._values[self._observer.gradients[target.name]]
+        if not value.size:
+            return None
+        if target.convolution is None:
+            rows = linear_rows(value)
+        else:
+            rows = channel_rows(value, target.groups, positions, rng)
+        scale = value.size / rows.size
+        if target.side == "input":
+            rows = rows @ self._observer.back[target.name]
+        return self._finite(rows, target), scale
+
+    def paired(self, target: Target, seed: int) -> tuple[Array, Array, float] | None:
+        """Signal and gradient at the same places, sample by sample.
+
+        Returns:
+            Two arrays of shape (groups, samples, places, width), and how many places each stands
+            for; None if the target did not run, or its rows do not belong to single samples.
+        """
+        value = self._values[self._observer.taps[target.name]]
+        if not value.size:
+            return None
+        unfolded = target.convolution is not None and not target.convolution.pointwise
+        positions = 256 if unfolded and target.side == "input" else _ALL
+        # Two generators of one seed choose the same places.
+        found = self.gradient(target, positions, np.random.default_rng(seed))
+        signal = self._rows(target, value, None, positions, np.random.default_rng(seed))
+        samples = self.batch.samples
+        if found is None or signal.shape[1] % samples or signal.shape[1] != found[0].shape[1]:
+            return None
+        shape = (target.groups, samples, -1, target.width)
+        return signal.reshape(shape), found[0].reshape(shape), found[1]
+
+    def _rows(
+        self,
+        target: Target,
+        value: Array,
+        mask: npt.NDArray[np.bool_] | None,
+        positions: int,
+        rng: np.random.Generator,
+    ) -> Array:
+        if target.convolution is None:
+            transposed = target.transposed_input and target.side == "input"
+            return linear_rows(value, transposed=transposed, mask=mask)
+        if target.side == "input":
+            return convolution_rows(value, target.convolution, target.groups, positions, rng)
+        return channel_rows(value, target.groups, positions, rng)
+
+    def _finite(self, rows: Array, target: Target) -> Array:
+        if not np.isfinite(rows).all():
+            raise InputError(
+                f"What '{target.name}' computes, or its gradient, is not finite on "
+                f"{self.batch.origin}."
+            )
+        return rows
