@@ -11,14 +11,16 @@ import onnx_ir as ir
 
 from .calibrate import Statistics, gather_statistics, merged
 from .calibration import CalibrationData
-from .losses import fisher_losses, relative_losses
+from .losses import fisher_losses, kronecker_losses, relative_losses
 from .observer import Observer
 from .options import Options
 from .output_statistics import output_seeds
 from .passes import OutputKind, Target
 from .progress import Progress
+from .rewriting import rewritten
 from .session import Session
 from .spectrum import Spectrum
+from .verify import compare_outputs
 from .weighting import Weighting, absorbed_mean, get_weighting
 
 __all__ = ["Analysis", "analyze"]
@@ -27,6 +29,9 @@ Array = npt.NDArray[np.float64]
 
 # Samples that settle the losses of cuts; the directions are settled by all of them.
 _JUDGES = 512
+
+# Samples that settle the scale of a target that no gradient reaches.
+_TRIAL = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +104,39 @@ def analyze(
                 judges,
                 advance,
             )
+        for target in targets:
+            spectrum = spectra.get(target.name)
+            if spectrum is None or target.name in losses:
+                continue
+            if target.name in observer.unreachable:
+                losses[target.name] = _measured_losses(
+                    normal, target, spectrum, statistics, kinds, data, options
+                )
+            else:
+                losses[target.name] = kronecker_losses(spectrum)
     return Analysis(statistics, spectra, losses, never_ran, observer.unreachable)
+
+
+def _measured_losses(
+    normal: ir.Model,
+    target: Target,
+    spectrum: Spectrum,
+    statistics: Mapping[str, Statistics],
+    kinds: Mapping[str, OutputKind],
+    data: CalibrationData,
+    options: Options,
+) -> Array:
+    """Losses of a target that no gradient reaches: its relative ones, in the measured unit.
+
+    The target is cut alone to half of the rank at which it is as large as before, and the
+    divergence of that cut gives the scale of all.
+    """
+    rank = max(1, target.params // target.factor_params(2))
+    cut = rewritten(normal, [target], {target.name: rank}, {target.name: spectrum}, statistics)
+    pair = Session(normal, options.runtime), Session(cut, options.runtime)
+    measured = compare_outputs(*pair, kinds, data, "calibration", _TRIAL).divergence
+    relative = relative_losses(spectrum)
+    return np.asarray(relative * (measured / max(relative[rank], 1e-12)))
 
 
 def _spectra(

@@ -13,7 +13,7 @@ from .moments import GradientMoments, Moments
 from .observer import Observation, Observer
 from .passes import Target
 
-__all__ = ["FOLDS", "Statistics", "gather_statistics", "merged"]
+__all__ = ["FOLDS", "Statistics", "fold_size", "gather_statistics", "merged"]
 
 # Directions found in one half of the data are judged on the other.
 FOLDS = 2
@@ -65,13 +65,18 @@ def gather_statistics(
         InputError: An activation or a gradient is not finite.
     """
     gatherers = [_Gatherer(observer, targets, data, seed + fold) for fold in range(FOLDS)]
-    for index, batch in enumerate(data.batches("calibration")):
+    for index, batch in enumerate(data.batches("calibration", fold_size(data))):
         gatherer = gatherers[index % FOLDS]
         gatherer.add(observer.run(batch), with_signal=True)
         for _ in range(draws - 1 if observer.gradients else 0):
             gatherer.add(observer.run(batch), with_signal=False)
         advance(batch.samples)
     return [gatherer.statistics for gatherer in gatherers]
+
+
+def fold_size(data: CalibrationData) -> int:
+    """Samples of a batch, so few that every fold gets some batches."""
+    return max(1, min(data.batch_size, data.calibration_samples // (2 * FOLDS)))
 
 
 def merged(folds: Sequence[dict[str, Statistics]]) -> dict[str, Statistics]:

@@ -24,13 +24,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .calibrate import FOLDS
+from .calibrate import FOLDS, fold_size
 from .calibration import CalibrationData
 from .observer import Observer
 from .passes import Target
 from .spectrum import Spectrum
 
-__all__ = ["fisher_losses", "relative_losses"]
+__all__ = ["fisher_losses", "kronecker_losses", "relative_losses"]
 
 Array = npt.NDArray[np.float64]
 
@@ -42,6 +42,11 @@ def relative_losses(spectrum: Spectrum) -> Array:
     """
     beyond = np.append(np.cumsum(spectrum.squares[::-1])[::-1], 0.0)
     return np.asarray(beyond / (spectrum.energy or 1.0))
+
+
+def kronecker_losses(spectrum: Spectrum) -> Array:
+    """Half of the σ² beyond each rank: what a cut costs under the Kronecker approximation."""
+    return np.asarray(0.5 * np.append(np.cumsum(spectrum.squares[::-1])[::-1], 0.0))
 
 
 def fisher_losses(
@@ -70,7 +75,7 @@ def fisher_losses(
     """
     sums = {t.name: _Sum(t) for t in targets if t.name in observer.gradients}
     seen = 0
-    for index, batch in enumerate(data.batches("calibration")):
+    for index, batch in enumerate(data.batches("calibration", fold_size(data))):
         others = [fold for fold in range(FOLDS) if fold != index % FOLDS]
         observation = observer.run(batch)
         for target in targets:

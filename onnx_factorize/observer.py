@@ -153,7 +153,8 @@ class Observation:
         return channel_rows(value, target.groups, positions, rng)
 
     def _finite(self, rows: Array, target: Target) -> Array:
-        if not np.isfinite(rows).all():
+        # Squares are what is summed, in the same precision.
+        if not np.isfinite(np.vdot(rows, rows)):
             raise InputError(
                 f"What '{target.name}' computes, or its gradient, is not finite on "
                 f"{self.batch.origin}."

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from . import model_io
-from .allocation import DENSE, Choices, allocate_global, allocate_uniform
+from .allocation import Choices, allocate_global, allocate_uniform
 from .analysis import Analysis
 from .candidates import automatic_multiple, candidates, only_dense
 from .costs import Costs
 from .errors import BudgetError
 from .options import Options
-from .passes import CleanUp, Factors, RewriteConv, RewriteGemm, RewriteMatMul, Target
-from .weighting import get_weighting
+from .passes import Target
+from .rewriting import rewritten
 
 __all__ = ["Plan", "compress"]
 
@@ -81,7 +81,7 @@ def compress(
     room = wanted - fixed
     for _ in range(_ROUNDS):
         plan = _allocate(choices, max(room, least), options)
-        compressed = _rewritten(normal, targets, analysis, plan, options)
+        compressed = rewritten(normal, targets, plan.ranks, analysis.spectra, analysis.statistics)
         over = _cost(kind, compressed, choices, plan, fixed) - wanted
         if over <= 0 or room <= least:
             break
@@ -119,28 +119,6 @@ def _allocate(choices: Sequence[Choices], limit: float, options: Options) -> Pla
         for choice in choices
     }
     return Plan(ranks, losses)
-
-
-def _rewritten(
-    normal: ir.Model,
-    targets: Sequence[Target],
-    analysis: Analysis,
-    plan: Plan,
-    options: Options,
-) -> ir.Model:
-    """A copy of the model in which every target has the rank of the plan."""
-    weighting = get_weighting(options.weighting)
-    factors: dict[str, Factors] = {}
-    for target in targets:
-        rank = plan.ranks[target.name]
-        if rank != DENSE:
-            spectrum, found = analysis.spectra[target.name], analysis.statistics.get(target.name)
-            factors[target.name] = weighting.factors(target, spectrum, found, rank)
-    model = normal.clone()
-    for rewrite in (RewriteMatMul, RewriteGemm, RewriteConv):
-        rewrite(factors)(model)
-    CleanUp()(model)
-    return model
 
 
 def _cost(

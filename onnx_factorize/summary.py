@@ -126,6 +126,12 @@ def warnings_of(
             f"{data.calibration_samples} calibration samples are too few for {len(starved)} of "
             f"{len(targets)} targets (the worst is '{worst}'); about {wanted} would do."
         )
+    if analysis.unreachable:
+        name, reason = next(iter(analysis.unreachable.items()))
+        warnings.append(
+            f"{len(analysis.unreachable)} targets have no gradient, and are weighted by activation "
+            f"with a measured scale; the first is '{name}': {reason}."
+        )
     if never_ran:
         warnings.append(
             f"{len(never_ran)} targets stayed dense because the calibration data never ran them: "

@@ -12,7 +12,7 @@ from .errors import InputError
 from .passes import Factors, Target
 from .spectrum import Spectrum, decompose, decompose_observed
 
-__all__ = ["WEIGHTINGS", "Weighting", "get_weighting"]
+__all__ = ["WEIGHTINGS", "Weighting", "absorbed_mean", "factors_of", "get_weighting"]
 
 Array = npt.NDArray[np.float64]
 
@@ -61,22 +61,6 @@ class Weighting:
             _damping(target.width, statistics.signal.count),
         )
 
-    def factors(
-        self, target: Target, spectrum: Spectrum, statistics: Statistics | None, rank: int
-    ) -> Factors:
-        """The factors of one rank, with the bias correction that keeps the output's mean."""
-        first, second = spectrum.truncated(rank)
-        shift = None
-        if statistics is not None and statistics.signal.count and target.centred:
-            mean = statistics.signal.mean[:, None, :]
-            if target.side == "input":
-                error = mean @ spectrum.weight - mean @ first @ second
-            else:
-                mean = mean - _bias_rows(target)
-                error = mean - mean @ spectrum.lift[:, :, :rank] @ spectrum.drop[:, :rank]
-            shift = error.reshape(-1)
-        return Factors(first, second, shift)
-
 
 def absorbed_mean(target: Target, statistics: Statistics) -> Array:
     """What a bias absorbs of the signal, as the observed rows have it: shape (groups, 1, width)."""
@@ -86,6 +70,23 @@ def absorbed_mean(target: Target, statistics: Statistics) -> Array:
     if target.side == "output":
         return _bias_rows(target)
     return np.zeros((target.groups, 1, target.width))
+
+
+def factors_of(
+    target: Target, spectrum: Spectrum, statistics: Statistics | None, rank: int
+) -> Factors:
+    """The factors of one rank, with the bias correction that keeps the output's mean."""
+    first, second = spectrum.truncated(rank)
+    shift = None
+    if statistics is not None and statistics.signal.count and target.centred:
+        mean = statistics.signal.mean[:, None, :]
+        if target.side == "input":
+            error = mean @ spectrum.weight - mean @ first @ second
+        else:
+            mean = mean - _bias_rows(target)
+            error = mean - mean @ spectrum.lift[:, :, :rank] @ spectrum.drop[:, :rank]
+        shift = error.reshape(-1)
+    return Factors(first, second, shift)
 
 
 def centred_signal(target: Target, statistics: Statistics) -> Array:

@@ -15,7 +15,6 @@ from .recognize_outputs import OutputKind
 
 __all__ = ["OutputSeed", "SampleLabels"]
 
-_CUMSUM_SINCE = 11
 _SOFTMAX_ON_AXIS_SINCE = 13
 _UNSQUEEZE_INPUT_SINCE = 13
 
@@ -43,7 +42,7 @@ class OutputSeed:
 class SampleLabels(ir.passes.InPlacePass):
     """Appends, for each output, the gradient of the loss of a label that the model itself draws.
 
-    - categorical: a class by inverse transform sampling along the class axis;
+    - categorical: a class along the class axis;
     - bernoulli: an event for each element;
     - gaussian: a value for each element, of unit variance around the output.
 
@@ -81,13 +80,13 @@ class SampleLabels(ir.passes.InPlacePass):
         """The gradient of minus the log-likelihood of a drawn label with respect to `y`."""
         if kind.kind == "gaussian":
             return self._random("RandomNormalLike", y)
-        one = self._constant(1.0, y)
         if kind.kind == "bernoulli":
-            event = self._op("Less", self._random("RandomUniformLike", y), y)
-            # Either way the divisor is the probability of what was drawn, which is not zero.
-            happened = self._op("Neg", self._op("Div", one, y))
-            not_happened = self._op("Div", one, self._op("Sub", one, y))
-            return self._op("Where", event, happened, not_happened)
+            one = self._constant(1.0, y)
+            drawn = self._op("Less", self._random("RandomUniformLike", y), y)
+            event = self._op("Cast", drawn, to=_type(y))
+            happened = self._ratio(event, y)
+            not_happened = self._ratio(self._op("Sub", one, event), self._op("Sub", one, y))
+            return self._op("Sub", not_happened, happened)
         assert kind.axis is not None
         probability = self._probability(y, kind)
         label = self._op("Cast", self._label(probability, kind.axis), to=_type(y))
@@ -95,8 +94,12 @@ class SampleLabels(ir.passes.InPlacePass):
             return self._op("Sub", probability, label)
         if kind.scale == "log-probability":
             return self._op("Neg", label)
-        bounded = self._op("Max", probability, self._constant(_TINY, y))
-        return self._op("Neg", self._op("Div", label, bounded))
+        return self._op("Neg", self._ratio(label, probability))
+
+    def _ratio(self, drawn: ir.Value, probability: ir.Value) -> ir.Value:
+        """One over the probability of what was drawn, zero elsewhere."""
+        bounded = self._op("Max", probability, self._constant(_TINY, probability))
+        return self._op("Div", drawn, bounded)
 
     def _probability(self, y: ir.Value, kind: OutputKind) -> ir.Value:
         assert kind.axis is not None
@@ -113,14 +116,13 @@ class SampleLabels(ir.passes.InPlacePass):
         return self._op("Div", exponent, self._reduce("ReduceSum", exponent, kind.axis))
 
     def _label(self, probability: ir.Value, axis: int) -> ir.Value:
-        """A boolean that is true at one class, drawn by inverse transform sampling."""
-        where = self._integers([axis], shape=())
-        cumulated = self._op("CumSum", probability, where)
-        total = self._reduce("ReduceSum", probability, axis)
-        drawn = self._op("Mul", self._random("RandomUniformLike", total), total)
-        above = self._op("Greater", cumulated, drawn)
-        below = self._op("Greater", self._op("Sub", cumulated, probability), drawn)
-        return self._op("And", above, self._op("Not", below))
+        """A boolean that is true at one class, drawn by the Gumbel-max trick."""
+        uniform = self._random("RandomUniformLike", probability)
+        gumbel = self._op("Neg", self._op("Log", self._op("Neg", self._op("Log", uniform))))
+        perturbed = self._op("Add", self._op("Log", probability), gumbel)
+        return self._op(
+            "Not", self._op("Less", perturbed, self._reduce("ReduceMax", perturbed, axis))
+        )
 
     def _reduce(self, op_type: str, value: ir.Value, axis: int) -> ir.Value:
         if op_type == "ReduceSum" and self._opset >= _UNSQUEEZE_INPUT_SINCE:

@@ -8,6 +8,7 @@ from builders import found, model, normal
 
 from onnx_factorize.allocation import DENSE
 from onnx_factorize.candidates import automatic_multiple, candidates, only_dense
+from onnx_factorize.losses import kronecker_losses
 from onnx_factorize.spectrum import decompose
 
 
@@ -21,7 +22,8 @@ def _target(rows, columns):
 
 def _choices(target, kind, macs, multiple):
     """The candidates, where a unit of discarded energy costs one half."""
-    return candidates(target, decompose(target.matrices()), 0.5, kind, macs, multiple)
+    losses = kronecker_losses(decompose(target.matrices()))
+    return candidates(target, losses, kind, macs, multiple)
 
 
 @pytest.mark.parametrize("kind", ["params", "targets", "macs"])

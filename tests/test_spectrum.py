@@ -78,7 +78,7 @@ def test_full_rank_is_the_weight_in_balanced_factors(problem):
     spectrum = decompose(
         weight[None], None if A is None else A[None], None if G is None else G[None], DAMPING
     )
-    first, second = spectrum.first[0], spectrum.second[0]
+    first, second = (factor[0] for factor in spectrum.truncated(min(weight.shape)))
     scale = np.abs(weight).max()
     np.testing.assert_allclose(first @ second, weight, atol=1e-7 * scale)
     left, right = np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1)
@@ -145,14 +145,12 @@ def test_what_is_observed_on_the_narrow_side_suffices(rows, columns, gradients, 
             if gap < 1e-3 * direct.energy:
                 continue  # two directions that matter alike: either may come first
         np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(weight).max())
+    whole = np.matmul(*observed.truncated(min(rows, columns)))[0]
+    np.testing.assert_allclose(whole, weight, atol=1e-7 * np.abs(weight).max())
     np.testing.assert_allclose(
-        np.matmul(observed.first, observed.second)[0], weight, atol=1e-7 * np.abs(weight).max()
+        observed.lift[0] @ observed.drop[0], np.eye(min(rows, columns)), atol=1e-7
     )
-    if observed.lift is not None:
-        np.testing.assert_allclose(
-            weight @ observed.lift[0], observed.first[0], atol=1e-7 * np.abs(observed.first).max()
-        )
-    assert (observed.lift is not None) == (side == "output")
+    assert observed.side == direct.side == side
 
 
 @pytest.mark.parametrize("side", ["input", "output"])
@@ -164,4 +162,4 @@ def test_observed_moments_of_few_rows(side, signal):
     spectrum = decompose_observed(weight, side, (row.T @ row)[None], (row.T @ row)[None])
     assert np.isfinite(spectrum.squares).all()
     assert spectrum.energy > 0
-    np.testing.assert_allclose(np.matmul(spectrum.first, spectrum.second), weight, atol=1e-6)
+    np.testing.assert_allclose(np.matmul(*spectrum.truncated(4)), weight, atol=1e-6)

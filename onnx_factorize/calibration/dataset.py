@@ -108,6 +108,11 @@ class CalibrationData:
         """Number of samples to verify on."""
         return len(self._rows["holdout"])
 
+    @property
+    def batch_size(self) -> int:
+        """Samples of a batch, unless asked otherwise."""
+        return self._batch_size
+
     def batches(self, split: Split, batch_size: int | None = None) -> Iterator[Batch]:
         """Yields the batches of a split, in the order of the data.
 

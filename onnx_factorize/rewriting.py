@@ -1,0 +1,44 @@
+"""Put factors into a copy of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from .calibrate import Statistics
+from .passes import CleanUp, RewriteConv, RewriteGemm, RewriteMatMul, Target
+from .spectrum import Spectrum
+from .weighting import factors_of
+
+__all__ = ["rewritten"]
+
+
+def rewritten(
+    normal: ir.Model,
+    targets: Sequence[Target],
+    ranks: Mapping[str, int],
+    spectra: Mapping[str, Spectrum],
+    statistics: Mapping[str, Statistics],
+) -> ir.Model:
+    """A copy of a normalised model in which targets have the given ranks.
+
+    Args:
+        normal: The model; it is not changed.
+        targets: Its targets.
+        ranks: Target name to rank; targets without an entry, or with rank 0, stay dense.
+        spectra: Target name to spectrum.
+        statistics: Target name to what calibration found, for the correction of biases.
+    """
+    factors = {
+        target.name: factors_of(
+            target, spectra[target.name], statistics.get(target.name), ranks[target.name]
+        )
+        for target in targets
+        if ranks.get(target.name)
+    }
+    model = normal.clone()
+    for rewrite in (RewriteMatMul, RewriteGemm, RewriteConv):
+        rewrite(factors)(model)
+    CleanUp()(model)
+    return model
