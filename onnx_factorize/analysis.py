@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from .calibrate import Statistics, gather_statistics, merged
 from .calibration import CalibrationData
-from .losses import fisher_losses, kronecker_losses, relative_losses
+from .losses import Directions, fisher_losses, kronecker_losses, relative_losses
 from .observer import Observer
 from .options import Options
 from .output_statistics import output_seeds
@@ -21,14 +21,14 @@ from .rewriting import rewritten
 from .session import Session
 from .spectrum import Spectrum
 from .verify import compare_outputs
-from .weighting import Weighting, absorbed_mean, get_weighting
+from .weighting import METRICS, Weighting, absorbed_mean, get_weighting
 
 __all__ = ["Analysis", "analyze"]
 
 Array = npt.NDArray[np.float64]
 
 # Samples that settle the losses of cuts; the directions are settled by all of them.
-_JUDGES = 512
+_JUDGES = 256
 
 # Samples that settle the scale of a target that no gradient reaches.
 _TRIAL = 32
@@ -95,15 +95,16 @@ def analyze(
     if weighting.gradient:
         judges = min(_JUDGES, data.calibration_samples)
         with progress.stage("judge cuts", judges) as advance:
-            losses = fisher_losses(
-                observer,
-                targets,
-                data,
-                [_spectra(weighting, targets, fold, weights) for fold in folds],
-                [{t.name: absorbed_mean(t, fold[t.name]) for t in targets} for fold in folds],
-                judges,
-                advance,
-            )
+            directions = [_directions(weighting, targets, fold, weights) for fold in folds]
+            judged = fisher_losses(observer, targets, data, directions, judges, advance)
+        losses = {}
+        for target in targets:
+            if target.name in judged:
+                best = _best_metric(target, judged[target.name])
+                losses[target.name] = judged[target.name][best]
+                spectra[target.name] = weighting.spectrum(
+                    target, statistics[target.name], weights[target.name], METRICS[best]
+                )
         for target in targets:
             spectrum = spectra.get(target.name)
             if spectrum is None or target.name in losses:
@@ -115,6 +116,34 @@ def analyze(
             else:
                 losses[target.name] = kronecker_losses(spectrum)
     return Analysis(statistics, spectra, losses, never_ran, observer.unreachable)
+
+
+def _directions(
+    weighting: Weighting,
+    targets: Sequence[Target],
+    statistics: Mapping[str, Statistics],
+    weights: Mapping[str, Array],
+) -> dict[str, list[Directions]]:
+    """The directions that one fold gives each target that ran, in every metric."""
+    directions = {}
+    for target in targets:
+        found = statistics[target.name]
+        if found.signal.count and found.gradient is not None:
+            mean = absorbed_mean(target, found)
+            weight = weights[target.name]
+            directions[target.name] = [
+                Directions(weighting.spectrum(target, found, weight, metric), mean)
+                for metric in METRICS
+            ]
+    return directions
+
+
+def _best_metric(target: Target, losses: Sequence[Array]) -> int:
+    """The metric with the least loss, on geometric average over the ranks that may be bought."""
+    last = max(2, -(-target.params // target.factor_params(1)))
+    ranks = slice(max(1, last // 3), last)
+    scores = [float(np.log(each[ranks] + 1e-30).mean()) for each in losses]
+    return int(np.argmin(scores))
 
 
 def _measured_losses(

@@ -30,7 +30,7 @@ from .observer import Observer
 from .passes import Target
 from .spectrum import Spectrum
 
-__all__ = ["fisher_losses", "kronecker_losses", "relative_losses"]
+__all__ = ["Directions", "fisher_losses", "kronecker_losses", "relative_losses"]
 
 Array = npt.NDArray[np.float64]
 
@@ -53,84 +53,95 @@ def fisher_losses(
     observer: Observer,
     targets: Sequence[Target],
     data: CalibrationData,
-    spectra: Sequence[Mapping[str, Spectrum]],
-    means: Sequence[Mapping[str, Array]],
+    directions: Sequence[Mapping[str, Sequence[Directions]]],
     limit: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
-) -> dict[str, Array]:
+) -> dict[str, list[Array]]:
     """The loss of each target at every rank, in nats of the divergence.
 
     Args:
         observer: The model, observed at the targets, with gradients.
         targets: The targets; those without gradients are left out.
         data: The calibration data, in the same order as when the folds were made.
-        spectra: For each fold, target name to the spectrum made of it.
-        means: For each fold, target name to what the bias absorbs of its signal, shape
-            (groups, 1, width).
+        directions: For each fold, target name to the directions made of it, one a metric.
         limit: Stop after so many samples.
         advance: Called after each batch with its number of samples.
 
     Returns:
-        Target name to loss, shape (full rank + 1,), not increasing, from rank 0.
+        Target name to the loss under each metric, shape (full rank + 1,), not increasing, from
+        rank 0.
     """
-    sums = {t.name: _Sum(t) for t in targets if t.name in observer.gradients}
+    sums: dict[str, list[Array]] = {}
+    samples: dict[str, int] = {}
     seen = 0
     for index, batch in enumerate(data.batches("calibration", fold_size(data))):
         others = [fold for fold in range(FOLDS) if fold != index % FOLDS]
         observation = observer.run(batch)
         for target in targets:
-            if target.name not in sums:
+            if target.name not in observer.gradients:
                 continue
             paired = observation.paired(target, index)
             for fold in others:
-                spectrum = spectra[fold].get(target.name)
-                if paired is not None and spectrum is not None:
-                    sums[target.name].add(*paired, spectrum, means[fold][target.name])
+                tried = directions[fold].get(target.name)
+                if paired is None or not tried:
+                    continue
+                squares = [each.squared_changes(*paired) for each in tried]
+                before = sums.get(target.name, [np.zeros_like(each) for each in squares])
+                sums[target.name] = [a + b for a, b in zip(before, squares, strict=True)]
+                samples[target.name] = samples.get(target.name, 0) + batch.samples
         seen += batch.samples
         advance(batch.samples)
         if limit is not None and seen >= limit:
             break
-    return {name: total.losses() for name, total in sums.items() if total.samples}
+    return {
+        name: [_falling(0.5 * each / samples[name]) for each in squares]
+        for name, squares in sums.items()
+    }
 
 
-class _Sum:
-    """The sum over samples of the squared change that a cut to each rank makes."""
+class Directions:
+    """The directions of a spectrum, ready to meet signals and gradients of other samples."""
 
-    def __init__(self, target: Target) -> None:
-        self._squares = np.zeros(target.width + 1)
-        self.samples = 0
+    def __init__(self, spectrum: Spectrum, mean: Array) -> None:
+        """Prepares the directions.
 
-    def add(
+        Args:
+            spectrum: Their source.
+            mean: What a bias absorbs of the signal, shape (groups, 1, width).
+        """
+        ahead, behind = spectrum.lift, spectrum.drop.transpose(0, 2, 1)
+        if spectrum.side == "input":
+            # There drop meets x and lift meets W g: the roles are exchanged.
+            ahead, behind = behind, ahead
+        self._ahead = ahead.astype(np.float32)
+        self._behind = behind.astype(np.float32)
+        self._mean = mean.astype(np.float32)
+
+    def squared_changes(
         self,
         signal: npt.NDArray[np.float32],
         gradient: npt.NDArray[np.float32],
         scale: float,
-        spectrum: Spectrum,
-        mean: Array,
-    ) -> None:
-        """Adds the samples of a batch.
+    ) -> Array:
+        """Sum over samples of the squared change of the loss that a cut to each rank makes.
 
         Args:
             signal: Shape (groups, samples, places, width).
             gradient: Likewise.
             scale: How many places each stands for.
-            spectrum: The directions.
-            mean: What to subtract from the signal, shape (groups, 1, width).
-        """
-        coefficients = np.zeros((signal.shape[1], spectrum.lift.shape[2]))
-        for group in range(signal.shape[0]):
-            # On the input side drop meets x and lift meets W g: the roles are exchanged.
-            ahead, behind = spectrum.lift[group], spectrum.drop[group].T
-            if spectrum.side == "input":
-                ahead, behind = behind, ahead
-            s = (signal[group] - mean[group].astype(np.float32)) @ ahead.astype(np.float32)
-            d = gradient[group] @ behind.astype(np.float32)
-            coefficients += np.einsum("npk,npk->nk", s, d, dtype=np.float64)
-        beyond = scale * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
-        self._squares[: beyond.shape[1]] += np.square(beyond).sum(axis=0)
-        self.samples += len(beyond)
 
-    def losses(self) -> Array:
-        """Half of the mean, made to fall with the rank as the expectation must."""
-        half = 0.5 * self._squares / self.samples
-        return np.asarray(np.maximum.accumulate(half[::-1])[::-1])
+        Returns:
+            Shape (width + 1,), from rank 0.
+        """
+        coefficients = np.zeros((signal.shape[1], self._ahead.shape[2]))
+        for group in range(signal.shape[0]):
+            s = (signal[group] - self._mean[group]) @ self._ahead[group]
+            d = gradient[group] @ self._behind[group]
+            coefficients += np.einsum("npk,npk->nk", s, d, optimize=False)
+        beyond = scale * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
+        return np.append(np.square(beyond).sum(axis=0), 0.0)
+
+
+def _falling(losses: Array) -> Array:
+    """Losses made to fall with the rank, as their expectation does."""
+    return np.asarray(np.maximum.accumulate(losses[::-1])[::-1])

@@ -102,7 +102,7 @@ def decompose_observed(
     side: Literal["input", "output"],
     signal: Array,
     gradient: Array | None = None,
-    damping: float = 1e-4,
+    damping: float | tuple[float, float] = 1e-4,
 ) -> Spectrum:
     """Decomposes a weight in the metric of moments observed on its narrow side.
 
@@ -111,24 +111,25 @@ def decompose_observed(
         side: Which side was observed.
         signal: Moment of x, shape (groups, K, K), or of y = x W, shape (groups, N, N).
         gradient: Moment of W g or of g, of the same shape; None where all outputs count alike.
-        damping: Share of the mean energy of a direction that is added to both metrics, A and G:
-            on the side that is observed the identity, on the other side what the identity becomes
-            there, W Wᵀ or Wᵀ W.
+        damping: Share of the mean energy of a direction that is added to both metrics, or to A and
+            to G: on the side that is observed the identity, on the other side what the identity
+            becomes there, W Wᵀ or Wᵀ W.
 
     Returns:
         The full spectrum.
     """
     transposed = weight.transpose(0, 2, 1)
+    on_a, on_g = damping if isinstance(damping, tuple) else (damping, damping)
     if side == "output":
-        metric = None if gradient is None else np.stack([damped(g, damping) for g in gradient])
+        metric = None if gradient is None else np.stack([damped(g, on_g) for g in gradient])
         gram = np.stack(
-            [damped(s, damping, w) for s, w in zip(signal, transposed @ weight, strict=True)]
+            [damped(s, on_a, w) for s, w in zip(signal, transposed @ weight, strict=True)]
         )
         return _stacked(side, weight, gram, metric)
-    metric = np.stack([damped(s, damping) for s in signal])
+    metric = np.stack([damped(s, on_a) for s in signal])
     gram = weight @ transposed
     if gradient is not None:
-        gram = np.stack([damped(g, damping, w) for g, w in zip(gradient, gram, strict=True)])
+        gram = np.stack([damped(g, on_g, w) for g, w in zip(gradient, gram, strict=True)])
     return _stacked(side, weight, gram, metric)
 
 

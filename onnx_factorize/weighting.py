@@ -12,11 +12,44 @@ from .errors import InputError
 from .passes import Factors, Target
 from .spectrum import Spectrum, decompose, decompose_observed
 
-__all__ = ["WEIGHTINGS", "Weighting", "absorbed_mean", "factors_of", "get_weighting"]
+__all__ = [
+    "METRICS",
+    "WEIGHTINGS",
+    "Metric",
+    "Weighting",
+    "absorbed_mean",
+    "factors_of",
+    "get_weighting",
+]
 
 Array = npt.NDArray[np.float64]
 
 _NOT_YET = ("diagonal",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """How far the two moments of a target are shrunk towards "all directions alike".
+
+    Attributes:
+        signal: Share of the mean energy of a direction that is added to A.
+        gradient: Likewise to G; None for no G at all.
+    """
+
+    signal: float = 0.0
+    gradient: float | None = 0.0
+
+
+# The moments of a few samples overfit, and how much differs from target to target: each takes the
+# metric whose directions do best on data that did not make them (see `losses`).
+METRICS = (
+    Metric(0.0, 0.0),
+    Metric(0.03, 0.1),
+    Metric(0.4, 1.0),
+    Metric(0.03, None),
+    Metric(0.4, None),
+    Metric(4.0, None),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,28 +70,35 @@ class Weighting:
     literature: str
 
     def spectrum(
-        self, target: Target, statistics: Statistics | None, weight: Array | None = None
+        self,
+        target: Target,
+        statistics: Statistics | None,
+        weight: Array | None = None,
+        metric: Metric | None = None,
     ) -> Spectrum:
-        """Decomposes a target's weight in this metric.
+        """Decomposes a target's weight in this weighting's metric.
 
         Args:
             target: The target.
             statistics: What calibration found, if `signal`.
             weight: The target's matrices, if they are at hand.
+            metric: How to shrink the moments; by default as little as their noise demands.
         """
         weight = target.matrices() if weight is None else weight
         if not self.signal:
             return decompose(weight)
         assert statistics is not None
+        least = _damping(target.width, statistics.signal.count)
+        metric = metric or METRICS[0]
         gradient = None
-        if self.gradient and statistics.gradient is not None:
+        if self.gradient and statistics.gradient is not None and metric.gradient is not None:
             gradient = statistics.gradient.mean
         return decompose_observed(
             weight,
             target.side,
             centred_signal(target, statistics),
             gradient,
-            _damping(target.width, statistics.signal.count),
+            (max(least, metric.signal), max(least, metric.gradient or 0.0)),
         )
 
 
