@@ -65,7 +65,7 @@ def gather_statistics(
         InputError: An activation or a gradient is not finite.
     """
     gatherers = [_Gatherer(observer, targets, data, seed + fold) for fold in range(FOLDS)]
-    for index, batch in enumerate(data.batches("calibration", fold_size(data))):
+    for index, batch in enumerate(data.batches("calibration", fold_size(observer, data))):
         gatherer = gatherers[index % FOLDS]
         gatherer.add(observer.run(batch), with_signal=True)
         for _ in range(draws - 1 if observer.gradients else 0):
@@ -74,9 +74,10 @@ def gather_statistics(
     return [gatherer.statistics for gatherer in gatherers]
 
 
-def fold_size(data: CalibrationData) -> int:
-    """Samples of a batch, so few that every fold gets some batches."""
-    return max(1, min(data.batch_size, data.calibration_samples // (2 * FOLDS)))
+def fold_size(observer: Observer, data: CalibrationData) -> int:
+    """Samples of a batch: so few that they fit in memory and that every fold gets some batches."""
+    fitting = observer.fitting_batch(next(data.batches("calibration", 1)))
+    return max(1, min(data.batch_size, fitting, data.calibration_samples // (2 * FOLDS)))
 
 
 def merged(folds: Sequence[dict[str, Statistics]]) -> dict[str, Statistics]:

@@ -81,7 +81,9 @@ def cli() -> None:
     help="params (of the whole model), targets (of the factorizable operators), macs or bytes; "
     "up to 1 a fraction of the dense model, else absolute, such as bytes=12MB.",
 )
-@click.option("--weighting", default="activation", show_default=True, help="activation or none.")
+@click.option(
+    "--weighting", default="fisher", show_default=True, help="fisher, activation or none."
+)
 @click.option("--ranks", default="global", show_default=True, help="global or uniform.")
 @click.option("--rank-multiple", type=int, help="Default: 16, or less in small models.")
 @click.option("--form", default="auto", show_default=True, help="How convolutions are rewritten.")

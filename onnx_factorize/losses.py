@@ -74,7 +74,7 @@ def fisher_losses(
     sums: dict[str, list[Array]] = {}
     samples: dict[str, int] = {}
     seen = 0
-    for index, batch in enumerate(data.batches("calibration", fold_size(data))):
+    for index, batch in enumerate(data.batches("calibration", fold_size(observer, data))):
         others = [fold for fold in range(FOLDS) if fold != index % FOLDS]
         observation = observer.run(batch)
         for target in targets:

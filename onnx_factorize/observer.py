@@ -19,7 +19,14 @@ __all__ = ["Observation", "Observer"]
 
 Array = npt.NDArray[Any]
 
-_ALL = 2**62
+# Memory for the observed values of one batch.
+_OBSERVED_BYTES = 2**28
+
+# Places of a sample whose changes are summed, at most: those of a 64 x 64 image.
+_PLACES = 4096
+
+# The same where each place must be unfolded by im2col first.
+_UNFOLDED_PLACES = 256
 
 
 class Observer:
@@ -66,6 +73,12 @@ class Observer:
         }
         outputs = sorted({*self.taps.values(), *self.gradients.values()})
         self._session = Session(observed, runtime, outputs)
+
+    def fitting_batch(self, sample: Batch) -> int:
+        """Samples of a batch whose observed values fit in a fixed amount of memory."""
+        values = self._session.run(sample.feeds, sample.origin)
+        observed = sum(value.nbytes for value in values.values()) / sample.samples
+        return max(1, int(_OBSERVED_BYTES / max(1.0, observed)))
 
     def run(self, batch: Batch) -> Observation:
         """Runs one batch."""
@@ -127,7 +140,7 @@ class Observation:
         if not value.size:
             return None
         unfolded = target.convolution is not None and not target.convolution.pointwise
-        positions = 256 if unfolded and target.side == "input" else _ALL
+        positions = _UNFOLDED_PLACES if unfolded and target.side == "input" else _PLACES
         # Two generators of one seed choose the same places.
         found = self.gradient(target, positions, np.random.default_rng(seed))
         signal = self._rows(target, value, None, positions, np.random.default_rng(seed))

@@ -46,7 +46,7 @@ class Options:
     """
 
     budget: Budget = dataclasses.field(default_factory=Budget)
-    weighting: str = "activation"
+    weighting: str = "fisher"
     ranks: Ranks = "global"
     draws: int = 1
     rank_multiple: int | None = None
