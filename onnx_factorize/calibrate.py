@@ -13,10 +13,13 @@ from .moments import GradientMoments, Moments
 from .observer import Observation, Observer
 from .passes import Target
 
-__all__ = ["FOLDS", "Statistics", "fold_size", "gather_statistics", "merged"]
+__all__ = ["FOLDS", "Statistics", "fold_of", "fold_size", "gather_statistics", "merged"]
 
 # Directions found in one half of the data are judged on the other.
 FOLDS = 2
+
+# Stretches of neighbouring samples that go to one fold whole.
+_STRETCHES = 4 * FOLDS
 
 # Rows wanted for each dimension of a moment: with ten, a moment is as good as with all.
 _ROWS_A_DIMENSION = 20
@@ -47,7 +50,7 @@ def gather_statistics(
 ) -> list[dict[str, Statistics]]:
     """Gathers the moments of each target, apart for each fold of the data.
 
-    Batches go to the folds in turn: neighbours, which may be alike, mostly share a batch.
+    See `fold_of` for how the data are divided.
 
     Args:
         observer: The model, observed at the targets.
@@ -65,8 +68,10 @@ def gather_statistics(
         InputError: An activation or a gradient is not finite.
     """
     gatherers = [_Gatherer(observer, targets, data, seed + fold) for fold in range(FOLDS)]
-    for index, batch in enumerate(data.batches("calibration", fold_size(observer, data))):
-        gatherer = gatherers[index % FOLDS]
+    seen = 0
+    for batch in data.batches("calibration", fold_size(observer, data)):
+        gatherer = gatherers[fold_of(seen, data)]
+        seen += batch.samples
         gatherer.add(observer.run(batch), with_signal=True)
         for _ in range(draws - 1 if observer.gradients else 0):
             gatherer.add(observer.run(batch), with_signal=False)
@@ -74,10 +79,21 @@ def gather_statistics(
     return [gatherer.statistics for gatherer in gatherers]
 
 
+def fold_of(seen: int, data: CalibrationData) -> int:
+    """The fold of a batch that comes after `seen` samples.
+
+    Neighbours are often alike (crops of one photograph, sentences of one text), and folds that
+    share what is alike hide how little the data tell. So the folds take turns at long stretches,
+    of which there are enough that sorted data (by length, by class) are spread over both.
+    """
+    stretch = seen * _STRETCHES // max(1, data.calibration_samples)
+    return stretch % FOLDS
+
+
 def fold_size(observer: Observer, data: CalibrationData) -> int:
     """Samples of a batch: so few that they fit in memory and that every fold gets some batches."""
     fitting = observer.fitting_batch(next(data.batches("calibration", 1)))
-    return max(1, min(data.batch_size, fitting, data.calibration_samples // (2 * FOLDS)))
+    return max(1, min(data.batch_size, fitting, data.calibration_samples // _STRETCHES))
 
 
 def merged(folds: Sequence[dict[str, Statistics]]) -> dict[str, Statistics]:

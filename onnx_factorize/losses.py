@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .calibrate import FOLDS, fold_size
+from .calibrate import FOLDS, fold_of, fold_size
 from .calibration import CalibrationData
 from .observer import Observer
 from .passes import Target
@@ -64,7 +64,7 @@ def fisher_losses(
         targets: The targets; those without gradients are left out.
         data: The calibration data, in the same order as when the folds were made.
         directions: For each fold, target name to the directions made of it, one a metric.
-        limit: Stop after so many samples.
+        limit: Use about so many samples.
         advance: Called after each batch with its number of samples.
 
     Returns:
@@ -73,14 +73,20 @@ def fisher_losses(
     """
     sums: dict[str, list[Array]] = {}
     samples: dict[str, int] = {}
-    seen = 0
-    for index, batch in enumerate(data.batches("calibration", fold_size(observer, data))):
-        others = [fold for fold in range(FOLDS) if fold != index % FOLDS]
+    seen = judged = 0
+    share = 1.0 if limit is None else min(1.0, limit / data.calibration_samples)
+    for batch in data.batches("calibration", fold_size(observer, data)):
+        own = fold_of(seen, data)
+        seen += batch.samples
+        if judged > share * (seen - batch.samples):
+            continue  # the judges are spread over all of the data
+        judged += batch.samples
+        others = [fold for fold in range(FOLDS) if fold != own]
         observation = observer.run(batch)
         for target in targets:
             if target.name not in observer.gradients:
                 continue
-            paired = observation.paired(target, index)
+            paired = observation.paired(target, seen)
             for fold in others:
                 tried = directions[fold].get(target.name)
                 if paired is None or not tried:
@@ -89,10 +95,7 @@ def fisher_losses(
                 before = sums.get(target.name, [np.zeros_like(each) for each in squares])
                 sums[target.name] = [a + b for a, b in zip(before, squares, strict=True)]
                 samples[target.name] = samples.get(target.name, 0) + batch.samples
-        seen += batch.samples
         advance(batch.samples)
-        if limit is not None and seen >= limit:
-            break
     return {
         name: [_falling(0.5 * each / samples[name]) for each in squares]
         for name, squares in sums.items()

@@ -50,10 +50,8 @@ def test_simple_losses_fall_to_zero():
 
 
 def test_prediction_holds_on_the_bundled_model():
-    """To second order the losses are the divergence: for a light cut, within a factor of two."""
-    result = factorize(
-        BUNDLED, BUNDLED_DATA, budget="targets=0.6", op_types=["Gemm"], threads=1, draws=4
-    )
+    """To second order the losses are the divergence: within a factor of two."""
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="targets=0.5", threads=1)
     divergence = result.report.divergence
     assert 0.5 < divergence["predicted"] / divergence["holdout"] < 2
 

@@ -80,16 +80,15 @@ class CalibrationData:
                 f"{unit} at once."
             )
         taken = min(units, max(1, selection.samples // unit))
-        chosen = (np.arange(taken) * units) // taken
-        # One unit in each stratum of 1 / holdout goes aside, at a random place in its stratum.
+        rng = np.random.default_rng(selection.seed)
+        # One unit of each stratum, at a random place: an even step would resonate with data that
+        # repeat (every n-th crop of every photograph). Those held out are chosen in the same way.
+        chosen = _one_of_each(taken, units, rng)
         held = 0
         if taken > 1 and selection.holdout > 0:
             held = min(taken - 1, max(1, round(taken * selection.holdout)))
-        rng = np.random.default_rng(selection.seed)
-        edges = (np.arange(held + 1) * taken) // max(held, 1)
-        aside = np.array([rng.integers(a, b) for a, b in itertools.pairwise(edges)], int)
         mask = np.zeros(taken, bool)
-        mask[aside] = True
+        mask[_one_of_each(held, taken, rng)] = True
         self.shares_holdout = held == 0
         self._rows = {
             "calibration": _expand(chosen[~mask], unit),
@@ -167,6 +166,12 @@ class CalibrationData:
 
 def _has_label(arrays: dict[str, npt.NDArray[Any]], signature: Signature) -> bool:
     return all(spec.name != LABEL_KEYS[0] for spec in signature.inputs) and LABEL_KEYS[0] in arrays
+
+
+def _one_of_each(strata: int, units: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """A random unit of each of some equal strata, in order."""
+    edges = (np.arange(strata + 1) * units) // max(strata, 1)
+    return np.array([rng.integers(a, b) for a, b in itertools.pairwise(edges)], np.int64)
 
 
 def _expand(units: npt.NDArray[np.int64], unit: int) -> npt.NDArray[np.int64]:
