@@ -17,15 +17,14 @@ import time
 import click
 
 from onnx_factorize import Progress, model_io
-from onnx_factorize.calibrate import Gradients, gather_statistics
+from onnx_factorize.analysis import analyze
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.options import Options
-from onnx_factorize.output_statistics import output_seeds, resolve_axes
+from onnx_factorize.output_statistics import resolve_axes
 from onnx_factorize.passes import FindTargets, LiftWeights
 from onnx_factorize.pipeline import run
 from onnx_factorize.session import Runtime, Session
 from onnx_factorize.verify import output_kinds
-from onnx_factorize.weighting import get_weighting
 
 _ROUNDS = 3
 
@@ -51,36 +50,34 @@ def main(model: str, calib: str, samples: int, weighting: str, memory_only: bool
 
 def _times(path: str, calib: str, samples: int, weighting: str) -> None:
     dense = model_io.load(path)
+    runtime = Runtime()
+    data = open_calibration(calib, Signature.of(dense), Selection(samples, holdout=0.0))
+    session = Session(dense, runtime)
+    kinds = resolve_axes(session, output_kinds(dense, {}), data)
     normal = dense.clone()
     LiftWeights()(normal)
     finder = FindTargets()
     finder(normal)
-    runtime = Runtime()
-    data = open_calibration(calib, Signature.of(dense), Selection(samples, holdout=0.0))
-    session = Session(dense, runtime)
-    gradients = None
-    if get_weighting(weighting).gradient:
-        kinds = resolve_axes(session, output_kinds(dense, {}), data)
-        gradients = Gradients(output_seeds(session, kinds, data))
-    plain, gathered = [], []
+    options = Options.of(weighting=weighting)
+    plain, gathered, decomposed = [], [], []
     for _ in range(_ROUNDS):
         start = time.perf_counter()
         for batch in data.batches("calibration"):
             session.run(batch.feeds)
         plain.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        gather_statistics(normal, finder.targets, data, runtime, gradients=gradients)
-        gathered.append(time.perf_counter() - start)
+        progress = Progress()
+        analyze(normal, finder.targets, data, kinds, options, progress)
+        decomposed.append(progress.seconds.pop("decompose"))
+        gathered.append(sum(progress.seconds.values()))
     print(f"{data.calibration_samples} samples, {len(finder.targets)} targets, {weighting}")
     print(f"plain forward  {statistics.median(plain):7.2f} s")
     print(f"calibration    {statistics.median(gathered):7.2f} s")
     ratios = [g / p for g, p in zip(gathered, plain, strict=True)]
     print(f"ratio          {statistics.median(ratios):7.2f}  (rounds: {_list(ratios)})")
     progress = Progress()
-    options = Options.of(budget="targets=0.5", weighting=weighting, samples=256)
-    run(path, calib, options, progress)
-    factorize = progress.seconds["decompose"] + progress.seconds["allocate and rewrite"]
-    print(f"factorizing all targets {factorize:.2f} s")
+    run(path, calib, Options.of(budget="targets=0.5", weighting=weighting, samples=256), progress)
+    rewriting = progress.seconds["allocate and rewrite"]
+    print(f"decomposing    {statistics.median(decomposed):7.2f} s, rewriting {rewriting:.2f} s")
 
 
 def _peak(model: str, calib: str, samples: int, weighting: str) -> float | None:

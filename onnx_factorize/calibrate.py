@@ -154,7 +154,7 @@ class _Gatherer:
         for target in self._leaders if with_signal else ():
             rows = seen.signal(target, self._positions[target.name], self._rng)
             if rows is not None:
-                self.statistics[target.name].signal.add(Moments.of(rows))
+                self.statistics[target.name].signal.update(rows)
         for target in self._targets:
             gradient = self.statistics[target.name].gradient
             if gradient is None:

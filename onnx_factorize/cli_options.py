@@ -55,7 +55,7 @@ def data_options(command: _Command) -> _Command:
             ),
             click.option("--samples", default=1024, show_default=True, help="Use at most N."),
             click.option(
-                "--batch-size", default=16, show_default=True, help="Samples run at once."
+                "--batch-size", default=32, show_default=True, help="Samples run at once."
             ),
             click.option("--seed", default=0, show_default=True),
             click.option("--provider", default="CPUExecutionProvider", show_default=True),

@@ -17,52 +17,75 @@ Array = npt.NDArray[np.float64]
 class Moments:
     """The first two moments of rows, group by group.
 
-    Rows are centred on their batch before their products are summed, so that a large mean costs
-    no precision; batches merge by Chan, Golub and LeVeque's update ("Updating formulae and a
-    pairwise algorithm for computing sample variances", 1979). Products are taken in the rows'
-    own precision and summed in float64.
+    Sums are taken about a reference close to the mean, that of the first rows seen, so that a
+    large mean costs no precision and further rows only add (Chan, Golub and LeVeque, "Algorithms
+    for computing the sample variance", 1983: the shifted-data algorithm). Products are taken in
+    the rows' own precision and summed in float64.
 
     Attributes:
         count: Number of rows.
-        mean: Shape (groups, K).
-        scatter: Sum of the products of centred rows, shape (groups, K, K).
+        reference: Shape (groups, K).
+        total: Sum of rows less the reference, shape (groups, K).
+        products: Sum of the products of rows less the reference, shape (groups, K, K).
     """
 
     count: int
-    mean: Array
-    scatter: Array
+    reference: Array
+    total: Array
+    products: Array
 
     @classmethod
     def of(cls, rows: npt.NDArray[Any]) -> Moments:
         """The moments of rows, shape (groups, rows, K)."""
-        count = rows.shape[1]
-        if not count:
-            return cls.empty(rows.shape[0], rows.shape[2])
-        work = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
-        with np.errstate(invalid="ignore", over="ignore"):  # the caller checks what comes out
-            mean = work.mean(axis=1, dtype=np.float64)
-            centred = work - mean[:, None, :].astype(work.dtype)
-            # x.T @ x of one array is BLAS' syrk, at half the arithmetic of a product.
-            scatter = np.stack([group.T @ group for group in centred]).astype(np.float64)
-        return cls(count, mean, scatter)
+        moments = cls.empty(rows.shape[0], rows.shape[2])
+        moments.update(rows)
+        return moments
 
     @classmethod
     def empty(cls, groups: int, rows: int) -> Moments:
         """The moments of no rows of length `rows`."""
-        return cls(0, np.zeros((groups, rows)), np.zeros((groups, rows, rows)))
+        zero = np.zeros((groups, rows))
+        return cls(0, zero, zero.copy(), np.zeros((groups, rows, rows)))
+
+    def update(self, rows: npt.NDArray[Any]) -> None:
+        """Adds rows, shape (groups, rows, K), in place."""
+        if not rows.shape[1]:
+            return
+        work = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
+        if not self.count:
+            # The reference is rounded to the rows' precision: subtracting it is then exact enough.
+            mean = work.mean(axis=1, dtype=np.float64).astype(work.dtype)
+            self.reference = mean.astype(np.float64)
+        centred = work - self.reference.astype(work.dtype)[:, None, :]
+        self.total += centred.sum(axis=1, dtype=np.float64)
+        for products, group in zip(self.products, centred, strict=True):
+            # x.T @ x of one array is BLAS' syrk, at half the arithmetic of a product.
+            np.add(products, group.T @ group, out=products)
+        self.count += rows.shape[1]
 
     def add(self, other: Moments) -> None:
         """Adds the moments of further rows, in place."""
-        count = self.count + other.count
         if not other.count:
             return
-        shift = other.mean - self.mean
-        self.scatter += other.scatter
-        weight = self.count * other.count / count
-        if self.count:
-            self.scatter += weight * shift[:, :, None] * shift[:, None, :]
-        self.mean += shift * (other.count / count)
-        self.count = count
+        if not self.count:
+            self.reference = other.reference.copy()
+        shift = other.reference - self.reference
+        cross = other.total[:, :, None] * shift[:, None, :]
+        self.products += other.products + cross + cross.transpose(0, 2, 1)
+        self.products += other.count * shift[:, :, None] * shift[:, None, :]
+        self.total += other.total + other.count * shift
+        self.count += other.count
+
+    @property
+    def mean(self) -> Array:
+        """Shape (groups, K)."""
+        return self.reference + self.total / max(1, self.count)
+
+    @property
+    def scatter(self) -> Array:
+        """Sum of the products of rows less their mean, shape (groups, K, K)."""
+        offset = self.total / max(1, self.count)
+        return self.products - self.count * offset[:, :, None] * offset[:, None, :]
 
     @property
     def covariance(self) -> Array:
@@ -72,7 +95,8 @@ class Moments:
     @property
     def second_moment(self) -> Array:
         """E[x xᵀ], shape (groups, K, K)."""
-        return self.covariance + self.mean[:, :, None] * self.mean[:, None, :]
+        mean = self.mean
+        return self.covariance + mean[:, :, None] * mean[:, None, :]
 
 
 @dataclasses.dataclass

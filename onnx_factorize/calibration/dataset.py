@@ -52,7 +52,7 @@ class Selection:
 
     samples: int = 1024
     holdout: float = 0.2
-    batch_size: int = 16
+    batch_size: int = 32
     seed: int = 0
 
 
