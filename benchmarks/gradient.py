@@ -22,6 +22,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -94,10 +95,11 @@ class Encoder(nn.Module):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return the last hidden state."""
         found = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        return found.last_hidden_state
+        hidden: torch.Tensor = found.last_hidden_state
+        return hidden
 
 
-def build(name: str) -> tuple[nn.Module, Arrays, tuple[dict[int, object], ...]]:
+def build(name: str) -> tuple[nn.Module, Arrays, tuple[dict[int, Any], ...]]:
     """Return a model, its feeds, and its dynamic axes."""
     torch.manual_seed(0)
     random = np.random.default_rng(0)
@@ -178,7 +180,8 @@ def by_adjoint(name: str, path: Path) -> Callable[[], list[np.ndarray]]:
 
 def shape_of(path: Path, feeds: Arrays) -> tuple[int, ...]:
     """Return the shape of a model's first output."""
-    return ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, feeds)[0].shape
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return tuple(session.run(None, feeds)[0].shape)
 
 
 def fixed(value: ir.Value | None) -> bool:

@@ -83,7 +83,7 @@ class Report:
         command: The options that made it.
         model: `dense` and `compressed`.
         divergence: `predicted`, `calibration`, `holdout` and `outputs`.
-        layers: Every linear operator, in graph order.
+        layers: Every target in graph order, then every operator that was skipped.
         seconds: Time of each stage.
         warnings: What the user should know, one sentence each.
         accuracy: Share of held-out labels predicted by each model, if there are labels.
