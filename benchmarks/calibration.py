@@ -53,7 +53,7 @@ def _times(path: str, calib: str, samples: int, weighting: str) -> None:
     runtime = Runtime()
     data = open_calibration(calib, Signature.of(dense), Selection(samples, holdout=0.0))
     session = Session(dense, runtime)
-    kinds = resolve_axes(session, output_kinds(dense, {}), data)
+    kinds = resolve_axes(dense, output_kinds(dense, {}), data, runtime)
     normal = dense.clone()
     LiftWeights()(normal)
     finder = FindTargets()

@@ -33,6 +33,10 @@ class Choices:
     costs: Array
     losses: Array
 
+    def index(self, rank: int) -> int:
+        """Where a rank stands among the candidates."""
+        return int(np.flatnonzero(self.ranks == rank)[0])
+
     @property
     def dense(self) -> float:
         """The cost of keeping the target dense."""

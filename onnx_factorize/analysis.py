@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -72,9 +72,10 @@ def analyze(
         progress: What is told how far the run is.
     """
     weighting = get_weighting(options.weighting)
+    weights = {target.name: target.matrices() for target in targets}
     if not weighting.signal:
         with progress.stage("decompose", len(targets)) as advance:
-            spectra = _spectra(weighting, targets, {}, {}, advance)
+            spectra = _spectra(weighting, targets, {}, weights, {}, advance)
         return Analysis({}, spectra, {n: relative_losses(s) for n, s in spectra.items()})
 
     with progress.stage("calibrate", data.calibration_samples) as advance:
@@ -87,34 +88,30 @@ def analyze(
         statistics = merged(folds)
     never_ran = frozenset(n for n, found in statistics.items() if not found.signal.count)
 
-    with progress.stage("decompose", len(targets)) as advance:
-        weights = {target.name: target.matrices() for target in targets}
-        spectra = _spectra(weighting, targets, statistics, weights, advance)
-    losses = {name: relative_losses(spectrum) for name, spectrum in spectra.items()}
-
+    best: dict[str, int] = {}
+    losses: dict[str, Array] = {}
     if weighting.gradient:
         judges = min(_JUDGES, data.calibration_samples)
         with progress.stage("judge cuts", judges) as advance:
             directions = [_directions(weighting, targets, fold, weights) for fold in folds]
             judged = fisher_losses(observer, targets, data, directions, judges, advance)
-        losses = {}
-        for target in targets:
-            if target.name in judged:
-                best = _best_metric(target, judged[target.name])
-                losses[target.name] = judged[target.name][best]
-                spectra[target.name] = weighting.spectrum(
-                    target, statistics[target.name], weights[target.name], METRICS[best]
-                )
-        for target in targets:
-            spectrum = spectra.get(target.name)
-            if spectrum is None or target.name in losses:
-                continue
-            if target.name in observer.unreachable:
-                losses[target.name] = _measured_losses(
-                    normal, target, spectrum, statistics, kinds, data, options
-                )
-            else:
-                losses[target.name] = kronecker_losses(spectrum)
+        best = {t.name: _best_metric(t, judged[t.name]) for t in targets if t.name in judged}
+        losses = {name: judged[name][index] for name, index in best.items()}
+
+    with progress.stage("decompose", len(targets)) as advance:
+        spectra = _spectra(weighting, targets, statistics, weights, best, advance)
+    for target in targets:
+        spectrum = spectra.get(target.name)
+        if spectrum is None or target.name in losses:
+            continue
+        if not weighting.gradient:
+            losses[target.name] = relative_losses(spectrum)
+        elif target.name in observer.unreachable:
+            losses[target.name] = _measured_losses(
+                normal, target, spectrum, statistics, kinds, data, options
+            )
+        else:
+            losses[target.name] = kronecker_losses(spectrum)
     return Analysis(statistics, spectra, losses, never_ran, observer.unreachable)
 
 
@@ -173,14 +170,15 @@ def _spectra(
     targets: Sequence[Target],
     statistics: Mapping[str, Statistics],
     weights: Mapping[str, Array],
-    advance: object = None,
+    metrics: Mapping[str, int],
+    advance: Callable[[int], None],
 ) -> dict[str, Spectrum]:
-    """The spectrum of each target that ran."""
+    """The spectrum of each target that ran, in its metric of `METRICS` (the first by default)."""
     spectra = {}
     for target in targets:
         found = statistics.get(target.name)
         if found is None or found.signal.count:
-            spectra[target.name] = weighting.spectrum(target, found, weights.get(target.name))
-        if callable(advance):
-            advance(1)
+            metric = METRICS[metrics.get(target.name, 0)]
+            spectra[target.name] = weighting.spectrum(target, found, weights[target.name], metric)
+        advance(1)
     return spectra

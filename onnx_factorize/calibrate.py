@@ -32,12 +32,10 @@ class Statistics:
     Attributes:
         signal: Moments of x, or of y = x W. Targets that read the same value share them.
         gradient: Moments of W g, or of g; None if not gathered.
-        unreachable: Why there are no gradients, if they were wanted.
     """
 
     signal: Moments
     gradient: GradientMoments | None = None
-    unreachable: str | None = None
 
 
 def gather_statistics(
@@ -113,7 +111,7 @@ def merged(folds: Sequence[dict[str, Statistics]]) -> dict[str, Statistics]:
                 sum(part.gradient.samples for part in parts if part.gradient is not None),
                 np.sum([part.gradient.total for part in parts if part.gradient is not None], 0),
             )
-        result[name] = Statistics(shared[key], gradient, first.unreachable)
+        result[name] = Statistics(shared[key], gradient)
     return result
 
 
@@ -146,8 +144,7 @@ class _Gatherer:
             gradient = None
             if target.name in observer.gradients:
                 gradient = GradientMoments.empty(target.groups, target.width)
-            reason = observer.unreachable.get(target.name)
-            self.statistics[target.name] = Statistics(shared[cut], gradient, reason)
+            self.statistics[target.name] = Statistics(shared[cut], gradient)
 
     def add(self, seen: Observation, *, with_signal: bool) -> None:
         """Adds one batch."""

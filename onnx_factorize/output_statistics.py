@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+import onnx_ir as ir
 
 from .calibration import CalibrationData
 from .divergence import class_axis
 from .passes import OutputKind, OutputSeed
 from .rows import padding_mask_name, unmasked
-from .session import Session
+from .session import Runtime, Session
 
 __all__ = ["output_seeds", "resolve_axes"]
 
@@ -20,14 +21,14 @@ _SAMPLES = 128
 
 
 def resolve_axes(
-    session: Session, kinds: Mapping[str, OutputKind], data: CalibrationData
+    model: ir.Model, kinds: Mapping[str, OutputKind], data: CalibrationData, runtime: Runtime
 ) -> dict[str, OutputKind]:
     """The kinds with every class axis known, looked for in one batch where the graph is silent."""
     unknown = [name for name, kind in kinds.items() if kind.kind == "categorical"]
     if all(kinds[name].axis is not None for name in unknown):
         return dict(kinds)
     batch = next(data.batches("calibration"))
-    values = session.run(batch.feeds, batch.origin)
+    values = Session(model, runtime).run(batch.feeds, batch.origin)
     return {
         name: dataclasses.replace(kind, axis=class_axis(values[name].astype(np.float64)))
         if kind.kind == "categorical" and kind.axis is None

@@ -97,7 +97,7 @@ def run(
     with progress.stage("read"):
         dense = model_io.load(source)
         data = open_calibration(calibration, Signature.of(dense), options.selection, options.images)
-        kinds = output_kinds(dense, options.outputs)
+        kinds = resolve_axes(dense, output_kinds(dense, options.outputs), data, runtime)
         sample = next(data.batches("holdout", batch_size=1))
         costs = measure_costs(dense, sample, runtime, source)
 
@@ -110,7 +110,6 @@ def run(
         if not targets:
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
 
-    kinds = resolve_axes(Session(dense, runtime), kinds, data)
     analysis = analyze(normal, targets, data, kinds, options, progress)
 
     with progress.stage("allocate and rewrite"):

@@ -114,10 +114,7 @@ def _choices(
 def _allocate(choices: Sequence[Choices], limit: float, options: Options) -> Plan:
     allocate = allocate_global if options.ranks == "global" else allocate_uniform
     ranks = allocate(choices, limit)
-    losses = {
-        choice.name: float(choice.losses[choice.ranks.tolist().index(ranks[choice.name])])
-        for choice in choices
-    }
+    losses = {c.name: float(c.losses[c.index(ranks[c.name])]) for c in choices}
     return Plan(ranks, losses)
 
 
@@ -129,10 +126,7 @@ def _cost(
         return model_io.parameters(model)
     if kind == "bytes":
         return model_io.serialized_size(model)
-    return fixed + sum(
-        float(choice.costs[choice.ranks.tolist().index(plan.ranks[choice.name])])
-        for choice in choices
-    )
+    return fixed + sum(float(c.costs[c.index(plan.ranks[c.name])]) for c in choices)
 
 
 def _unreachable(options: Options, dense: float, least: float, targets: list[Target]) -> str:

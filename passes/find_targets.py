@@ -110,9 +110,7 @@ def _find_matmul(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     x, weight = node.inputs
     if x is None or weight is None:
         return "lacks an operand"
-    if x.const_value is not None and weight.const_value is None:
-        return "its constant is the left operand, which is not treated yet"
-    refusal = _refuse(model, weight)
+    refusal = _refuse_left(x, weight) or _refuse(model, weight)
     if refusal:
         return refusal
     assert weight.const_value is not None
@@ -129,9 +127,7 @@ def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     a, b = node.inputs[:2]
     if a is None or b is None:
         return "lacks an operand"
-    if a.const_value is not None and b.const_value is None:
-        return "its constant is the left operand, which is not treated yet"
-    refusal = _refuse(model, b)
+    refusal = _refuse_left(a, b) or _refuse(model, b)
     if refusal:
         return refusal
     assert b.const_value is not None
@@ -200,6 +196,13 @@ _FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Target | str]] = {
     "Gemm": _find_gemm,
     "Conv": _find_conv,
 }
+
+
+def _refuse_left(left: ir.Value, right: ir.Value) -> str | None:
+    """Why a product cannot be treated whose only constant is on the left, or None."""
+    if left.const_value is not None and right.const_value is None:
+        return "its constant is the left operand, which is not treated yet"
+    return None
 
 
 def _refuse(model: ir.Model, weight: ir.Value) -> str | None:

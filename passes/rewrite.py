@@ -58,24 +58,33 @@ class Rewrite(ir.passes.InPlacePass):
         """Rewrites one node."""
 
     def _weight(self, target: Target, suffix: str, array: Array) -> ir.Value:
-        """A new initializer beside the target's weight, in its type."""
+        """A new initializer named after the target's weight, beside it, in its type."""
+        return self._initializer(target, f"{target.weight.name}.{suffix}", array)
+
+    def _initializer(self, target: Target, name: str, array: Array) -> ir.Value:
         assert target.weight.dtype is not None
         home = target.weight.graph
         scope = home if isinstance(home, ir.Graph) else self._model.graph
-        name = self._names(f"{target.weight.name}.{suffix}")
-        return add_initializer(self._model, scope, name, array, target.weight.dtype)
+        return add_initializer(self._model, scope, self._names(name), array, target.weight.dtype)
+
+    def _correct_own_bias(self, target: Target, shift: Array, scale: float = 1) -> None:
+        """Adds `shift` to the bias in the node's third input, made where there is none."""
+        node = target.node
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        if bias is None:
+            node.resize_inputs(3)
+            corrected = self._weight(target, "bias", shift)
+        else:
+            corrected = self._shifted(bias, target, shift, scale)
+        node.replace_input_with(2, corrected)
 
     def _shifted(self, bias: ir.Value, target: Target, shift: Array, scale: float = 1) -> ir.Value:
         """A bias of the same shape plus `shift`; a scalar becomes a row."""
         assert bias.const_value is not None
         old = bias.const_value.numpy().astype(np.float64) * scale
         shape = old.shape if old.size == shift.size else (*old.shape[:-1], shift.size)
-        name = self._names(f"{bias.name}.corrected")
-        assert target.weight.dtype is not None
-        home = target.weight.graph
-        scope = home if isinstance(home, ir.Graph) else self._model.graph
         corrected = np.broadcast_to(old, shape) + shift.reshape(shape)
-        return add_initializer(self._model, scope, name, corrected, target.weight.dtype)
+        return self._initializer(target, f"{bias.name}.corrected", corrected)
 
     def _insert_before(
         self, target: Target, op_type: str, inputs: list[ir.Value], attributes: list[ir.Attr]

@@ -41,10 +41,4 @@ class RewriteConv(Rewrite):
             node.attributes.pop(name, None)
         node.attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", [1] * len(kernel))
         if factors.bias_shift is not None:
-            bias = node.inputs[2] if len(node.inputs) > 2 else None
-            if bias is None:
-                node.resize_inputs(3)
-                corrected = self._weight(target, "bias", factors.bias_shift)
-            else:
-                corrected = self._shifted(bias, target, factors.bias_shift)
-            node.replace_input_with(2, corrected)
+            self._correct_own_bias(target, factors.bias_shift)

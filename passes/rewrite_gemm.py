@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._graph import opset
-from .rewrite import Array, Rewrite
+from .rewrite import Rewrite
 from .target import Factors, Target
 
 __all__ = ["RewriteGemm"]
@@ -38,17 +38,7 @@ class RewriteGemm(Rewrite):
         for name in ("alpha", "transA", "transB"):
             node.attributes.pop(name, None)
         if factors.bias_shift is not None:
-            self._correct_bias(target, factors.bias_shift)
-
-    def _correct_bias(self, target: Target, shift: Array) -> None:
-        node = target.node
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
-        # A beta may stand there without a C, and must not scale the new one.
-        beta = node.attributes.pop("beta", None)
-        if bias is None:
-            node.resize_inputs(3)
-            corrected = self._weight(target, "bias", shift)
-        else:
+            # A beta may stand there without a C, and must not scale the new one.
+            beta = node.attributes.pop("beta", None)
             scale = beta.as_float() if beta is not None else 1.0
-            corrected = self._shifted(bias, target, shift, scale)
-        node.replace_input_with(2, corrected)
+            self._correct_own_bias(target, factors.bias_shift, scale)
