@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from onnx_factorize.passes.adjoint.contents import contents, integer, integers
-from onnx_factorize.passes.adjoint.dims_movement import quotient, reshape, slice_
+from onnx_factorize.passes.adjoint.dims_movement import gather_nd, quotient, range_, reshape, slice_
 from onnx_factorize.passes.adjoint.facts import Dim, Facts
 
 Dims = tuple[Dim, ...]
@@ -278,6 +278,8 @@ _HANDLERS: dict[str, _Handler] = {
     "Flatten": _flatten,
     "Gather": _gather,
     "GatherElements": _gather_elements,
+    "GatherND": gather_nd,
+    "Range": range_,
     "Slice": slice_,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,

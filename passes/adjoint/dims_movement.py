@@ -1,4 +1,4 @@
-"""Dimension tokens of reshapes and slices."""
+"""Dimension tokens of reshapes and slices, and of the ranges that masks are gathered by."""
 
 from __future__ import annotations
 
@@ -78,3 +78,20 @@ def slice_(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims | 
         elif (start, step) != (0, 1) or end < 2**31 - 1:
             result[axis] = facts.fresh()
     return tuple(result)
+
+
+def range_(node: ir.Node, _known: Sequence[Dims | None], facts: Facts) -> Dims | None:
+    """Return the shape of a Range that counts up to a dimension."""
+    start, limit, step = (facts.ints.get(v) if v is not None else None for v in node.inputs)
+    if (start, step) != ((0,), (1,)) or limit is None:
+        return None
+    # A negative limit, which only a constant can be, is left to onnx's inference.
+    return None if isinstance(limit[0], int) else limit
+
+
+def gather_nd(node: ir.Node, known: Sequence[Dims | None], _facts: Facts) -> Dims | None:
+    """Return the shape of a GatherND's output: a slice of the data for each index vector."""
+    data, indices = known
+    if data is None or indices is None or not isinstance(indices[-1], int):
+        return None
+    return (*indices[:-1], *data[integer(node, "batch_dims", 0) + indices[-1] :])

@@ -20,35 +20,46 @@ def _matmul(s: Step) -> Cotangents:
     rank_a, rank_b = s.rank(a), s.rank(b)
     if rank_a == 1 or rank_b == 1:
         return _vector_product(s, rank_a, rank_b)
+    g, factor = _unscaled(s)
     terms: dict[int, ir.Value] = {}
     if s.needs(0):
-        terms[0] = _batched(s, s.e.matmul(s.g, swap(s, b, rank_b)), a)
-    if s.needs(1) and rank_b == 2 < rank_a:
-        columns = s.facts.static(b, 0), s.facts.static(b, 1)
-        if None in columns:
-            terms[1] = _batched(s, s.e.matmul(swap(s, a, rank_a), s.g), b)
-        else:
-            rows, flat = (
-                s.e.reshape(v, [-1, c or 0]) for v, c in zip((a, s.g), columns, strict=True)
-            )
-            terms[1] = s.e.matmul(swap(s, rows, 2), flat)
-    elif s.needs(1):
-        terms[1] = _right(s, a, b, rank_a, rank_b)
+        terms[0] = _batched(s, s.e.matmul(g, swap(s, b, rank_b)), a)
+    if s.needs(1):
+        terms[1] = _right(s, g, a, b)
+    if factor is not None:
+        return {i: s.e.mul(term, factor) for i, term in terms.items()}
     return terms
 
 
-def _right(s: Step, a: ir.Value, b: ir.Value, rank_a: int, rank_b: int) -> ir.Value:
+def _unscaled(s: Step) -> tuple[ir.Value, ir.Value | None]:
+    """Split Ȳ into Ȳ' and c where a constant c scales the product, as in attention.
+
+    Ā and B̄ are narrower than Ȳ there, and onnxruntime folds c into the products that make them.
+    """
+    maker = s.g.producer()
+    if maker is not None and maker.op_type == "Mul" and s.needs(0) and s.needs(1):
+        g, factor = maker.inputs
+        number = s.facts.array(factor)
+        if g is not None and number is not None and number.ndim == 0:
+            return g, factor
+    return s.g, None
+
+
+def _right(s: Step, g: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
     """Aᵀ Ȳ, or (Ȳᵀ A)ᵀ: whichever transposes the factor with fewer columns for the product.
 
     In attention the weights are the wider factor, a product with their transpose is slow, and
     the result's transposition cancels one that the heads were split by.
     """
-    rank = max(rank_a, rank_b)
-    k, n = s.facts.static(a, -1), s.facts.static(b, -1)
+    rank_a, rank_b = s.rank(a), s.rank(b)
+    k, n = s.facts.static(b, -2), s.facts.static(b, -1)
+    if rank_b == 2 < rank_a and k is not None and n is not None:
+        rows, flat = s.e.reshape(a, [-1, k]), s.e.reshape(g, [-1, n])
+        return s.e.matmul(swap(s, rows, 2), flat)
     if rank_a == rank_b and n is not None and (k is None or n < k):
-        product = s.e.matmul(swap(s, s.g, rank), a)
-        return _batched(s, swap(s, product, rank), b)
-    return _batched(s, s.e.matmul(swap(s, a, rank_a), s.g), b)
+        product = s.e.matmul(swap(s, g, rank_a), a)
+        return _batched(s, swap(s, product, rank_a), b)
+    return _batched(s, s.e.matmul(swap(s, a, rank_a), g), b)
 
 
 def _batched(s: Step, product: ir.Value, x: ir.Value) -> ir.Value:

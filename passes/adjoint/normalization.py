@@ -113,10 +113,32 @@ def _layer_norm(s: Step) -> Cotangents:
     s.refuse_gradient(1)
     terms: dict[int, ir.Value] = {}
     if s.needs(0):
-        terms[0] = normalized(s, x, s.e.mul(s.g, gamma), axes, s.number("epsilon", 1e-5))
+        g = s.e.mul(s.g, gamma)
+        if s.dtype == ir.DataType.FLOAT and s.integer("stash_type", 1) == 1:
+            terms[0] = _by_statistics(s, x, g, axes)
+        else:
+            terms[0] = normalized(s, x, g, axes, s.number("epsilon", 1e-5))
     if s.needs(2):
         terms[2] = s.unbroadcast(s.g, s.x(2))
     return terms
+
+
+def _by_statistics(s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Differentiate by the node's own μ and r = 1/√(var + ε), with c = x - μ.
+
+    x̄ = ĝ·r - c · mean(ĝ·c)·r³ - mean(ĝ)·r: the factors that broadcast are of one element a row.
+    """
+    e = s.e
+    if len(s.node.outputs) < 3:
+        s.node.resize_outputs(3)
+    mean, scale = s.node.outputs[1:]
+    for value in (mean, scale):
+        value.name = value.name or e.name()
+    centred = e.sub(x, mean)
+    along = e.reduce_mean(e.mul(g, centred), axes, keepdims=True)
+    along = e.mul(along, e.mul(scale, e.mul(scale, scale)))
+    offset = e.mul(e.reduce_mean(g, axes, keepdims=True), scale)
+    return e.sub(e.sub(e.mul(g, scale), e.mul(centred, along)), offset)
 
 
 @rule("RMSNormalization", since=23)

@@ -95,6 +95,22 @@ def test_wrong_declared_shapes_of_intermediate_values() -> None:
     np.testing.assert_allclose(w, product.sum(axis=0, keepdims=True), rtol=1e-5)
 
 
+def test_a_mask_gathered_by_ranges_is_proven_to_broadcast() -> None:
+    """As torch's exporter gathers it: the scores' cotangent is summed over no axis."""
+    text = """(float[A, B] x, float[N, T] m) => (float[N, 2, T, T] y) <int64 zero = {0},
+        int64 one = {1}, int64[1] two = {2}, int64[3] first = {0, 1, 2}, int64[3] last = {1, 2, 3},
+        int64[1] end = {4}> {
+        n1 = Shape <start = 0, end = 1> (m) t1 = Shape <start = 1, end = 2> (m)
+        n = Squeeze (n1) t = Squeeze (t1) shape = Concat <axis = 0> (n1, two, t1, t1)
+        scores = Reshape (x, shape) rows = Range (zero, n, one) columns = Range (zero, t, one)
+        r = Unsqueeze (rows, last) c = Unsqueeze (columns, first) both = Max (r, c)
+        size = Shape (both) r4 = Expand (r, size) c4 = Expand (c, size)
+        r5 = Unsqueeze (r4, end) c5 = Unsqueeze (c4, end) indices = Concat <axis = -1> (r5, c5)
+        mask = GatherND (m, indices) y = Add (scores, mask) }"""
+    adjoint = check(text, {"x": normal(6, 6), "m": normal(2, 3, seed=1)}, ["x"])
+    assert "ReduceSum" not in adjoint_nodes(adjoint.model)
+
+
 def test_operators_with_a_function_body_only() -> None:
     text = """(float[N, 3] x) => (float[N, 3] y) {
         a = Swish <alpha = 1.5> (x) y = Shrink <lambd = 0.3, bias = 0.1> (a) }"""
