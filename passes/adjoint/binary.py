@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnx_factorize.passes.adjoint.activation import step
 from onnx_factorize.passes.adjoint.registry import Cotangents, rule
 from onnx_factorize.passes.adjoint.step import Step
 
@@ -114,12 +115,12 @@ def _mod(s: Step) -> Cotangents:
 
 @rule("PRelu", since=7)
 def _prelu(s: Step) -> Cotangents:
-    """x̄ = ȳ · (1 or slope), slope̅ = ȳ · min(x, 0)."""
-    e = s.e
-    positive = e.op("Greater", s.x(), s.scalar(0))
+    """x̄ = ȳ · (slope + (1 - slope) · [x > 0]), slope̅ = ȳ · min(x, 0)."""
+    e, slope = s.e, s.x(1)
     terms = {}
     if s.needs(0):
-        terms[0] = e.where(positive, s.g, e.mul(s.g, s.x(1)))
+        rise = e.mul(step(s, s.x()), e.sub(s.scalar(1), slope))
+        terms[0] = e.mul(s.g, e.add(slope, rise))
     if s.needs(1):
-        terms[1] = e.where(positive, s.scalar(0), e.mul(s.g, s.x()))
+        terms[1] = e.mul(s.g, e.op("Min", s.x(), s.scalar(0)))
     return _spread(s, terms)
