@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .passes import ObserveShapes
+from .passes import LiftWeights, ObserveShapes
 from .session import Runtime, Session
 
 __all__ = ["Arithmetic", "count_arithmetic"]
@@ -41,6 +41,7 @@ def count_arithmetic(
         samples: Number of samples in `feeds`; counts are divided by it.
     """
     observed = model.clone()
+    LiftWeights()(observed)  # what is counted must not depend on how a product is written
     observe = ObserveShapes()
     observe(observed)
     wanted = sorted({name for _, _, names in observe.shapes for name in names})

@@ -16,6 +16,7 @@ import onnx
 import onnx_ir as ir
 
 from .errors import InputError
+from .passes import UniqueNodeNames
 
 __all__ = [
     "PROTOBUF_LIMIT",
@@ -39,6 +40,9 @@ PROTOBUF_LIMIT = 2**31 - 2**26
 
 _SMALL = 1 << 12
 
+# The lengths of everything around a weight in a subgraph may take so many more bytes.
+_NESTED_LENGTHS = 32
+
 Model = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
 
@@ -48,6 +52,12 @@ def load(model: Model) -> ir.Model:
     Raises:
         InputError: The file is missing or is not an ONNX model.
     """
+    loaded = _read(model)
+    UniqueNodeNames()(loaded)  # onnxruntime refuses to run a graph in which two nodes share a name
+    return loaded
+
+
+def _read(model: Model) -> ir.Model:
     if isinstance(model, ir.Model):
         return model.clone()
     if isinstance(model, onnx.ModelProto):
@@ -190,20 +200,40 @@ def parameters(model: ir.Model) -> int:
 
 
 def serialized_size(model: ir.Model) -> int:
-    """Bytes of the model's files, computed without serializing the weights."""
+    """Bytes of the model's files, computed without serializing the weights.
+
+    Exact for weights of the main graph; those of subgraphs may count a few bytes too many.
+    """
     skeleton = model.clone()
-    weights = 0
+    payloads = []
+    inner = 0
     for graph in (skeleton.graph, *skeleton.graph.subgraphs()):
         for value in graph.initializers.values():
             tensor = value.const_value
-            if tensor is None or tensor.dtype == ir.DataType.STRING:
+            if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes <= _SMALL:
                 continue
-            if tensor.nbytes > _SMALL:
-                # What is left out is the payload; a few bytes of its length prefix stay unknown.
-                weights += tensor.nbytes
-                empty = np.zeros((0,), dtype=tensor.dtype.numpy())
-                value.const_value = ir.tensor(empty, dtype=tensor.dtype, name=value.name)
-    return weights + int(ir.to_proto(skeleton).ByteSize())
+            empty = np.zeros((0,), dtype=tensor.dtype.numpy())
+            value.const_value = ir.tensor(empty, dtype=tensor.dtype, name=value.name)
+            if graph is skeleton.graph:
+                payloads.append((value.name, tensor.nbytes, tensor.shape.numpy()))
+            else:
+                inner += tensor.nbytes + _NESTED_LENGTHS
+    proto = ir.to_proto(skeleton)
+    sizes = {tensor.name: tensor.ByteSize() for tensor in proto.graph.initializer}
+    grown = inner
+    for name, payload, shape in payloads:
+        more = payload + _length_bytes(payload) - 1
+        more += sum(1 + _length_bytes(length) for length in shape) - 2
+        size = sizes[name or ""]
+        grown += more + _length_bytes(size + more) - _length_bytes(size)
+    graph_size = proto.graph.ByteSize()
+    prefix = _length_bytes(graph_size + grown) - _length_bytes(graph_size)
+    return int(proto.ByteSize()) + grown + prefix
+
+
+def _length_bytes(length: int) -> int:
+    """Bytes in which protobuf writes the length of a field."""
+    return max(1, -(-length.bit_length() // 7))
 
 
 def weight_bytes(model: ir.Model) -> int:

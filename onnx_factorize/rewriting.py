@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from .calibrate import Statistics
-from .passes import CleanUp, RewriteConv, RewriteGemm, RewriteMatMul, Target
+from .passes import RewriteTargets, Target
 from .spectrum import Spectrum
 from .weighting import factors_of
 
@@ -15,16 +15,16 @@ __all__ = ["rewritten"]
 
 
 def rewritten(
-    normal: ir.Model,
+    model: ir.Model,
     targets: Sequence[Target],
     ranks: Mapping[str, int],
     spectra: Mapping[str, Spectrum],
     statistics: Mapping[str, Statistics],
 ) -> ir.Model:
-    """A copy of a normalised model in which targets have the given ranks.
+    """A copy of a model in which targets have the given ranks.
 
     Args:
-        normal: The model; it is not changed.
+        model: The user's model, or the normalised one; it is not changed.
         targets: Its targets.
         ranks: Target name to rank; targets without an entry, or with rank 0, stay dense.
         spectra: Target name to spectrum.
@@ -37,8 +37,6 @@ def rewritten(
         for target in targets
         if ranks.get(target.name)
     }
-    model = normal.clone()
-    for rewrite in (RewriteMatMul, RewriteGemm, RewriteConv):
-        rewrite(factors)(model)
-    CleanUp()(model)
-    return model
+    compressed = model.clone()
+    RewriteTargets(factors)(compressed)
+    return compressed

@@ -17,7 +17,16 @@ from .verify import Agreement
 __all__ = ["FORMS", "layers_of", "summarize", "warnings_of"]
 
 # How each operator is rewritten.
-FORMS = {"MatMul": "two MatMuls", "Gemm": "two Gemms", "Conv": "channel"}
+FORMS = {
+    "Conv": "channel",
+    "ConvTranspose": "input channel",
+    "Einsum": "two Einsums",
+    "FusedConv": "channel",
+    "FusedGemm": "two Gemms",
+    "FusedMatMul": "two MatMuls",
+    "Gemm": "two Gemms",
+    "MatMul": "two MatMuls",
+}
 
 
 def summarize(

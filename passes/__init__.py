@@ -8,13 +8,17 @@ from .differentiate import Differentiate
 from .find_targets import FindTargets
 from .normalize import LiftWeights
 from .observe import Observe, ObserveShapes
+from .provenance import Provenance, provenance_of
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite import Rewrite
 from .rewrite_conv import RewriteConv
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
+from .rewrite_targets import RewriteTargets
+from .rewrite_variants import RewriteVariants
 from .sample_labels import OutputSeed
 from .target import Convolution, Factors, Skipped, Target
+from .unique_names import UniqueNodeNames
 
 __all__ = [
     "CleanUp",
@@ -28,11 +32,16 @@ __all__ = [
     "ObserveShapes",
     "OutputKind",
     "OutputSeed",
+    "Provenance",
     "RecognizeOutputs",
     "Rewrite",
     "RewriteConv",
     "RewriteGemm",
     "RewriteMatMul",
+    "RewriteTargets",
+    "RewriteVariants",
     "Skipped",
     "Target",
+    "UniqueNodeNames",
+    "provenance_of",
 ]

@@ -1,79 +1,149 @@
-"""Bring weights into one shape: initializers, read directly by the nodes that use them."""
+"""Bring linear operators into few shapes: plain operators that read initializers directly."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import onnx_ir as ir
 
 from ._graph import Namer, constant, register, scopes
+from ._names import linear_names
+from ._operators import TREATED, weight_inputs
+from ._site import Site
+from ._weights import Origin, origin_of
+from .inline_functions import InlineLinearFunctions
+from .provenance import origin_name
+from .variants import variant_of
 
 __all__ = ["LiftWeights"]
 
-_LINEAR = {"MatMul", "Gemm", "Conv"}
-
 
 class LiftWeights(ir.passes.InPlacePass):
-    """Makes the constant operands of linear operators initializers of the graph that holds them.
+    """Makes every linear operator with a constant weight a MatMul, Gemm or Conv that reads it.
 
-    For every MatMul, Gemm and Conv, and for every Add that reads one of them:
+    - Linear operators get the names that reports give them.
+    - Calls of model-local functions that hold linear operators are inlined.
+    - A weight, or a bias, that is a Constant node becomes an initializer.
+    - A weight behind Identity, Transpose, Reshape, Flatten, Squeeze, Unsqueeze or Cast becomes the
+      initializer that the operator sees; nothing is computed before its contents are read.
+    - Variants (products with the constant on the left or with stacks of matrices, Einsum,
+      ConvTranspose, onnxruntime's fused operators) become plain operators: see `variants`.
 
-    - an operand that is a Constant node becomes an initializer;
-    - an operand behind one or more Identity nodes is read directly.
-
-    Constant and Identity nodes that lose their last reader go; all others stay as they are, so
-    that nothing changes in a graph beyond its linear operators. Subgraphs are treated like the
-    main graph; model-local functions cannot hold initializers and are left alone.
+    Operators that lose their last reader go. What cannot be treated stays as it is, with a reason
+    that `FindTargets` gives.
     """
+
+    def __init__(self, only: Collection[str] | None = None) -> None:
+        """Initializes the pass.
+
+        Args:
+            only: Treat just the operators of these names, and leave variants that are rewritten
+                as they stand: what a result needs. By default all, as calibration needs.
+        """
+        self._only = only
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on the main graph and every subgraph."""
         self._model = model
+        modified = self._name(model)
+        if self._only is None or not set(self._only) <= _names_outside_functions(model):
+            modified |= InlineLinearFunctions()(model).modified
+            modified |= self._name(model)
         self._names = Namer(model)
         self._lifted: dict[ir.Value, ir.Value] = {}
-        modified = False
         for scope, _ in list(scopes(model.graph)):
             for node in list(scope):
-                if node.domain == "" and (node.op_type in _LINEAR or _adds_to_linear(node)):
-                    modified |= self._lift_operands(node, scope)
+                if self._wanted(node):
+                    modified |= self._treat(node, scope)
         return ir.passes.PassResult(model, modified=modified)
 
-    def _lift_operands(self, node: ir.Node, scope: ir.Graph) -> bool:
+    def _name(self, model: ir.Model) -> bool:
         modified = False
+        for node, name in linear_names(model).items():
+            if node.name != name and (self._only is None or name in self._only):
+                node.name = name
+                modified = True
+        return modified
+
+    def _wanted(self, node: ir.Node) -> bool:
+        linear = (node.domain, node.op_type) in TREATED and "helper" not in node.meta
+        if not linear or origin_name(node) is not None:
+            return False
+        return self._only is None or node.name in self._only
+
+    def _treat(self, node: ir.Node, scope: ir.Graph) -> bool:
+        modified = False
+        for index in weight_inputs(node):
+            origin = origin_of(self._model, node.inputs[index])
+            if isinstance(origin, Origin) and (origin.chain or origin.root.producer() is not None):
+                self._lift_weight(node, index, origin, scope)
+                modified = True
+        readers = node.outputs[0].consumers()
+        adds = [r for r in readers if r.op_type == "Add" and r.domain == "" and r.graph is scope]
+        for each in (node, *adds):
+            modified |= self._lift_constants(each, scope)
+        variant = variant_of(self._model, node)
+        if variant is None or isinstance(variant, str):
+            return modified
+        if self._only is None or variant.split:
+            assert node.name is not None
+            variant.canonicalize(Site(self._model, self._names, node, node.name))
+            modified = True
+        return modified
+
+    def _lift_weight(self, node: ir.Node, index: int, origin: Origin, scope: ir.Graph) -> None:
+        """Makes an operand the initializer that it stands for; it has no other reader."""
+        root, tensor = origin.root, origin.read()
+        operand = node.inputs[index]
+        assert operand is not None
+        lifted = root if root.producer() is None else self._made_of(root, tensor, scope)
+        if tensor.dtype.itemsize > origin.tensor.dtype.itemsize:
+            lifted.meta["stored"] = origin.tensor.dtype
+        lifted.const_value = tensor
+        lifted.shape = ir.Shape(tensor.shape.numpy())
+        lifted.type = ir.TensorType(tensor.dtype)
+        node.replace_input_with(index, lifted)
+        _remove_unread(operand)
+
+    def _lift_constants(self, node: ir.Node, scope: ir.Graph) -> bool:
+        """Makes biases initializers where they are Constant nodes or behind Identity."""
+        modified = False
+        weights = weight_inputs(node)
         for index, value in enumerate(node.inputs):
-            if value is None or value.producer() is None or constant(value) is None:
+            if value is None or index in weights or value.producer() is None:
                 continue
-            node.replace_input_with(index, self._initializer(value, scope))
+            tensor = constant(value)
+            if tensor is None:
+                continue
+            source = _source(value)
+            if source.producer() is None:
+                lifted = source
+            else:
+                if source not in self._lifted:
+                    self._lifted[source] = self._made_of(source, tensor, scope)
+                lifted = self._lifted[source]
+            node.replace_input_with(index, lifted)
             _remove_unread(value)
             modified = True
         return modified
 
-    def _initializer(self, value: ir.Value, scope: ir.Graph) -> ir.Value:
-        """The initializer that a constant value stands for, made where there is none yet."""
-        source = _source(value)
-        if source.producer() is None:
-            return source
-        if source not in self._lifted:
-            tensor = constant(source)
-            assert tensor is not None
-            home = source.graph if isinstance(source.graph, ir.Graph) else scope
-            lifted = ir.Value(
-                name=self._names(f"{source.name}_value"),
-                shape=ir.Shape(tensor.shape.numpy()),
-                type=ir.TensorType(tensor.dtype),
-                const_value=tensor,
-                doc_string=source.doc_string,
-            )
-            lifted.metadata_props.update(source.metadata_props)
-            register(self._model, home, lifted)
-            self._lifted[source] = lifted
-        return self._lifted[source]
+    def _made_of(self, source: ir.Value, tensor: ir.TensorProtocol, scope: ir.Graph) -> ir.Value:
+        """A new initializer with the contents of a Constant, in the graph that holds that."""
+        home = source.graph if isinstance(source.graph, ir.Graph) else scope
+        lifted = ir.Value(
+            name=self._names(f"{source.name}_value"),
+            shape=ir.Shape(tensor.shape.numpy()),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+            doc_string=source.doc_string,
+        )
+        lifted.metadata_props.update(source.metadata_props)
+        register(self._model, home, lifted)
+        return lifted
 
 
-def _adds_to_linear(node: ir.Node) -> bool:
-    """Whether a node adds something to the output of a linear operator (a bias, perhaps)."""
-    if node.op_type != "Add":
-        return False
-    producers = (value.producer() for value in node.inputs if value is not None)
-    return any(p is not None and p.domain == "" and p.op_type in _LINEAR for p in producers)
+def _names_outside_functions(model: ir.Model) -> set[str | None]:
+    return {node.name for scope, _ in scopes(model.graph) for node in scope}
 
 
 def _source(value: ir.Value) -> ir.Value:
@@ -87,12 +157,12 @@ def _source(value: ir.Value) -> ir.Value:
 
 
 def _remove_unread(value: ir.Value) -> None:
-    """Removes the Constant or Identity behind a value that nothing reads any more."""
+    """Removes the operators behind a constant value that nothing reads any more."""
     node = value.producer()
     if node is None or value.uses() or value.is_graph_output():
         return
-    upstream = node.inputs[0] if node.op_type == "Identity" else None
+    upstream = [each for each in node.inputs if each is not None]
     assert node.graph is not None
     node.graph.remove(node, safe=True)
-    if upstream is not None:
-        _remove_unread(upstream)
+    for each in upstream:
+        _remove_unread(each)

@@ -69,7 +69,8 @@ class ObserveShapes(ir.passes.InPlacePass):
                 continue
             for node in list(scope):
                 a, b = (*node.inputs, None, None)[:2]
-                if node.op_type in LINEAR_OPERATORS and node.domain == "" and a and b:
+                counted = node.op_type in LINEAR_OPERATORS and node in finder.names
+                if counted and node.domain == "" and a and b:
                     trio = (self._shape(a, scope), self._shape(b, scope))
                     last = self._shape(node.outputs[0], scope)
                     self.shapes.append((finder.names[node], node.op_type, (*trio, last)))

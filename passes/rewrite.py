@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import Namer, add_initializer
+from ._graph import Namer
+from ._site import Site
 from .find_targets import FindTargets
+from .provenance import Provenance, stamp
 from .target import Factors, Target
 
 __all__ = ["Array", "Rewrite"]
@@ -22,13 +24,15 @@ class Rewrite(ir.passes.InPlacePass):
     """Replaces targets of one operator by chains of low-rank operators.
 
     The node keeps its name, its outputs and its metadata and becomes the last of the chain; the
-    nodes before it are new. New names are the old ones with a suffix. The old weight is left to
-    `CleanUp`.
+    nodes before it are new. New names are the old ones with a suffix. All of them are marked with
+    their provenance. The old weight is left to `CleanUp`.
 
-    Subclasses name their operator in `op_type` and rewrite one node in `_rewrite`.
+    Subclasses name their operator in `op_type`, how they cut it in `form`, and rewrite one node in
+    `_rewrite`.
     """
 
     op_type: str
+    form: str
 
     def __init__(self, factors: Mapping[str, Factors]) -> None:
         """Initializes the pass.
@@ -48,8 +52,11 @@ class Rewrite(ir.passes.InPlacePass):
         modified = False
         for target in finder.targets:
             factors = self._factors.get(target.name)
-            if factors is not None and target.op_type == self.op_type:
+            if factors is not None and target.node.op_type == self.op_type:
+                self._site = Site(model, self._names, target.node, target.name)
                 self._rewrite(target, factors)
+                mark = Provenance(target.op_type, self.form, factors.rank, target.full_rank)
+                stamp(target.node, self._site.made, mark, target.name)
                 modified = True
         return ir.passes.PassResult(model, modified=modified)
 
@@ -59,13 +66,7 @@ class Rewrite(ir.passes.InPlacePass):
 
     def _weight(self, target: Target, suffix: str, array: Array) -> ir.Value:
         """A new initializer named after the target's weight, beside it, in its type."""
-        return self._initializer(target, f"{target.weight.name}.{suffix}", array)
-
-    def _initializer(self, target: Target, name: str, array: Array) -> ir.Value:
-        assert target.weight.dtype is not None
-        home = target.weight.graph
-        scope = home if isinstance(home, ir.Graph) else self._model.graph
-        return add_initializer(self._model, scope, self._names(name), array, target.weight.dtype)
+        return self._site.factor(target.weight, suffix, array)
 
     def _correct_own_bias(self, target: Target, shift: Array, scale: float = 1) -> None:
         """Adds `shift` to the bias in the node's third input, made where there is none."""
@@ -75,26 +76,25 @@ class Rewrite(ir.passes.InPlacePass):
             node.resize_inputs(3)
             corrected = self._weight(target, "bias", shift)
         else:
-            corrected = self._shifted(bias, target, shift, scale)
+            corrected = self._shifted(bias, shift, scale)
         node.replace_input_with(2, corrected)
 
-    def _shifted(self, bias: ir.Value, target: Target, shift: Array, scale: float = 1) -> ir.Value:
+    def _shifted(self, bias: ir.Value, shift: Array, scale: float = 1) -> ir.Value:
         """A bias of the same shape plus `shift`; a scalar becomes a row."""
         assert bias.const_value is not None
         old = bias.const_value.numpy().astype(np.float64) * scale
         shape = old.shape if old.size == shift.size else (*old.shape[:-1], shift.size)
         corrected = np.broadcast_to(old, shape) + shift.reshape(shape)
-        return self._initializer(target, f"{bias.name}.corrected", corrected)
+        return self._site.initializer(bias, f"{bias.name}.corrected", corrected)
 
     def _insert_before(
         self, target: Target, op_type: str, inputs: list[ir.Value], attributes: list[ir.Attr]
     ) -> ir.Value:
         """Inserts a new node before the target's and returns its output."""
-        node = ir.Node("", op_type, inputs, attributes, name=self._names(f"{target.name}.down"))
-        output = node.outputs[0]
-        output.name = self._names(f"{target.node.outputs[0].name}.down")
+        output = self._site.op(op_type, *inputs, suffix=".down")
+        node = output.producer()
+        assert node is not None
         assert target.weight.dtype is not None
+        node.attributes.update({attribute.name: attribute for attribute in attributes})
         output.type = ir.TensorType(target.weight.dtype)
-        assert target.node.graph is not None
-        target.node.graph.insert_before(target.node, node)
         return output

@@ -20,6 +20,7 @@ class RewriteConv(Rewrite):
     """
 
     op_type = "Conv"
+    form = "channel"
 
     def _rewrite(self, target: Target, factors: Factors) -> None:
         node = target.node

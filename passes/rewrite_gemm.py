@@ -24,6 +24,7 @@ class RewriteGemm(Rewrite):
     """
 
     op_type = "Gemm"
+    form = "two Gemms"
 
     def _rewrite(self, target: Target, factors: Factors) -> None:
         node = target.node

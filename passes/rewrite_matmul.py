@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .find_targets import bias_after
+from ._attributes import bias_after
 from .rewrite import Rewrite
 from .target import Factors, Target
 
@@ -16,6 +16,7 @@ class RewriteMatMul(Rewrite):
     """
 
     op_type = "MatMul"
+    form = "two MatMuls"
 
     def _rewrite(self, target: Target, factors: Factors) -> None:
         node = target.node
@@ -27,6 +28,6 @@ class RewriteMatMul(Rewrite):
             index = 1 if add.inputs[0] is node.outputs[0] else 0
             bias = add.inputs[index]
             assert bias is not None
-            add.replace_input_with(index, self._shifted(bias, target, factors.bias_shift))
+            add.replace_input_with(index, self._shifted(bias, factors.bias_shift))
         node.replace_input_with(0, self._insert_before(target, "MatMul", [target.x, down], []))
         node.replace_input_with(1, up)

@@ -104,8 +104,8 @@ class Target:
 
     @property
     def op_type(self) -> str:
-        """The operator's name."""
-        return self.node.op_type
+        """The user's operator; the node may be a plain one that stands for it."""
+        return str(self.node.meta.get("operator", self.node.op_type))
 
     @property
     def params(self) -> int:
@@ -134,9 +134,10 @@ class Target:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one weight."""
-        assert self.weight.dtype is not None
-        return int(self.weight.dtype.itemsize)
+        """Bytes of one weight, as it is stored."""
+        stored = self.weight.meta.get("stored", self.weight.dtype)
+        assert isinstance(stored, ir.DataType)
+        return int(stored.itemsize)
 
     def factor_params(self, rank: int) -> int:
         """Number of weights once factorized at the given rank."""
@@ -155,11 +156,7 @@ class Target:
     @property
     def weight_is_transposed(self) -> bool:
         """Whether the initializer is stored N x K (Gemm with `transB`)."""
-        return bool(
-            self.op_type == "Gemm"
-            and "transB" in self.node.attributes
-            and self.node.attributes["transB"].as_int()
-        )
+        return bool(self.node.op_type == "Gemm" and self.node.attributes.get_int("transB", 0))
 
 
 @dataclasses.dataclass(frozen=True)

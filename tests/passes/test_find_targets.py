@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -25,14 +27,95 @@ def test_both_operands_computed():
     assert "both operands are computed" in _reasons(proto)["m"]
 
 
-def test_constant_on_the_left():
-    proto = _one("[m] y = MatMul (w, x)", "float[12, 2] x")
-    assert "left operand" in _reasons(proto)["m"]
+def test_a_vector_on_the_right_of_a_constant():
+    proto = _one("[m] y = MatMul (w, x)", "float[12] x", "float[?] y")
+    assert "single vector" in _reasons(proto)["m"]
 
 
-def test_weight_of_three_dimensions():
-    proto = _one("[m] y = MatMul (x, w)", outputs="float[?, ?, ?] y", weights={"w": W[None]})
-    assert "3 dimensions" in _reasons(proto)["m"]
+def test_a_stack_that_broadcasts_between_its_axes():
+    proto = _one(
+        "[m] y = MatMul (x, w)",
+        "float[2, 3, 2, 8] x",
+        "float[?, ?, ?, ?] y",
+        {"w": normal(1, 2, 1, 8, 12)},
+    )
+    assert "repeated along an axis" in _reasons(proto)["m"]
+
+
+@pytest.mark.parametrize(
+    ("equation", "x", "reason"),
+    [
+        ("mm,mn->mn", (8, 8), "diagonal"),
+        ("mk,kn->k", (2, 8), "alone"),
+        ("mk,kn->mkn", (2, 8), "no matrix product"),
+        ("...k,...n->...kn", (8, 8), "ellipsis in the constant"),
+    ],
+)
+def test_einsums_that_are_no_product(equation, x, reason):
+    out = ", ".join("?" for c in equation.partition("->")[2].replace("...", "m"))
+    proto = _one(
+        f'[e] y = Einsum <equation = "{equation}"> (x, w)',
+        f"float[{x[0]}, {x[1]}] x",
+        f"float[{out}] y",
+    )
+    assert reason in _reasons(proto)["e"]
+
+
+def test_einsum_of_three_operands():
+    proto = _one(
+        '[e] y = Einsum <equation = "mk,kn,no->mo"> (x, w, v)', weights={"w": W, "v": W.T.copy()}
+    )
+    assert "3 operands" in _reasons(proto)["e"]
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        ("z = DequantizeLinear (q, s) [m] y = MatMul (x, z)", "quantized.*before quantizing"),
+        ("[m] y = MatMulInteger (xi, q)", "factorize before quantizing"),
+        ("z = Mul (w, two) [m] y = MatMul (x, z)", "fold constants first"),
+        ("z = Neg (x) [m] y = MatMul (x, z)", "both operands are computed"),
+        ("[m] y = MatMul (w, w)", "both of its operands are constant|shared"),
+    ],
+)
+def test_weights_that_are_computed(op, reason):
+    proto = _one(
+        op,
+        "float[2, 8] x, int8[2, 8] xi",
+        weights={
+            "w": W,
+            "q": W.astype(np.int8),
+            "s": np.array(0.1, np.float32),
+            "two": np.array(2, np.float32),
+        },
+    )
+    assert re.search(reason, _reasons(proto)["m"])
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        ("[m] y = LSTM <hidden_size = 4> (x3, r, r2)", "recurrent"),
+        ("[m] y = Gather (w, i)", "embedding"),
+        ("[m] y = com.microsoft.MatMulNBits <K = 8, N = 12> (x, q, s)", "before quantizing"),
+        ("[m] y = com.microsoft.Attention <num_heads = 2> (x3, w, b)", "as it was exported"),
+    ],
+)
+def test_operators_that_are_listed_with_a_reason(op, reason):
+    proto = _one(
+        op,
+        "float[2, 8] x, float[2, 3, 8] x3, int64[3] i",
+        weights={
+            "w": W,
+            "r": normal(1, 1, 16, 8),
+            "r2": normal(1, 1, 16, 4),
+            "q": W.astype(np.uint8),
+            "s": W,
+            "b": normal(1, 12),
+        },
+    )
+    proto.opset_import.add(domain="com.microsoft", version=1)
+    assert reason in _reasons(proto)["m"]
 
 
 @pytest.mark.parametrize("shape", [(8, 1), (1, 8), (2, 2)])
@@ -102,21 +185,23 @@ def test_body_of_a_loop():
 
 
 def test_model_local_function():
+    """It cannot be inlined into a model of another opset."""
     proto = onnx.parser.parse_model("""<ir_version: 9, opset_import: ["" : 20, "f" : 1]>
         main (float[2, 8] x) => (float[?, ?] y) { y = f.block (x) }
-        <opset_import: ["" : 20], domain: "f">
+        <opset_import: ["" : 18], domain: "f">
         block (a) => (b) { [m] b = MatMul (a, a) }""")
     assert "model-local function 'block'" in _reasons(proto)["m"]
 
 
 def test_operators_that_are_not_treated_are_named():
     proto = model(
-        "(float[1, 8, 9, 9] x) => (float[?, ?, ?, ?] y) { [up] y = ConvTranspose (x, w) }",
+        "(float[1, 8, 9, 9] x, float[1, 18, 7, 7] o) => (float[?, ?, ?, ?] y) "
+        "{ [d] y = DeformConv (x, w, o) }",
         {"w": normal(1, 8, 8, 3, 3)},
     )
     _, finder = found(proto)
     assert [(s.name, s.params, s.reason) for s in finder.skipped] == [
-        ("up", 576, "ConvTranspose is not factorized yet")
+        ("d", 576, "deformable convolutions are not factorized (DeformConv)")
     ]
 
 

@@ -118,7 +118,12 @@ def test_the_node_keeps_its_name_output_and_metadata():
     assert last.name == "mm"
     assert list(last.output) == ["h"]
     assert last.doc_string == "the encoder's projection"
-    assert [(p.key, p.value) for p in last.metadata_props] == [("origin", "layer 3")]
+    assert {p.key: p.value for p in last.metadata_props} == {
+        "origin": "layer 3",
+        "pkg.onnx_factorize.origin": "mm",
+        "pkg.onnx_factorize.form": "MatMul: two MatMuls",
+        "pkg.onnx_factorize.rank": "6/6",
+    }
     assert sorted(i.name for i in after.graph.initializer) == ["b", "w.down", "w.up"]
 
 

@@ -1,0 +1,104 @@
+"""Which operators hold linear weights, and in which input."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+__all__ = ["QUANTIZED", "RUNTIME_FUSED", "UNTREATED", "is_linear", "weight_inputs"]
+
+MICROSOFT = "com.microsoft"
+
+# Operators that some pass factorizes, by domain.
+TREATED = {
+    ("", "MatMul"): (1, 0),
+    ("", "Gemm"): (1, 0),
+    ("", "Conv"): (1,),
+    ("", "ConvTranspose"): (1,),
+    ("", "Einsum"): (1, 0),
+    (MICROSOFT, "FusedMatMul"): (1, 0),
+    (MICROSOFT, "FusedGemm"): (1, 0),
+    (MICROSOFT, "FusedConv"): (1,),
+}
+
+# Standard operators whose weights no form treats: listed, so that none is passed over in silence.
+UNTREATED = {
+    "DeformConv": ((1,), "deformable convolutions are not factorized"),
+    "GRU": ((1, 2), "recurrent weights are not factorized yet"),
+    "Gather": ((0,), "embedding tables are not factorized yet"),
+    "LSTM": ((1, 2), "recurrent weights are not factorized yet"),
+    "RNN": ((1, 2), "recurrent weights are not factorized yet"),
+}
+
+_QUANTIZED = "is quantized: factorize before quantizing"
+
+# Quantized operators, in whatever domain, and the inputs that hold their weights.
+QUANTIZED = {
+    "ConvInteger": (1,),
+    "DynamicQuantizeLSTM": (1, 2),
+    "DynamicQuantizeMatMul": (1,),
+    "GatherBlockQuantized": (0,),
+    "MatMulBnb4": (1,),
+    "MatMulFpQ4": (1,),
+    "MatMulInteger": (1,),
+    "MatMulInteger16": (1,),
+    "MatMulIntegerToFloat": (1,),
+    "MatMulNBits": (1,),
+    "QAttention": (1,),
+    "QEmbedLayerNormalization": (2, 3, 4),
+    "QGemm": (3,),
+    "QLinearConv": (3,),
+    "QLinearMatMul": (3,),
+    "QMoE": (2, 5, 8),
+    "QOrderedMatMul": (2,),
+}
+
+# What onnxruntime's optimizer, or its transformer tools, make of linear operators.
+RUNTIME_FUSED = {
+    "Attention": (1,),
+    "DecoderAttention": (3, 4),
+    "DecoderMaskedSelfAttention": (1,),
+    "EmbedLayerNormalization": (2, 3, 4),
+    "FusedMatMulActivation": (1, 0),
+    "GemmFastGelu": (1,),
+    "GemmFloat8": (1,),
+    "LongformerAttention": (1,),
+    "MoE": (2, 4, 6),
+    "NhwcConv": (1,),
+    "NhwcFusedConv": (1,),
+    "PackedAttention": (1,),
+    "TransposeMatMul": (1, 0),
+}
+
+
+def weight_inputs(node: ir.Node) -> tuple[int, ...]:
+    """The inputs of a node that may hold linear weights; none where it is not linear."""
+    if len(node.inputs) < 2:  # an Einsum of one operand, say, only moves it
+        return ()
+    if (node.domain, node.op_type) in TREATED:
+        return TREATED[node.domain, node.op_type]
+    if node.domain == "" and node.op_type in UNTREATED:
+        return UNTREATED[node.op_type][0]
+    if node.op_type in QUANTIZED and node.domain in ("", MICROSOFT):
+        return QUANTIZED[node.op_type]
+    if node.op_type in RUNTIME_FUSED and node.domain == MICROSOFT:
+        return RUNTIME_FUSED[node.op_type]
+    return ()
+
+
+def is_linear(node: ir.Node) -> bool:
+    """Whether a node multiplies by what may be a constant matrix."""
+    return bool(weight_inputs(node))
+
+
+def untreated_reason(node: ir.Node) -> str | None:
+    """Why an operator is not factorized whatever its weights are, or None if it may be."""
+    if (node.domain, node.op_type) in TREATED:
+        return None
+    if node.op_type in QUANTIZED:
+        return _QUANTIZED
+    if node.domain == MICROSOFT:
+        return (
+            f"{node.op_type} was made by onnxruntime's optimizer: factorize the model as it was "
+            "exported, and optimize the result"
+        )
+    return f"{UNTREATED[node.op_type][1]} ({node.op_type})"

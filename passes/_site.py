@@ -1,0 +1,138 @@
+"""Putting new operators in the place of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ._graph import Namer, add_initializer, opset, register
+
+__all__ = ["Site", "rearranged"]
+
+_SLICE_INPUTS_SINCE = 10
+_END = 2**31 - 1
+
+Attribute = int | float | str | Sequence[int]
+
+
+class Site:
+    """The place of one node: what is made here stands before it.
+
+    Attributes:
+        model: The model.
+        node: The node.
+        name: What the node is called in reports.
+        made: The operators that were made here.
+    """
+
+    def __init__(self, model: ir.Model, names: Namer, node: ir.Node, name: str) -> None:
+        self.model = model
+        self.node = node
+        self.name = name
+        self._names = names
+        self.made: list[ir.Node] = []
+
+    def op(
+        self, op_type: str, *inputs: ir.Value | None, suffix: str = "", **attributes: Attribute
+    ) -> ir.Value:
+        """Inserts a standard operator and returns its output, both named after the node's."""
+        node = ir.node(op_type, list(inputs), attributes, name=self._names(self.name + suffix))
+        node.outputs[0].name = self._names(f"{self.node.outputs[0].name}{suffix or '.'}")
+        assert self.node.graph is not None
+        self.node.graph.insert_before(self.node, node)
+        self.made.append(node)
+        return node.outputs[0]
+
+    def helper(self, op_type: str, *inputs: ir.Value | None, **attributes: Attribute) -> ir.Value:
+        """Inserts an operator that only moves values: it is no target and costs nothing."""
+        value = self.op(op_type, *inputs, suffix=f".{op_type.lower()}", **attributes)
+        node = value.producer()
+        assert node is not None
+        node.meta["helper"] = True
+        return value
+
+    def integers(self, numbers: Sequence[int]) -> ir.Value:
+        """A constant list of integers."""
+        name = self._names(f"{self.name}.integers")
+        tensor = ir.tensor(np.array(numbers, np.int64), name=name)
+        value = ir.Value(
+            name=name,
+            shape=ir.Shape([len(numbers)]),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+        )
+        register(self.model, self.model.graph, value)
+        return value
+
+    def lengths(self, value: ir.Value, start: int, end: int | None = None) -> ir.Value:
+        """The lengths of axes `start` to `end` of a value, as the graph computes them."""
+        stop = _END if end is None else end
+        shape = self.helper("Shape", value)
+        if opset(self.model) < _SLICE_INPUTS_SINCE:
+            return self.helper("Slice", shape, starts=[start], ends=[stop])
+        return self.helper("Slice", shape, self.integers([start]), self.integers([stop]))
+
+    def reshape(self, value: ir.Value, *lengths: ir.Value | Sequence[int]) -> ir.Value:
+        """Reshapes a value to lengths that are known, computed, or both."""
+        parts = [n if isinstance(n, ir.Value) else self.integers(n) for n in lengths]
+        shape = parts[0] if len(parts) == 1 else self.helper("Concat", *parts, axis=0)
+        return self.helper("Reshape", value, shape)
+
+    def core(self, value: ir.Value, **meta: Any) -> ir.Value:
+        """Makes the operator that gives a value the one that stands for the node in reports."""
+        node = value.producer()
+        assert node is not None
+        node.name = self.name
+        node.meta["operator"] = self.node.op_type
+        node.meta.update(meta)
+        node.doc_string = self.node.doc_string
+        node.metadata_props.update(self.node.metadata_props)
+        return value
+
+    def factor(self, weight: ir.Value, suffix: str, array: npt.NDArray[np.float64]) -> ir.Value:
+        """A new initializer named after a weight, beside it, in the type in which it was stored."""
+        return self.initializer(weight, f"{weight.name}.{suffix}", array)
+
+    def initializer(self, beside: ir.Value, name: str, array: npt.NDArray[np.float64]) -> ir.Value:
+        """A new initializer beside another, in its type; converted where that was."""
+        assert beside.dtype is not None
+        home = beside.graph
+        scope = home if isinstance(home, ir.Graph) else self.model.graph
+        stored = beside.meta.get("stored", beside.dtype)
+        value = add_initializer(self.model, scope, self._names(name), array, stored)
+        if stored is not beside.dtype:
+            value = self.op("Cast", value, suffix=".cast", to=int(beside.dtype))
+        return value
+
+    def close(self, value: ir.Value) -> None:
+        """Gives a value the name and the readers of the node's output, and removes the node."""
+        old = self.node.outputs[0]
+        value.type, value.shape, value.doc_string = old.type, old.shape, old.doc_string
+        value.metadata_props.update(old.metadata_props)
+        name, old.name = old.name, None
+        value.name = name
+        ir.convenience.replace_all_uses_with(old, value, replace_graph_outputs=True)
+        assert self.node.graph is not None
+        self.node.graph.remove(self.node, safe=True)
+
+
+def rearranged(
+    weight: ir.Value,
+    change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    shape: Sequence[int],
+) -> None:
+    """Changes the contents of an initializer: computed when they are read, and never kept."""
+    tensor = weight.const_value
+    assert tensor is not None
+
+    def contents() -> ir.TensorProtocol:
+        array = change(tensor.numpy())
+        return ir.tensor(np.ascontiguousarray(array), dtype=tensor.dtype)
+
+    size = ir.Shape(shape)
+    weight.const_value = ir.LazyTensor(contents, dtype=tensor.dtype, shape=size, name=weight.name)
+    weight.shape = size
