@@ -1,0 +1,121 @@
+"""torch against onnxruntime, and the first node on which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import torch
+
+from ..session import Runtime, Session
+from . import dtypes
+from .errors import DeviationError
+from .module import GraphModule
+from .program import Step
+
+__all__ = ["check_against_onnxruntime"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def check_against_onnxruntime(
+    module: GraphModule,
+    model: ir.Model,
+    feeds: Arrays,
+    tolerance: float = 1e-4,
+    runtime: Runtime | None = None,
+) -> float:
+    """Runs both on the same feeds.
+
+    Args:
+        module: What `to_torch` made of the model.
+        model: The model.
+        feeds: Input name to array.
+        tolerance: The largest difference allowed, relative to the largest magnitude of an output.
+        runtime: How onnxruntime runs.
+
+    Returns:
+        The largest relative difference of any output.
+
+    Raises:
+        DeviationError: An output differs by more; the first node of the main graph whose output
+            does so is named.
+        InputError: One of them cannot run.
+    """
+    runtime = runtime or Runtime()
+    with torch.no_grad():
+        found = module.numpy(module.run(feeds).outputs)
+    expected = Session(model, runtime).run(feeds)
+    errors = {name: deviation(found[name], value) for name, value in expected.items()}
+    worst = max(errors, key=lambda name: errors[name])
+    if errors[worst] <= tolerance:
+        return errors[worst]
+    where = _first_deviation(module, model, feeds, tolerance, runtime)
+    raise DeviationError(
+        f"torch and onnxruntime differ by {errors[worst]:.1e} of output '{worst}'; "
+        f"{where or 'no single node shows where it begins'}."
+    )
+
+
+def deviation(found: Any, expected: Any) -> float:
+    """The largest difference, relative to the largest magnitude expected; inf for another form."""
+    if isinstance(expected, list):
+        if not isinstance(found, list) or len(found) != len(expected):
+            return np.inf
+        pairs = zip(found, expected, strict=True)
+        return max((deviation(a, b) for a, b in pairs), default=0.0)
+    if expected is None or found is None:
+        return 0.0 if expected is found else np.inf
+    if found.shape != expected.shape:
+        return np.inf
+    if not expected.size:
+        return 0.0
+    if expected.dtype.kind not in "fiub" and not _small(expected):
+        return 0.0 if np.array_equal(found, expected) else np.inf
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    if same.all():
+        return 0.0
+    finite = np.isfinite(b)
+    if not (same | (finite & np.isfinite(a))).all():
+        return np.inf
+    scale = float(np.abs(b[finite]).max()) or 1.0
+    return float(np.abs(a - b)[~same].max()) / scale
+
+
+def _small(array: npt.NDArray[Any]) -> bool:
+    """Whether an array is of one of the types that numpy itself does not have."""
+    return array.dtype.kind == "V"
+
+
+def _first_deviation(
+    module: GraphModule, model: ir.Model, feeds: Arrays, tolerance: float, runtime: Runtime
+) -> str | None:
+    """A clause that names the first node of the main graph whose output differs."""
+    wider = model.clone()
+    present = {value.name for value in wider.graph.outputs}
+    values = [
+        value
+        for node in wider.graph
+        for value in node.outputs
+        if value.name and value.name not in present and node.op_type != "Constant"
+    ]
+    wider.graph.outputs.extend(values)
+    expected = Session(wider, runtime).run(feeds)
+    clauses: list[str] = []
+
+    def look(step: Step, results: Sequence[Any]) -> None:
+        for slot, kind, result in zip(step.outputs, step.output_types, results, strict=False):
+            name = None if slot is None else module.name_of(slot)
+            if clauses or name not in expected:
+                continue
+            error = deviation(dtypes.to_numpy(result, kind), expected[name])
+            if error > tolerance:
+                clauses.append(f"{step.label} is the first, by {error:.1e} of '{name}'")
+
+    with torch.no_grad():
+        module.run(feeds, observe=look)
+    return clauses[0] if clauses else None

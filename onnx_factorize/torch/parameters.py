@@ -1,0 +1,66 @@
+"""Which constants are trained, and what their Parameters are called."""
+
+from __future__ import annotations
+
+import keyword
+
+import onnx_ir as ir
+from torch import nn
+
+__all__ = ["is_trainable", "parameter_path"]
+
+# Inputs that are no weights: by operator, the first of them.
+_SETTINGS = {
+    "BatchNormalization": 3,
+    "Clip": 1,
+    "DequantizeLinear": 1,
+    "Dropout": 1,
+    "NonMaxSuppression": 2,
+    "OneHot": 2,
+    "Pad": 2,
+    "QuantizeLinear": 1,
+    "Resize": 1,
+    "Upsample": 1,
+}
+
+
+def is_trainable(value: ir.Value) -> bool:
+    """Whether a floating-point constant is trained by default (see `to_torch`)."""
+    tensor = ir.convenience.get_const_tensor(value)
+    if tensor is None or tensor.size <= 1:
+        return False
+    return not any(
+        use.node.op_type in _SETTINGS and use.idx >= _SETTINGS[use.node.op_type]
+        for use in value.uses()
+    )
+
+
+def parameter_path(module: nn.Module, name: str, number: int) -> str:
+    """The path of an initializer's Parameter below a module: its own name, if torch takes it.
+
+    A dot in a name is a step into a submodule, as in any torch module; those are made here. What
+    cannot be such a path (because of an empty part, or because a part of it is taken) becomes
+    `renamed.N`.
+    """
+    path = name if _fits(module, name) else f"renamed.{number}"
+    owner = module
+    for part in path.split(".")[:-1]:
+        if not hasattr(owner, part):
+            owner.add_module(part, nn.Module())
+        owner = owner.get_submodule(part)
+    return path
+
+
+def _fits(module: nn.Module, name: str) -> bool:
+    *parts, leaf = name.split(".")
+    if not leaf or not all(parts) or parts[:1] == ["renamed"] or keyword.iskeyword(leaf):
+        return False
+    owner = module
+    for part in parts:
+        child = getattr(owner, part, None)
+        if child is None:
+            return not hasattr(owner, part)
+        if not isinstance(child, nn.Module):
+            return False
+        owner = child
+    return not hasattr(owner, leaf)

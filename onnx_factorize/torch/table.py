@@ -1,0 +1,111 @@
+"""The table of ONNX operators as torch functions, by domain, name and opset."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from .errors import Unsupported
+
+__all__ = ["Operator", "Unsigned", "covered", "find", "operator"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+Unsigned = Literal["native", "wide", "read", "bits"]
+"""How an operator treats unsigned integers of 16 bits and more, which torch only stores:
+as they are; as int64, the result cut back ("wide") or not ("read"); or as signed integers of the
+same bits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """One implementation of an operator.
+
+    Its inputs are positional, None where absent; attributes are keywords of the same name (with
+    an underscore behind it where Python has the name already).
+
+    Attributes:
+        name: The operator.
+        since: The first opset whose semantics it has.
+        function: Returns a value, or a tuple of values.
+        unsigned: See `Unsigned`.
+        attributes: Attribute name to the function's keyword.
+        takes_call: Whether it wants the `Call` as its keyword `call`.
+    """
+
+    name: str
+    since: int
+    function: Callable[..., Any]
+    unsigned: Unsigned
+    attributes: dict[str, str]
+    takes_call: bool
+
+    def check(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Renames attributes to keywords.
+
+        Raises:
+            Unsupported: One of them has no meaning here.
+        """
+        unknown = attributes.keys() - self.attributes.keys() - _IGNORED
+        if unknown:
+            raise Unsupported(f"its attribute '{min(unknown)}' is not known at this opset")
+        return {
+            self.attributes[name]: value
+            for name, value in attributes.items()
+            if name in self.attributes
+        }
+
+
+_IGNORED = {"consumed_inputs"}  # a hint of opset 1
+
+_TABLE: dict[tuple[str, str], list[Operator]] = {}
+
+
+def operator(
+    *names: str, since: int = 1, domain: str = "", unsigned: Unsigned = "native"
+) -> Callable[[Function], Function]:
+    """Registers a function for operators of a domain, from an opset on.
+
+    Args:
+        names: The operators.
+        since: The first opset whose semantics the function has. Of several functions of an
+            operator, the newest not above the graph's opset is taken.
+        domain: The operators' domain.
+        unsigned: How it treats unsigned integers.
+    """
+
+    def register(function: Function) -> Function:
+        keywords = {
+            name
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+        attributes = {name.removesuffix("_"): name for name in keywords - {"call"}}
+        for name in names:
+            entry = Operator(name, since, function, unsigned, attributes, "call" in keywords)
+            entries = _TABLE.setdefault((domain, name), [])
+            entries.append(entry)
+            entries.sort(key=lambda each: each.since)
+        return function
+
+    return register
+
+
+def find(domain: str, name: str, opset: int) -> Operator | None:
+    """The newest implementation of an operator that is not above an opset."""
+    domain = "" if domain == "ai.onnx" else domain
+    found = None
+    for entry in _TABLE.get((domain, name), ()):
+        if entry.since <= opset:
+            found = entry
+    return found
+
+
+def covered() -> dict[str, list[str]]:
+    """The operators in the table, by domain."""
+    table: dict[str, list[str]] = {}
+    for domain, name in sorted(_TABLE):
+        table.setdefault(domain, []).append(name)
+    return table

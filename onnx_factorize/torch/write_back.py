@@ -1,0 +1,57 @@
+"""Trained weights back into the graph that they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from ..errors import InputError
+from . import dtypes
+from .module import GraphModule
+
+__all__ = ["write_back"]
+
+
+def write_back(module: GraphModule, model: ir.Model) -> None:
+    """Sets the constants of a model to a module's Parameters, in the types that they have there.
+
+    Args:
+        module: What `to_torch` made of this model, or of one with the same constants.
+        model: The model; it is changed in place, and nothing but those constants is.
+
+    Raises:
+        InputError: The model lacks a constant, or has it in another shape; nothing is changed.
+    """
+    homes: dict[str, ir.Value] = {}
+    for value in _constants(model):
+        homes.setdefault(value.name or "", value)
+    tensors = {}
+    for name, parameter in module.state_dict().items():
+        if name not in homes:
+            raise InputError(f"The model has no constant '{name}' to write to.")
+        old = ir.convenience.get_const_tensor(homes[name])
+        assert old is not None
+        if tuple(old.shape.numpy()) != tuple(parameter.shape):
+            raise InputError(
+                f"'{name}' has shape {list(old.shape.numpy())} in the model and "
+                f"{list(parameter.shape)} in the module."
+            )
+        held = parameter.to(dtypes.held_as(old.dtype))
+        tensors[name] = ir.tensor(dtypes.to_numpy(held), dtype=old.dtype, name=old.name)
+    for name, tensor in tensors.items():
+        value = homes[name]
+        node = value.producer()
+        if node is None:
+            value.const_value = tensor
+        else:
+            node.attributes["value"] = ir.AttrTensor("value", tensor)
+
+
+def _constants(model: ir.Model) -> Iterator[ir.Value]:
+    """Initializers and the outputs of Constant nodes, in all graphs."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        yield from graph.initializers.values()
+        for node in graph:
+            if node.op_type == "Constant" and "value" in node.attributes:
+                yield node.outputs[0]
