@@ -108,6 +108,39 @@ class Site:
             value = self.op("Cast", value, suffix=".cast", to=int(beside.dtype))
         return value
 
+    def grouped(
+        self,
+        channels: ir.Value,
+        weight: ir.Value,
+        change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+        shape: tuple[int, int, int],
+    ) -> ir.Value:
+        """One product for each group of channels, as a pointwise Conv: the node's core.
+
+        In double precision, for which onnxruntime has no Conv, it computes in single precision:
+        near enough for calibration.
+
+        Args:
+            channels: Shape (any, groups * K, positions).
+            weight: The weight.
+            change: From its contents to shape (groups, N, K).
+            shape: That shape.
+        """
+        groups, n, k = shape
+        double = weight.dtype == ir.DataType.DOUBLE
+        if double:
+            weight.meta["stored"] = weight.dtype
+            channels = self.helper("Cast", channels, to=int(ir.DataType.FLOAT))
+        rearranged(
+            weight,
+            lambda w: change(w).reshape(groups * n, k, 1).astype(np.float32 if double else w.dtype),
+            (groups * n, k, 1),
+            ir.DataType.FLOAT if double else None,
+        )
+        product = self.op("Conv", channels, weight, group=groups, kernel_shape=[1])
+        self.core(product, uncentred=True)
+        return self.helper("Cast", product, to=int(ir.DataType.DOUBLE)) if double else product
+
     def close(self, value: ir.Value) -> None:
         """Gives a value the name and the readers of the node's output, and removes the node."""
         old = self.node.outputs[0]
@@ -124,15 +157,17 @@ def rearranged(
     weight: ir.Value,
     change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
     shape: Sequence[int],
+    dtype: ir.DataType | None = None,
 ) -> None:
     """Changes the contents of an initializer: computed when they are read, and never kept."""
     tensor = weight.const_value
     assert tensor is not None
+    kind = tensor.dtype if dtype is None else dtype
 
     def contents() -> ir.TensorProtocol:
         array = change(tensor.numpy())
-        return ir.tensor(np.ascontiguousarray(array), dtype=tensor.dtype)
+        return ir.tensor(np.ascontiguousarray(array), dtype=kind)
 
     size = ir.Shape(shape)
-    weight.const_value = ir.LazyTensor(contents, dtype=tensor.dtype, shape=size, name=weight.name)
-    weight.shape = size
+    weight.const_value = ir.LazyTensor(contents, dtype=kind, shape=size, name=weight.name)
+    weight.shape, weight.type = size, ir.TensorType(kind)

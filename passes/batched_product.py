@@ -14,7 +14,7 @@ from ._site import Site, rearranged
 from ._variant import Variant
 from .target import Factors
 
-__all__ = ["BatchedMatMul", "read"]
+__all__ = ["BatchedMatMul", "read", "refuse_stack"]
 
 _EXPAND_SINCE = 8
 
@@ -47,13 +47,12 @@ class BatchedMatMul(Variant):
         stacked = site.reshape(x, [-1, groups], rows, [k])
         turned = site.helper("Transpose", stacked, perm=[0, 1, 3, 2])
         channels = site.reshape(turned, [-1, groups * k], rows)
-        rearranged(
+        product = site.grouped(
+            channels,
             self.weight,
-            lambda w: w.reshape(groups, k, n).transpose(0, 2, 1).reshape(groups * n, k, 1),
-            (groups * n, k, 1),
+            lambda w: w.reshape(groups, k, n).transpose(0, 2, 1),
+            (groups, n, k),
         )
-        product = site.op("Conv", channels, self.weight, group=groups, kernel_shape=[1])
-        site.core(product, uncentred=True)
         split = site.reshape(product, [-1, groups, n], rows)
         back = site.helper("Transpose", split, perm=[0, 1, 3, 2])
         site.close(site.reshape(back, site.lengths(x, 0, -1), [n]))
@@ -77,11 +76,18 @@ def read(
         return None
     if len(shape) < 2:
         return "its weight is a single vector"
+    return refuse_stack(model, x, shape) or BatchedMatMul(x, weight, shape)
+
+
+def refuse_stack(model: ir.Model, x: ir.Value, shape: tuple[int, ...]) -> str | None:
+    """Why a product with a stack of constant matrices cannot be treated, or None if it can."""
     if opset(model) < _EXPAND_SINCE:
         return "its weight is a stack of matrices, which needs opset 8: convert the model"
+    if x.shape is None:
+        return "the rank of its input is not declared: run ONNX's shape inference first"
+    if len(x.shape) == 1:
+        return "its input is a single vector"
     inner = np.trim_zeros([length - 1 for length in shape[:-2]], "f")
     if 0 in inner:
         return "its weight is repeated along an axis between others"
-    if any(inner) and weight.dtype == ir.DataType.DOUBLE:
-        return "its weight is a stack of matrices in double precision"
-    return BatchedMatMul(x, weight, shape)
+    return None

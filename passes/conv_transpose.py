@@ -79,6 +79,6 @@ def read(
 ) -> Variant | str | None:
     """Reads a ConvTranspose."""
     groups = node.attributes.get_int("group", 1)
-    if shape[0] == groups:
+    if groups > 1 and shape[0] == groups:
         return "is depthwise: one input channel a group leaves nothing to factorize"
     return TransposedConvolution(x, weight, shape, groups)

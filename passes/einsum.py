@@ -69,24 +69,18 @@ class EinsumProduct(Variant):
         rows = site.lengths(x, 0, -len(order))
         axes = [self.right.index(c) for c in self.groups + self.contracted + self.free]
         if groups > 1:
-            rearranged(
-                self.weight,
-                lambda w: (
-                    w.transpose(axes)
-                    .reshape(groups, k, n)
-                    .transpose(0, 2, 1)
-                    .reshape(groups * n, k, 1)
-                ),
-                (groups * n, k, 1),
-            )
             channels = site.reshape(x, [-1, groups * k, 1])
-            y = site.op("Conv", channels, self.weight, group=groups, kernel_shape=[1])
+            y = site.grouped(
+                channels,
+                self.weight,
+                lambda w: w.transpose(axes).reshape(groups, k, n).transpose(0, 2, 1),
+                (groups, n, k),
+            )
         else:
             rearranged(self.weight, lambda w: w.transpose(axes).reshape(k, n), (k, n))
             if len(order) > 1:
                 x = site.reshape(x, rows, [k])
-            y = site.op("MatMul", x, self.weight)
-        site.core(y, uncentred=True)
+            y = site.core(site.op("MatMul", x, self.weight), uncentred=True)
         y = site.reshape(y, rows, self._lengths(self.groups + self.free))
         site.close(self._moved(site, y, self.rows + self.groups + self.free, self.out))
 
@@ -144,6 +138,4 @@ def read(
     found = EinsumProduct(x, weight, left, right, out, dict(zip(right, shape, strict=True)))
     if not found.contracted or not found.free:
         return f"its equation '{equation}' is no matrix product"
-    if any(found.sizes[c] > 1 for c in found.groups) and weight.dtype == ir.DataType.DOUBLE:
-        return f"its equation '{equation}' has a batch of matrices in double precision"
     return found

@@ -73,10 +73,14 @@ class FindTargets(ir.passes.InPlacePass):
 
     def _skip(self, node: ir.Node, reason: str) -> None:
         weights = [constant(node.inputs[i]) for i in weight_inputs(node) if i < len(node.inputs)]
-        if node.op_type == "Gather" and (weights[0] is None or len(weights[0].shape) != 2):
+        if node.op_type == "Gather" and not _is_table(weights[0]):
             return  # it picks values, not rows of a table
         params = sum(math.prod(w.shape.numpy()) for w in weights if w is not None)
         self.skipped.append(Skipped(self.names[node], node.op_type, params, reason))
+
+
+def _is_table(tensor: ir.TensorProtocol | None) -> bool:
+    return tensor is not None and len(tensor.shape) > 1 and tensor.dtype.is_floating_point()
 
 
 def _find(model: ir.Model, node: ir.Node, name: str) -> Target | str:

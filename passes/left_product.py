@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -11,9 +12,10 @@ import onnx_ir as ir
 from ._graph import opset
 from ._site import Site, rearranged
 from ._variant import Variant
+from .batched_product import refuse_stack
 from .target import Factors
 
-__all__ = ["LeftGemm", "LeftMatMul", "read"]
+__all__ = ["LeftGemm", "LeftMatMul", "LeftStack", "read"]
 
 _C_OPTIONAL_SINCE = 11
 
@@ -41,6 +43,37 @@ class LeftMatMul(Variant):
         """Becomes `up @ (down @ x)`."""
         down = site.factor(self.weight, "down", factors.first[0].T)
         up = site.factor(self.weight, "up", factors.second[0].T)
+        site.node.replace_input_with(1, site.op("MatMul", down, self.x, suffix=".down"))
+        site.node.replace_input_with(0, up)
+
+
+@dataclasses.dataclass
+class LeftStack(Variant):
+    """`W @ x` with W of shape (batch…, M, K): one product for each matrix."""
+
+    form: ClassVar[str] = "two MatMuls"
+
+    shape: tuple[int, ...]
+
+    def canonicalize(self, site: Site) -> None:
+        """Becomes a pointwise Conv with a group for each matrix: x's columns are its positions."""
+        *batch, m, k = self.shape
+        groups = math.prod(batch)
+        x = site.helper("Expand", self.x, site.integers([*batch, 1, 1]))
+        last = site.lengths(x, -1)
+        channels = site.reshape(x, [-1, groups * k], last)
+        product = site.grouped(
+            channels, self.weight, lambda w: w.reshape(groups, m, k), (groups, m, k)
+        )
+        site.close(site.reshape(product, site.lengths(x, 0, -2), [m], last))
+
+    def rewrite(self, site: Site, factors: Factors) -> None:
+        """Becomes `up @ (down @ x)` with stacks of factors."""
+        *batch, m, k = self.shape
+        first = factors.first.transpose(0, 2, 1).reshape(*batch, factors.rank, k)
+        second = factors.second.transpose(0, 2, 1).reshape(*batch, m, factors.rank)
+        down = site.factor(self.weight, "down", first)
+        up = site.factor(self.weight, "up", second)
         site.node.replace_input_with(1, site.op("MatMul", down, self.x, suffix=".down"))
         site.node.replace_input_with(0, up)
 
@@ -91,15 +124,17 @@ class LeftGemm(Variant):
 
 
 def read(
-    _: ir.Model, node: ir.Node, x: ir.Value, weight: ir.Value, shape: tuple[int, ...]
+    model: ir.Model, node: ir.Node, x: ir.Value, weight: ir.Value, shape: tuple[int, ...]
 ) -> Variant | str | None:
     """Reads a product whose constant is on the left."""
     if node.inputs[0] is not weight:
         return None
-    if len(shape) != 2:
-        return f"its left operand is a constant of {len(shape)} axes, and only matrices are treated"
     if node.op_type == "Gemm":
         return LeftGemm(x, weight, shape)
     if x.shape is not None and len(x.shape) == 1:
         return "its right operand is a single vector"
+    if len(shape) > 2:
+        return refuse_stack(model, x, shape) or LeftStack(x, weight, shape)
+    if len(shape) < 2:
+        return "its weight is a single vector"
     return LeftMatMul(x, weight, shape)

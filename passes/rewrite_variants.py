@@ -37,7 +37,11 @@ class RewriteVariants(ir.passes.InPlacePass):
         for scope, _ in list(scopes(model.graph)):
             for node in list(scope):
                 factors = self._factors.get(node.name or "")
-                if factors is None or (node.domain, node.op_type) not in TREATED or origin_name(node):
+                if (
+                    factors is None
+                    or (node.domain, node.op_type) not in TREATED
+                    or origin_name(node)
+                ):
                     continue
                 variant = variant_of(model, node)
                 if variant is None or isinstance(variant, str) or variant.split:

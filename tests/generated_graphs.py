@@ -72,15 +72,8 @@ class Graph:
     @property
     def treated(self) -> bool:
         """Whether the operator must be found to be a target."""
-        if np.dtype(self.dtype) == np.float64 and self.groups > 1:
-            return False  # onnxruntime has no grouped product of that type
         contained = self.container in ("loop", "scan")
         return self.decoration not in ("shared", "is input") and not contained
-
-    @property
-    def groups(self) -> int:
-        """Matrices of the weight."""
-        return len(self.operator.matrices(self.weight()))
 
     def proto(self, weight: Array) -> onnx.ModelProto:
         """The model."""

@@ -86,6 +86,21 @@ def batched_matmul(draw):
     )
 
 
+@st.composite
+def left_stack(draw):
+    m, k, columns = draw(SIZES), draw(SIZES), draw(st.integers(1, 4))
+    batch = draw(st.sampled_from([(1,), (2,), (3,), (1, 2), (2, 3)]))
+    lead = draw(st.sampled_from([(), (1,), batch, (*batch[:-1], 1), (2, *batch)]))
+    return Operator(
+        _node("MatMul", "w", "x"),
+        (*lead, k, columns),
+        (*batch, m, k),
+        lambda w: w.reshape(-1, m, k).transpose(0, 2, 1),
+        lambda mats: mats.transpose(0, 2, 1).reshape(*batch, m, k),
+        opset=8,
+    )
+
+
 def _gemm_attributes(draw, trans: str) -> dict[str, Any]:
     attributes = {trans: draw(st.integers(0, 1))}
     for name in ("alpha", "beta"):
@@ -297,6 +312,7 @@ OPERATORS = {
     "MatMul": matmul(),
     "MatMul, left": left_matmul(),
     "MatMul, batched": batched_matmul(),
+    "MatMul, left, batched": left_stack(),
     "Gemm": gemm(),
     "Gemm, left": left_gemm(),
     "Einsum": einsum(),

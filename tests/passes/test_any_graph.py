@@ -52,7 +52,9 @@ def _survives(graph: Graph) -> None:
     tolerance = 4e-2 if "cast" in graph.placement else TOLERANCES[graph.dtype]
 
     normal, finder = found(load(dense))
-    _outputs_agree(run(normal, feeds), wanted, tolerance)
+    single = any(node.op_type == "Cast" for node in normal.graph.all_nodes())  # see `Site.grouped`
+    rough = max(tolerance, 2e-4) if single else tolerance
+    _outputs_agree(run(normal, feeds), wanted, rough)
     names = [t.name for t in finder.targets] + [s.name for s in finder.skipped]
     assert len(set(names)) == len(names)
     if not graph.treated:
@@ -66,18 +68,18 @@ def _survives(graph: Graph) -> None:
         assert target.name == graph.node_name
     matrices = graph.operator.matrices(weight.astype(np.float64))
     assert matrices.shape == (target.groups, target.rows, target.columns)
-    assert_close(target.matrices(), matrices, tolerance)
+    assert_close(target.matrices(), matrices, rough)
 
     for rank in {target.full_rank, 1}:
         factors = _factors(matrices, rank)
         approximate = graph.operator.back(factors.first @ factors.second)
         reference = run(load(graph.proto(approximate.astype(graph.dtype))), feeds)
-        for given in (load(dense), normal.clone()):
+        for given, near in ((load(dense), tolerance), (normal.clone(), rough)):
             RewriteTargets({target.name: factors})(given)
             proto = _checked(given, graph)
             assert proto.opset_import[0].version == graph.opset
             assert [p.value for p in proto.metadata_props] == ["MIT"]
-            _outputs_agree(run(proto, feeds), reference, tolerance)
+            _outputs_agree(run(proto, feeds), reference, near)
         again = load(dense)
         RewriteTargets({target.name: factors})(again)
         again = ir.from_proto(_checked(again, graph))
