@@ -12,7 +12,7 @@ from . import model_io
 from .arithmetic import Arithmetic, count_arithmetic
 from .calibration import Signature
 from .errors import InputError
-from .passes import FindTargets, LiftWeights
+from .passes import FindTargets, LiftWeights, Skipped, history
 from .report import Layer
 from .session import Runtime
 from .summary import FORMS
@@ -38,6 +38,7 @@ class Inspection:
         macs: Multiplications of one sample; None where the model could not be run on zeros.
         batched: Whether samples can be batched along axis 0.
         layers: Every linear operator.
+        history: What made the model, if this tool did: version and options.
     """
 
     inputs: list[str]
@@ -49,6 +50,7 @@ class Inspection:
     macs: int | None
     batched: bool
     layers: list[Layer]
+    history: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
@@ -66,9 +68,10 @@ def inspect(model: model_io.Model) -> Inspection:
     dense = model_io.load(model)
     signature = Signature.of(dense)
     arithmetic = _arithmetic_on_zeros(dense, signature)
-    LiftWeights()(dense)
+    normal = dense.clone()
+    LiftWeights()(normal)
     finder = FindTargets()
-    finder(dense)
+    finder(normal)
     nodes = arithmetic.nodes if arithmetic is not None else {}
     layers = []
     for target in finder.targets:
@@ -86,9 +89,7 @@ def inspect(model: model_io.Model) -> Inspection:
                 status="kept",
             )
         )
-    layers += [
-        Layer.skipped(skip.name, skip.op_type, skip.params, skip.reason) for skip in finder.skipped
-    ]
+    layers += [_skipped(skip) for skip in finder.skipped]
     return Inspection(
         inputs=[f"{spec.name}: {spec.describe()}" for spec in signature.inputs],
         outputs={name: kind.kind for name, kind in output_kinds(dense, {}).items()},
@@ -99,7 +100,17 @@ def inspect(model: model_io.Model) -> Inspection:
         macs=arithmetic.total if arithmetic is not None else None,
         batched=signature.batched,
         layers=layers,
+        history=history(dense),
     )
+
+
+def _skipped(skip: Skipped) -> Layer:
+    """An operator that is no target; the form and the rank of one that was factorized before."""
+    layer = Layer.skipped(skip.name, skip.op_type, skip.params, skip.reason)
+    if skip.provenance is not None:
+        layer.form, layer.rank = skip.provenance.form, skip.provenance.rank
+        layer.full_rank = skip.provenance.full_rank
+    return layer
 
 
 def _arithmetic_on_zeros(model: ir.Model, signature: Signature) -> Arithmetic | None:

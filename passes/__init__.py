@@ -8,7 +8,7 @@ from .differentiate import Differentiate
 from .find_targets import FindTargets
 from .normalize import LiftWeights
 from .observe import Observe, ObserveShapes
-from .provenance import Provenance, provenance_of
+from .provenance import Provenance, history, sign
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite import Rewrite
 from .rewrite_conv import RewriteConv
@@ -43,5 +43,6 @@ __all__ = [
     "Skipped",
     "Target",
     "UniqueNodeNames",
-    "provenance_of",
+    "history",
+    "sign",
 ]

@@ -13,7 +13,7 @@ from ._graph import constant, scopes
 from ._names import linear_names
 from ._operators import untreated_reason, weight_inputs
 from ._weights import Origin, origin_of, replaceable
-from .provenance import origin_name
+from .provenance import origin_name, provenance_of
 from .target import Convolution, Skipped, Target
 from .variants import variant_of
 
@@ -49,6 +49,7 @@ class FindTargets(ir.passes.InPlacePass):
         """Runs the pass on the main graph, every subgraph and every function."""
         self.targets, self.skipped = [], []
         self.names = linear_names(model)
+        self._chains: dict[str, list[ir.Node]] = {}
         for scope, owners in scopes(model.graph):
             blocked = next((o.op_type for o in owners if o.op_type != "If"), None)
             self._visit(model, scope, f"stands in the body of a {blocked}" if blocked else None)
@@ -59,11 +60,16 @@ class FindTargets(ir.passes.InPlacePass):
             )
             for scope, _ in scopes(function.graph):
                 self._visit(model, scope, reason)
+        for origin, nodes in self._chains.items():
+            self._skip_chain(origin, nodes)
         return ir.passes.PassResult(model, modified=False)
 
     def _visit(self, model: ir.Model, scope: Iterable[ir.Node], blocked: str | None) -> None:
         for node in scope:
             if node not in self.names:
+                continue
+            if origin_name(node) is not None:
+                self._chains.setdefault(str(origin_name(node)), []).append(node)
                 continue
             found = untreated_reason(node) or blocked or _find(model, node, self.names[node])
             if isinstance(found, Target):
@@ -72,11 +78,29 @@ class FindTargets(ir.passes.InPlacePass):
                 self._skip(node, found)
 
     def _skip(self, node: ir.Node, reason: str) -> None:
-        weights = [constant(node.inputs[i]) for i in weight_inputs(node) if i < len(node.inputs)]
-        if node.op_type == "Gather" and not _is_table(weights[0]):
+        if node.op_type == "Gather" and not _is_table(constant(node.inputs[0])):
             return  # it picks values, not rows of a table
-        params = sum(math.prod(w.shape.numpy()) for w in weights if w is not None)
-        self.skipped.append(Skipped(self.names[node], node.op_type, params, reason))
+        self.skipped.append(Skipped(self.names[node], node.op_type, _params(node), reason))
+
+    def _skip_chain(self, origin: str, nodes: list[ir.Node]) -> None:
+        """Lists the factors of an operator that was factorized before as one."""
+        made = next((p for p in map(provenance_of, nodes) if p is not None), None)
+        operator = made.operator if made is not None else nodes[-1].op_type
+        rank = f" ({made.form}, rank {made.rank} of {made.full_rank})" if made is not None else ""
+        self.skipped.append(
+            Skipped(
+                origin,
+                operator,
+                sum(_params(node) for node in nodes),
+                f"was factorized before{rank}: it is left as it is",
+                made,
+            )
+        )
+
+
+def _params(node: ir.Node) -> int:
+    weights = [constant(node.inputs[i]) for i in weight_inputs(node) if i < len(node.inputs)]
+    return sum(math.prod(w.shape.numpy()) for w in weights if w is not None)
 
 
 def _is_table(tensor: ir.TensorProtocol | None) -> bool:
@@ -84,9 +108,6 @@ def _is_table(tensor: ir.TensorProtocol | None) -> bool:
 
 
 def _find(model: ir.Model, node: ir.Node, name: str) -> Target | str:
-    origin = origin_name(node)
-    if origin is not None:
-        return f"is a factor of '{origin}', which was factorized before: it is left as it is"
     refusal = variant_of(model, node)
     if refusal is not None:
         return refusal if isinstance(refusal, str) else "is not normalised"

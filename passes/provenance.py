@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
-__all__ = ["PREFIX", "Provenance", "origin_name", "provenance_of", "stamp"]
+__all__ = ["PREFIX", "Provenance", "history", "origin_name", "provenance_of", "sign", "stamp"]
 
 PREFIX = "pkg.onnx_factorize."
 
@@ -58,3 +58,18 @@ def provenance_of(node: ir.Node) -> Provenance | None:
         return Provenance(operator, form, int(rank), int(full_rank))
     except (KeyError, ValueError):
         return None
+
+
+def sign(model: ir.Model, facts: Mapping[str, str]) -> None:
+    """Writes into a model's metadata what made it: the version, the options."""
+    for key, value in facts.items():
+        model.metadata_props[PREFIX + key] = value
+
+
+def history(model: ir.Model) -> dict[str, str]:
+    """Reads back what `sign` wrote; empty for a model that was not made by this tool."""
+    return {
+        key.removeprefix(PREFIX): value
+        for key, value in model.metadata_props.items()
+        if key.startswith(PREFIX)
+    }

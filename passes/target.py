@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from .provenance import Provenance
+
 __all__ = ["Convolution", "Factors", "Skipped", "Target"]
 
 Array = npt.NDArray[np.float64]
@@ -168,12 +170,14 @@ class Skipped:
         op_type: The operator.
         params: Weights that it holds (0 where both operands are computed).
         reason: One clause that a user understands.
+        provenance: What it was before this tool rewrote it, if it did.
     """
 
     name: str
     op_type: str
     params: int
     reason: str
+    provenance: Provenance | None = None
 
 
 @dataclasses.dataclass(frozen=True)
