@@ -103,6 +103,10 @@ def _conv_transpose(
             else [size * stride for size, stride in zip(x.shape[2:], strides, strict=True)]
         )
         totals = [size - want for size, want in zip(sizes, wanted, strict=True)]
+        refuse(
+            min(totals) < 0 and output_shape is None,
+            "an output beyond what inputs reach, on which runtimes differ",
+        )
         small = [total // 2 for total in totals]
         large = [total - half for total, half in zip(totals, small, strict=True)]
         before, after = (small, large) if auto_pad == "SAME_UPPER" else (large, small)

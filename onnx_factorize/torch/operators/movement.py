@@ -120,17 +120,21 @@ def _sliced(
     axes = range(len(starts)) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        first, last, _ = slice(start, end, step).indices(x.shape[axis])
+        axis = wrap_axis(axis, x.dim())  # noqa: PLW2901
+        first, last = _bounds(start, end, step, x.shape[axis])
         if step > 0:
-            index = [slice(None)] * wrap_axis(axis, x.dim()) + [slice(first, last, step)]
-            x = x[tuple(index)]
+            x = x[(*[slice(None)] * axis, slice(first, last, step))]
         else:
-            x = (
-                x.index_select(axis, torch.arange(first, last, step, device=x.device))
-                if (first > last)
-                else x.narrow(axis, 0, 0)
-            )
+            x = x.index_select(axis, torch.arange(first, min(last, first), step, device=x.device))
     return x
+
+
+def _bounds(start: int, end: int, step: int, size: int) -> tuple[int, int]:
+    """Where a slice begins and ends; unlike in Python, no slice begins before its first element."""
+    start, end = (at + size if at < 0 else at for at in (start, end))
+    if step > 0:
+        return min(max(start, 0), size), min(max(end, 0), size)
+    return min(max(start, 0), size - 1), min(max(end, -1), size - 1)
 
 
 @operator("Expand", since=8)

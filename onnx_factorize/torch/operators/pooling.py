@@ -49,6 +49,12 @@ def _windows(
     strides, dilations = list(strides or [1] * rank), list(dilations or [1] * rank)
     spans = [(k - 1) * d + 1 for k, d in zip(kernel_shape, dilations, strict=True)]
     before, after = padding(auto_pad, pads, x.shape[2:], spans, strides)
+    for size, span, stride in zip(x.shape[2:], spans, strides, strict=True):
+        read = (math.ceil(size / stride) - 1) * stride + span
+        refuse(
+            auto_pad.startswith("SAME") and read < size,
+            "windows smaller than their steps, from where runtimes differ",
+        )
     beyond = []
     for i, size in enumerate(x.shape[2:]):
         room = size + before[i] + after[i] - spans[i]

@@ -187,7 +187,7 @@ def _qlinear_conv(
 def _dynamic_quantize(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     low, high = x.amin().clamp(max=0), x.amax().clamp(min=0)
     scale = (high - low) / 255
-    safe = torch.where(scale == 0, torch.ones_like(scale), scale)
-    zero = (-low / safe).round().clamp(0, 255)
-    y = ((x / safe).round() + zero).clamp(0, 255)
+    scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+    zero = (-low / scale).round().clamp(0, 255)
+    y = ((x / scale).round() + zero).clamp(0, 255)
     return y.to(torch.uint8), scale, zero.to(torch.uint8)

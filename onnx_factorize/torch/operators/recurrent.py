@@ -217,9 +217,11 @@ def _lstm(
     hidden = hidden_size or R.shape[-1]
     names = activations or ["Sigmoid", "Tanh", "Tanh"] * 2
     functions = _functions(names, activation_alpha, activation_beta, clip)
+    unclipped = _functions(names, activation_alpha, activation_beta, None)
 
     def cells(d: int) -> Cell:
-        f, g, h = functions[3 * d : 3 * d + 3]
+        f, g, _ = functions[3 * d : 3 * d + 3]
+        h = unclipped[3 * d + 2]  # the cell's own value is not clipped, in onnxruntime either
         bias = 0 if B is None else B[d].reshape(2, -1).sum(0)
         peep = x.new_zeros(3 * hidden) if P is None else P[d]
         peep_i, peep_o, peep_f = peep.reshape(3, hidden)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..table import operator
-from ._common import ints, is_integer, set_axes, wrap_axis
+from ._common import ints, is_integer, refuse, set_axes, wrap_axis
 
 
 def _sum(x: Tensor, axes: list[int]) -> Tensor:
@@ -64,12 +64,12 @@ def _l2(x: Tensor, axes: list[int]) -> Tensor:
 
 
 def _log_sum(x: Tensor, axes: list[int]) -> Tensor:
-    return _sum(x.double() if is_integer(x) else x, axes).log().to(x.dtype)
+    refuse(is_integer(x), "logarithms of integers, the rounding of which differs")
+    return _sum(x, axes).log()
 
 
 def _log_sum_exp(x: Tensor, axes: list[int]) -> Tensor:
-    if is_integer(x):
-        return torch.logsumexp(x.double(), axes, keepdim=True).to(x.dtype)
+    refuse(is_integer(x), "logarithms of integers, the rounding of which differs")
     return torch.logsumexp(x, axes, keepdim=True) if axes else x
 
 

@@ -24,7 +24,7 @@ def _upsample_attribute(x: Tensor, *, scales: Sequence[float], mode: str = "near
 
 @operator("Upsample", since=9, unsigned="bits")
 @operator("Resize", since=10, unsigned="bits")
-def _upsample(x: Tensor, scales: Tensor, *, mode: str = "nearest") -> Tensor:
+def _resize_by_scales(x: Tensor, scales: Tensor, *, mode: str = "nearest") -> Tensor:
     return _upsampled(x, scales.tolist(), mode)
 
 
@@ -33,8 +33,8 @@ def _upsampled(x: Tensor, scales: Sequence[float], mode: str) -> Tensor:
     for axis, scale in enumerate(scales):
         size = math.floor(x.shape[axis] * scale)
         places = np.arange(size) / scale
-        if mode == "nearest":
-            x = _along(x, axis, np.floor(places), None)
+        if mode == "nearest":  # the specification leaves it open; onnxruntime does this
+            x = _along(x, axis, np.floor(places) if scale >= 1 else np.ceil(places), None)
         elif scale != 1:
             index, weights = _taps(places, x.shape[axis], 2, lambda t: np.maximum(1 - abs(t), 0))
             x = _along(x, axis, index, weights)
@@ -107,8 +107,24 @@ def _resize(
 def _places(
     transformation: str, size: int, target: int, scale: float, ends: tuple[float, float]
 ) -> Array:
-    """Where each element of the result lies in the original."""
-    at = np.arange(target, dtype=np.float64)
+    """Where each element of the result lies in the original.
+
+    In float32, as runtimes compute it: where two elements are equally near, its rounding decides.
+    """
+    at = np.arange(target, dtype=np.float32)
+    return _transformed(transformation, at, size, target, np.float32(scale), ends).astype(
+        np.float64
+    )
+
+
+def _transformed(
+    transformation: str,
+    at: npt.NDArray[np.float32],
+    size: int,
+    target: int,
+    scale: np.float32,
+    ends: tuple[float, float],
+) -> npt.NDArray[np.floating[Any]]:
     if transformation == "align_corners":
         return at * (size - 1) / (target - 1) if target > 1 else np.zeros(target)
     if transformation == "asymmetric":
@@ -116,17 +132,16 @@ def _places(
     if transformation == "pytorch_half_pixel" and target == 1:
         return np.zeros(1)
     if transformation == "tf_crop_and_resize":
-        first, last = ends[0] * (size - 1), ends[1] * (size - 1)
+        first, last = np.float32(ends[0]), np.float32(ends[1])
         if target == 1:
-            return np.array([(first + last) / 2])
-        return first + at * (last - first) / (target - 1)
+            return np.array([0.5 * (first + last) * (size - 1)])
+        return first * (size - 1) + at * (last - first) * (size - 1) / (target - 1)
     shift = 0.0
     if transformation == "half_pixel_symmetric":
         shift = size / 2 * (1 - target / (scale * size))
     known = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
     refuse(transformation not in known, f"the coordinates '{transformation}'")
-    result: Array = shift + (at + 0.5) / scale - 0.5
-    return result
+    return shift + (at + 0.5) / scale - 0.5
 
 
 def _rounded(places: Array, mode: str) -> Array:
