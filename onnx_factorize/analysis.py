@@ -11,24 +11,23 @@ import onnx_ir as ir
 
 from .calibrate import Statistics, gather_statistics, merged
 from .calibration import CalibrationData
-from .losses import Directions, fisher_losses, kronecker_losses, relative_losses
+from .folds import FOLDS
+from .losses import kronecker_losses, relative_losses
+from .metric_choice import JUDGES, Choice, choose_metrics
 from .observer import Observer
 from .options import Options
-from .output_statistics import output_seeds
+from .output_statistics import survey
 from .passes import OutputKind, Target
 from .progress import Progress
 from .rewriting import rewritten
 from .session import Session
 from .spectrum import Spectrum
 from .verify import compare_outputs
-from .weighting import METRICS, Weighting, absorbed_mean, get_weighting
+from .weighting import METRICS, Metric, Weighting, get_weighting
 
 __all__ = ["Analysis", "analyze"]
 
 Array = npt.NDArray[np.float64]
-
-# Samples that settle the losses of cuts; the directions are settled by all of them.
-_JUDGES = 256
 
 # Samples that settle the scale of a target that no gradient reaches.
 _TRIAL = 32
@@ -72,34 +71,33 @@ def analyze(
         progress: What is told how far the run is.
     """
     weighting = get_weighting(options.weighting)
-    weights = {target.name: target.matrices() for target in targets}
     if not weighting.signal:
         with progress.stage("decompose", len(targets)) as advance:
-            spectra = _spectra(weighting, targets, {}, weights, {}, advance)
+            spectra = _spectra(weighting, targets, {}, {}, advance)
         return Analysis({}, spectra, {n: relative_losses(s) for n, s in spectra.items()})
 
+    seed = options.selection.seed
+    seeds, folds = None, None
+    if weighting.gradient:
+        with progress.stage("survey", data.calibration_samples) as advance:
+            dense = Session(normal, options.runtime)
+            found = survey(dense, kinds, data, FOLDS, seed, advance)
+            seeds, folds = found.seeds, found.folds
     with progress.stage("calibrate", data.calibration_samples) as advance:
-        seeds = None
-        if weighting.gradient:
-            seeds = output_seeds(Session(normal, options.runtime), kinds, data)
-        seed = options.selection.seed
         observer = Observer(normal, targets, options.runtime, seeds, seed)
-        folds = gather_statistics(observer, targets, data, options.draws, seed, advance)
-        statistics = merged(folds)
+        parts = gather_statistics(observer, targets, data, folds, options.draws, seed, advance)
+        statistics = merged(parts)
     never_ran = frozenset(n for n, found in statistics.items() if not found.signal.count)
 
-    best: dict[str, int] = {}
-    losses: dict[str, Array] = {}
-    if weighting.gradient:
-        judges = min(_JUDGES, data.calibration_samples)
-        with progress.stage("judge cuts", judges) as advance:
-            directions = [_directions(weighting, targets, fold, weights) for fold in folds]
-            judged = fisher_losses(observer, targets, data, directions, judges, advance)
-        best = {t.name: _best_metric(t, judged[t.name]) for t in targets if t.name in judged}
-        losses = {name: judged[name][index] for name, index in best.items()}
+    chosen: dict[str, Choice] = {}
+    if folds is not None:
+        with progress.stage("judge cuts", min(JUDGES, data.calibration_samples)) as advance:
+            chosen = choose_metrics(observer, targets, data, folds, parts, advance)
+    metrics = {name: METRICS[choice.metric] for name, choice in chosen.items()}
+    losses = {name: choice.losses for name, choice in chosen.items()}
 
     with progress.stage("decompose", len(targets)) as advance:
-        spectra = _spectra(weighting, targets, statistics, weights, best, advance)
+        spectra = _spectra(weighting, targets, statistics, metrics, advance)
     for target in targets:
         spectrum = spectra.get(target.name)
         if spectrum is None or target.name in losses:
@@ -113,34 +111,6 @@ def analyze(
         else:
             losses[target.name] = kronecker_losses(spectrum)
     return Analysis(statistics, spectra, losses, never_ran, observer.unreachable)
-
-
-def _directions(
-    weighting: Weighting,
-    targets: Sequence[Target],
-    statistics: Mapping[str, Statistics],
-    weights: Mapping[str, Array],
-) -> dict[str, list[Directions]]:
-    """The directions that one fold gives each target that ran, in every metric."""
-    directions = {}
-    for target in targets:
-        found = statistics[target.name]
-        if found.signal.count and found.gradient is not None:
-            mean = absorbed_mean(target, found)
-            weight = weights[target.name]
-            directions[target.name] = [
-                Directions(weighting.spectrum(target, found, weight, metric), mean)
-                for metric in METRICS
-            ]
-    return directions
-
-
-def _best_metric(target: Target, losses: Sequence[Array]) -> int:
-    """The metric with the least loss, on geometric average over the ranks that may be bought."""
-    last = max(2, -(-target.params // target.factor_params(1)))
-    ranks = slice(max(1, last // 3), last)
-    scores = [float(np.log(each[ranks] + 1e-30).mean()) for each in losses]
-    return int(np.argmin(scores))
 
 
 def _measured_losses(
@@ -169,16 +139,14 @@ def _spectra(
     weighting: Weighting,
     targets: Sequence[Target],
     statistics: Mapping[str, Statistics],
-    weights: Mapping[str, Array],
-    metrics: Mapping[str, int],
+    metrics: Mapping[str, Metric],
     advance: Callable[[int], None],
 ) -> dict[str, Spectrum]:
-    """The spectrum of each target that ran, in its metric of `METRICS` (the first by default)."""
+    """The spectrum of each target that ran, in its metric."""
     spectra = {}
     for target in targets:
         found = statistics.get(target.name)
         if found is None or found.signal.count:
-            metric = METRICS[metrics.get(target.name, 0)]
-            spectra[target.name] = weighting.spectrum(target, found, weights[target.name], metric)
+            spectra[target.name] = weighting.spectrum(target, found, metrics.get(target.name))
         advance(1)
     return spectra

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from .calibration import CalibrationData
 from .moments import GradientMoments, Moments
 from .observer import Observation, Observer
 from .passes import Target
 
-__all__ = ["FOLDS", "Statistics", "fold_of", "fold_size", "gather_statistics", "merged"]
-
-# Directions found in one half of the data are judged on the other.
-FOLDS = 2
-
-# Stretches of neighbouring samples that go to one fold whole.
-_STRETCHES = 4 * FOLDS
+__all__ = ["Statistics", "fitting_size", "gather_statistics", "merged"]
 
 # Rows wanted for each dimension of a moment: with ten, a moment is as good as with all.
 _ROWS_A_DIMENSION = 20
@@ -42,18 +37,18 @@ def gather_statistics(
     observer: Observer,
     targets: Sequence[Target],
     data: CalibrationData,
+    folds: npt.NDArray[np.int64] | None = None,
     draws: int = 1,
     seed: int = 0,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[dict[str, Statistics]]:
     """Gathers the moments of each target, apart for each fold of the data.
 
-    See `fold_of` for how the data are divided.
-
     Args:
         observer: The model, observed at the targets.
         targets: The targets.
         data: The calibration data.
+        folds: The fold of each sample, shape (samples,); None for one fold.
         draws: Labels to draw for each sample, where there are gradients.
         seed: Seed of the choice of positions.
         advance: Called after each batch with its number of samples.
@@ -65,37 +60,27 @@ def gather_statistics(
     Raises:
         InputError: An activation or a gradient is not finite.
     """
-    gatherers = [_Gatherer(observer, targets, data, seed + fold) for fold in range(FOLDS)]
-    seen = 0
-    for batch in data.batches("calibration", fold_size(observer, data)):
-        gatherer = gatherers[fold_of(seen, data)]
-        seen += batch.samples
-        gatherer.add(observer.run(batch), with_signal=True)
-        for _ in range(draws - 1 if observer.gradients else 0):
-            gatherer.add(observer.run(batch), with_signal=False)
-        advance(batch.samples)
-    return [gatherer.statistics for gatherer in gatherers]
+    folds = np.zeros(data.calibration_samples, np.int64) if folds is None else folds
+    size = fitting_size(observer, data)
+    result = []
+    for fold in range(folds.max() + 1):
+        gatherer = _Gatherer(observer, targets, data, seed + fold)
+        for batch in data.batches("calibration", size, folds == fold):
+            gatherer.add(observer.run(batch), with_signal=True)
+            for _ in range(draws - 1 if observer.gradients else 0):
+                gatherer.add(observer.run(batch), with_signal=False)
+            advance(batch.samples)
+        result.append(gatherer.statistics)
+    return result
 
 
-def fold_of(seen: int, data: CalibrationData) -> int:
-    """The fold of a batch that comes after `seen` samples.
-
-    Neighbours are often alike (crops of one photograph, sentences of one text), and folds that
-    share what is alike hide how little the data tell. So the folds take turns at long stretches,
-    of which there are enough that sorted data (by length, by class) are spread over both.
-    """
-    stretch = seen * _STRETCHES // max(1, data.calibration_samples)
-    return stretch % FOLDS
+def fitting_size(observer: Observer, data: CalibrationData) -> int:
+    """Samples of a batch whose observed values fit in memory."""
+    return min(data.batch_size, observer.fitting_batch(next(data.batches("calibration", 1))))
 
 
-def fold_size(observer: Observer, data: CalibrationData) -> int:
-    """Samples of a batch: so few that they fit in memory and that every fold gets some batches."""
-    fitting = observer.fitting_batch(next(data.batches("calibration", 1)))
-    return max(1, min(data.batch_size, fitting, data.calibration_samples // _STRETCHES))
-
-
-def merged(folds: Sequence[dict[str, Statistics]]) -> dict[str, Statistics]:
-    """The statistics of all folds together."""
+def merged(folds: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:
+    """The statistics of several folds together."""
     shared: dict[int, Moments] = {}
     result = {}
     for name, first in folds[0].items():

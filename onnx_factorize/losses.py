@@ -13,24 +13,24 @@ with s, d the signal and the gradient at place p, on the side where the target i
 
     loss(r) = ½ mean_n (Σ_{k ≥ r} c_nk)².
 
-Directions come from one fold of the data and coefficients from the others (cross-fitting), so that
+Coefficients come from one fold of the data and directions from the others (cross-fitting), so that
 an allocation sees no optimism: with few samples a spectrum looks far shorter than it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from .calibrate import FOLDS, fold_of, fold_size
-from .calibration import CalibrationData
+from .calibration import Batch
 from .observer import Observer
 from .passes import Target
 from .spectrum import Spectrum
 
-__all__ = ["Directions", "fisher_losses", "kronecker_losses", "relative_losses"]
+__all__ = ["Directions", "Judged", "judge", "kronecker_losses", "relative_losses"]
 
 Array = npt.NDArray[np.float64]
 
@@ -49,57 +49,62 @@ def kronecker_losses(spectrum: Spectrum) -> Array:
     return np.asarray(0.5 * np.append(np.cumsum(spectrum.squares[::-1])[::-1], 0.0))
 
 
-def fisher_losses(
+@dataclasses.dataclass
+class Judged:
+    """Squared changes of the loss, summed over samples that did not make the directions.
+
+    Attributes:
+        total: Shape (full rank + 1,), from rank 0.
+        samples: Number of samples.
+    """
+
+    total: Array
+    samples: int = 0
+
+    def add(self, squares: Array, samples: int) -> None:
+        """Adds some samples, in place."""
+        self.total = self.total + squares
+        self.samples += samples
+
+    @property
+    def losses(self) -> Array:
+        """The loss at every rank, in nats of the divergence; it falls, as its expectation does."""
+        mean = 0.5 * self.total / max(1, self.samples)
+        return np.asarray(np.maximum.accumulate(mean[::-1])[::-1])
+
+
+def judge(
     observer: Observer,
     targets: Sequence[Target],
-    data: CalibrationData,
-    directions: Sequence[Mapping[str, Sequence[Directions]]],
-    limit: int | None = None,
+    batches: Iterable[Batch],
+    directions: Mapping[str, Mapping[int, Directions]],
+    results: dict[str, dict[int, Judged]],
     advance: Callable[[int], None] = lambda _: None,
-) -> dict[str, list[Array]]:
-    """The loss of each target at every rank, in nats of the divergence.
+) -> None:
+    """Adds to `results` what cuts along given directions change on given samples.
 
     Args:
         observer: The model, observed at the targets, with gradients.
         targets: The targets; those without gradients are left out.
-        data: The calibration data, in the same order as when the folds were made.
-        directions: For each fold, target name to the directions made of it, one a metric.
-        limit: Use about so many samples.
+        batches: The samples.
+        directions: Target name to its directions, by metric.
+        results: Target name to what was found, by metric.
         advance: Called after each batch with its number of samples.
-
-    Returns:
-        Target name to the loss under each metric, shape (full rank + 1,), not increasing, from
-        rank 0.
     """
-    sums: dict[str, list[Array]] = {}
-    samples: dict[str, int] = {}
-    seen = judged = 0
-    share = 1.0 if limit is None else min(1.0, limit / data.calibration_samples)
-    for batch in data.batches("calibration", fold_size(observer, data)):
-        own = fold_of(seen, data)
-        seen += batch.samples
-        if judged > share * (seen - batch.samples):
-            continue  # the judges are spread over all of the data
-        judged += batch.samples
-        others = [fold for fold in range(FOLDS) if fold != own]
+    for number, batch in enumerate(batches):
         observation = observer.run(batch)
         for target in targets:
-            if target.name not in observer.gradients:
+            tried = directions.get(target.name)
+            if not tried or target.name not in observer.gradients:
                 continue
-            paired = observation.paired(target, seen)
-            for fold in others:
-                tried = directions[fold].get(target.name)
-                if paired is None or not tried:
-                    continue
-                squares = [each.squared_changes(*paired) for each in tried]
-                before = sums.get(target.name, [np.zeros_like(each) for each in squares])
-                sums[target.name] = [a + b for a, b in zip(before, squares, strict=True)]
-                samples[target.name] = samples.get(target.name, 0) + batch.samples
+            paired = observation.paired(target, number)
+            if paired is None:
+                continue
+            found = results.setdefault(target.name, {})
+            for metric, each in tried.items():
+                squares = each.squared_changes(*paired)
+                found.setdefault(metric, Judged(np.zeros_like(squares))).add(squares, batch.samples)
         advance(batch.samples)
-    return {
-        name: [_falling(0.5 * each / samples[name]) for each in squares]
-        for name, squares in sums.items()
-    }
 
 
 class Directions:
@@ -143,8 +148,3 @@ class Directions:
             coefficients += np.einsum("npk,npk->nk", s, d, optimize=False)
         beyond = scale * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
         return np.append(np.square(beyond).sum(axis=0), 0.0)
-
-
-def _falling(losses: Array) -> Array:
-    """Losses made to fall with the rank, as their expectation does."""
-    return np.asarray(np.maximum.accumulate(losses[::-1])[::-1])

@@ -1,23 +1,23 @@
-"""What the dense model's outputs are like: how many predictions a sample, how much they vary."""
+"""What the dense model's outputs are like: number, variance, and which samples are alike."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from .calibration import CalibrationData
 from .divergence import class_axis
+from .folds import deal
 from .passes import OutputKind, OutputSeed
 from .rows import padding_mask_name, unmasked
 from .session import Runtime, Session
+from .signatures import signature
 
-__all__ = ["output_seeds", "resolve_axes"]
-
-# Samples that settle the scale of the outputs.
-_SAMPLES = 128
+__all__ = ["Survey", "resolve_axes", "survey"]
 
 
 def resolve_axes(
@@ -37,17 +37,45 @@ def resolve_axes(
     }
 
 
-def output_seeds(
-    session: Session, kinds: Mapping[str, OutputKind], data: CalibrationData
-) -> dict[str, OutputSeed]:
-    """How to seed the gradient at each output, so that losses are divergences of a prediction.
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What the dense model makes of the calibration data.
 
-    A sample with P predictions in an output adds 1/P of each to that output's divergence (see
-    `divergence`), and a gaussian prediction has the variance that the output has over the data.
+    Attributes:
+        seeds: Output name to how the gradient is seeded there.
+        folds: The fold of each calibration sample, shape (samples,); see `folds`.
+    """
+
+    seeds: dict[str, OutputSeed]
+    folds: npt.NDArray[np.int64]
+
+
+def survey(
+    session: Session,
+    kinds: Mapping[str, OutputKind],
+    data: CalibrationData,
+    folds: int,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Survey:
+    """Runs the dense model over the calibration data.
+
+    Gradients are seeded so that losses are divergences of a prediction: a sample with P
+    predictions in an output adds 1/P of each to that output's divergence (see `divergence`), and a
+    gaussian prediction has the variance that the output has over the data.
+
+    Args:
+        session: The dense model.
+        kinds: What each output stands for.
+        data: The calibration data.
+        folds: How many folds to deal the samples to.
+        seed: Seed of the dealing.
+        advance: Called after each batch with its number of samples.
     """
     totals = {name: np.zeros(4) for name, kind in kinds.items() if kind.kind != "ignore"}
     masks: dict[str, str | None] = dict.fromkeys(totals)
     samples = 0
+    signatures: list[npt.NDArray[np.float32] | None] = []
     for batch in data.batches("calibration"):
         values = session.run(batch.feeds, batch.origin)
         name_of_mask = padding_mask_name(batch.feeds)
@@ -61,8 +89,8 @@ def output_seeds(
             classes = kept.shape[kind.axis or 0] if kind.kind == "categorical" else 1
             totals[name] += (kept.size / classes, kept.sum(), np.square(kept).sum(), kept.size)
         samples += batch.samples
-        if samples >= _SAMPLES:
-            break
+        signatures.append(signature({n: values[n] for n in totals}, kinds, batch.samples, mask))
+        advance(batch.samples)
     seeds = {}
     for name, (predictions, plain, squares, size) in totals.items():
         variance = squares / size - (plain / size) ** 2 if kinds[name].kind == "gaussian" else 1.0
@@ -70,4 +98,6 @@ def output_seeds(
             continue
         scale = float(1 / np.sqrt(variance * predictions / samples))
         seeds[name] = OutputSeed(kinds[name], scale, masks[name])
-    return seeds
+    known = [each for each in signatures if each is not None]
+    alike = len({each.shape[1] for each in known}) == 1 and len(known) == len(signatures)
+    return Survey(seeds, deal(np.concatenate(known) if alike else None, samples, seed, folds))

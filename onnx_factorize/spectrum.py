@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Spectrum", "damped", "decompose", "decompose_observed"]
+__all__ = ["Spectrum", "damped", "decompose", "decompose_whitened"]
 
 Array = npt.NDArray[np.float64]
 
@@ -93,44 +93,12 @@ def decompose(
     G = None if G is None else np.stack([damped(group, damping) for group in G])
     transposed = weight.transpose(0, 2, 1)
     if weight.shape[2] <= weight.shape[1]:
-        return _stacked("output", weight, transposed @ (weight if A is None else A @ weight), G)
-    return _stacked("input", weight, weight @ (transposed if G is None else G @ transposed), A)
-
-
-def decompose_observed(
-    weight: Array,
-    side: Literal["input", "output"],
-    signal: Array,
-    gradient: Array | None = None,
-    damping: float | tuple[float, float] = 1e-4,
-) -> Spectrum:
-    """Decomposes a weight in the metric of moments observed on its narrow side.
-
-    Args:
-        weight: Shape (groups, K, N).
-        side: Which side was observed.
-        signal: Moment of x, shape (groups, K, K), or of y = x W, shape (groups, N, N).
-        gradient: Moment of W g or of g, of the same shape; None where all outputs count alike.
-        damping: Share of the mean energy of a direction that is added to both metrics, or to A and
-            to G: on the side that is observed the identity, on the other side what the identity
-            becomes there, W Wᵀ or Wᵀ W.
-
-    Returns:
-        The full spectrum.
-    """
-    transposed = weight.transpose(0, 2, 1)
-    on_a, on_g = damping if isinstance(damping, tuple) else (damping, damping)
-    if side == "output":
-        metric = None if gradient is None else np.stack([damped(g, on_g) for g in gradient])
-        gram = np.stack(
-            [damped(s, on_a, w) for s, w in zip(signal, transposed @ weight, strict=True)]
+        return decompose_whitened(
+            "output", weight, transposed @ (weight if A is None else A @ weight), G
         )
-        return _stacked(side, weight, gram, metric)
-    metric = np.stack([damped(s, on_a) for s in signal])
-    gram = weight @ transposed
-    if gradient is not None:
-        gram = np.stack([damped(g, on_g, w) for g, w in zip(gradient, gram, strict=True)])
-    return _stacked(side, weight, gram, metric)
+    return decompose_whitened(
+        "input", weight, weight @ (transposed if G is None else G @ transposed), A
+    )
 
 
 def damped(moment: Array, damping: float, by: Array | None = None) -> Array:
@@ -139,7 +107,7 @@ def damped(moment: Array, damping: float, by: Array | None = None) -> Array:
     What remains is positive definite, however few rows it was made of, unless it is zero: then
     the matrix itself stands in, because no direction is better than another.
     """
-    by = np.eye(moment.shape[-1]) if by is None else by
+    by = np.eye(moment.shape[-1], dtype=moment.dtype) if by is None else by
     energy, unit = float(np.trace(moment)), float(np.trace(by))
     if not energy > 0 or not unit > 0:
         return by
@@ -147,10 +115,17 @@ def damped(moment: Array, damping: float, by: Array | None = None) -> Array:
     return result
 
 
-def _stacked(
+def decompose_whitened(
     side: Literal["input", "output"], weight: Array, gram: Array, metric: Array | None
 ) -> Spectrum:
-    """Decomposes group by group; see `_decompose_one` for the matrices."""
+    """Decomposes group by group, given both metrics on the narrow side.
+
+    Args:
+        side: Which side is the narrow one.
+        weight: Shape (groups, K, N).
+        gram: Wᵀ A W on the output side, W G Wᵀ on the input side, group by group.
+        metric: G on the output side, A on the input side; None for the identity.
+    """
     parts = [
         _decompose_one(gram[index], None if metric is None else metric[index])
         for index in range(weight.shape[0])

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from .calibrate import Statistics
 from .errors import InputError
+from .observed import Observed, Prior
 from .passes import Factors, Target
-from .spectrum import Spectrum, decompose, decompose_observed
+from .spectrum import Spectrum, decompose
 
 __all__ = [
     "METRICS",
@@ -18,8 +19,11 @@ __all__ = [
     "Metric",
     "Weighting",
     "absorbed_mean",
+    "decomposed",
     "factors_of",
     "get_weighting",
+    "metrics_for",
+    "observed",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -29,15 +33,17 @@ _NOT_YET = ("diagonal",)
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """How far the two moments of a target are shrunk towards "all directions alike".
+    """How far the two moments of a target are shrunk towards what is known without data.
 
     Attributes:
         signal: Share of the mean energy of a direction that is added to A.
-        gradient: Likewise to G; None for no G at all.
+        gradient: Likewise to G, where all directions count alike; None for no G at all.
+        prior: What is added to A: all directions alike, or those that the weight itself reads.
     """
 
     signal: float = 0.0
     gradient: float | None = 0.0
+    prior: Prior = "identity"
 
 
 # The moments of a few samples overfit, and how much differs from target to target: each takes the
@@ -45,11 +51,27 @@ class Metric:
 METRICS = (
     Metric(0.0, 0.0),
     Metric(0.03, 0.1),
-    Metric(0.4, 1.0),
     Metric(0.03, None),
+    Metric(0.4, 1.0),
+    Metric(0.4, 1.0, "weight"),
+    # From here on for few samples only: see `metrics_for`.
+    Metric(0.03, 1.0),
+    Metric(0.4, 0.1),
     Metric(0.4, None),
+    Metric(4.0, 1.0),
     Metric(4.0, None),
+    Metric(0.1, 0.1, "weight"),
+    Metric(0.4, None, "weight"),
+    Metric(2.0, 1.0, "weight"),
+    Metric(2.0, None, "weight"),
 )
+_FOR_MANY_SAMPLES = 5
+_MANY_SAMPLES = 768
+
+
+def metrics_for(samples: int) -> range:
+    """The indices of the metrics that are worth trying with so many samples."""
+    return range(_FOR_MANY_SAMPLES if samples >= _MANY_SAMPLES else len(METRICS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,36 +92,41 @@ class Weighting:
     literature: str
 
     def spectrum(
-        self,
-        target: Target,
-        statistics: Statistics | None,
-        weight: Array | None = None,
-        metric: Metric | None = None,
+        self, target: Target, statistics: Statistics | None, metric: Metric | None = None
     ) -> Spectrum:
         """Decomposes a target's weight in this weighting's metric.
 
         Args:
             target: The target.
             statistics: What calibration found, if `signal`.
-            weight: The target's matrices, if they are at hand.
             metric: How to shrink the moments; by default as little as their noise demands.
         """
-        weight = target.matrices() if weight is None else weight
         if not self.signal:
-            return decompose(weight)
+            return decompose(target.matrices())
         assert statistics is not None
-        least = _damping(target.width, statistics.signal.count)
-        metric = metric or METRICS[0]
-        gradient = None
-        if self.gradient and statistics.gradient is not None and metric.gradient is not None:
-            gradient = statistics.gradient.mean
-        return decompose_observed(
-            weight,
-            target.side,
-            centred_signal(target, statistics),
-            gradient,
-            (max(least, metric.signal), max(least, metric.gradient or 0.0)),
-        )
+        seen = observed(target, statistics, gradient=self.gradient)
+        return decomposed(seen, statistics.signal.count, metric or METRICS[0])
+
+
+def observed(target: Target, statistics: Statistics, *, gradient: bool = True) -> Observed:
+    """A target's weight with its moments, about what a bias absorbs."""
+    found = statistics.gradient if gradient else None
+    return Observed(
+        target.matrices(),
+        target.side,
+        centred_signal(target, statistics),
+        None if found is None else found.mean,
+    )
+
+
+def decomposed(seen: Observed, rows: int, metric: Metric) -> Spectrum:
+    """The spectrum in a metric, shrunk at least as far as moments of so many rows demand."""
+    least = _damping(seen.signal.shape[-1], rows)
+    return seen.decompose(
+        max(least, metric.signal),
+        None if metric.gradient is None else max(least, metric.gradient),
+        metric.prior,
+    )
 
 
 def absorbed_mean(target: Target, statistics: Statistics) -> Array:

@@ -8,7 +8,7 @@ from builders import BUNDLED, BUNDLED_DATA, model, normal
 
 from onnx_factorize import factorize
 from onnx_factorize.losses import Directions, kronecker_losses, relative_losses
-from onnx_factorize.spectrum import decompose_observed
+from onnx_factorize.observed import Observed
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -27,7 +27,7 @@ def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns):
     covariance = np.einsum("gpi,gpj->gij", flat - mean, flat - mean) / 60
     flat_gradient = gradient.reshape(groups, 60, -1)
     second = np.einsum("gpi,gpj->gij", flat_gradient, flat_gradient) / 6
-    spectrum = decompose_observed(weight, side, covariance, second)
+    spectrum = Observed(weight, side, covariance, second).decompose()
     found = Directions(spectrum, mean).squared_changes(signal, gradient, 2.0)
     x_mean = x.reshape(groups, 60, rows).mean(axis=1)[:, None, None, :]
     for rank in range(min(rows, columns) + 1):
@@ -38,7 +38,7 @@ def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns):
 
 def test_simple_losses_fall_to_zero():
     weight = normal(1, 6, 4)[None].astype(np.float64)
-    spectrum = decompose_observed(weight, "output", np.eye(4)[None], np.eye(4)[None])
+    spectrum = Observed(weight, "output", np.eye(4)[None], np.eye(4)[None]).decompose()
     for losses, first in (
         (relative_losses(spectrum), 1.0),
         (kronecker_losses(spectrum), 0.5 * spectrum.energy),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from onnx_factorize.spectrum import damped, decompose, decompose_observed
+from onnx_factorize.observed import Observed
+from onnx_factorize.spectrum import damped, decompose
 
 DAMPING = 1e-4
 
@@ -133,9 +134,8 @@ def test_what_is_observed_on_the_narrow_side_suffices(rows, columns, gradients, 
     else:
         signal, gradient = A, weight @ G @ weight.T
     tiny = 1e-12
-    observed = decompose_observed(
-        weight[None], side, signal[None], gradient[None] if gradients else None, tiny
-    )
+    moments = Observed(weight[None], side, signal[None], gradient[None] if gradients else None)
+    observed = moments.decompose(tiny, tiny)
     direct = decompose(weight[None], A[None], G[None] if gradients else None, tiny)
     np.testing.assert_allclose(observed.squares, direct.squares, atol=1e-7 * direct.energy)
     for rank in range(min(rows, columns) + 1):
@@ -155,11 +155,30 @@ def test_what_is_observed_on_the_narrow_side_suffices(rows, columns, gradients, 
 
 @pytest.mark.parametrize("side", ["input", "output"])
 @pytest.mark.parametrize("signal", ["zero", "deficient"])
-def test_observed_moments_of_few_rows(side, signal):
+@pytest.mark.parametrize("prior", ["identity", "weight"])
+def test_observed_moments_of_few_rows(side, signal, prior):
     rng = np.random.default_rng(1)
     weight = rng.standard_normal((1, 4, 9) if side == "input" else (1, 9, 4))
     row = rng.standard_normal((1, 4)) * (signal != "zero")
-    spectrum = decompose_observed(weight, side, (row.T @ row)[None], (row.T @ row)[None])
+    spectrum = Observed(weight, side, (row.T @ row)[None], (row.T @ row)[None]).decompose(prior=prior)
     assert np.isfinite(spectrum.squares).all()
     assert spectrum.energy > 0
     np.testing.assert_allclose(np.matmul(*spectrum.truncated(4)), weight, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(9, 5), (5, 9)])
+def test_the_columns_of_the_weight_as_samples_of_the_input(rows, columns):
+    """Shrunk to nothing but the prior, the metric is the second moment of the centred columns."""
+    weight = np.random.default_rng(2).standard_normal((rows, columns))
+    side = "output" if columns <= rows else "input"
+    nothing = np.zeros((1, min(rows, columns), min(rows, columns)))
+    found = Observed(weight[None], side, nothing).decompose(prior="weight")
+    unit = weight / np.linalg.norm(weight, axis=0)
+    unit -= unit.mean(axis=1, keepdims=True)
+    direct = decompose(weight[None], (unit @ unit.T)[None], damping=1e-4)
+    for rank in range(1, 4):
+        error = [
+            float(np.square(unit.T @ (weight - np.matmul(*each.truncated(rank))[0])).sum())
+            for each in (found, direct)
+        ]
+        assert error[0] == pytest.approx(error[1], rel=2e-2)

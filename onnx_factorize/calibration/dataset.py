@@ -112,16 +112,27 @@ class CalibrationData:
         """Samples of a batch, unless asked otherwise."""
         return self._batch_size
 
-    def batches(self, split: Split, batch_size: int | None = None) -> Iterator[Batch]:
+    def batches(
+        self,
+        split: Split,
+        batch_size: int | None = None,
+        only: npt.NDArray[np.bool_] | None = None,
+    ) -> Iterator[Batch]:
         """Yields the batches of a split, in the order of the data.
 
         Samples of neighbouring files are joined where their shapes agree.
+
+        Args:
+            split: Which samples.
+            batch_size: Samples of a batch; not heeded where the model fixes it.
+            only: Which samples of the split to read, shape (samples of the split,). Where the
+                model fixes the batch, the first sample of a batch speaks for all.
         """
         size = self._batch_size
         if batch_size is not None and self._signature.batch is None:
             size = batch_size
         pending: list[Batch] = []
-        for piece in self._pieces(split):
+        for piece in self._pieces(self._chosen(split, only)):
             if not self._signature.batched:
                 yield piece
                 continue
@@ -137,9 +148,17 @@ class CalibrationData:
         if pending:
             yield _joined(pending)
 
-    def _pieces(self, split: Split) -> Iterator[Batch]:
-        """Yields runs of chosen samples, record by record, block by block."""
+    def _chosen(
+        self, split: Split, only: npt.NDArray[np.bool_] | None
+    ) -> npt.NDArray[np.int64]:
         rows = self._rows[split]
+        if only is None:
+            return rows
+        unit = self._signature.batch or 1
+        return rows[np.repeat(only[::unit], unit)]
+
+    def _pieces(self, rows: npt.NDArray[np.int64]) -> Iterator[Batch]:
+        """Yields runs of chosen samples, record by record, block by block."""
         for record in range(len(self._starts) - 1):
             first, last = self._starts[record], self._starts[record + 1]
             chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first

@@ -1,0 +1,128 @@
+"""For each target, the metric whose directions lose least on samples that did not make them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .calibrate import Statistics, fitting_size, merged
+from .calibration import CalibrationData
+from .losses import Directions, Judged, judge
+from .observed import Observed
+from .observer import Observer
+from .passes import Target
+from .spectrum import Spectrum
+from .weighting import METRICS, Metric, absorbed_mean, decomposed, metrics_for, observed
+
+__all__ = ["JUDGES", "Choice", "choose_metrics"]
+
+Array = npt.NDArray[np.float64]
+
+# Samples that settle the losses of cuts; the directions are settled by all of them.
+JUDGES = 256
+
+# Metrics that are still tried after the first two folds.
+_SHORTLIST = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What was chosen for one target.
+
+    Attributes:
+        metric: Index into `METRICS`.
+        losses: The loss at every rank, shape (full rank + 1,).
+    """
+
+    metric: int
+    losses: Array
+
+
+def choose_metrics(
+    observer: Observer,
+    targets: Sequence[Target],
+    data: CalibrationData,
+    folds: npt.NDArray[np.int64],
+    parts: Sequence[Mapping[str, Statistics]],
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Choice]:
+    """Judges the metrics by cross-fitting: directions from some folds, losses from the others.
+
+    All metrics are judged on the first two folds, the best few on the others too.
+
+    Args:
+        observer: The model, observed at the targets, with gradients.
+        targets: The targets; those without gradients are left out.
+        data: The calibration data.
+        folds: The fold of each sample, shape (samples,).
+        parts: The statistics of each fold.
+        advance: Called after each batch with its number of samples.
+    """
+    results: dict[str, dict[int, Judged]] = {}
+    size = fitting_size(observer, data)
+    all_metrics = metrics_for(data.calibration_samples)
+    tried: dict[str, Sequence[int]] = {target.name: all_metrics for target in targets}
+    for fold in range(len(parts)):
+        if fold == 2:
+            tried = {
+                target.name: _ranking(target, results[target.name])[:_SHORTLIST]
+                for target in targets
+                if target.name in results
+            }
+        others = [part for index, part in enumerate(parts) if index != fold] or parts
+        directions = _directions(targets, merged(others), tried)
+        batches = data.batches("calibration", size, judges_of(fold, folds))
+        judge(observer, targets, batches, directions, results, advance)
+    chosen = {}
+    for target in targets:
+        if target.name in results:
+            found = {m: r for m, r in results[target.name].items() if m in tried[target.name]}
+            metric = _ranking(target, found)[0]
+            chosen[target.name] = Choice(metric, found[metric].losses)
+    return chosen
+
+
+def judges_of(fold: int, folds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which samples of a fold are to judge: all, or an even choice, so that `JUDGES` judge."""
+    own = np.flatnonzero(folds == fold)
+    count = min(len(own), max(1, JUDGES // int(folds.max() + 1)))
+    chosen = np.zeros(len(folds), bool)
+    chosen[own[np.arange(count) * len(own) // max(count, 1)]] = True
+    return chosen
+
+
+def _directions(
+    targets: Sequence[Target],
+    statistics: Mapping[str, Statistics],
+    metrics: Mapping[str, Sequence[int]],
+) -> dict[str, dict[int, Directions]]:
+    """The directions that some statistics give each target that ran, by metric."""
+    directions = {}
+    for target in targets:
+        found = statistics[target.name]
+        if found.signal.count and found.gradient is not None and target.name in metrics:
+            mean = absorbed_mean(target, found)
+            seen = observed(target, found)
+            directions[target.name] = {
+                metric: Directions(_roughly(seen, found.signal.count, METRICS[metric]), mean)
+                for metric in metrics[target.name]
+            }
+    return directions
+
+
+def _roughly(seen: Observed, rows: int, metric: Metric) -> Spectrum:
+    """A decomposition in half of the time, exact enough to be judged where that can be done."""
+    try:
+        return decomposed(seen.astype(np.float32), rows, metric)
+    except np.linalg.LinAlgError:  # not positive definite, to single precision
+        return decomposed(seen, rows, metric)
+
+
+def _ranking(target: Target, judged: Mapping[int, Judged]) -> list[int]:
+    """Metrics by their loss, on geometric average over the ranks that may be bought."""
+    last = max(2, -(-target.params // target.factor_params(1)))
+    ranks = slice(max(1, last // 3), last)
+    return sorted(judged, key=lambda m: float(np.log(judged[m].losses[ranks] + 1e-30).mean()))
