@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ._graph import Namer, scopes, subgraphs
+from ._bodies import ITERATED
+from ._graph import Namer, opset, register, scopes, subgraphs
 
 __all__ = ["Exposer"]
+
+_SLICE_INPUTS_SINCE = 10
+_END = 2**31 - 1
 
 
 class Exposer:
@@ -17,10 +21,14 @@ class Exposer:
     - A graph input is passed through Identity, since an output cannot be an input.
     - A value in a branch of an If leaves through an extra output of that If; the other branch
       answers with an empty tensor, which says that it did not run.
+    - A value in the body of a Loop or Scan leaves through an extra output of that, which stacks
+      the iterations; they are brought together in its first axis, as more samples of a batch.
     """
 
     def __init__(self, model: ir.Model) -> None:
+        self._model = model
         self._main = model.graph
+        self._opset = opset(model)
         self.names = Namer(model)
         self._owners = {scope: owners[-1] for scope, owners in scopes(model.graph) if owners}
         self._exposed: dict[ir.Value, ir.Value] = {}
@@ -58,6 +66,8 @@ class Exposer:
         owner = self._owners[scope]
         outer = owner.graph
         assert isinstance(outer, ir.Graph)
+        if owner.op_type in ITERATED:
+            return self._expose(self._stacked(value, owner, outer, dtype), outer, dtype)
         for branch in subgraphs(owner):
             if branch is not scope:
                 nothing = ir.tensor(np.zeros((0,), dtype=dtype.numpy()), dtype=dtype)
@@ -67,6 +77,41 @@ class Exposer:
         tapped = owner.outputs[-1]
         tapped.name = self.names(f"{value.name}_tap")
         return self._expose(tapped, outer, dtype)
+
+    def _stacked(
+        self, value: ir.Value, owner: ir.Node, outer: ir.Graph, dtype: ir.DataType
+    ) -> ir.Value:
+        """What an iteration appends to its outputs, all iterations one after the other."""
+        for name in ("scan_output_axes", "scan_output_directions"):
+            if name in owner.attributes:
+                values = [*owner.attributes[name].as_ints(), 0]
+                owner.attributes[name] = ir.AttrInt64s(name, values)
+        owner.resize_outputs(len(owner.outputs) + 1)
+        stack = owner.outputs[-1]
+        stack.name = self.names(f"{value.name}_stack")
+        shape = self._append(outer, ir.node("Shape", [stack]), "stack_shape", ir.DataType.INT64)
+        if self._opset < _SLICE_INPUTS_SINCE:
+            slicing = ir.node("Slice", [shape], {"starts": [2], "ends": [_END]})
+        else:
+            bounds = [self.integers([2]), self.integers([_END])]
+            slicing = ir.node("Slice", [shape, *bounds])
+        rest = self._append(outer, slicing, "stack_rest", ir.DataType.INT64)
+        lengths = ir.node("Concat", [self.integers([-1]), rest], {"axis": 0})
+        whole = self._append(outer, lengths, "stack_lengths", ir.DataType.INT64)
+        return self._append(outer, ir.node("Reshape", [stack, whole]), f"{value.name}_tap", dtype)
+
+    def integers(self, numbers: list[int]) -> ir.Value:
+        """A constant list of integers, visible everywhere."""
+        name = self.names("stack_integers")
+        tensor = ir.tensor(np.array(numbers, np.int64), name=name)
+        value = ir.Value(
+            name=name,
+            shape=ir.Shape([len(numbers)]),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+        )
+        register(self._model, self._main, value)
+        return value
 
     def _append(self, scope: ir.Graph, node: ir.Node, name: str, dtype: ir.DataType) -> ir.Value:
         node.outputs[0].name = self.names(name)

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from ._graph import constant
 
-__all__ = ["Origin", "origin_of", "replaceable"]
+__all__ = ["Origin", "constants_behind", "origin_of", "replaceable"]
 
 Array = npt.NDArray[Any]
 
@@ -136,6 +136,27 @@ def _refuse_node(node: ir.Node) -> str | None:
     if any(value is not None and constant(value) is None for value in node.inputs[1:]):
         return f"the shape that {node.op_type} gives its weight is computed: fold constants first"
     return None
+
+
+def constants_behind(value: ir.Value | None) -> dict[ir.Value, int]:
+    """The constants that a value is computed from alone, with their numbers of elements.
+
+    Indices and shapes, which are integers of 64 bits, are left out.
+    """
+    found: dict[ir.Value, int] = {}
+    stack = [value] if _is_constant(value) else []
+    while stack:
+        seen = stack.pop()
+        if seen is None:
+            continue
+        node = seen.producer()
+        if node is not None and node.op_type != "Constant":
+            stack.extend(node.inputs)
+            continue
+        tensor = constant(seen)
+        if tensor is not None and tensor.dtype != ir.DataType.INT64:
+            found[seen] = math.prod(tensor.shape.numpy())
+    return found
 
 
 def _is_constant(value: ir.Value | None, depth: int = 32) -> bool:

@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from ._attributes import bias_after, integers, is_row_of, row
+from ._bodies import ITERATED, unobservable
 from ._graph import constant, scopes
 from ._names import linear_names
 from ._operators import untreated_reason, weight_inputs
-from ._weights import Origin, origin_of, replaceable
+from ._weights import Origin, constants_behind, origin_of, replaceable
 from .provenance import origin_name, provenance_of
 from .target import Convolution, Skipped, Target
 from .variants import variant_of
@@ -30,7 +31,8 @@ class FindTargets(ir.passes.InPlacePass):
       brings into one of these shapes);
     - the constant is an initializer that no caller can replace and no other node reads, in a
       floating-point type;
-    - it stands in the main graph or in branches of If, where its input can be observed;
+    - it stands where its input can be observed: in the main graph, in branches of If, in bodies
+      of Scan, and in those of Loop where values keep their shapes;
     - it is not itself part of an operator that was factorized before;
     - some rank makes it smaller.
 
@@ -51,8 +53,8 @@ class FindTargets(ir.passes.InPlacePass):
         self.names = linear_names(model)
         self._chains: dict[str, list[ir.Node]] = {}
         for scope, owners in scopes(model.graph):
-            blocked = next((o.op_type for o in owners if o.op_type != "If"), None)
-            self._visit(model, scope, f"stands in the body of a {blocked}" if blocked else None)
+            repeated = any(owner.op_type in ITERATED for owner in owners)
+            self._visit(model, scope, unobservable(owners), repeated=repeated)
         for function in model.functions.values():
             reason = (
                 f"stands in the model-local function '{function.name}', which cannot be inlined "
@@ -64,7 +66,14 @@ class FindTargets(ir.passes.InPlacePass):
             self._skip_chain(origin, nodes)
         return ir.passes.PassResult(model, modified=False)
 
-    def _visit(self, model: ir.Model, scope: Iterable[ir.Node], blocked: str | None) -> None:
+    def _visit(
+        self,
+        model: ir.Model,
+        scope: Iterable[ir.Node],
+        blocked: str | None,
+        *,
+        repeated: bool = False,
+    ) -> None:
         for node in scope:
             if node not in self.names:
                 continue
@@ -72,6 +81,8 @@ class FindTargets(ir.passes.InPlacePass):
                 self._chains.setdefault(str(origin_name(node)), []).append(node)
                 continue
             found = untreated_reason(node) or blocked or _find(model, node, self.names[node])
+            if isinstance(found, Target) and found.transposed_input and repeated:
+                found = "reads a transposed input in a body that is run several times"
             if isinstance(found, Target):
                 self.targets.append(found)
             else:
@@ -99,8 +110,12 @@ class FindTargets(ir.passes.InPlacePass):
 
 
 def _params(node: ir.Node) -> int:
-    weights = [constant(node.inputs[i]) for i in weight_inputs(node) if i < len(node.inputs)]
-    return sum(math.prod(w.shape.numpy()) for w in weights if w is not None)
+    """Elements of the weights of an operator, each constant counted once."""
+    found: dict[ir.Value, int] = {}
+    for index in weight_inputs(node):
+        if index < len(node.inputs):
+            found.update(constants_behind(node.inputs[index]))
+    return sum(found.values())
 
 
 def _is_table(tensor: ir.TensorProtocol | None) -> bool:

@@ -90,13 +90,15 @@ class LeftGemm(Variant):
         """Becomes `(alpha * op(x)ᵀ @ op(W)ᵀ)ᵀ + beta * C`."""
         node = site.node
         attributes = node.attributes
-        inputs = [self.x, self.weight]
+        x = self.x
+        if not attributes.get_int("transB", 0):
+            x = site.helper("Transpose", x, perm=[1, 0])
+        inputs = [x, self.weight]
         if opset(site.model) < _C_OPTIONAL_SINCE:
             inputs.append(site.initializer(self.weight, f"{self.weight.name}.zero", np.zeros(1)))
         product = site.op(
             "Gemm",
             *inputs,
-            transA=1 - attributes.get_int("transB", 0),
             transB=1 - attributes.get_int("transA", 0),
             alpha=attributes.get_float("alpha", 1.0),
         )

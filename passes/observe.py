@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+from ._bodies import ITERATED
 from ._expose import Exposer
 from ._graph import scopes
 from .find_targets import FindTargets
@@ -35,13 +36,30 @@ class Observe(ir.passes.InPlacePass):
         finder = FindTargets()
         finder(model)
         expose = Exposer(model)
+        repeated = {
+            scope
+            for scope, owners in scopes(model.graph)
+            if any(owner.op_type in ITERATED for owner in owners)
+        }
         for target in finder.targets:
             scope = target.node.graph
             if target.name in self._wanted and isinstance(scope, ir.Graph):
                 assert target.weight.dtype is not None
                 value = target.x if target.side == "input" else target.node.outputs[0]
+                home = value.graph if isinstance(value.graph, ir.Graph) else scope
+                if home in repeated and target.convolution is None:
+                    value = _rows(value, target.width, home, expose)
                 self.taps[target.name] = expose(value, scope, target.weight.dtype)
         return ir.passes.PassResult(model, modified=bool(self.taps))
+
+
+def _rows(value: ir.Value, width: int, scope: ir.Graph, expose: Exposer) -> ir.Value:
+    """A value of any rank as rows, which is what iterations can be stacked as."""
+    shape = expose.integers([-1, width])
+    node = ir.node("Reshape", [value, shape])
+    node.outputs[0].name = expose.names(f"{value.name}_rows")
+    scope.append(node)
+    return node.outputs[0]
 
 
 class ObserveShapes(ir.passes.InPlacePass):

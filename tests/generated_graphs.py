@@ -72,8 +72,10 @@ class Graph:
     @property
     def treated(self) -> bool:
         """Whether the operator must be found to be a target."""
-        contained = self.container in ("loop", "scan")
-        return self.decoration not in ("shared", "is input") and not contained
+        turned = any(a.name == "transA" and a.i for a in self.operator.node.attribute)
+        if self.container in ("loop", "scan") and turned and self.operator.node.input[0] == "x":
+            return False
+        return self.decoration not in ("shared", "is input")
 
     def proto(self, weight: Array) -> onnx.ModelProto:
         """The model."""

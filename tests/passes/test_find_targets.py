@@ -172,16 +172,39 @@ def test_depthwise():
     assert "depthwise" in _reasons(proto)["c"]
 
 
-def test_body_of_a_loop():
+def _looped(state="float[2, 8] s", back="float[2, 8] t", body="h = MatMul (s, v)"):
+    return model(
+        f"""(float[2, 8] x, int64 n, bool c) => (float[?, ?] y) {{
+            y = Loop (n, c, x) <body = body (int64 i, bool go, {state}) => (bool on, {back}) {{
+                on = Identity (go) [m] {body} t = MatMul (h, u) }}>
+        }}""",
+        {"v": W, "u": normal(2, 12, 8)},
+    )
+
+
+@pytest.mark.parametrize("state", ["float[2, 8] s", "float[?, 8] s"])
+def test_loops_whose_values_may_change_their_shapes(state):
+    assert "change their shapes" in _reasons(_looped(state, "float[?, 8] t"))["m"]
+
+
+def test_transposed_inputs_in_a_body():
+    loop = _looped("float[8, 8] s", "float[8, 8] t", "h = Gemm <transA = 1> (s, v)")
+    reasons = {skip.name: skip.reason for skip in found(loop)[1].skipped}
+    assert "transposed input" in reasons["m"]
+
+
+def test_a_branch_in_a_body():
     proto = model(
         """(float[2, 8] x, int64 n, bool c) => (float[?, ?] y) {
             y = Loop (n, c, x) <body = body (int64 i, bool go, float[2, 8] s)
                 => (bool on, float[2, 8] t) {
-                    on = Identity (go) [m] h = MatMul (s, v) [k] t = MatMul (h, u) }>
+                    on = Identity (go)
+                    t = If (go) <then_branch = g () => (float[2, 8] p) { [m] p = MatMul (s, v) },
+                                 else_branch = e () => (float[2, 8] q) { q = Neg (s) }> }>
         }""",
-        {"v": W, "u": normal(2, 12, 8)},
+        {"v": normal(1, 8, 8)},
     )
-    assert "body of a Loop" in _reasons(proto)["m"]
+    assert "branch of an If in a body" in _reasons(proto)["m"]
 
 
 def test_model_local_function():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_ir as ir
+import pytest
 from builders import found, model, normal, ops, session
 
 from onnx_factorize.passes import CleanUp, Observe
@@ -83,3 +85,64 @@ def test_clean_up_keeps_what_is_read_fed_or_given():
     assert result.modified
     assert set(loaded.graph.initializers) == {"w", "fed", "given"}
     assert not CleanUp()(loaded).modified
+
+
+_BODIES = {
+    "loop": """(float[3, 8] x, int64 n, bool c) => (float[3, 8] y) {
+        y = Loop (n, c, x) <body = body (int64 i, bool go, float[3, 8] s)
+            => (bool on, float[3, 8] t) {
+            on = Identity (go) [a] h = MatMul (s, w) r = Tanh (h) [b] t = MatMul (r, v) }> }""",
+    "nested": """(float[3, 8] x, int64 n, bool c) => (float[3, 8] y) {
+        y = If (c) <
+            then_branch = yes () => (float[3, 8] p) {
+                p = Loop (n, c, x) <
+                    body = body (int64 i, bool go, float[3, 8] s) => (bool on, float[3, 8] t) {
+                        on = Identity (go) [a] h = MatMul (s, w) r = Tanh (h)
+                        [b] t = MatMul (r, v) }> },
+            else_branch = no () => (float[3, 8] q) { q = Neg (x) }> }""",
+}
+
+
+@pytest.mark.parametrize("form", list(_BODIES))
+@pytest.mark.parametrize("opset", [9, 13, 20])
+@pytest.mark.parametrize("steps", [0, 1, 4])
+def test_iterations_leave_a_body_as_rows(form, opset, steps):
+    observed, taps, targets = _observed(model(_BODIES[form], W, opset=opset))
+    x = normal(4, 3, 8)
+    feeds = {"x": x, "n": np.array(steps), "c": np.array(True)}
+    runner = session(observed)
+    values = dict(zip([o.name for o in runner.get_outputs()], runner.run(None, feeds), strict=True))
+    states, given = [], []
+    for _ in range(steps):
+        states.append(x)
+        x = np.tanh(x @ W["w"]) @ W["v"]
+        given.append(x)
+    assert (targets["a"].side, targets["b"].side) == ("input", "output")
+    for tap, wanted in ((taps["a"], states), (taps["b"], given)):
+        assert len(values[tap]) == 3 * steps
+        if steps:
+            np.testing.assert_allclose(values[tap], np.concatenate(wanted), atol=1e-4)
+
+
+def test_steps_of_a_convolution_are_samples():
+    proto = model(
+        """(float[2, 5, 9] x, int64 n) => (float[2, 5, 9] y) {
+            xs = Concat <axis = 0> (x3, x3) y1, s = Scan <num_scan_inputs = 1, body = body (
+                float[2, 5, 9] h, float[2, 5, 9] p) => (float[2, 5, 9] h2, float[2, 5, 9] o) {
+                    [c] q = Conv <pads = [1, 1]> (h, k) h2 = Add (q, p) o = Identity (q) }> (x, xs)
+            y = Identity (y1) }""",
+        {"k": normal(5, 5, 5, 3)},
+    )
+    proto.graph.node.insert(0, onnx.helper.make_node("Unsqueeze", ["x", "zero"], ["x3"]))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0]), "zero"))
+    observed, taps, _ = _observed(proto)
+    x = normal(4, 2, 5, 9)
+    runner = session(observed)
+    values = dict(
+        zip(
+            [o.name for o in runner.get_outputs()],
+            runner.run(None, {"x": x, "n": np.array(1)}),
+            strict=True,
+        )
+    )
+    assert values[taps["c"]].shape == (4, 5, 9)
