@@ -32,10 +32,10 @@ class AppendAdjoint(ir.passes.InPlacePass):
     Wanted values may lie inside (nested) If branches. Their cotangents are outputs of an If
     in the main graph, and are empty tensors when another branch was taken.
 
-    The pass appends nodes and initializers, and adds outputs to If nodes. It does not add graph
-    outputs. Existing values keep their identity and names; of declared shapes only what inference
-    confirms is kept. ``ir_version`` is raised to 4 where it is lower, because initializers are no
-    graph inputs.
+    The pass appends nodes and initializers, and adds outputs to If and LayerNormalization nodes. It
+    does not add graph outputs. Existing values keep their identity and names; of declared shapes
+    only what inference confirms is kept. ``ir_version`` is raised to 4 where it is lower, because
+    initializers are no graph inputs.
 
     Attributes:
         gradients: The cotangent by wanted value, after the pass ran: always a node's output, which

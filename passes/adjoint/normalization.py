@@ -124,7 +124,7 @@ def _layer_norm(s: Step) -> Cotangents:
 
 
 def _by_statistics(s: Step, x: ir.Value, g: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """Differentiate by the node's own μ and r = 1/√(var + ε), with c = x - μ.
+    """Differentiate by the node's own μ and r = 1/√(var + ε), which become outputs; c = x - μ.
 
     x̄ = ĝ·r - c · mean(ĝ·c)·r³ - mean(ĝ)·r: the factors that broadcast are of one element a row.
     """
