@@ -123,7 +123,7 @@ def _sliced(
         axis = wrap_axis(axis, x.dim())  # noqa: PLW2901
         first, last = _bounds(start, end, step, x.shape[axis])
         if step > 0:
-            x = x[(*[slice(None)] * axis, slice(first, last, step))]
+            x = x[(slice(None),) * axis + (slice(first, last, step),)]
         else:
             x = x.index_select(axis, torch.arange(first, min(last, first), step, device=x.device))
     return x

@@ -135,13 +135,17 @@ def _transformed(
         first, last = np.float32(ends[0]), np.float32(ends[1])
         if target == 1:
             return np.array([0.5 * (first + last) * (size - 1)])
-        return first * (size - 1) + at * (last - first) * (size - 1) / (target - 1)
+        begin = first * (size - 1)
+        cropped: npt.NDArray[np.floating[Any]]
+        cropped = begin + at * (last - first) * (size - 1) / (target - 1)
+        return cropped
     shift = 0.0
     if transformation == "half_pixel_symmetric":
         shift = size / 2 * (1 - target / (scale * size))
     known = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
     refuse(transformation not in known, f"the coordinates '{transformation}'")
-    return shift + (at + 0.5) / scale - 0.5
+    result: npt.NDArray[np.floating[Any]] = shift + (at + 0.5) / scale - 0.5
+    return result
 
 
 def _rounded(places: Array, mode: str) -> Array:
