@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from .calibrate import Statistics
+from .model_io import weight_bytes
+from .paging import LARGE, spill
 from .passes import RewriteTargets, Target
 from .spectrum import Spectrum
 from .weighting import factors_of
@@ -30,13 +32,16 @@ def rewritten(
         spectra: Target name to spectrum.
         statistics: Target name to what calibration found, for the correction of biases.
     """
-    factors = {
-        target.name: factors_of(
-            target, spectra[target.name], statistics.get(target.name), ranks[target.name]
-        )
-        for target in targets
-        if ranks.get(target.name)
-    }
+    chosen = {target.name: target for target in targets if ranks.get(target.name)}
     compressed = model.clone()
-    RewriteTargets(factors)(compressed)
+    # A large model is rewritten operator by operator, so that the factors of one are in memory.
+    large = weight_bytes(model) > LARGE
+    for names in [[name] for name in chosen] if large else [list(chosen)]:
+        factors = {
+            name: factors_of(chosen[name], spectra[name], statistics.get(name), ranks[name])
+            for name in names
+        }
+        RewriteTargets(factors)(compressed)
+        if large:
+            spill(compressed)
     return compressed

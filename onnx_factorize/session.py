@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import pathlib
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +14,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from .errors import InputError
-from .model_io import PROTOBUF_LIMIT, inlined, weight_bytes
+from .model_io import inlined, weight_bytes
+from .paging import LARGE, PagedModel
 
 __all__ = ["Runtime", "Session", "latencies"]
 
@@ -71,17 +71,15 @@ class Session:
         Raises:
             InputError: onnxruntime refuses the model.
         """
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        source: bytes | str
-        if weight_bytes(model) < PROTOBUF_LIMIT:
-            # In memory there is no folder that external weights could be beside.
-            source = ir.to_proto(inlined(model)).SerializeToString()
-        else:
-            self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
-            source = str(pathlib.Path(self._folder.name) / "model.onnx")
-            ir.save(model, source, external_data="model.data")
+        options = runtime.options()
+        self._paged = PagedModel(model, options) if weight_bytes(model) > LARGE else None
         try:
-            self._session = ort.InferenceSession(source, runtime.options(), [runtime.provider])
+            if self._paged is not None:
+                self._session = self._paged.session(runtime.provider)
+            else:
+                # In memory there is no folder that external weights could be beside.
+                source = ir.to_proto(inlined(model)).SerializeToString()
+                self._session = ort.InferenceSession(source, options, [runtime.provider])
         except Exception as error:  # onnxruntime raises types of its own
             raise InputError(f"onnxruntime cannot load the model: {first_line(error)}.") from error
         self.outputs = list(outputs or (output.name for output in self._session.get_outputs()))
@@ -96,8 +94,10 @@ class Session:
         Raises:
             InputError: The model fails on these feeds.
         """
+        paging = contextlib.nullcontext() if self._paged is None else self._paged.running()
         try:
-            values = self._session.run(self.outputs, dict(feeds))
+            with paging:
+                values = self._session.run(self.outputs, dict(feeds))
         except Exception as error:
             raise InputError(
                 f"The model cannot be run on {origin}: {first_line(error)}."

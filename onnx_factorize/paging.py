@@ -1,0 +1,156 @@
+"""Weights of large models stay on disk: mapped into memory, and let go while the model runs."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import pathlib
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import onnxruntime as ort
+
+__all__ = ["LARGE", "PagedModel", "spill"]
+
+# Models with more bytes of weights are run from mapped files: in memory a session would hold them
+# two or three times.
+LARGE = 1 << 29
+
+# What is smaller stays where it is.
+_SMALL = 1 << 20
+
+# How often mapped pages are let go during a run. Reading 4 GB/s, it leaves 200 MB of them resident.
+_SECONDS = 0.05
+
+# Types of numpy's own; weights of others are left to onnxruntime.
+_MAPPABLE = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT8}
+
+_DATA = "weights.data"
+
+
+def spill(model: ir.Model) -> None:
+    """Moves large weights that are in memory, or computed when read, to a temporary file.
+
+    The file lives as long as any of its tensors does.
+    """
+    chosen = [
+        value
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+        and _is_large(value.const_value)
+        and not isinstance(value.const_value, ir.ExternalTensor)
+    ]
+    if not chosen:
+        return
+    folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
+    with (pathlib.Path(folder.name) / _DATA).open("wb") as file:
+        for value in chosen:
+            tensor = value.const_value
+            assert tensor is not None
+            offset = file.tell()
+            file.write(np.ascontiguousarray(tensor.numpy()).data)
+            value.const_value = _external(tensor, offset, value.name or "", folder.name)
+            value.const_value.meta["folder"] = folder
+
+
+class PagedModel:
+    """A large model in a form that onnxruntime runs without reading its weights into memory.
+
+    The session gets arrays that are mapped from the weights' files, and a graph whose weights are
+    said to be in a file that is as long as needed and empty. While the model runs, a thread tells
+    the system to let go of pages; those that are needed again come back from its cache.
+
+    Attributes:
+        path: The graph's file.
+        options: The session options with the weights.
+    """
+
+    def __init__(self, model: ir.Model, options: ort.SessionOptions) -> None:
+        """Prepares a model.
+
+        Args:
+            model: The model; it is not changed.
+            options: The session options to add to.
+        """
+        paged = model.clone()
+        spill(paged)
+        self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
+        self.path = pathlib.Path(self._folder.name) / "model.onnx"
+        self.options = options
+        self._kept: list[Any] = []  # onnxruntime borrows what it is given
+        self._maps: dict[int, mmap.mmap] = {}
+        lent, end = [], 0
+        for value in paged.graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor) and _is_large(tensor):
+                name = value.name or ""
+                self._lend(tensor, name)
+                lent.append((value, _external(tensor, end, name, self._folder.name)))
+                value.const_value = ir.tensor(np.zeros((0,), tensor.dtype.numpy()), name=name)
+                end += tensor.nbytes
+        paged = ir.external_data.load_to_model(paged)  # what is small, and in subgraphs
+        for value, placeholder in lent:
+            value.const_value = placeholder
+        with (self.path.parent / _DATA).open("wb") as file:
+            file.truncate(end)
+        self.path.write_bytes(ir.to_proto(paged).SerializeToString())
+        # Repacked or folded weights would be copies in memory.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+
+    def session(self, provider: str) -> ort.InferenceSession:
+        """Loads the model."""
+        return ort.InferenceSession(
+            str(self.path), self.options, [provider], disabled_optimizers=["ConstantFolding"]
+        )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Lets pages go as long as the context lasts."""
+        done = threading.Event()
+
+        def let_go() -> None:
+            while not done.wait(_SECONDS):
+                self._let_go()
+
+        thread = threading.Thread(target=let_go, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            self._let_go()
+
+    def _lend(self, tensor: ir.ExternalTensor, name: str) -> None:
+        array: npt.NDArray[Any] = tensor.numpy()
+        lent = ort.OrtValue.ortvalue_from_numpy(array)
+        self._kept += [tensor, array, lent]
+        if tensor.raw is not None:
+            self._maps[id(tensor.raw)] = tensor.raw
+        self.options.add_initializer(name, lent)
+
+    def _let_go(self) -> None:
+        for mapping in self._maps.values():
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # not on this system
+                mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _is_large(tensor: ir.TensorProtocol) -> bool:
+    return tensor.nbytes > _SMALL and tensor.dtype in _MAPPABLE
+
+
+def _external(tensor: ir.TensorProtocol, offset: int, name: str, folder: str) -> ir.ExternalTensor:
+    return ir.ExternalTensor(
+        _DATA,
+        offset,
+        tensor.nbytes,
+        tensor.dtype,
+        shape=ir.Shape(tensor.shape.numpy()),
+        name=name,
+        base_dir=folder,
+    )

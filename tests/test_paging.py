@@ -1,0 +1,89 @@
+"""Large models: run from files, with little of them in memory."""
+
+from __future__ import annotations
+
+import gc
+import pathlib
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from builders import model, normal, run
+
+from onnx_factorize import factorize, model_io, paging, rewriting, session
+from onnx_factorize.paging import spill
+from onnx_factorize.session import Runtime, Session
+
+BODY = """(float[b, 600] x, bool c) => (float[b, 600] y) {
+    h = MatMul (x, w) t = Transpose <perm = [1, 0]> (v) i = Identity (t) g = MatMul (h, i)
+    y = If (c) <then_branch = yes () => (float[b, 600] p) { p = Add (g, bias) },
+                else_branch = no () => (float[b, 600] q) { q = MatMul (g, u) }> }"""
+WEIGHTS = {
+    "w": normal(1, 600, 600) / 25,
+    "v": normal(2, 600, 600) / 25,
+    "u": normal(3, 600, 600) / 25,
+    "bias": normal(4, 600),
+}
+
+
+@pytest.fixture(autouse=True)
+def everything_is_large(monkeypatch):
+    for module in (paging, session, rewriting):
+        monkeypatch.setattr(module, "LARGE", 1000)
+
+
+@pytest.fixture(params=["memory", "file"])
+def large(request, tmp_path):
+    proto = model(BODY, WEIGHTS)
+    if request.param == "memory":
+        return proto
+    model_io.save(ir.from_proto(proto), tmp_path / "m.onnx", external=True)
+    return tmp_path / "m.onnx"
+
+
+@pytest.mark.parametrize("condition", [True, False])
+def test_a_paged_session_computes_the_same(large, condition):
+    feeds = {"x": normal(5, 4, 600), "c": np.array(condition)}
+    paged = Session(model_io.load(large), Runtime(threads=1))
+    wanted = run(model(BODY, WEIGHTS), feeds)[0]
+    for _ in range(3):
+        np.testing.assert_allclose(paged.run(feeds)["y"], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ir_version", [3, 4])
+def test_old_models_whose_initializers_are_inputs(ir_version):
+    proto = model(
+        "(float[b, 600] x) => (float[b, 600] y) { y = MatMul (x, w) }",
+        {"w": WEIGHTS["w"]},
+        opset=8,
+        ir_version=ir_version,
+    )
+    x = normal(5, 4, 600)
+    found = Session(model_io.load(proto), Runtime(threads=1)).run({"x": x})["y"]
+    np.testing.assert_allclose(found, x @ WEIGHTS["w"], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_spilled_reads_the_same_and_goes_with_its_model():
+    loaded = model_io.load(model(BODY, WEIGHTS))
+    spill(loaded)
+    tensor = loaded.graph.initializers["w"].const_value
+    assert isinstance(tensor, ir.ExternalTensor)
+    folder = pathlib.Path(tensor.path).parent
+    clone = loaded.clone()
+    del loaded, tensor
+    gc.collect()
+    np.testing.assert_array_equal(clone.graph.initializers["w"].const_value.numpy(), WEIGHTS["w"])
+    assert not isinstance(clone.graph.initializers["bias"].const_value, ir.ExternalTensor)
+    del clone
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_the_whole_way(large, tmp_path):
+    feeds = [{"x": normal(6, 8, 600), "c": np.array(True)}]
+    result = factorize(large, feeds, budget="targets=0.6", weighting="activation", threads=1)
+    result.save(tmp_path / "small.onnx")
+    whole = run(tmp_path / "small.onnx", feeds[0])[0]
+    assert np.isfinite(whole).all()
+    small = model_io.load(tmp_path / "small.onnx")
+    assert {"w.down", "w.up", "v.down", "v.up"} & set(small.graph.initializers)
