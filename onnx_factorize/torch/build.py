@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
+from .constants import content, is_constant, named_constants
 from .errors import Unsupported, UnsupportedError
 from .program import Program, Step
 from .table import find
@@ -21,8 +21,7 @@ class Constant:
     """A constant of the model.
 
     Attributes:
-        name: Unique in the model: its value's name, with a number behind it if sibling graphs
-            have the same.
+        name: As `named_constants` has it.
         slot: Where programs read it.
         tensor: What it holds.
     """
@@ -54,8 +53,11 @@ def build(model: ir.Model) -> Built:
         UnsupportedError: A node's operator or one of its attributes is not in the table.
     """
     builder = _Builder(model.opset_imports)
-    program = builder.graph(model.graph)
-    return Built(program, builder.constants, builder.names)
+    constants = [
+        Constant(name, builder.slot(value), content(value))
+        for name, value in named_constants(model).items()
+    ]
+    return Built(builder.graph(model.graph), constants, builder.names)
 
 
 def label_of(node: ir.Node) -> str:
@@ -67,11 +69,9 @@ def label_of(node: ir.Node) -> str:
 
 class _Builder:
     def __init__(self, opsets: dict[str, int]) -> None:
-        self.constants: list[Constant] = []
         self.names: dict[int, str] = {}
         self._opsets = opsets
         self._slots: dict[ir.Value, int] = {}
-        self._taken: set[str] = set()
 
     def slot(self, value: ir.Value) -> int:
         if value not in self._slots:
@@ -81,15 +81,11 @@ class _Builder:
 
     def graph(self, graph: ir.Graph) -> Program:
         inputs = tuple(self.slot(value) for value in graph.inputs)
-        constant = set()
-        for value in graph.initializers.values():
-            if value.const_value is not None:
-                constant.add(self._constant(value, value.const_value))
+        constant = {self.slot(v) for v in graph.initializers.values() if v.const_value is not None}
         steps = []
         reads: list[set[int]] = []
         for node in graph:
-            if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-                constant.add(self._constant(node.outputs[0], _content(node)))
+            if is_constant(node):
                 continue
             steps.append(self._step(node))
             reads.append(set(self._reads(node)))
@@ -103,17 +99,6 @@ class _Builder:
             step.drops = tuple(sorted((read | written) & left))
             left -= read | written
         return Program(inputs, outputs, steps, tuple(sorted(own)))
-
-    def _constant(self, value: ir.Value, tensor: ir.TensorProtocol) -> int:
-        name = value.name or "constant"
-        count = 1
-        while name in self._taken:
-            count += 1
-            name = f"{value.name}#{count}"
-        self._taken.add(name)
-        slot = self.slot(value)
-        self.constants.append(Constant(name, slot, tensor))
-        return slot
 
     def _step(self, node: ir.Node) -> Step:
         opset = self._opsets.get(node.domain, self._opsets.get("", 1) if not node.domain else 1)
@@ -165,22 +150,3 @@ class _Builder:
 def _wanted(value: ir.Value) -> bool:
     """Whether anything reads a value."""
     return bool(value.uses()) or value.is_graph_output()
-
-
-def _content(node: ir.Node) -> ir.TensorProtocol:
-    """What a Constant node holds."""
-    for name, attribute in node.attributes.items():
-        value = attribute.value
-        if name == "value":
-            tensor: ir.TensorProtocol = attribute.as_tensor()
-            return tensor
-        if name in ("value_float", "value_floats"):
-            return ir.tensor(np.array(value, np.float32))
-        if name in ("value_int", "value_ints"):
-            return ir.tensor(np.array(value, np.int64))
-        if name in ("value_string", "value_strings"):
-            words: Sequence[str] = [value] if isinstance(value, str) else value
-            encoded = [word.encode() for word in words]
-            shape = () if name == "value_string" else (len(words),)
-            return ir.StringTensor(encoded, shape=ir.Shape(shape))
-    raise UnsupportedError(f"{label_of(node)} cannot be run in torch: it is sparse.")

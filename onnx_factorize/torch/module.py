@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..model_io import Model, load
 from . import dtypes
 from .build import Built, Constant, build
+from .constants import content, named_constants
 from .parameters import is_trainable, parameter_path
 from .prepare import prepared
 from .program import State, Step
@@ -74,18 +75,15 @@ def to_torch(
 
 
 def _candidates(model: ir.Model) -> dict[str, ir.Value]:
-    """Floating-point constants, by name."""
-    found: dict[str, ir.Value] = {}
-    for graph in (model.graph, *model.graph.subgraphs()):
-        values = [*graph.initializers.values()]
-        values += [
-            n.outputs[0] for n in graph if n.op_type == "Constant" and "value" in n.attributes
-        ]
-        for value in values:
-            tensor = ir.convenience.get_const_tensor(value)
-            native = tensor is not None and tensor.dtype not in dtypes.SMALL_FLOATS
-            if native and tensor is not None and tensor.dtype.is_floating_point() and value.name:
-                found.setdefault(value.name, value)
+    """Floating-point constants that are tensors of the model, by name."""
+    found = {}
+    for name, value in named_constants(model).items():
+        node = value.producer()
+        if node is not None and "value" not in node.attributes:
+            continue
+        kind = content(value).dtype
+        if kind.is_floating_point() and kind not in dtypes.SMALL_FLOATS:
+            found[name] = value
     return found
 
 

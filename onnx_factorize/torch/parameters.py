@@ -7,6 +7,8 @@ import keyword
 import onnx_ir as ir
 from torch import nn
 
+from .constants import content
+
 __all__ = ["is_trainable", "parameter_path"]
 
 # Inputs that are no weights: by operator, the first of them.
@@ -26,8 +28,7 @@ _SETTINGS = {
 
 def is_trainable(value: ir.Value) -> bool:
     """Whether a floating-point constant is trained by default (see `to_torch`)."""
-    tensor = ir.convenience.get_const_tensor(value)
-    if tensor is None or tensor.size <= 1:
+    if content(value).size <= 1:
         return False
     return not any(
         use.node.op_type in _SETTINGS and use.idx >= _SETTINGS[use.node.op_type]

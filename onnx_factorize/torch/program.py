@@ -7,7 +7,7 @@ A value is dropped after the last step that reads it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,7 @@ class State:
         arguments = [None if slot is None else self.slots[slot] for slot in step.inputs]
         try:
             if self.device.type != "cpu":
-                _gather(arguments, self.device)
+                _gather(arguments, self.device, step.operator.host)
             keywords = dict(step.attributes)
             if step.operator.takes_call:
                 keywords["call"] = Call(step, self)
@@ -180,13 +180,14 @@ class Call:
         return self.state.run(program, arguments)
 
 
-def _gather(arguments: list[Any], device: torch.device) -> None:
+def _gather(arguments: list[Any], device: torch.device, host: Collection[int]) -> None:
     """Moves arguments to one device if they are on several.
 
     Shapes, and what is computed from them alone, stay on the CPU, where they are read.
     """
-    tensors = [value for value in arguments if isinstance(value, torch.Tensor)]
-    if len({value.device for value in tensors}) > 1:
-        for index, value in enumerate(arguments):
-            if isinstance(value, torch.Tensor):
-                arguments[index] = value.to(device)
+    places = [
+        i for i, value in enumerate(arguments) if isinstance(value, torch.Tensor) and i not in host
+    ]
+    if len({arguments[i].device for i in places}) > 1:
+        for i in places:
+            arguments[i] = arguments[i].to(device)

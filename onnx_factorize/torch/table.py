@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar
 
 from .errors import Unsupported
@@ -33,6 +33,7 @@ class Operator:
         unsigned: See `Unsigned`.
         attributes: Attribute name to the function's keyword.
         takes_call: Whether it wants the `Call` as its keyword `call`.
+        host: Inputs whose elements it reads, as shapes and bounds: they stay on the CPU.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Operator:
     unsigned: Unsigned
     attributes: dict[str, str]
     takes_call: bool
+    host: frozenset[int]
 
     def check(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Renames attributes to keywords.
@@ -64,7 +66,11 @@ _TABLE: dict[tuple[str, str], list[Operator]] = {}
 
 
 def operator(
-    *names: str, since: int = 1, domain: str = "", unsigned: Unsigned = "native"
+    *names: str,
+    since: int = 1,
+    domain: str = "",
+    unsigned: Unsigned = "native",
+    host: Collection[int] = (),
 ) -> Callable[[Function], Function]:
     """Registers a function for operators of a domain, from an opset on.
 
@@ -74,6 +80,7 @@ def operator(
             operator, the newest not above the graph's opset is taken.
         domain: The operators' domain.
         unsigned: How it treats unsigned integers.
+        host: Inputs whose elements it reads.
     """
 
     def register(function: Function) -> Function:
@@ -84,7 +91,9 @@ def operator(
         }
         attributes = {name.removesuffix("_"): name for name in keywords - {"call"}}
         for name in names:
-            entry = Operator(name, since, function, unsigned, attributes, "call" in keywords)
+            entry = Operator(
+                name, since, function, unsigned, attributes, "call" in keywords, frozenset(host)
+            )
             entries = _TABLE.setdefault((domain, name), [])
             entries.append(entry)
             entries.sort(key=lambda each: each.since)

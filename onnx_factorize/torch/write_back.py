@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import onnx_ir as ir
 
 from ..errors import InputError
 from . import dtypes
+from .constants import content, named_constants
 from .module import GraphModule
 
 __all__ = ["write_back"]
@@ -23,15 +22,12 @@ def write_back(module: GraphModule, model: ir.Model) -> None:
     Raises:
         InputError: The model lacks a constant, or has it in another shape; nothing is changed.
     """
-    homes: dict[str, ir.Value] = {}
-    for value in _constants(model):
-        homes.setdefault(value.name or "", value)
+    homes = named_constants(model)
     tensors = {}
     for name, parameter in module.state_dict().items():
         if name not in homes:
             raise InputError(f"The model has no constant '{name}' to write to.")
-        old = ir.convenience.get_const_tensor(homes[name])
-        assert old is not None
+        old = content(homes[name])
         if tuple(old.shape.numpy()) != tuple(parameter.shape):
             raise InputError(
                 f"'{name}' has shape {list(old.shape.numpy())} in the model and "
@@ -46,12 +42,3 @@ def write_back(module: GraphModule, model: ir.Model) -> None:
             value.const_value = tensor
         else:
             node.attributes["value"] = ir.AttrTensor("value", tensor)
-
-
-def _constants(model: ir.Model) -> Iterator[ir.Value]:
-    """Initializers and the outputs of Constant nodes, in all graphs."""
-    for graph in (model.graph, *model.graph.subgraphs()):
-        yield from graph.initializers.values()
-        for node in graph:
-            if node.op_type == "Constant" and "value" in node.attributes:
-                yield node.outputs[0]

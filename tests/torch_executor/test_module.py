@@ -249,13 +249,21 @@ def test_weights_in_branches_have_gradients_and_find_back():
         n.outputs[0] for g in source.graph.subgraphs() for n in g if n.op_type == "Constant"
     ]:
         assert value.name == "w"
-    module = to_torch(source, lambda value: value.name == "w")
+    assert set(to_torch(source, lambda _: True).state_dict()) == {"w", "w#2"}
+    module = to_torch(source, ["w"])
     y = module(torch.ones(2), torch.tensor(True))["y"]
     assert y.tolist() == [2, 2]
     y.sum().backward()
     assert module.state_dict().keys() == {"w"}
     assert module.get_parameter("w").grad.tolist() == [2]
     assert module(torch.ones(2), torch.tensor(False))["y"].tolist() == [3, 3]
+    both = to_torch(source, ["w", "w#2"])
+    with torch.no_grad():
+        both.get_parameter("w#2").fill_(5)
+    write_back(both, source)
+    again = to_torch(source)
+    assert again(torch.ones(2), torch.tensor(False))["y"].tolist() == [5, 5]
+    assert again(torch.ones(2), torch.tensor(True))["y"].tolist() == [2, 2]
 
 
 def test_gradients_through_a_loop_and_capture_of_its_body():
@@ -273,3 +281,15 @@ def test_gradients_through_a_loop_and_capture_of_its_body():
     assert [value.item() for value in run.captured["t"]] == [9, 81, 6561]
     (gradient,) = torch.autograd.grad(run.outputs["y"].sum(), [run.captured["x"]])
     assert gradient.item() == 8 * 3.0**7
+
+
+def test_values_of_several_devices_meet_on_that_of_the_module():
+    from onnx_factorize.torch.program import _gather  # noqa: PLC0415
+
+    meta = torch.device("meta")  # stands for an accelerator
+    arguments = [torch.zeros(2, device=meta), torch.zeros(2), torch.tensor([2]), None, [1]]
+    _gather(arguments, meta, {2})
+    assert [a.device.type for a in arguments[:3]] == ["meta", "meta", "cpu"]
+    shapes = [torch.tensor([1]), torch.tensor([2])]
+    _gather(shapes, meta, ())
+    assert {a.device.type for a in shapes} == {"cpu"}

@@ -20,7 +20,7 @@ def _if(
     return tuple(call.run(then_branch if bool(condition) else else_branch))
 
 
-@operator("Loop")
+@operator("Loop", host={0, 1})
 def _loop(
     trips: Tensor | None, condition: Tensor | None, *carried: Any, body: Program, call: Call
 ) -> tuple[Any, ...]:

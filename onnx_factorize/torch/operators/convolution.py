@@ -118,7 +118,7 @@ def _conv_transpose(
     return y if bias is None else y + bias.reshape(-1, *[1] * rank)
 
 
-@operator("Col2Im", since=18)
+@operator("Col2Im", since=18, host={1, 2})
 def _col2im(
     x: Tensor,
     image_shape: Tensor,

@@ -134,7 +134,7 @@ def _dropout_inference(x: Tensor, *, ratio: float = 0.5) -> tuple[Tensor, Tensor
     return x, torch.ones_like(x, dtype=torch.bool)
 
 
-@operator("Dropout", since=12)
+@operator("Dropout", since=12, host={1, 2})
 def _dropout(
     x: Tensor,
     ratio: Tensor | None = None,

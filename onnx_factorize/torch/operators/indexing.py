@@ -107,7 +107,7 @@ def _non_zero(x: Tensor) -> Tensor:
     return x.nonzero().T.contiguous()
 
 
-@operator("OneHot", since=9)
+@operator("OneHot", since=9, host={1})
 def _one_hot(index: Tensor, depth: Tensor, values: Tensor, *, axis: int = -1) -> Tensor:
     """Indices out of range give a row of the off value."""
     count = int(depth.reshape(()))
@@ -124,7 +124,7 @@ def _top_k_attribute(x: Tensor, *, k: int, axis: int = -1) -> tuple[Tensor, Tens
     return _top_k(x, torch.tensor([k]), axis=axis)
 
 
-@operator("TopK", since=10, unsigned="wide")
+@operator("TopK", since=10, unsigned="wide", host={1})
 def _top_k(
     x: Tensor,
     k: Tensor,

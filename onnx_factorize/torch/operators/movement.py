@@ -20,7 +20,7 @@ def _identity(x: object) -> object:
     return x
 
 
-@operator("Reshape", since=5)
+@operator("Reshape", since=5, host={1})
 def _reshape(x: Tensor, shape: Tensor, *, allowzero: int = 0) -> Tensor:
     sizes = ints(shape)
     if not allowzero:
@@ -39,7 +39,7 @@ def _transpose(x: Tensor, *, perm: Sequence[int] | None = None) -> Tensor:
     return x.permute(tuple(reversed(range(x.dim()))) if perm is None else tuple(perm))
 
 
-@operator("Squeeze")
+@operator("Squeeze", host={1})
 def _squeeze(
     x: Tensor, given: Tensor | None = None, *, axes: Sequence[int] | None = None
 ) -> Tensor:
@@ -51,7 +51,7 @@ def _squeeze(
     return x.squeeze(chosen)
 
 
-@operator("Unsqueeze")
+@operator("Unsqueeze", host={1})
 def _unsqueeze(
     x: Tensor, given: Tensor | None = None, *, axes: Sequence[int] | None = None
 ) -> Tensor:
@@ -66,7 +66,7 @@ def _concat(*values: Tensor, axis: int) -> Tensor:
     return torch.cat(values, axis)
 
 
-@operator("Split", unsigned="native")
+@operator("Split", unsigned="native", host={1})
 def _split(
     x: Tensor,
     given: Tensor | None = None,
@@ -93,7 +93,7 @@ def _slice_attributes(
     return _sliced(x, starts, ends, axes, None)
 
 
-@operator("Slice", since=10, unsigned="bits")
+@operator("Slice", since=10, unsigned="bits", host={1, 2, 3, 4})
 def _slice(
     x: Tensor,
     starts: Tensor,
@@ -137,12 +137,12 @@ def _bounds(start: int, end: int, step: int, size: int) -> tuple[int, int]:
     return min(max(start, 0), size - 1), min(max(end, -1), size - 1)
 
 
-@operator("Expand", since=8)
+@operator("Expand", since=8, host={1})
 def _expand(x: Tensor, shape: Tensor) -> Tensor:
     return x.expand(np.broadcast_shapes(x.shape, tuple(ints(shape))))
 
 
-@operator("Tile", since=6, unsigned="bits")
+@operator("Tile", since=6, unsigned="bits", host={1})
 def _tile(x: Tensor, repeats: Tensor) -> Tensor:
     return x.repeat(ints(repeats))
 
@@ -154,7 +154,7 @@ def _pad_attributes(
     return _padded(x, pads, mode, value, list(range(x.dim())))
 
 
-@operator("Pad", since=11, unsigned="bits")
+@operator("Pad", since=11, unsigned="bits", host={1, 2, 3})
 def _pad(
     x: Tensor,
     pads: Tensor,
@@ -226,7 +226,7 @@ def _reverse_sequence(
     return moved[rows, order].movedim((0, 1), (batch_axis, time_axis))
 
 
-@operator("Trilu", since=14, unsigned="bits")
+@operator("Trilu", since=14, unsigned="bits", host={1})
 def _trilu(x: Tensor, k: Tensor | None = None, *, upper: int = 1) -> Tensor:
     diagonal = 0 if k is None else int(k)
     return torch.triu(x, diagonal) if upper else torch.tril(x, diagonal)

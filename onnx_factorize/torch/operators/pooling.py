@@ -179,7 +179,7 @@ def _global_lp_pool(x: Tensor, *, p: int = 2) -> Tensor:
     return (x.abs() ** p).sum(_spatial(x), keepdim=True) ** (1 / p)
 
 
-@operator("MaxUnpool", since=9)
+@operator("MaxUnpool", since=9, host={2})
 def _max_unpool(
     x: Tensor,
     index: Tensor,

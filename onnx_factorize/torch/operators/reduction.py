@@ -94,7 +94,7 @@ _REDUCTIONS = {
 def _register(name: str) -> None:
     function = _REDUCTIONS[name]
 
-    @operator(name, unsigned="wide")
+    @operator(name, unsigned="wide", host={1})
     def _(
         x: Tensor,
         given: Tensor | None = None,
@@ -137,7 +137,7 @@ def _arg_min(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: 
     return _argument(x, axis, keepdims, select_last_index, largest=False)
 
 
-@operator("CumSum", since=11, unsigned="wide")
+@operator("CumSum", since=11, unsigned="wide", host={1})
 def _cum_sum(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
     dim = wrap_axis(int(axis), x.dim())
     x = x.flip(dim) if reverse else x
@@ -147,7 +147,7 @@ def _cum_sum(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -
     return x.flip(dim) if reverse else x
 
 
-@operator("CumProd", since=26, unsigned="wide")
+@operator("CumProd", since=26, unsigned="wide", host={1})
 def _cum_prod(x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
     dim = wrap_axis(int(axis), x.dim())
     x = x.flip(dim) if reverse else x

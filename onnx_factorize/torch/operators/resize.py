@@ -22,8 +22,8 @@ def _upsample_attribute(x: Tensor, *, scales: Sequence[float], mode: str = "near
     return _upsampled(x, scales, mode)
 
 
-@operator("Upsample", since=9, unsigned="bits")
-@operator("Resize", since=10, unsigned="bits")
+@operator("Upsample", since=9, unsigned="bits", host={1})
+@operator("Resize", since=10, unsigned="bits", host={1})
 def _resize_by_scales(x: Tensor, scales: Tensor, *, mode: str = "nearest") -> Tensor:
     return _upsampled(x, scales.tolist(), mode)
 
@@ -41,7 +41,7 @@ def _upsampled(x: Tensor, scales: Sequence[float], mode: str) -> Tensor:
     return x
 
 
-@operator("Resize", since=11, unsigned="bits")
+@operator("Resize", since=11, unsigned="bits", host={1, 2, 3})
 def _resize(
     x: Tensor,
     roi: Tensor | None = None,
@@ -77,7 +77,8 @@ def _resize(
     kept_type = x.dtype
     for i, axis in enumerate(chosen):
         ends = (region[i], region[i + len(chosen)]) if crop else (0.0, 1.0)
-        if wanted[i] == lengths[i] and ratios[i] == 1 and (not crop or ends == (0.0, 1.0)):
+        if wanted[i] == lengths[i] and ratios[i] == 1:
+            refuse(ends != (0.0, 1.0), "a crop that keeps the scale, which runtimes ignore")
             continue
         refuse(
             coordinate_transformation_mode == "align_corners"

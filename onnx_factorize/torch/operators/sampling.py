@@ -105,7 +105,7 @@ def _clamped(image: Tensor, v: Tensor, u: Tensor, *, maximum: bool) -> Tensor:
     return torch.where(outside, 0, values)
 
 
-@operator("NonMaxSuppression", since=10)
+@operator("NonMaxSuppression", since=10, host={2, 3, 4})
 def _non_max_suppression(
     boxes: Tensor,
     scores: Tensor,

@@ -33,7 +33,7 @@ def _at(sequence: list[Any], position: Tensor) -> Any:
     return sequence[int(position)]
 
 
-@operator("SequenceInsert", since=11)
+@operator("SequenceInsert", since=11, host={2})
 def _insert(sequence: list[Any], value: Any, position: Tensor | None = None) -> list[Any]:
     at = len(sequence) if position is None else int(position)
     refuse(not -len(sequence) <= at <= len(sequence), "the position is out of bounds")
@@ -54,7 +54,7 @@ def _concat(sequence: list[Tensor], *, axis: int, new_axis: int = 0) -> Tensor:
     return torch.stack(sequence, axis) if new_axis else torch.cat(sequence, axis)
 
 
-@operator("SplitToSequence", since=11)
+@operator("SplitToSequence", since=11, host={1})
 def _split(
     x: Tensor, given: Tensor | None = None, *, axis: int = 0, keepdims: int = 1
 ) -> list[Tensor]:

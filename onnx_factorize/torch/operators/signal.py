@@ -11,7 +11,7 @@ from ..table import operator
 from ._common import refuse, wrap_axis
 
 
-@operator("DFT", since=17)
+@operator("DFT", since=17, host={1})
 def _dft_attribute(
     x: Tensor,
     length: Tensor | None = None,
@@ -23,7 +23,7 @@ def _dft_attribute(
     return _dft(x, length, torch.tensor(axis), inverse=inverse, onesided=onesided)
 
 
-@operator("DFT", since=20)
+@operator("DFT", since=20, host={1, 2})
 def _dft(
     x: Tensor,
     length: Tensor | None = None,
@@ -49,7 +49,7 @@ def _dft(
     return torch.view_as_real(transform(values, count, along))
 
 
-@operator("STFT", since=17)
+@operator("STFT", since=17, host={1, 3})
 def _stft(
     signal: Tensor,
     step: Tensor,
