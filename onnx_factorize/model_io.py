@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from .errors import InputError
 from .passes import UniqueNodeNames
+from .protobuf import from_proto, restore_training
 
 __all__ = [
     "PROTOBUF_LIMIT",
@@ -61,13 +62,14 @@ def _read(model: Model) -> ir.Model:
     if isinstance(model, ir.Model):
         return model.clone()
     if isinstance(model, onnx.ModelProto):
-        loaded = ir.from_proto(model)
+        loaded = from_proto(model)
         _check_complete(loaded, "The model")
         return loaded
     path = pathlib.Path(model)
     check_file(path)
     try:
-        loaded = ir.load(path)
+        loaded = from_proto(onnx.load(path, load_external_data=False))
+        ir.external_data.set_base_dir(loaded.graph, path.parent)
     except Exception as error:  # protobuf and onnx_ir raise types of their own
         raise InputError(f"{path} cannot be read as an ONNX model; is it complete?") from error
     if not loaded.graph.outputs:
@@ -95,13 +97,12 @@ def check_file(path: pathlib.Path) -> None:
 
 
 def _check_complete(model: ir.Model, name: str) -> None:
-    """Checks that something gives every value that is read; onnx_ir drops sparse initializers."""
+    """Checks that something gives every value that is read."""
     for node in model.graph.all_nodes():
         for value in node.inputs:
             if value is not None and value.producer() is None and value.graph is None:
                 raise InputError(
-                    f"{name} reads '{value.name}', which nothing gives: it is incomplete, or has "
-                    "sparse initializers, which are not supported."
+                    f"{name} reads '{value.name}', which nothing gives: it is incomplete."
                 )
 
 
@@ -129,7 +130,9 @@ def save(
     external = external or weight_bytes(model) >= PROTOBUF_LIMIT
     with atomic_path(target) as temporary:
         if not external:
-            temporary.write_bytes(ir.to_proto(inlined(model)).SerializeToString())
+            proto = ir.to_proto(inlined(model))
+            restore_training(model, proto)
+            temporary.write_bytes(proto.SerializeToString())
             written(temporary)
             return
         # The model names its data file: both are written elsewhere under the names they will have.
@@ -138,6 +141,9 @@ def save(
         with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
             whole = pathlib.Path(folder) / target.name
             ir.save(model, whole, format="protobuf", external_data=data)
+            proto = onnx.load(whole, load_external_data=False)
+            restore_training(model, proto)
+            whole.write_bytes(proto.SerializeToString())
             written(whole)
             if (whole.parent / data).exists():
                 (whole.parent / data).replace(target.with_name(data))

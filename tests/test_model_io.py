@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from builders import BUNDLED, W_LARGE, model, normal
+from builders import BUNDLED, W_LARGE, model, normal, run
 
 from onnx_factorize import model_io
 from onnx_factorize.errors import InputError
@@ -47,19 +47,60 @@ def test_initializers_of_strings():
     assert abs(model_io.serialized_size(loaded) - proto.ByteSize()) < 64
 
 
-def test_sparse_initializers_are_refused():
+def _sparse(name="b1"):
+    return onnx.helper.make_sparse_tensor(
+        onnx.helper.make_tensor(name, 1, [2], [1.0, 2.0]),
+        onnx.helper.make_tensor("i", 7, [2], [0, 5]),
+        [96],
+    )
+
+
+@pytest.mark.parametrize("place", ["initializer", "constant"])
+def test_sparse_constants_become_dense(place):
     """onnx_ir drops them: without a word the result would be another model."""
     proto = _proto()
     del proto.graph.initializer[1]
-    proto.graph.sparse_initializer.append(
-        onnx.helper.make_sparse_tensor(
-            onnx.helper.make_tensor("b1", 1, [2], [1.0, 2.0]),
-            onnx.helper.make_tensor("i", 7, [2], [0, 5]),
-            [96],
-        )
-    )
-    with pytest.raises(InputError, match=r"'b1'.*sparse"):
+    if place == "initializer":
+        proto.graph.sparse_initializer.append(_sparse())
+    else:
+        node = onnx.helper.make_node("Constant", [], ["b1"], sparse_value=_sparse(""))
+        proto.graph.node.insert(0, node)
+    before = proto.SerializeToString()
+    x = normal(3, 4, 64)
+    bias = np.zeros(96, np.float32)
+    bias[[0, 5]] = 1, 2
+    loaded = model_io.load(proto)
+    np.testing.assert_allclose(run(loaded, {"x": x})[0], x @ W_LARGE["w1"] + bias, rtol=1e-4)
+    assert proto.SerializeToString() == before
+
+
+def test_what_nothing_gives_is_an_error():
+    proto = _proto()
+    del proto.graph.initializer[1]
+    with pytest.raises(InputError, match="'b1', which nothing gives"):
         model_io.load(proto)
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_training_information_is_kept(external, tmp_path):
+    proto = _proto()
+    part = proto.training_info.add()
+    part.algorithm.CopyFrom(onnx.helper.make_graph([], "algorithm", [], []))
+    loaded = model_io.load(proto).clone()
+    model_io.save(loaded, tmp_path / "m.onnx", external=external)
+    model_io.save(model_io.load(tmp_path / "m.onnx"), tmp_path / "n.onnx", external=external)
+    again = onnx.load(tmp_path / "n.onnx")
+    assert again.training_info == proto.training_info
+
+
+def test_nodes_of_one_name_get_names_of_their_own():
+    """onnxruntime does not run a graph in which two nodes share a name."""
+    proto = _proto()
+    for node in proto.graph.node:
+        node.name = "same"
+    loaded = model_io.load(proto)
+    assert [node.name for node in loaded.graph] == ["same", "same#2"]
+    assert run(loaded, {"x": normal(3, 4, 64)})[0].shape == (4, 96)
 
 
 def test_loading_leaves_the_source_alone():
