@@ -24,11 +24,13 @@ class Constant:
         name: As `named_constants` has it.
         slot: Where programs read it.
         tensor: What it holds.
+        host: Whether it is only ever read as shapes and bounds are (see `Operator.host`).
     """
 
     name: str
     slot: int
     tensor: ir.TensorProtocol
+    host: bool
 
 
 @dataclasses.dataclass
@@ -53,11 +55,12 @@ def build(model: ir.Model) -> Built:
         UnsupportedError: A node's operator or one of its attributes is not in the table.
     """
     builder = _Builder(model.opset_imports)
-    constants = [
-        Constant(name, builder.slot(value), content(value))
-        for name, value in named_constants(model).items()
-    ]
-    return Built(builder.graph(model.graph), constants, builder.names)
+    program = builder.graph(model.graph)
+    constants = []
+    for name, value in named_constants(model).items():
+        slot = builder.slot(value)
+        constants.append(Constant(name, slot, content(value), slot not in builder.computed_with))
+    return Built(program, constants, builder.names)
 
 
 def label_of(node: ir.Node) -> str:
@@ -70,6 +73,7 @@ def label_of(node: ir.Node) -> str:
 class _Builder:
     def __init__(self, opsets: dict[str, int]) -> None:
         self.names: dict[int, str] = {}
+        self.computed_with: set[int] = set()
         self._opsets = opsets
         self._slots: dict[ir.Value, int] = {}
 
@@ -90,6 +94,7 @@ class _Builder:
             steps.append(self._step(node))
             reads.append(set(self._reads(node)))
         outputs = tuple(self.slot(value) for value in graph.outputs)
+        self.computed_with.update(outputs)
         own = {slot for step in steps for slot in step.outputs if slot is not None}
         own |= set(inputs)
         own -= constant
@@ -115,11 +120,15 @@ class _Builder:
             attributes = found.check(attributes)
         except Unsupported as reason:
             raise UnsupportedError(f"{label} cannot be run in torch: {reason}.") from reason
+        inputs = tuple(None if v is None or not v.name else self.slot(v) for v in node.inputs)
+        self.computed_with.update(
+            slot for i, slot in enumerate(inputs) if slot is not None and i not in found.host
+        )
         return Step(
             label,
             found,
             attributes,
-            tuple(None if v is None or not v.name else self.slot(v) for v in node.inputs),
+            inputs,
             tuple(self.slot(v) if v.name and _wanted(v) else None for v in node.outputs),
             tuple(None if v is None else v.dtype for v in node.inputs),
             tuple(v.dtype for v in node.outputs),

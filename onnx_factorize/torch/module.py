@@ -228,9 +228,7 @@ class GraphModule(nn.Module):
             self.get_submodule(owner).register_parameter(leaf, nn.Parameter(value))
             self.initializers[constant.name] = path
             self._parameter_slots[constant.slot] = path
-        elif isinstance(value, np.ndarray) or (
-            not value.is_floating_point() and value.numel() <= _FEW
-        ):
+        elif isinstance(value, np.ndarray) or constant.host or _is_few(value):
             self._fixed[constant.slot] = value
         else:
             name = f"_constant_{constant.slot}"
@@ -265,6 +263,10 @@ class GraphModule(nn.Module):
             if not slots:
                 raise InputError(f"'{name}' is not a value of the model.")
         return found
+
+
+def _is_few(value: Tensor) -> bool:
+    return not value.is_floating_point() and value.numel() <= _FEW
 
 
 def _to_initializer_names(

@@ -82,7 +82,7 @@ def _mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
     return torch.where(result == 0, torch.copysign(result, b), result)
 
 
-@operator("Pow", since=7)
+@operator("Pow", since=7, host={1})
 def _pow(base: Tensor, exponent: Tensor) -> Tensor:
     """The result has the base's type."""
     if exponent.dtype in (torch.uint16, torch.uint32, torch.uint64):
@@ -93,7 +93,7 @@ def _pow(base: Tensor, exponent: Tensor) -> Tensor:
             .to(base.dtype)
             .expand(np.broadcast_shapes(base.shape, exponent.shape))
         )
-    return torch.pow(base, exponent).to(base.dtype)
+    return torch.pow(base, exponent.to(base.device)).to(base.dtype)
 
 
 @operator("Sum", since=8)
