@@ -7,7 +7,8 @@ import mmap
 import pathlib
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+import weakref
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,96 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
-__all__ = ["LARGE", "PagedModel", "spill"]
+__all__ = ["LARGE", "PagedModel", "keep", "spill"]
+
+Array = npt.NDArray[Any]
 
 # Models with more bytes of weights are run from mapped files: in memory a session would hold them
 # two or three times.
-LARGE = 1 << 29
+LARGE = 1 << 28
 
 # What is smaller stays where it is.
 _SMALL = 1 << 20
 
-# How often mapped pages are let go during a run. Reading 4 GB/s, it leaves 200 MB of them resident.
+# Arrays that `keep` leaves in memory, together.
+_IN_MEMORY = 1 << 28
+
+# How often mapped pages are let go. Reading 4 GB/s, it leaves 200 MB of them resident.
 _SECONDS = 0.05
 
 # Types of numpy's own; weights of others are left to onnxruntime.
 _MAPPABLE = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT8}
 
 _DATA = "weights.data"
+
+
+class _Pager:
+    """Tells the system to let go of mapped pages; those needed again come back from its cache."""
+
+    def __init__(self) -> None:
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def watch(self, mapping: mmap.mmap) -> None:
+        """Lets pages of a mapping go from now on, as long as it lives."""
+        with self._lock:
+            self._maps.add(mapping)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_SECONDS)
+            with self._lock:
+                if not self._maps:
+                    self._thread = None
+                    return
+                maps = list(self._maps)
+            for mapping in maps:
+                # Not every system has it, and a mapping may have been closed meanwhile.
+                with contextlib.suppress(AttributeError, OSError, ValueError):
+                    mapping.madvise(mmap.MADV_DONTNEED)
+
+
+_PAGER = _Pager()
+
+
+def keep(array: Array) -> Array:
+    """An array to keep for long: as it is, or mapped from a file if many are kept already.
+
+    The file has no name and goes with the array.
+    """
+    if array.nbytes <= _SMALL or array.dtype.hasobject:
+        return array
+    if _KEPT.bytes + array.nbytes <= _IN_MEMORY:
+        return _KEPT.add(array)
+    with tempfile.TemporaryFile(prefix="onnx-factorize-") as file:
+        file.truncate(array.nbytes)
+        mapping = mmap.mmap(file.fileno(), array.nbytes)
+    mapped = np.frombuffer(mapping, array.dtype).reshape(array.shape)
+    mapped[...] = array
+    _PAGER.watch(mapping)
+    return mapped
+
+
+class _Kept:
+    """Counts the bytes of kept arrays that are in memory and alive."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def add(self, array: Array) -> Array:
+        self.bytes += array.nbytes
+        weakref.finalize(array, self._gone, array.nbytes)
+        return array
+
+    def _gone(self, size: int) -> None:
+        self.bytes -= size
+
+
+_KEPT = _Kept()
 
 
 def spill(model: ir.Model) -> None:
@@ -62,8 +137,7 @@ class PagedModel:
     """A large model in a form that onnxruntime runs without reading its weights into memory.
 
     The session gets arrays that are mapped from the weights' files, and a graph whose weights are
-    said to be in a file that is as long as needed and empty. While the model runs, a thread tells
-    the system to let go of pages; those that are needed again come back from its cache.
+    said to be in a file that is as long as needed and empty.
 
     Attributes:
         path: The graph's file.
@@ -83,7 +157,6 @@ class PagedModel:
         self.path = pathlib.Path(self._folder.name) / "model.onnx"
         self.options = options
         self._kept: list[Any] = []  # onnxruntime borrows what it is given
-        self._maps: dict[int, mmap.mmap] = {}
         lent, end = [], 0
         for value in paged.graph.initializers.values():
             tensor = value.const_value
@@ -108,36 +181,13 @@ class PagedModel:
             str(self.path), self.options, [provider], disabled_optimizers=["ConstantFolding"]
         )
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Lets pages go as long as the context lasts."""
-        done = threading.Event()
-
-        def let_go() -> None:
-            while not done.wait(_SECONDS):
-                self._let_go()
-
-        thread = threading.Thread(target=let_go, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            self._let_go()
-
     def _lend(self, tensor: ir.ExternalTensor, name: str) -> None:
-        array: npt.NDArray[Any] = tensor.numpy()
+        array: Array = tensor.numpy()
         lent = ort.OrtValue.ortvalue_from_numpy(array)
         self._kept += [tensor, array, lent]
         if tensor.raw is not None:
-            self._maps[id(tensor.raw)] = tensor.raw
+            _PAGER.watch(tensor.raw)
         self.options.add_initializer(name, lent)
-
-    def _let_go(self) -> None:
-        for mapping in self._maps.values():
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # not on this system
-                mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _is_large(tensor: ir.TensorProtocol) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
@@ -94,10 +93,8 @@ class Session:
         Raises:
             InputError: The model fails on these feeds.
         """
-        paging = contextlib.nullcontext() if self._paged is None else self._paged.running()
         try:
-            with paging:
-                values = self._session.run(self.outputs, dict(feeds))
+            values = self._session.run(self.outputs, dict(feeds))
         except Exception as error:
             raise InputError(
                 f"The model cannot be run on {origin}: {first_line(error)}."

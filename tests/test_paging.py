@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pathlib
+import time
 
 import numpy as np
 import onnx_ir as ir
@@ -77,6 +78,25 @@ def test_what_is_spilled_reads_the_same_and_goes_with_its_model():
     del clone
     gc.collect()
     assert not folder.exists()
+
+
+def test_many_arrays_are_kept_on_disk(monkeypatch):
+    monkeypatch.setattr(paging, "_KEPT", paging._Kept())
+    monkeypatch.setattr(paging, "_IN_MEMORY", 5_000_000)
+    arrays = [normal(seed, 3, 600, 400) for seed in range(3)]  # 2.9 MB each
+    assert paging.keep(arrays[0]) is arrays[0]
+    kept = paging.keep(arrays[1])
+    assert kept is not arrays[1]
+    for _ in range(3):
+        time.sleep(2 * paging._SECONDS)  # pages are let go, and come back
+        np.testing.assert_array_equal(kept, arrays[1])
+    kept += 1
+    time.sleep(2 * paging._SECONDS)
+    np.testing.assert_array_equal(kept, arrays[1] + 1)
+    del arrays[0]
+    assert paging.keep(arrays[1]) is arrays[1]
+    small = normal(8, 10)
+    assert paging.keep(small) is small
 
 
 def test_the_whole_way(large, tmp_path):
