@@ -13,15 +13,17 @@ from .calibrate import Statistics, gather_statistics, merged
 from .calibration import CalibrationData
 from .folds import FOLDS
 from .losses import kronecker_losses, relative_losses
-from .metric_choice import JUDGES, Choice, choose_metrics
+from .metric_choice import JUDGES, choose_metrics
 from .observer import Observer
 from .options import Options
 from .output_statistics import survey
 from .passes import OutputKind, Target
 from .progress import Progress
 from .rewriting import rewritten
+from .search import Candidate
 from .session import Session
 from .spectrum import Spectrum
+from .trial import Trial
 from .verify import compare_outputs
 from .weighting import METRICS, Metric, Weighting, get_weighting
 
@@ -39,17 +41,29 @@ class Analysis:
 
     Attributes:
         statistics: Target name to moments; empty where the weighting needs none.
-        spectra: Target name to spectrum.
-        losses: Target name to the loss at every rank; without an entry a target stays dense.
+        candidates: Ways to choose factors and ranks, the predicted one first. A target without
+            losses stays dense.
+        trial: What measures candidates; None where the prediction is taken as it is.
         never_ran: Targets that the calibration data never reached.
         unreachable: Target name to the reason why it has no gradient, though one was wanted.
+        known: Spectra made so far: see `spectrum`.
     """
 
     statistics: Mapping[str, Statistics]
-    spectra: Mapping[str, Spectrum]
-    losses: Mapping[str, Array]
+    candidates: list[Candidate]
+    trial: Trial | None = None
     never_ran: frozenset[str] = frozenset()
     unreachable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    known: dict[tuple[str, str, Metric | None], Spectrum] = dataclasses.field(default_factory=dict)
+
+    def spectrum(self, target: Target, candidate: Candidate) -> Spectrum:
+        """The spectrum of a target by the weighting and the metric of a candidate."""
+        metric = candidate.metrics.get(target.name)
+        key = target.name, candidate.weighting.name, metric
+        if key not in self.known:
+            found = self.statistics.get(target.name)
+            self.known[key] = candidate.weighting.spectrum(target, found, metric)
+        return self.known[key]
 
 
 def analyze(
@@ -70,47 +84,86 @@ def analyze(
         options: The weighting, and how to calibrate.
         progress: What is told how far the run is.
     """
-    weighting = get_weighting(options.weighting)
+    weighting, uniform = get_weighting(options.weighting), options.ranks == "uniform"
     if not weighting.signal:
         with progress.stage("decompose", len(targets)) as advance:
-            spectra = _spectra(weighting, targets, {}, {}, advance)
-        return Analysis({}, spectra, {n: relative_losses(s) for n, s in spectra.items()})
+            return _with_relative_losses(weighting, targets, {}, advance, uniform=uniform)
 
     seed = options.selection.seed
     seeds, folds = None, None
     if weighting.gradient:
         with progress.stage("survey", data.calibration_samples) as advance:
             dense = Session(normal, options.runtime)
-            found = survey(dense, kinds, data, FOLDS, seed, advance)
-            seeds, folds = found.seeds, found.folds
+            surveyed = survey(dense, kinds, data, FOLDS, seed, advance)
+            seeds, folds = surveyed.seeds, surveyed.folds
+    draws = options.draws if weighting.gradient else 1
     with progress.stage("calibrate", data.calibration_samples) as advance:
         observer = Observer(normal, targets, options.runtime, seeds, seed)
-        parts = gather_statistics(observer, targets, data, folds, options.draws, seed, advance)
+        parts = gather_statistics(observer, targets, data, folds, draws, seed, advance)
         statistics = merged(parts)
-    never_ran = frozenset(n for n, found in statistics.items() if not found.signal.count)
+    if folds is None:
+        with progress.stage("decompose", len(targets)) as advance:
+            return _with_relative_losses(weighting, targets, statistics, advance, uniform=uniform)
 
-    chosen: dict[str, Choice] = {}
-    if folds is not None:
-        with progress.stage("judge cuts", min(JUDGES, data.calibration_samples)) as advance:
-            chosen = choose_metrics(observer, targets, data, folds, parts, advance)
-    metrics = {name: METRICS[choice.metric] for name, choice in chosen.items()}
-    losses = {name: choice.losses for name, choice in chosen.items()}
-
+    with progress.stage("judge cuts", min(JUDGES, data.calibration_samples)) as advance:
+        chosen = choose_metrics(observer, targets, data, folds, parts, draws, advance)
+    predicted = Candidate(
+        "predicted",
+        weighting,
+        {name: METRICS[choice.metric] for name, choice in chosen.items()},
+        {name: choice.losses for name, choice in chosen.items()},
+        uniform,
+    )
     with progress.stage("decompose", len(targets)) as advance:
-        spectra = _spectra(weighting, targets, statistics, metrics, advance)
+        by_activation = _with_relative_losses(
+            get_weighting("activation"), targets, statistics, advance, uniform=False
+        )
+    analysis = dataclasses.replace(
+        by_activation, candidates=[predicted], unreachable=observer.unreachable
+    )
+    losses = dict(predicted.losses)
     for target in targets:
-        spectrum = spectra.get(target.name)
-        if spectrum is None or target.name in losses:
+        if target.name in losses or target.name in analysis.never_ran:
             continue
-        if not weighting.gradient:
-            losses[target.name] = relative_losses(spectrum)
-        elif target.name in observer.unreachable:
+        spectrum = analysis.spectrum(target, predicted)
+        if target.name in observer.unreachable:
             losses[target.name] = _measured_losses(
                 normal, target, spectrum, statistics, kinds, data, options
             )
         else:
             losses[target.name] = kronecker_losses(spectrum)
-    return Analysis(statistics, spectra, losses, never_ran, observer.unreachable)
+    predicted = dataclasses.replace(predicted, losses=losses)
+    if uniform or len(parts) < 2:
+        return dataclasses.replace(analysis, candidates=[predicted])
+    return dataclasses.replace(
+        analysis,
+        candidates=[
+            predicted,
+            dataclasses.replace(predicted, name="uniform", uniform=True),
+            *by_activation.candidates,
+        ],
+        trial=Trial(normal, targets, kinds, data, folds, parts, options.runtime),
+    )
+
+
+def _with_relative_losses(
+    weighting: Weighting,
+    targets: Sequence[Target],
+    statistics: Mapping[str, Statistics],
+    advance: Callable[[int], None],
+    *,
+    uniform: bool,
+) -> Analysis:
+    """An analysis by a weighting that has no gradients."""
+    never_ran = frozenset(n for n, found in statistics.items() if not found.signal.count)
+    losses: dict[str, Array] = {}
+    candidate = Candidate(weighting.name, weighting, {}, losses, uniform)
+    analysis = Analysis(statistics, [candidate], never_ran=never_ran)
+    for target in targets:
+        if target.name not in never_ran:
+            losses[target.name] = relative_losses(analysis.spectrum(target, candidate))
+        advance(1)
+    return analysis
 
 
 def _measured_losses(
@@ -133,20 +186,3 @@ def _measured_losses(
     measured = compare_outputs(*pair, kinds, data, "calibration", _TRIAL).divergence
     relative = relative_losses(spectrum)
     return np.asarray(relative * (measured / max(relative[rank], 1e-12)))
-
-
-def _spectra(
-    weighting: Weighting,
-    targets: Sequence[Target],
-    statistics: Mapping[str, Statistics],
-    metrics: Mapping[str, Metric],
-    advance: Callable[[int], None],
-) -> dict[str, Spectrum]:
-    """The spectrum of each target that ran, in its metric."""
-    spectra = {}
-    for target in targets:
-        found = statistics.get(target.name)
-        if found is None or found.signal.count:
-            spectra[target.name] = weighting.spectrum(target, found, metrics.get(target.name))
-        advance(1)
-    return spectra

@@ -85,6 +85,7 @@ def cli() -> None:
     "--weighting", default="fisher", show_default=True, help="fisher, activation or none."
 )
 @click.option("--ranks", default="global", show_default=True, help="global or uniform.")
+@click.option("--draws", default=1, show_default=True, help="Labels to draw for each sample.")
 @click.option("--rank-multiple", type=int, help="Default: 16, or less in small models.")
 @click.option("--form", default="auto", show_default=True, help="How convolutions are rewritten.")
 @click.option("--include", multiple=True, metavar="REGEX", help="Only nodes with such names.")
@@ -103,6 +104,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         budget=Budget.parse(given["budget"]),
         weighting=given["weighting"],
         ranks=given["ranks"],
+        draws=given["draws"],
         rank_multiple=given["rank_multiple"],
         include=given["include"],
         exclude=given["exclude"],

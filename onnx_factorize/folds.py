@@ -23,7 +23,7 @@ FOLDS = 4
 # Clusters so small that samples of one class go to several folds, as they must where data are
 # independent, and so large that what is alike is seldom divided.
 _CLUSTERS = 3 * FOLDS
-_CLUSTER_SIZE = 6
+_CLUSTER_SIZE = 12
 _MOST_CLUSTERS = 256
 
 _ROUNDS = 25

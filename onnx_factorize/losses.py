@@ -79,6 +79,7 @@ def judge(
     batches: Iterable[Batch],
     directions: Mapping[str, Mapping[int, Directions]],
     results: dict[str, dict[int, Judged]],
+    draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Adds to `results` what cuts along given directions change on given samples.
@@ -89,21 +90,24 @@ def judge(
         batches: The samples.
         directions: Target name to its directions, by metric.
         results: Target name to what was found, by metric.
+        draws: Labels to draw for each sample.
         advance: Called after each batch with its number of samples.
     """
     for number, batch in enumerate(batches):
-        observation = observer.run(batch)
-        for target in targets:
-            tried = directions.get(target.name)
-            if not tried or target.name not in observer.gradients:
-                continue
-            paired = observation.paired(target, number)
-            if paired is None:
-                continue
-            found = results.setdefault(target.name, {})
-            for metric, each in tried.items():
-                squares = each.squared_changes(*paired)
-                found.setdefault(metric, Judged(np.zeros_like(squares))).add(squares, batch.samples)
+        for _ in range(draws):
+            observation = observer.run(batch)
+            for target in targets:
+                tried = directions.get(target.name)
+                if not tried or target.name not in observer.gradients:
+                    continue
+                paired = observation.paired(target, number)
+                if paired is None:
+                    continue
+                found = results.setdefault(target.name, {})
+                for metric, each in tried.items():
+                    squares = each.squared_changes(*paired)
+                    judged = found.setdefault(metric, Judged(np.zeros_like(squares)))
+                    judged.add(squares, batch.samples)
         advance(batch.samples)
 
 

@@ -47,6 +47,7 @@ def choose_metrics(
     data: CalibrationData,
     folds: npt.NDArray[np.int64],
     parts: Sequence[Mapping[str, Statistics]],
+    draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Choice]:
     """Judges the metrics by cross-fitting: directions from some folds, losses from the others.
@@ -59,6 +60,7 @@ def choose_metrics(
         data: The calibration data.
         folds: The fold of each sample, shape (samples,).
         parts: The statistics of each fold.
+        draws: Labels to draw for each sample.
         advance: Called after each batch with its number of samples.
     """
     results: dict[str, dict[int, Judged]] = {}
@@ -75,7 +77,7 @@ def choose_metrics(
         others = [part for index, part in enumerate(parts) if index != fold] or parts
         directions = _directions(targets, merged(others), tried)
         batches = data.batches("calibration", size, judges_of(fold, folds))
-        judge(observer, targets, batches, directions, results, advance)
+        judge(observer, targets, batches, directions, results, draws, advance)
     chosen = {}
     for target in targets:
         if target.name in results:

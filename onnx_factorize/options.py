@@ -76,6 +76,7 @@ class Options:
         if not 0 <= self.selection.holdout < 1:
             raise InputError("--holdout must be at least 0 and below 1.")
         for name, value, least in (
+            ("--draws", self.draws, 1),
             ("--samples", self.selection.samples, 1),
             ("--batch-size", self.selection.batch_size, 1),
             ("--seed", self.selection.seed, 0),

@@ -112,8 +112,9 @@ def run(
 
     analysis = analyze(normal, targets, data, kinds, options, progress)
 
-    with progress.stage("allocate and rewrite"):
-        compressed, plan = compress(normal, targets, analysis, costs, options)
+    compressed, plan = compress(normal, targets, analysis, costs, options, progress)
+
+    with progress.stage("read"):
         compressed_costs = measure_costs(compressed, sample, runtime)
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
@@ -127,7 +128,7 @@ def run(
     skipped = [*finder.skipped, *excluded]
     report = summarize(
         options.as_dict(),
-        plan.predicted if get_weighting(options.weighting).gradient else None,
+        plan if get_weighting(options.weighting).gradient else None,
         (costs, compressed_costs),
         (latency_dense, latency_compressed),
         holdout,

@@ -17,7 +17,9 @@ from .costs import Costs
 from .errors import BudgetError
 from .options import Options
 from .passes import Target
+from .progress import Progress
 from .rewriting import rewritten
+from .search import MEASUREMENTS, search
 
 __all__ = ["Plan", "compress"]
 
@@ -35,10 +37,14 @@ class Plan:
     Attributes:
         ranks: Target name to rank, or `DENSE`.
         losses: Target name to the loss predicted for its rank.
+        origin: The way in which it was chosen.
+        tried: Way to measured divergence, where several were measured.
     """
 
     ranks: dict[str, int]
     losses: dict[str, float]
+    origin: str
+    tried: dict[str, float]
 
     @property
     def predicted(self) -> float:
@@ -52,6 +58,7 @@ def compress(
     analysis: Analysis,
     costs: Costs,
     options: Options,
+    progress: Progress,
 ) -> tuple[ir.Model, Plan]:
     """Buys ranks within the budget and rewrites the model by them.
 
@@ -61,6 +68,7 @@ def compress(
         analysis: What every cut of every target costs.
         costs: What the dense model costs.
         options: The budget, the allocation, and how ranks are rounded.
+        progress: What is told how far the run is.
 
     Returns:
         The compressed model, and the plan by which it was made.
@@ -69,7 +77,8 @@ def compress(
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
     kind = options.budget.kind
-    choices = _choices(targets, analysis.losses, costs, options)
+    candidate = analysis.candidates[0]
+    choices = _choices(targets, candidate.losses, costs, options)
     dense = costs.of(kind, targets)
     wanted = options.budget.limit(dense)
     fixed = dense - sum(choice.dense for choice in choices)
@@ -79,16 +88,36 @@ def compress(
             raise BudgetError(_unreachable(options, dense, fixed + least, targets))
         wanted = fixed + least
     room = wanted - fixed
-    for _ in range(_ROUNDS):
-        plan = _allocate(choices, max(room, least), options)
-        compressed = rewritten(normal, targets, plan.ranks, analysis.spectra, analysis.statistics)
-        over = _cost(kind, compressed, choices, plan, fixed) - wanted
-        if over <= 0 or room <= least:
-            break
-        room -= over
+
+    def allocate(losses: Mapping[str, Array], uniform: bool) -> dict[str, int]:
+        buy = allocate_uniform if uniform else allocate_global
+        return buy(_choices(targets, losses, costs, options), max(room, least))
+
+    tried: dict[str, float] = {}
+    if analysis.trial is not None:
+        with progress.stage("try plans", MEASUREMENTS) as advance:
+            found = search(analysis.candidates, allocate, analysis.trial, advance)
+        candidate, tried = found.candidate, found.tried
+
+    with progress.stage("rewrite"):
+        for _ in range(_ROUNDS):
+            ranks = allocate(candidate.losses, candidate.uniform)
+            cut = [target for target in targets if ranks[target.name]]
+            spectra = {target.name: analysis.spectrum(target, candidate) for target in cut}
+            compressed = rewritten(normal, targets, ranks, spectra, analysis.statistics)
+            over = _cost(kind, compressed, choices, ranks, fixed) - wanted
+            if over <= 0 or room <= least:
+                break
+            room -= over
     if over > 0 and not options.best_effort:
         raise BudgetError(_unreachable(options, dense, wanted + over, targets))
-    return compressed, plan
+    # What was predicted, in nats where there are gradients, whatever plan was chosen.
+    losses = {choice.name: _loss(choice, ranks[choice.name]) for choice in choices}
+    return compressed, Plan(ranks, losses, candidate.name, tried)
+
+
+def _loss(choices: Choices, rank: int) -> float:
+    return float(choices.losses[choices.index(rank)])
 
 
 def _choices(
@@ -111,22 +140,19 @@ def _choices(
     return choices
 
 
-def _allocate(choices: Sequence[Choices], limit: float, options: Options) -> Plan:
-    allocate = allocate_global if options.ranks == "global" else allocate_uniform
-    ranks = allocate(choices, limit)
-    losses = {c.name: float(c.losses[c.index(ranks[c.name])]) for c in choices}
-    return Plan(ranks, losses)
-
-
 def _cost(
-    kind: str, model: ir.Model, choices: Sequence[Choices], plan: Plan, fixed: float
+    kind: str,
+    model: ir.Model,
+    choices: Sequence[Choices],
+    ranks: Mapping[str, int],
+    fixed: float,
 ) -> float:
     """What a rewritten model costs, in the budget's unit."""
     if kind == "params":
         return model_io.parameters(model)
     if kind == "bytes":
         return model_io.serialized_size(model)
-    return fixed + sum(float(c.costs[c.index(plan.ranks[c.name])]) for c in choices)
+    return fixed + sum(float(c.costs[c.index(ranks[c.name])]) for c in choices)
 
 
 def _unreachable(options: Options, dense: float, least: float, targets: list[Target]) -> str:

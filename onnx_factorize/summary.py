@@ -31,7 +31,7 @@ FORMS = {
 
 def summarize(
     command: dict[str, Any],
-    predicted: float | None,
+    plan: Plan | None,
     costs: tuple[Costs, Costs],
     latency_ms: tuple[float, float],
     holdout: Agreement,
@@ -47,7 +47,8 @@ def summarize(
         command=command,
         model={"dense": dense, "compressed": compressed},
         divergence={
-            "predicted": predicted,
+            "predicted": None if plan is None else plan.predicted,
+            "tried": {} if plan is None else plan.tried,
             "calibration": calibration.divergence,
             "holdout": holdout.divergence,
             "outputs": {

@@ -1,0 +1,147 @@
+"""Predict, then measure: candidate plans, the best of them by the divergence of unseen samples.
+
+What is predicted is second order, and from few samples uncertain. So a few plans of different
+origin are measured (see `trial`), and the best is improved by measured changes. The number of
+measurements is bounded, not their time, so that a run repeats exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from .trial import Trial
+from .weighting import Metric, Weighting
+
+__all__ = ["MEASUREMENTS", "Candidate", "Found", "search"]
+
+Array = npt.NDArray[np.float64]
+Allocate = Callable[[Mapping[str, Array], bool], dict[str, int]]
+
+# Targets that are cut alone to compare measured with predicted loss.
+_ALONE = 16
+
+# Changes of the best plan that are measured.
+_CHANGES = 8
+
+# The most measurements: the candidates, the targets alone, the plan that follows, the changes.
+MEASUREMENTS = 4 + _ALONE + 1 + _CHANGES
+
+# The predicted plan is left only for one that is better by more than chance.
+_MARGIN = 0.97
+
+# A single measurement moves a prediction by no more than this factor.
+_TRUST = 4.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One way to choose factors and ranks.
+
+    Attributes:
+        name: As the report calls it.
+        weighting: What gives the directions.
+        metrics: Target name to the metric of its directions.
+        losses: Target name to the loss at every rank.
+        uniform: Whether all targets get the same share, whatever their losses.
+    """
+
+    name: str
+    weighting: Weighting
+    metrics: Mapping[str, Metric]
+    losses: Mapping[str, Array]
+    uniform: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The outcome.
+
+    Attributes:
+        candidate: The best, with its losses as measurements corrected them.
+        tried: Plan to measured divergence, in the order in which they were tried.
+    """
+
+    candidate: Candidate
+    tried: dict[str, float]
+
+
+def search(
+    candidates: list[Candidate],
+    allocate: Allocate,
+    trial: Trial,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Found:
+    """Chooses among candidates by measurement, and improves the best.
+
+    Args:
+        candidates: The first is the predicted one, preferred unless another is clearly better.
+        allocate: From losses, and whether ranks are uniform, to ranks within the budget.
+        trial: What measures.
+        advance: Called after each measurement with 1.
+    """
+    seen: dict[tuple[str, tuple[tuple[str, int], ...]], float] = {}
+
+    def measure(candidate: Candidate, ranks: Mapping[str, int]) -> float:
+        directions = f"{candidate.weighting.name} {sorted(candidate.metrics.items(), key=str)}"
+        key = directions, tuple(sorted(ranks.items()))
+        if key not in seen:
+            seen[key] = trial.measure(ranks, candidate.weighting, candidate.metrics)
+        advance(1)
+        return seen[key]
+
+    best = candidates[0]
+    ranks = allocate(best.losses, best.uniform)
+    tried = {best.name: measure(best, ranks)}
+    least = tried[best.name]
+
+    rescaled = _rescaled(best, ranks, measure)
+    for candidate in (rescaled, *candidates[1:]):
+        plan = allocate(candidate.losses, candidate.uniform)
+        tried[candidate.name] = measure(candidate, plan)
+        if tried[candidate.name] < _MARGIN * least:
+            best, ranks, least = candidate, plan, tried[candidate.name]
+
+    if not best.uniform:
+        for number in range(_CHANGES):
+            changed = _changed(best, ranks, number)
+            plan = allocate(changed.losses, changed.uniform)
+            divergence = measure(changed, plan)
+            if divergence < _MARGIN * least:
+                best, ranks, least = changed, plan, divergence
+                tried["changes of it"] = divergence
+    return Found(best, tried)
+
+
+def _rescaled(
+    candidate: Candidate,
+    ranks: Mapping[str, int],
+    measure: Callable[[Candidate, Mapping[str, int]], float],
+) -> Candidate:
+    """Losses scaled by what each target's cut costs when it is measured alone."""
+    cut = {name: float(candidate.losses[name][rank]) for name, rank in ranks.items() if rank}
+    largest = sorted(cut, key=lambda name: -cut[name])[:_ALONE]
+    ratios = {}
+    for name in largest:
+        if cut[name] > 0:
+            ratio = measure(candidate, {name: ranks[name]}) / cut[name]
+            ratios[name] = float(np.clip(ratio, 1 / _TRUST, _TRUST))
+    usual = float(np.exp(np.mean(np.log(list(ratios.values()))))) if ratios else 1.0
+    losses = {name: ratios.get(name, usual) * loss for name, loss in candidate.losses.items()}
+    return dataclasses.replace(candidate, name=f"{candidate.name}, rescaled", losses=losses)
+
+
+def _changed(candidate: Candidate, ranks: Mapping[str, int], number: int) -> Candidate:
+    """The candidate with one target's loss doubled or halved, those that lose most first."""
+    loss = {name: float(candidate.losses[name][rank]) for name, rank in ranks.items() if rank}
+    order = sorted(loss, key=lambda name: -loss[name])
+    if not order:
+        return candidate
+    name = order[number // 2 % len(order)]
+    factor = 2.0 if number % 2 == 0 else 0.5
+    return dataclasses.replace(
+        candidate, losses={**candidate.losses, name: factor * candidate.losses[name]}
+    )

@@ -1,0 +1,130 @@
+"""Measure plans on calibration samples that had no part in the directions.
+
+A fold is measured with the factors that the other folds give, so the divergence is that of unseen
+data, and the samples kept for the final verification stay unseen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from .calibrate import Statistics, merged
+from .calibration import Batch, CalibrationData
+from .divergence import DivergenceSum
+from .passes import OutputKind, Target
+from .rewriting import rewritten
+from .rows import padding_mask
+from .session import Runtime, Session
+from .spectrum import Spectrum
+from .weighting import Metric, Weighting
+
+__all__ = ["Trial"]
+
+# Folds that are measured, and samples of each: enough to tell plans apart that differ.
+_FOLDS = 2
+_SAMPLES = 32
+
+# Memory for the dense model's outputs.
+_RECORDED_BYTES = 2**28
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fold:
+    """One fold: its samples with the dense model's outputs, and the statistics of the others."""
+
+    batches: list[Batch]
+    outputs: list[dict[str, npt.NDArray[Any]]]
+    statistics: dict[str, Statistics]
+
+
+class Trial:
+    """Plans measured by cross-fitting.
+
+    Attributes:
+        measurements: How many plans were measured.
+    """
+
+    def __init__(
+        self,
+        normal: ir.Model,
+        targets: Sequence[Target],
+        kinds: Mapping[str, OutputKind],
+        data: CalibrationData,
+        folds: npt.NDArray[np.int64],
+        parts: Sequence[Mapping[str, Statistics]],
+        runtime: Runtime,
+    ) -> None:
+        """Runs the dense model on the samples to measure on.
+
+        Args:
+            normal: The normalised model; it is not changed.
+            targets: Its targets.
+            kinds: What each output stands for.
+            data: The calibration data.
+            folds: The fold of each calibration sample, shape (samples,).
+            parts: The statistics of each fold.
+            runtime: How to run the models.
+        """
+        self._normal, self._targets, self._runtime = normal, targets, runtime
+        self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
+        self._folds = []
+        self._spectra: list[dict[tuple[str, Metric | None], Spectrum]] = []
+        self.measurements = 0
+        dense = Session(normal, runtime)
+        for fold in range(min(_FOLDS, len(parts))):
+            own = np.flatnonzero(folds == fold)
+            count = min(len(own), _SAMPLES)
+            only = np.zeros(len(folds), bool)
+            only[own[np.arange(count) * len(own) // max(count, 1)]] = True
+            batches, outputs, size = [], [], 0
+            for batch in data.batches("calibration", only=only):
+                batches.append(batch)
+                outputs.append(dense.run(batch.feeds, batch.origin))
+                size += sum(value.nbytes for value in outputs[-1].values())
+                if size > _RECORDED_BYTES:
+                    break
+            others = [part for index, part in enumerate(parts) if index != fold] or parts
+            self._folds.append(_Fold(batches, outputs, merged(others)))
+            self._spectra.append({})
+
+    def measure(
+        self,
+        ranks: Mapping[str, int],
+        weighting: Weighting,
+        metrics: Mapping[str, Metric],
+    ) -> float:
+        """The divergence of a plan, in nats; infinite if its outputs are not finite.
+
+        Args:
+            ranks: Target name to rank; 0 keeps a target dense.
+            weighting: The weighting that gives the directions.
+            metrics: Target name to the metric of its directions.
+        """
+        self.measurements += 1
+        sums = {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
+        cut = [target for target in self._targets if ranks.get(target.name)]
+        for fold, known in zip(self._folds, self._spectra, strict=True):
+            spectra = {}
+            for target in cut:
+                key = target.name, metrics.get(target.name)
+                if key not in known:
+                    found = fold.statistics.get(target.name)
+                    if found is None or not found.signal.count:
+                        continue  # the other folds never ran it: it cannot be tried
+                    known[key] = weighting.spectrum(target, found, key[1])
+                spectra[target.name] = known[key]
+            chosen = {name: ranks[name] for name in spectra}
+            model = rewritten(self._normal, cut, chosen, spectra, fold.statistics)
+            session = Session(model, self._runtime)
+            for batch, p in zip(fold.batches, fold.outputs, strict=True):
+                q = session.run(batch.feeds, batch.origin)
+                for name, total in sums.items():
+                    total.add(p[name], q[name], padding_mask(batch.feeds))
+        divergence = sum(total.value for total in sums.values())
+        return divergence if np.isfinite(divergence) else float("inf")
