@@ -107,7 +107,7 @@ class GraphModule(nn.Module):
         self._names = built.names
         self._floating: torch.dtype | None = None
         self._inputs = {
-            value.name or "": (slot, value.dtype)
+            value.name or "": slot
             for value, slot in zip(graph.inputs, built.program.inputs, strict=True)
         }
         self._output_types = {value.name or "": value.dtype for value in graph.outputs}
@@ -118,7 +118,7 @@ class GraphModule(nn.Module):
         self._fixed: dict[int, Any] = {}
         self.register_buffer("_anchor", torch.empty(0), persistent=False)
         defaults = {constant.slot for constant in built.constants}
-        required = [name for name, (slot, _) in self._inputs.items() if slot not in defaults]
+        required = [name for name, slot in self._inputs.items() if slot not in defaults]
         self.input_names = required + [name for name in self._inputs if name not in required]
         self._required = set(required)
         for constant in built.constants:
@@ -184,8 +184,8 @@ class GraphModule(nn.Module):
             problem = f"'{min(missing)}' is missing" if missing else f"'{min(unknown)}' is unknown"
             raise InputError(f"Input {problem}; the model's are {', '.join(self.input_names)}.")
         arguments = [
-            self._fed(feeds[name], kind) if name in feeds else state.slots[slot]
-            for name, (slot, kind) in self._inputs.items()
+            self._fed(feeds[name]) if name in feeds else state.slots[slot]
+            for name, slot in self._inputs.items()
         ]
         results = state.run(self._program, arguments)
         captured: dict[str, Any] = {}
@@ -241,11 +241,11 @@ class GraphModule(nn.Module):
         assert isinstance(found, Tensor)
         return found
 
-    def _fed(self, value: Any, kind: ir.DataType | None) -> Any:
+    def _fed(self, value: Any) -> Any:
         if value is None:
             return None
         if isinstance(value, list):
-            return [self._fed(element, kind) for element in value]
+            return [self._fed(element) for element in value]
         if not isinstance(value, Tensor):
             value = dtypes.from_numpy(value)
         if isinstance(value, np.ndarray):
