@@ -27,7 +27,7 @@ class Operator:
     back: Callable[[Array], Array]  # the inverse
     constants: dict[str, Array] = dataclasses.field(default_factory=dict)
     opset: int = 7
-    types: tuple[Any, ...] = (np.float32, np.float64)
+    types: tuple[Any, ...] = (np.float32, np.float64, np.float16)
 
 
 def _node(op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> onnx.NodeProto:
@@ -134,7 +134,7 @@ def gemm(draw, fused=False):
         lambda mats: (mats[0].T if turned else mats[0]) / alpha,
         constants,
         opset=7 if c is not None else 11,
-        types=(np.float32,) if fused else (np.float32, np.float64),
+        types=(np.float32,) if fused else (np.float32, np.float64, np.float16),
     )
 
 
@@ -243,7 +243,7 @@ def conv(draw, fused=False):
         lambda w: w.reshape(groups, outer, -1).transpose(0, 2, 1),
         lambda mats: mats.transpose(0, 2, 1).reshape(shape),
         {"c": normal(9, groups * outer)} if bias else {},
-        types=(np.float32,),
+        types=(np.float32,) if fused else (np.float32, np.float16),
     )
 
 
@@ -288,7 +288,7 @@ def conv_transpose(draw):
         lambda w: w.reshape(groups, inner, -1),
         lambda mats: mats.reshape(shape),
         {"c": normal(9, groups * outer)} if bias else {},
-        types=(np.float32,),
+        types=(np.float32, np.float16),
     )
 
 
