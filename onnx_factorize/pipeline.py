@@ -11,13 +11,13 @@ from typing import Any
 import onnx_ir as ir
 
 from . import model_io
-from .analysis import analyze
-from .calibration import Calibration, Signature, open_calibration
-from .costs import measure_costs
+from .analysis import Analysis, analyze
+from .calibration import Calibration, CalibrationData, Signature, open_calibration
+from .costs import Costs, measure_costs
 from .errors import InputError
 from .options import Options
 from .output_statistics import resolve_axes
-from .passes import FindTargets, LiftWeights
+from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .plan import compress
 from .progress import Progress
 from .report import Report
@@ -26,7 +26,7 @@ from .summary import layers_of, summarize, warnings_of
 from .verify import compare_outputs, output_kinds
 from .weighting import get_weighting
 
-__all__ = ["Result", "factorize", "run"]
+__all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
 
 
 @dataclasses.dataclass
@@ -92,6 +92,38 @@ def run(
     source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
 ) -> Result:
     """The pipeline behind `factorize`: read it to see how the parts fit."""
+    return compressed(calibrated(source, calibration, options, progress), options, progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibrated:
+    """What is known of a model before a budget is spent; it serves any number of budgets.
+
+    Attributes:
+        dense: The dense model.
+        normal: The same, normalised.
+        targets: What may be factorized.
+        skipped: What may not, and why.
+        data: The calibration data.
+        kinds: What each output stands for.
+        costs: What the dense model costs.
+        analysis: What every cut of every target loses.
+    """
+
+    dense: ir.Model
+    normal: ir.Model
+    targets: list[Target]
+    skipped: list[Skipped]
+    data: CalibrationData
+    kinds: dict[str, OutputKind]
+    costs: Costs
+    analysis: Analysis
+
+
+def calibrated(
+    source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
+) -> Calibrated:
+    """The first half of the pipeline: what does not depend on the budget."""
     runtime = options.runtime
 
     with progress.stage("read"):
@@ -111,34 +143,41 @@ def run(
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
 
     analysis = analyze(normal, targets, data, kinds, options, progress)
+    skipped = [*finder.skipped, *excluded]
+    return Calibrated(dense, normal, targets, skipped, data, kinds, costs, analysis)
 
-    compressed, plan = compress(normal, targets, analysis, costs, options, progress)
 
-    with progress.stage("read"):
-        compressed_costs = measure_costs(compressed, sample, runtime)
+def compressed(known: Calibrated, options: Options, progress: Progress) -> Result:
+    """The second half of the pipeline: spend a budget, verify what comes of it."""
+    runtime, data, analysis = options.runtime, known.data, known.analysis
+    sample = next(data.batches("holdout", batch_size=1))
+
+    model, plan = compress(known.normal, known.targets, analysis, known.costs, options, progress)
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
-        pair = Session(dense, runtime), Session(compressed, runtime)
-        holdout = compare_outputs(*pair, kinds, data, "holdout", advance=advance)
-        seen = compare_outputs(*pair, kinds, data, "calibration", data.holdout_samples, advance)
+        pair = Session(known.dense, runtime), Session(model, runtime)
+        holdout = compare_outputs(*pair, known.kinds, data, "holdout", advance=advance)
+        seen = compare_outputs(
+            *pair, known.kinds, data, "calibration", data.holdout_samples, advance
+        )
 
     with progress.stage("time"):
-        latency_dense, latency_compressed = latencies(pair, sample.feeds)
+        costs = measure_costs(model, sample, runtime)
+        latency_ms = latencies(pair, sample.feeds)
 
-    skipped = [*finder.skipped, *excluded]
     report = summarize(
         options.as_dict(),
         plan if get_weighting(options.weighting).gradient else None,
-        (costs, compressed_costs),
-        (latency_dense, latency_compressed),
+        (known.costs, costs),
+        (latency_ms[0], latency_ms[1]),
         holdout,
         seen,
-        layers_of(targets, skipped, plan, costs.arithmetic.nodes, analysis),
+        layers_of(known.targets, known.skipped, plan, known.costs.arithmetic.nodes, analysis),
         data,
         progress.seconds,
-        warnings_of(targets, analysis, data),
+        warnings_of(known.targets, analysis, data),
     )
-    return Result(compressed, report, model_io.is_external(dense))
+    return Result(model, report, model_io.is_external(known.dense))
 
 
 def _no_targets(found: int, skipped: int) -> str:

@@ -1,0 +1,211 @@
+"""All weightings and allocations on real models, zero-shot, beside each other.
+
+    python -m benchmarks.weightings [NAME ...] [--seeds 3] [--samples N] [--save FILE.json]
+    python -m benchmarks.weightings --docs FILE.json ...    # writes docs/weightings.md and the plot
+
+Needs `python -m models fetch all`. For each model, seed, weighting, allocation and share of the
+parameters of the MatMul, Gemm and Conv operators: the divergence on held-out calibration data and
+the model's own metrics on its test data. One calibration serves all budgets. Samples count those
+held out (a fifth).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import models
+from onnx_factorize.budget import Budget
+from onnx_factorize.options import Options, Ranks
+from onnx_factorize.pipeline import calibrated, compressed
+from onnx_factorize.progress import Progress
+
+WEIGHTINGS = ("none", "diagonal", "activation", "fisher")
+KEEPS = (0.9, 0.75, 0.5, 0.3)
+SAMPLES = {
+    "minilm": 1280,
+    "ppocr-rec": 1280,
+    "efficientnet-lite0": 320,
+    "ppocr-det": 64,
+    "silero-vad": 320,
+    "silero-vad-if": 320,
+}
+INTRODUCTION = (
+    "Made by `python -m benchmarks.weightings`: zero-shot, `--budget targets=KEEP` of the MatMul, "
+    "Gemm and Conv operators only. Each cell holds the divergence on held-out calibration data "
+    "(nats a prediction, ± half of the spread of the seeds) and the model's first metric on its "
+    "test data; means of up to {seeds} seeds. A fifth of the samples is held out."
+)
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--samples", type=int, help="Default: 1,024, fewer where there are fewer.")
+@click.option("--weighting", "weightings", multiple=True, default=WEIGHTINGS)
+@click.option("--keep", "keeps", multiple=True, type=float, default=KEEPS)
+@click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
+@click.option("--docs", is_flag=True, help="NAMES are files of figures: write them as a page.")
+def main(
+    names: tuple[str, ...],
+    seeds: int,
+    samples: int | None,
+    weightings: tuple[str, ...],
+    keeps: tuple[float, ...],
+    save: Path | None,
+    docs: bool,
+) -> None:
+    """Run the models NAMES, or all."""
+    if docs:
+        write_docs([row for name in names for row in json.loads(Path(name).read_text())])
+        return
+    rows = []
+    for name in names or models.names():
+        for seed in range(seeds):
+            for weighting in weightings:
+                for row in measured(name, seed, samples, weighting, keeps):
+                    rows.append(row)
+                    print(line(row), flush=True)
+                    if save:
+                        save.write_text(json.dumps(rows, indent=1))
+
+
+def measured(
+    name: str, seed: int, samples: int | None, weighting: str, keeps: tuple[float, ...]
+) -> Iterator[dict[str, Any]]:
+    """The figures of one calibration."""
+    recipe = models.get(name)
+    count = samples or SAMPLES.get(name, 1024)
+    options = Options.of(
+        weighting=weighting, samples=count, seed=seed, op_types=("MatMul", "Gemm", "Conv")
+    )
+    known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
+    predicted = known.analysis.candidates[0]
+    uniform = dataclasses.replace(
+        known,
+        analysis=dataclasses.replace(
+            known.analysis, candidates=[dataclasses.replace(predicted, uniform=True)], trial=None
+        ),
+    )
+    ways: tuple[tuple[Ranks, Any], ...] = (("global", known), ("uniform", uniform))
+    for keep in keeps:
+        for ranks, start in ways:
+            asked = dataclasses.replace(options, budget=Budget("targets", keep), ranks=ranks)
+            result = compressed(start, asked, Progress())
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.onnx"
+                result.save(path)
+                metrics = recipe.evaluate(path)
+            divergence = result.report.divergence
+            yield {
+                "model": name,
+                "samples": count,
+                "seed": seed,
+                "weighting": weighting,
+                "ranks": ranks,
+                "keep": keep,
+                "divergence": divergence["holdout"],
+                "predicted": divergence["predicted"],
+                "tried": divergence["tried"],
+                "metrics": metrics,
+            }
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row, for people."""
+    predicted = "" if row["predicted"] is None else f"predicted {row['predicted']:.3g}"
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in row["metrics"].items())
+    return (
+        f"{row['model']:18} {row['samples']:5} seed {row['seed']} keep {row['keep']:<4} "
+        f"{row['weighting']:10} {row['ranks']:7} divergence {row['divergence']:<9.4g} "
+        f"{predicted:19} {metrics}"
+    )
+
+
+def write_docs(rows: list[dict[str, Any]]) -> None:
+    """Writes the table and the plot."""
+    cells: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        cells[row["model"], row["samples"], row["weighting"], row["ranks"], row["keep"]].append(row)
+    seeds = max(len(found) for found in cells.values())
+    text = [
+        "# Weightings and allocations, measured",
+        "",
+        INTRODUCTION.format(seeds=seeds),
+        "",
+        "![Divergence against size](weightings.svg)",
+    ]
+    for model, samples in sorted({key[:2] for key in cells}):
+        here = {key[2:]: found for key, found in cells.items() if key[:2] == (model, samples)}
+        metric = next(iter(next(iter(here.values()))[0]["metrics"]))
+        keeps = sorted({key[2] for key in here}, reverse=True)
+        text += ["", f"## {model}, {samples:,} samples ({metric})", ""]
+        text.append("| weighting | ranks | " + " | ".join(f"{keep:g}" for keep in keeps) + " |")
+        text.append("|---|---|" + "---|" * len(keeps))
+        for weighting in WEIGHTINGS:
+            for ranks in ("uniform", "global"):
+                if (weighting, ranks, keeps[0]) not in here:
+                    continue
+                found = [cell(here.get((weighting, ranks, keep), []), metric) for keep in keeps]
+                bold = "**" if (weighting, ranks) == ("fisher", "global") else ""
+                text.append(f"| {bold}{weighting}{bold} | {ranks} | " + " | ".join(found) + " |")
+    (DOCS / "weightings.md").write_text("\n".join(text) + "\n")
+    plot(cells)
+
+
+def cell(rows: list[dict[str, Any]], metric: str) -> str:
+    """The mean of the seeds."""
+    if not rows:
+        return ""
+    values = [row["divergence"] for row in rows]
+    spread = (max(values) - min(values)) / 2
+    score = float(np.mean([row["metrics"][metric] for row in rows]))
+    return f"{np.mean(values):.2g} ± {spread:.1g}; {score:.3f}"
+
+
+def plot(cells: dict[tuple[Any, ...], list[dict[str, Any]]]) -> None:
+    """Divergence against the share kept, a panel a model."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415
+
+    panels = sorted({key[:2] for key in cells})
+    columns = 3
+    height = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        height, columns, figsize=(4 * columns, 3 * height), squeeze=False, layout="constrained"
+    )
+    colours = dict(zip(WEIGHTINGS, ("0.6", "tab:orange", "tab:blue", "tab:red"), strict=True))
+    for axis, (model, samples) in zip(axes.flat, panels, strict=False):
+        for weighting in WEIGHTINGS:
+            for ranks, style in (("uniform", ":"), ("global", "-")):
+                points = sorted(
+                    (key[4], float(np.mean([row["divergence"] for row in found])))
+                    for key, found in cells.items()
+                    if key[:4] == (model, samples, weighting, ranks)
+                )
+                if points:
+                    axis.plot(
+                        *zip(*points, strict=True),
+                        style,
+                        color=colours[weighting],
+                        marker=".",
+                        label=f"{weighting}, {ranks}",
+                    )
+        axis.set(yscale="log", title=f"{model}, {samples:,}", xlabel="kept", ylabel="divergence")
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.axis("off")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
+    figure.savefig(DOCS / "weightings.svg")
+
+
+if __name__ == "__main__":
+    main()
