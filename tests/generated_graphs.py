@@ -26,7 +26,8 @@ PLACEMENTS = (
     "transpose, reshape, identity",
 )
 CONTAINERS = ("main", "if", "if, captured", "function", "loop", "scan")
-NEWEST_OPSET = 24
+NEWEST_OPSET = 26  # of onnxruntime 1.32
+NEWEST_IR = 13
 
 
 @dataclasses.dataclass
@@ -283,7 +284,7 @@ def graphs(draw, kinds=tuple(OPERATORS), containers=CONTAINERS):
         operator.opset, 9 if container in ("scan",) else 7, 13 if container in ("function",) else 7
     )
     opset = draw(st.integers(least, NEWEST_OPSET))
-    ir_version = draw(st.integers(8 if container == "function" else 4, 10))
+    ir_version = draw(st.integers(8 if container == "function" else 4, NEWEST_IR))
     declared = draw(st.sampled_from(["shape", "symbols", "wrong"]))
     return Graph(
         kind,
