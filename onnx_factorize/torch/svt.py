@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 from .multiplier import cost_at, find_multiplier, weight_of
 from .schedule import Schedule
-from .shrinkage import get_shrinkage
+from .shrinkage import Shrinkage, get_shrinkage
 from .svt_target import SVTTarget
 from .whitening import Decomposition
 
@@ -64,6 +64,8 @@ class SVT:
         schedule: Cost allowed at each optimizer step. Either this or `multiplier`.
         multiplier: Loss accepted for one unit of cost.
         every: Optimizer steps from one proximal step to the next.
+        hold: The shrinkage once a schedule has come to its end. To shrink what stays for as long as
+            training goes on costs accuracy and buys nothing.
 
     Attributes:
         optimizer: The optimizer; schedulers of learning rates belong to it.
@@ -82,6 +84,7 @@ class SVT:
         schedule: Schedule | None = None,
         multiplier: float | None = None,
         every: int = 1,
+        hold: str = "hard",
     ) -> None:
         if (schedule is None) == (multiplier is None):
             raise InputError("Singular value thresholding needs a schedule or a multiplier.")
@@ -91,6 +94,7 @@ class SVT:
         self.targets = list(targets)
         self.history: list[Record] = []
         self._shrinkage = get_shrinkage(shrinkage)
+        self._hold = get_shrinkage(hold)
         self._schedule = schedule
         self._multiplier = multiplier
         self._every = every
@@ -118,14 +122,15 @@ class SVT:
             assert self._schedule is not None
             multiplier = find_multiplier(self._schedule.at(self._steps), *self._costs(found))
         ranks, change, penalty = {}, {}, 0.0
+        shrinkage = self._current()
         left = []
         for target, decomposition in zip(self.targets, found, strict=True):
             weight = weight_of(multiplier, target.unit)
             length = 1.0 if self._multiplier is None else self._rate(target) * self._every
-            sigma = self._shrinkage.shrink(decomposition.sigma, weight, length)
+            sigma = shrinkage.shrink(decomposition.sigma, weight, length)
             target.parameter.copy_(target.stored(decomposition.replaced(sigma)))
             left.append(sigma)
-            penalty += self._shrinkage.penalty(sigma, weight)
+            penalty += shrinkage.penalty(sigma, weight)
             ranks[target.name] = int((sigma > 0).sum(-1).max())
             change[target.name] = self._turned(target.name, decomposition, ranks[target.name])
         units, dense = self._prices()
@@ -141,7 +146,7 @@ class SVT:
         total = 0.0
         for target in self.targets:
             sigma = target.whitening.decompose(target.matrices()).sigma
-            total += self._shrinkage.penalty(sigma, weight_of(multiplier, target.unit))
+            total += self._current().penalty(sigma, weight_of(multiplier, target.unit))
         return total
 
     def factors(self, cost: float) -> dict[str, tuple[Tensor, Tensor] | None]:
@@ -182,6 +187,10 @@ class SVT:
         self._kept = dict(state["kept"])
         for target, moment in zip(self.targets, state["moments"], strict=True):
             target.whitening.moment = moment
+
+    def _current(self) -> Shrinkage:
+        over = self._schedule is not None and self._steps >= self._schedule.steps
+        return self._hold if over else self._shrinkage
 
     def _costs(
         self, found: Sequence[Decomposition]
