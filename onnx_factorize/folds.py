@@ -43,7 +43,7 @@ def deal(signatures: Array | None, samples: int, seed: int = 0, folds: int = FOL
     folds = max(1, min(folds, samples))
     clusters = min(samples, max(_CLUSTERS, samples // _CLUSTER_SIZE), _MOST_CLUSTERS)
     if signatures is None or clusters <= folds:
-        return np.arange(samples) * 2 * folds // samples % folds
+        return _stretches(samples, folds)
     centred = signatures - signatures.mean(axis=1, keepdims=True)
     centred -= centred.mean(axis=0)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
@@ -56,8 +56,13 @@ def deal(signatures: Array | None, samples: int, seed: int = 0, folds: int = FOL
         filled[filled.argmin()] += sizes[cluster]
     if not filled.all():
         # All samples are alike, so no division is better than another.
-        return np.arange(samples) * 2 * folds // samples % folds
+        return _stretches(samples, folds)
     return fold_of_cluster[labels]
+
+
+def _stretches(samples: int, folds: int) -> Folds:
+    """Two long stretches of neighbours for each fold."""
+    return np.arange(samples) * min(2 * folds, samples) // samples % folds
 
 
 def _spherical_k_means(rows: Array, clusters: int, seed: int) -> Folds:

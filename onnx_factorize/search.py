@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 Allocate = Callable[[Mapping[str, Array], bool], dict[str, int]]
 
 # Targets that are cut alone to compare measured with predicted loss.
-_ALONE = 16
+_ALONE = 20
 
 # Changes of the best plan that are measured.
 _CHANGES = 8
@@ -122,12 +122,21 @@ def _rescaled(
     measure: Callable[[Candidate, Mapping[str, int]], float],
 ) -> Candidate:
     """Losses scaled by what each target's cut costs when it is measured alone."""
-    cut = {name: float(candidate.losses[name][rank]) for name, rank in ranks.items() if rank}
-    largest = sorted(cut, key=lambda name: -cut[name])[:_ALONE]
+    cuts = {name: rank or len(candidate.losses[name]) // 4 for name, rank in ranks.items()}
+    predicted = {
+        name: float(candidate.losses[name][rank])
+        for name, rank in cuts.items()
+        if name in candidate.losses
+    }
+    # What is cut counts most; of what stays dense, what would lose least is nearest to a cut.
+    order = sorted(
+        predicted,
+        key=lambda name: (not ranks[name], predicted[name] * (1 if not ranks[name] else -1)),
+    )
     ratios = {}
-    for name in largest:
-        if cut[name] > 0:
-            ratio = measure(candidate, {name: ranks[name]}) / cut[name]
+    for name in order[:_ALONE]:
+        if predicted[name] > 0:
+            ratio = measure(candidate, {name: cuts[name]}) / predicted[name]
             ratios[name] = float(np.clip(ratio, 1 / _TRUST, _TRUST))
     usual = float(np.exp(np.mean(np.log(list(ratios.values()))))) if ratios else 1.0
     losses = {name: ratios.get(name, usual) * loss for name, loss in candidate.losses.items()}
