@@ -51,6 +51,7 @@ class FindTargets(ir.passes.InPlacePass):
         """Runs the pass on the main graph, every subgraph and every function."""
         self.targets, self.skipped = [], []
         self.names = linear_names(model)
+        self._listed: set[ir.Value] = set()
         self._chains: dict[str, list[ir.Node]] = {}
         for scope, owners in scopes(model.graph):
             repeated = any(owner.op_type in ITERATED for owner in owners)
@@ -91,7 +92,17 @@ class FindTargets(ir.passes.InPlacePass):
     def _skip(self, node: ir.Node, reason: str) -> None:
         if node.op_type == "Gather" and not _is_table(constant(node.inputs[0])):
             return  # it picks values, not rows of a table
-        self.skipped.append(Skipped(self.names[node], node.op_type, _params(node), reason))
+        self.skipped.append(Skipped(self.names[node], node.op_type, self._params(node), reason))
+
+    def _params(self, node: ir.Node) -> int:
+        """Elements of the weights of an operator, without those that an earlier one listed."""
+        total = 0
+        for index in weight_inputs(node):
+            if index < len(node.inputs):
+                for value, size in constants_behind(node.inputs[index]).items():
+                    total += size if value not in self._listed else 0
+                    self._listed.add(value)
+        return total
 
     def _skip_chain(self, origin: str, nodes: list[ir.Node]) -> None:
         """Lists the factors of an operator that was factorized before as one."""
@@ -102,20 +113,11 @@ class FindTargets(ir.passes.InPlacePass):
             Skipped(
                 origin,
                 operator,
-                sum(_params(node) for node in nodes),
+                sum(self._params(node) for node in nodes),
                 f"was factorized before{rank}: it is left as it is",
                 made,
             )
         )
-
-
-def _params(node: ir.Node) -> int:
-    """Elements of the weights of an operator, each constant counted once."""
-    found: dict[ir.Value, int] = {}
-    for index in weight_inputs(node):
-        if index < len(node.inputs):
-            found.update(constants_behind(node.inputs[index]))
-    return sum(found.values())
 
 
 def _is_table(tensor: ir.TensorProtocol | None) -> bool:

@@ -168,7 +168,8 @@ class Skipped:
     Attributes:
         name: The node's name, or one made from its operator and output.
         op_type: The operator.
-        params: Weights that it holds (0 where both operands are computed).
+        params: Weights that it holds (0 where both operands are computed); those that several
+            operators share are counted with the first.
         reason: One clause that a user understands.
         provenance: What it was before this tool rewrote it, if it did.
     """

@@ -134,6 +134,7 @@ def test_shared_weight_is_refused_and_kept():
     reasons = _reasons(proto)
     assert set(reasons) == {"a", "b"}
     assert all("shared by 2 nodes" in reason for reason in reasons.values())
+    assert sum(skip.params for skip in found(proto)[1].skipped) == W.size
 
 
 def test_tied_embedding_is_refused():
