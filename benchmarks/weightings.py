@@ -115,6 +115,7 @@ def measured(
                 "keep": keep,
                 "divergence": divergence["holdout"],
                 "predicted": divergence["predicted"],
+                "second_order": divergence["second_order"],
                 "tried": divergence["tried"],
                 "metrics": metrics,
             }

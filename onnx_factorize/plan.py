@@ -39,17 +39,24 @@ class Plan:
         losses: Target name to the loss predicted for its rank.
         origin: The way in which it was chosen.
         tried: Way to measured divergence, where several were measured.
+        trial: The divergence that was measured for this plan on unseen calibration samples.
     """
 
     ranks: dict[str, int]
     losses: dict[str, float]
     origin: str
     tried: dict[str, float]
+    trial: float | None
+
+    @property
+    def second_order(self) -> float:
+        """The loss of the whole model, to second order."""
+        return sum(self.losses.values())
 
     @property
     def predicted(self) -> float:
-        """The loss of the whole model, to second order."""
-        return sum(self.losses.values())
+        """What to expect of new data: as measured on unseen samples, else to second order."""
+        return self.second_order if self.trial is None else self.trial
 
 
 def compress(
@@ -94,10 +101,11 @@ def compress(
         return buy(_choices(targets, losses, costs, options), max(room, least))
 
     tried: dict[str, float] = {}
+    trial: float | None = None
     if analysis.trial is not None:
         with progress.stage("try plans", MEASUREMENTS) as advance:
             found = search(analysis.candidates, allocate, analysis.trial, advance)
-        candidate, tried = found.candidate, found.tried
+        candidate, tried, trial = found.candidate, found.tried, found.divergence
 
     with progress.stage("rewrite"):
         for _ in range(_ROUNDS):
@@ -113,7 +121,7 @@ def compress(
         raise BudgetError(_unreachable(options, dense, wanted + over, targets))
     # What was predicted, in nats where there are gradients, whatever plan was chosen.
     losses = {choice.name: _loss(choice, ranks[choice.name]) for choice in choices}
-    return compressed, Plan(ranks, losses, candidate.name, tried)
+    return compressed, Plan(ranks, losses, candidate.name, tried, trial)
 
 
 def _loss(choices: Choices, rank: int) -> float:

@@ -82,7 +82,7 @@ class Report:
     Attributes:
         command: The options that made it.
         model: `dense` and `compressed`.
-        divergence: `predicted`, `calibration`, `holdout` and `outputs`.
+        divergence: `predicted`, `ratio`, `calibration`, `holdout`, `outputs` and others.
         layers: Every target in graph order, then every operator that was skipped.
         seconds: Time of each stage.
         warnings: What the user should know, one sentence each.

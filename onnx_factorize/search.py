@@ -63,10 +63,12 @@ class Found:
     Attributes:
         candidate: The best, with its losses as measurements corrected them.
         tried: Plan to measured divergence, in the order in which they were tried.
+        divergence: Measured for the best.
     """
 
     candidate: Candidate
     tried: dict[str, float]
+    divergence: float
 
 
 def search(
@@ -113,7 +115,7 @@ def search(
             if divergence < _MARGIN * least:
                 best, ranks, least = changed, plan, divergence
                 tried["changes of it"] = divergence
-    return Found(best, tried)
+    return Found(best, tried, least)
 
 
 def _rescaled(

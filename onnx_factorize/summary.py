@@ -48,6 +48,9 @@ def summarize(
         model={"dense": dense, "compressed": compressed},
         divergence={
             "predicted": None if plan is None else plan.predicted,
+            "second_order": None if plan is None else plan.second_order,
+            "ratio": None if plan is None else _ratio(holdout.divergence, plan.predicted),
+            "plan": None if plan is None else plan.origin,
             "tried": {} if plan is None else plan.tried,
             "calibration": calibration.divergence,
             "holdout": holdout.divergence,
@@ -71,6 +74,10 @@ def summarize(
         ),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
     )
+
+
+def _ratio(measured: float, predicted: float) -> float | None:
+    return measured / predicted if predicted > 0 else None
 
 
 def layers_of(

@@ -53,7 +53,9 @@ def test_prediction_holds_on_the_bundled_model():
     """To second order the losses are the divergence: within a factor of two."""
     result = factorize(BUNDLED, BUNDLED_DATA, budget="targets=0.5", threads=1)
     divergence = result.report.divergence
+    assert 0.5 < divergence["second_order"] / divergence["holdout"] < 2
     assert 0.5 < divergence["predicted"] / divergence["holdout"] < 2
+    assert divergence["ratio"] == divergence["holdout"] / divergence["predicted"]
 
 
 def test_fisher_beats_activation_where_outputs_matter_unequally():

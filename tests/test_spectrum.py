@@ -160,7 +160,9 @@ def test_observed_moments_of_few_rows(side, signal, prior):
     rng = np.random.default_rng(1)
     weight = rng.standard_normal((1, 4, 9) if side == "input" else (1, 9, 4))
     row = rng.standard_normal((1, 4)) * (signal != "zero")
-    spectrum = Observed(weight, side, (row.T @ row)[None], (row.T @ row)[None]).decompose(prior=prior)
+    spectrum = Observed(weight, side, (row.T @ row)[None], (row.T @ row)[None]).decompose(
+        prior=prior
+    )
     assert np.isfinite(spectrum.squares).all()
     assert spectrum.energy > 0
     np.testing.assert_allclose(np.matmul(*spectrum.truncated(4)), weight, atol=1e-6)
