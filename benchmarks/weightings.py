@@ -52,6 +52,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--samples", type=int, help="Default: 1,024, fewer where there are fewer.")
 @click.option("--weighting", "weightings", multiple=True, default=WEIGHTINGS)
+@click.option("--ranks", "allocations", multiple=True, default=("global", "uniform"))
 @click.option("--keep", "keeps", multiple=True, type=float, default=KEEPS)
 @click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
 @click.option("--docs", is_flag=True, help="NAMES are files of figures: write them as a page.")
@@ -60,6 +61,7 @@ def main(
     seeds: int,
     samples: int | None,
     weightings: tuple[str, ...],
+    allocations: tuple[str, ...],
     keeps: tuple[float, ...],
     save: Path | None,
     docs: bool,
@@ -72,7 +74,7 @@ def main(
     for name in names or models.names():
         for seed in range(seeds):
             for weighting in weightings:
-                for row in measured(name, seed, samples, weighting, keeps):
+                for row in measured(name, seed, samples, weighting, allocations, keeps):
                     rows.append(row)
                     print(line(row), flush=True)
                     if save:
@@ -80,7 +82,12 @@ def main(
 
 
 def measured(
-    name: str, seed: int, samples: int | None, weighting: str, keeps: tuple[float, ...]
+    name: str,
+    seed: int,
+    samples: int | None,
+    weighting: str,
+    allocations: tuple[str, ...],
+    keeps: tuple[float, ...],
 ) -> Iterator[dict[str, Any]]:
     """The figures of one calibration."""
     recipe = models.get(name)
@@ -99,6 +106,8 @@ def measured(
     ways: tuple[tuple[Ranks, Any], ...] = (("global", known), ("uniform", uniform))
     for keep in keeps:
         for ranks, start in ways:
+            if ranks not in allocations:
+                continue
             asked = dataclasses.replace(options, budget=Budget("targets", keep), ranks=ranks)
             result = compressed(start, asked, Progress())
             with tempfile.TemporaryDirectory() as folder:
