@@ -4,6 +4,7 @@ from ._version import __version__
 from .errors import BudgetError, FactorizeError, InputError
 from .pipeline import Result, factorize
 from .progress import Progress
+from .sweep import sweep
 
 __all__ = [
     "BudgetError",
@@ -13,4 +14,5 @@ __all__ = [
     "Result",
     "__version__",
     "factorize",
+    "sweep",
 ]

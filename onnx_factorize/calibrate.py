@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .calibration import CalibrationData
 from .moments import GradientMoments, Moments
 from .observer import Observation, Observer
+from .paging import keep
 from .passes import Target
 
 __all__ = ["Statistics", "fitting_size", "gather_statistics", "merged"]
@@ -94,7 +95,9 @@ def merged(folds: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:
         if first.gradient is not None:
             gradient = GradientMoments(
                 sum(part.gradient.samples for part in parts if part.gradient is not None),
-                np.sum([part.gradient.total for part in parts if part.gradient is not None], 0),
+                keep(
+                    np.sum([part.gradient.total for part in parts if part.gradient is not None], 0)
+                ),
             )
         result[name] = Statistics(shared[key], gradient)
     return result

@@ -24,13 +24,21 @@ from .cli_options import (
     selection_of,
 )
 from .comparison import compare
-from .console import ConsoleProgress, comparison_table, print_agreement, print_layers, print_report
-from .errors import FactorizeError, InputError
+from .console import (
+    ConsoleProgress,
+    comparison_table,
+    print_agreement,
+    print_layers,
+    print_report,
+    sweep_table,
+)
+from .errors import BudgetError, FactorizeError, InputError
 from .inspection import inspect
 from .options import Options
 from .pipeline import run
 from .progress import Progress
 from .session import Runtime
+from .sweep import budgets_of, run_sweep, with_suffix
 
 __all__ = ["main"]
 
@@ -92,6 +100,13 @@ def cli() -> None:
 @click.option("--exclude", multiple=True, metavar="REGEX", help="No nodes with such names.")
 @click.option("--op-type", multiple=True, metavar="T", help="Only this operator; repeatable.")
 @click.option("--holdout", default=0.2, show_default=True, help="Share of samples to verify on.")
+@click.option(
+    "--sweep",
+    metavar="LIST",
+    help="Several budgets from one calibration, such as 0.9,0.75,0.5, in the unit of --budget; "
+    "writes OUT once for each, as OUT.0.5.onnx.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would come of it; write nothing.")
 @click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
 @click.option("--report", multiple=True, metavar="FILE.json", help="Write what happened.")
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
@@ -115,14 +130,46 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         runtime=Runtime(given["provider"], given["threads"]),
         best_effort=given["best_effort"],
     )
-    check_outputs(pathlib.Path(model), target, [pathlib.Path(file) for file in report])
+    reports = [pathlib.Path(file) for file in report]
     if given["form"] not in ("auto", "channel"):
         raise InputError(f"The form '{given['form']}' is not available; use auto or channel.")
+    if given["sweep"] is not None:
+        _sweep(model, target, reports, options, given)
+        return
+    check_outputs(pathlib.Path(model), target, reports)
     console, progress = _console(given["quiet"])
     result = run(model, given["calib"], options, progress)
-    result.save(target, report)
+    if not given["dry_run"]:
+        result.save(target, reports)
     print_report(console, result.report, all_layers=given["verbose"])
-    console.print(f"wrote [bold]{target}[/]", highlight=False, soft_wrap=True)
+    said = "wrote nothing (--dry-run)" if given["dry_run"] else f"wrote [bold]{target}[/]"
+    console.print(said, highlight=False, soft_wrap=True)
+
+
+def _sweep(
+    model: str,
+    target: pathlib.Path,
+    reports: list[pathlib.Path],
+    options: Options,
+    given: dict[str, Any],
+) -> None:
+    """Compresses to each budget of `--sweep`, and prints a line for each."""
+    budgets = budgets_of(options.budget.kind, given["sweep"])
+    for budget in budgets:
+        own = [with_suffix(path, budget) for path in reports]
+        check_outputs(pathlib.Path(model), with_suffix(target, budget), own)
+    console, progress = _console(given["quiet"])
+    found = []
+    for budget, result in run_sweep(model, given["calib"], options, budgets, progress):
+        if isinstance(result, BudgetError):
+            console.print(f"[yellow]skipped:[/] {result}", highlight=False)
+            continue
+        if not given["dry_run"]:
+            result.save(with_suffix(target, budget), [with_suffix(p, budget) for p in reports])
+        found.append((with_suffix(target, budget), result.report))
+    console.print(sweep_table([report for _, report in found]))
+    for path, _ in found if not given["dry_run"] else ():
+        console.print(f"wrote [bold]{path}[/]", highlight=False, soft_wrap=True)
 
 
 @cli.command("inspect")
@@ -140,6 +187,9 @@ def inspect_command(model: str, as_json: bool) -> None:
     for name, kind in found.outputs.items():
         console.print(f"output  {name}: {kind}", highlight=False, markup=False)
     print_layers(console, found.layers)
+    if found.history:
+        made = f"made by onnx-factorize {found.history.get('version', '')}"
+        console.print(f"{made}: {found.history.get('options', '')}", highlight=False, markup=False)
     share = found.target_params / max(1, found.params)
     console.print(
         f"{found.params:,} parameters, {found.target_params:,} of them ({share:.1%}) factorizable; "

@@ -34,11 +34,9 @@ _NOT_YET = {
     "--epochs": True,
     "--lr": True,
     "--svt": True,
-    "--sweep": True,
     "--keep": True,
     "--prefer": True,
     "--quantize": True,
-    "--dry-run": False,
 }
 
 

@@ -16,7 +16,14 @@ from .progress import Progress
 from .report import Figures, Layer, Report
 from .verify import Agreement
 
-__all__ = ["ConsoleProgress", "comparison_table", "print_agreement", "print_layers", "print_report"]
+__all__ = [
+    "ConsoleProgress",
+    "comparison_table",
+    "print_agreement",
+    "print_layers",
+    "print_report",
+    "sweep_table",
+]
 
 
 class ConsoleProgress(Progress):
@@ -63,6 +70,36 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         )
     for warning in report.warnings:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+
+
+def sweep_table(reports: Sequence[Report]) -> Table:
+    """A row a budget, from the first to the last that was met."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    headings = ["budget", "params", "size", "latency", "divergence", "agreement"]
+    labelled = any(report.accuracy for report in reports)
+    for heading in [*headings, "accuracy"] if labelled else headings:
+        table.add_column(heading, justify="left" if heading == "budget" else "right", no_wrap=True)
+    for report in reports:
+        dense, small = report.model["dense"], report.model["compressed"]
+        outputs = report.divergence["outputs"].values()
+        agreements = [o["agreement"] for o in outputs if o["agreement"] is not None]
+        latency = (
+            ""
+            if not dense.latency_ms or not small.latency_ms
+            else (f"{small.latency_ms / dense.latency_ms:.2f} x")
+        )
+        row = [
+            str(report.command["budget"]),
+            f"{small.params / dense.params:.3f} x",
+            _size(small.bytes),
+            latency,
+            f"{report.divergence['holdout']:.3g}",
+            f"{agreements[0]:.1%}" if agreements else "",
+        ]
+        if labelled:
+            row.append(f"{report.accuracy['compressed']:.3f}" if report.accuracy else "")
+        table.add_row(*row)
+    return table
 
 
 def print_agreement(console: Console, agreement: Agreement) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 
+import onnx
 import onnx_ir as ir
 
 from . import model_io
@@ -60,7 +61,7 @@ def measure_costs(
         model: The model.
         sample: What to count the arithmetic on.
         runtime: How to run it.
-        source: The file that it was read from, if any.
+        source: What it was read from, if anything.
     """
     size, digest = model_io.serialized_size(model), None
     if isinstance(source, str | os.PathLike):
@@ -68,6 +69,8 @@ def measure_costs(
         beside = {pathlib.Path(tensor.path) for tensor in model_io.external_tensors(model)}
         size = sum(file.stat().st_size for file in (path, *beside))
         digest = model_io.sha256(path)
+    elif isinstance(source, onnx.ModelProto):
+        size = min(size, source.ByteSize())
     return Costs(
         model_io.parameters(model),
         size,

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .paging import keep
+
 __all__ = ["GradientMoments", "Moments"]
 
 Array = npt.NDArray[np.float64]
@@ -45,7 +47,7 @@ class Moments:
     def empty(cls, groups: int, rows: int) -> Moments:
         """The moments of no rows of length `rows`."""
         zero = np.zeros((groups, rows))
-        return cls(0, zero, zero.copy(), np.zeros((groups, rows, rows)))
+        return cls(0, zero, zero.copy(), keep(np.zeros((groups, rows, rows))))
 
     def update(self, rows: npt.NDArray[Any]) -> None:
         """Adds rows, shape (groups, rows, K), in place."""
@@ -117,7 +119,7 @@ class GradientMoments:
     @classmethod
     def empty(cls, groups: int, width: int) -> GradientMoments:
         """The moments of no gradients of length `width`."""
-        return cls(0, np.zeros((groups, width, width)))
+        return cls(0, keep(np.zeros((groups, width, width))))
 
     def add(self, rows: npt.NDArray[Any], samples: int, scale: float = 1.0) -> None:
         """Adds the gradients of some samples, in place.

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from ._version import __version__
 from .budget import Budget
 from .calibration import ImageOptions, Selection
 from .errors import InputError
@@ -135,6 +136,11 @@ class Options:
         if any(re.search(p, target.name) for p in self.exclude):
             return "is excluded by --exclude"
         return None
+
+    def provenance(self) -> dict[str, str]:
+        """What made a model, for its metadata."""
+        made = f"--budget {self.budget} --weighting {self.weighting} --ranks {self.ranks}"
+        return {"version": __version__, "options": made}
 
     def as_dict(self) -> dict[str, Any]:
         """The options as plain data, for the report."""

@@ -152,7 +152,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     runtime, data, analysis = options.runtime, known.data, known.analysis
     sample = next(data.batches("holdout", batch_size=1))
 
-    model, plan = compress(known.normal, known.targets, analysis, known.costs, options, progress)
+    model, plan = compress(known.dense, known.targets, analysis, known.costs, options, progress)
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
         pair = Session(known.dense, runtime), Session(model, runtime)

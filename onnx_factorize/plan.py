@@ -16,7 +16,7 @@ from .candidates import automatic_multiple, candidates, only_dense
 from .costs import Costs
 from .errors import BudgetError
 from .options import Options
-from .passes import Target
+from .passes import Target, sign
 from .progress import Progress
 from .rewriting import rewritten
 from .search import MEASUREMENTS, search
@@ -60,7 +60,7 @@ class Plan:
 
 
 def compress(
-    normal: ir.Model,
+    dense: ir.Model,
     targets: list[Target],
     analysis: Analysis,
     costs: Costs,
@@ -70,7 +70,7 @@ def compress(
     """Buys ranks within the budget and rewrites the model by them.
 
     Args:
-        normal: The normalised model; it is not changed.
+        dense: The dense model; it is not changed.
         targets: Its targets.
         analysis: What every cut of every target costs.
         costs: What the dense model costs.
@@ -86,13 +86,13 @@ def compress(
     kind = options.budget.kind
     candidate = analysis.candidates[0]
     choices = _choices(targets, candidate.losses, costs, options)
-    dense = costs.of(kind, targets)
-    wanted = options.budget.limit(dense)
-    fixed = dense - sum(choice.dense for choice in choices)
+    cost = costs.of(kind, targets)
+    wanted = options.budget.limit(cost)
+    fixed = cost - sum(choice.dense for choice in choices)
     least = sum(float(choice.costs[0]) for choice in choices)
     if fixed + least > wanted:
         if not options.best_effort:
-            raise BudgetError(_unreachable(options, dense, fixed + least, targets))
+            raise BudgetError(_unreachable(options, cost, fixed + least, targets))
         wanted = fixed + least
     room = wanted - fixed
 
@@ -112,13 +112,15 @@ def compress(
             ranks = allocate(candidate.losses, candidate.uniform)
             cut = [target for target in targets if ranks[target.name]]
             spectra = {target.name: analysis.spectrum(target, candidate) for target in cut}
-            compressed = rewritten(normal, targets, ranks, spectra, analysis.statistics)
+            compressed = rewritten(dense, targets, ranks, spectra, analysis.statistics)
+            sign(compressed, options.provenance())
             over = _cost(kind, compressed, choices, ranks, fixed) - wanted
             if over <= 0 or room <= least:
                 break
-            room -= over
+            # What was not spent must not be given again.
+            room = min(room, sum(_cost_of(c, ranks[c.name]) for c in choices)) - over
     if over > 0 and not options.best_effort:
-        raise BudgetError(_unreachable(options, dense, wanted + over, targets))
+        raise BudgetError(_unreachable(options, cost, wanted + over, targets))
     # What was predicted, in nats where there are gradients, whatever plan was chosen.
     losses = {choice.name: _loss(choice, ranks[choice.name]) for choice in choices}
     return compressed, Plan(ranks, losses, candidate.name, tried, trial)
@@ -160,7 +162,11 @@ def _cost(
         return model_io.parameters(model)
     if kind == "bytes":
         return model_io.serialized_size(model)
-    return fixed + sum(float(c.costs[c.index(ranks[c.name])]) for c in choices)
+    return fixed + sum(_cost_of(choice, ranks[choice.name]) for choice in choices)
+
+
+def _cost_of(choices: Choices, rank: int) -> float:
+    return float(choices.costs[choices.index(rank)])
 
 
 def _unreachable(options: Options, dense: float, least: float, targets: list[Target]) -> str:

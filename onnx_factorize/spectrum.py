@@ -20,6 +20,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from .paging import keep
+
 __all__ = ["Spectrum", "damped", "decompose", "decompose_whitened"]
 
 Array = npt.NDArray[np.float64]
@@ -131,7 +133,8 @@ def decompose_whitened(
         for index in range(weight.shape[0])
     ]
     squares, lifts, drops = zip(*parts, strict=True)
-    return Spectrum(weight, side, np.sum(squares, axis=0), np.stack(lifts), np.stack(drops))
+    lift, drop = keep(np.stack(lifts)), keep(np.stack(drops))
+    return Spectrum(keep(weight), side, np.sum(squares, axis=0), lift, drop)
 
 
 def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Array]:

@@ -257,11 +257,9 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
         "--epochs 3",
         "--lr 1e-3",
         "--svt 1",
-        "--sweep 0.5,0.7",
         "--keep accuracy=0.99",
         "--prefer size",
         "--quantize int8",
-        "--dry-run",
     ],
 )
 def test_options_that_are_not_there_yet_are_refused_by_name(option, folder, monkeypatch, capsys):

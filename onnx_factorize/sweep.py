@@ -1,0 +1,95 @@
+"""One calibration, several budgets: the front of quality against size and speed."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from . import model_io
+from .budget import Budget
+from .calibration import Calibration
+from .errors import BudgetError, InputError
+from .options import Options
+from .pipeline import Result, calibrated, compressed
+from .progress import Progress
+
+__all__ = ["budgets_of", "run_sweep", "sweep", "with_suffix"]
+
+
+def sweep(
+    model: model_io.Model,
+    calibration: Calibration,
+    budgets: Sequence[str | Budget],
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> list[Result]:
+    """Compresses a model to several budgets with one calibration.
+
+    Args:
+        model: As for `factorize`.
+        calibration: As for `factorize`.
+        budgets: Such as `["params=0.9", "params=0.5"]`.
+        progress: What is told how far the run is.
+        **options: As for `factorize`, without `budget`.
+
+    Returns:
+        A result for each budget that can be met.
+
+    Raises:
+        InputError: The model, the data or an option is wrong.
+        BudgetError: None of the budgets can be met.
+    """
+    chosen = [each if isinstance(each, Budget) else Budget.parse(each) for each in budgets]
+    given = Options.of(**options)
+    found = run_sweep(model, calibration, given, chosen, progress or Progress())
+    return [result for _, result in found if isinstance(result, Result)]
+
+
+def run_sweep(
+    model: model_io.Model,
+    calibration: Calibration,
+    options: Options,
+    budgets: Sequence[Budget],
+    progress: Progress,
+) -> Iterator[tuple[Budget, Result | BudgetError]]:
+    """Yields each budget's result, or why it cannot be met.
+
+    Raises:
+        BudgetError: None of the budgets can be met.
+    """
+    known = calibrated(model, calibration, options, progress)
+    shared = dict(progress.seconds)
+    met, last = False, None
+    for budget in budgets:
+        # Each report counts the calibration, which served it too, and its own stages.
+        progress.seconds = dict(shared)
+        try:
+            result = compressed(known, dataclasses.replace(options, budget=budget), progress)
+        except BudgetError as error:
+            last = error
+            yield budget, error
+            continue
+        met = True
+        yield budget, result
+    if not met and last is not None:
+        raise last
+
+
+def budgets_of(kind: str, text: str) -> list[Budget]:
+    """The budgets of `--sweep 0.9,0.75,0.5`, in the unit of `--budget`.
+
+    Raises:
+        InputError: The list is empty, or holds something else.
+    """
+    values = [value.strip() for value in text.split(",") if value.strip()]
+    if not values:
+        raise InputError(f"--sweep '{text}' holds no budgets; give a list such as 0.9,0.75,0.5.")
+    return [Budget.parse(f"{kind}={value}") for value in values]
+
+
+def with_suffix(path: pathlib.Path, budget: Budget) -> pathlib.Path:
+    """`small.onnx` for one of several budgets: `small.0.5.onnx`."""
+    return path.with_name(f"{path.stem}.{budget.value:.6g}{path.suffix}")

@@ -1,0 +1,66 @@
+"""Several budgets from one calibration; dry runs."""
+
+from __future__ import annotations
+
+import json
+
+import onnx
+import pytest
+from builders import BUNDLED, BUNDLED_DATA
+from click.testing import CliRunner
+
+from onnx_factorize import BudgetError, factorize, sweep
+from onnx_factorize.budget import Budget
+from onnx_factorize.cli import cli
+from onnx_factorize.errors import InputError
+from onnx_factorize.sweep import budgets_of
+
+OPTIONS = {"samples": 128, "threads": 1}
+
+
+def test_a_sweep_gives_what_single_runs_give():
+    budgets = ["params=0.75", "params=0.4"]
+    found = sweep(BUNDLED, BUNDLED_DATA, budgets, **OPTIONS)
+    assert [str(result.report.command["budget"]) for result in found] == budgets
+    alone = factorize(BUNDLED, BUNDLED_DATA, budget=budgets[1], **OPTIONS)
+    ranks = [[layer.rank for layer in report.layers] for report in (found[1].report, alone.report)]
+    assert ranks[0] == ranks[1]
+    assert found[1].report.divergence["holdout"] == alone.report.divergence["holdout"]
+
+
+def test_budgets_that_cannot_be_met_are_left_out():
+    assert len(sweep(BUNDLED, BUNDLED_DATA, ["params=0.5", "params=0.001"], **OPTIONS)) == 1
+    with pytest.raises(BudgetError):
+        sweep(BUNDLED, BUNDLED_DATA, ["params=0.001"], **OPTIONS)
+
+
+def test_a_list_of_budgets():
+    assert budgets_of("macs", "0.9, 0.5,") == [Budget("macs", 0.9), Budget("macs", 0.5)]
+    for wrong in (" , ", "0.5;0.3"):
+        with pytest.raises(InputError):
+            budgets_of("params", wrong)
+
+
+def _run(folder, *arguments):
+    small = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "128", "--threads", "1"]
+    return CliRunner().invoke(cli, [*small, "-o", str(folder / "s.onnx"), *arguments])
+
+
+def test_the_command_writes_a_model_and_a_report_for_each(tmp_path):
+    report = str(tmp_path / "r.json")
+    done = _run(tmp_path, "--sweep", "0.6,0.3,0.001", "--report", report)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "r.0.3.json", "r.0.6.json", "s.0.3.onnx", "s.0.6.onnx",
+    ]  # fmt: skip
+    onnx.checker.check_model(onnx.load(tmp_path / "s.0.3.onnx"), full_check=True)
+    data = json.loads((tmp_path / "r.0.3.json").read_text())
+    assert data["model"]["compressed"]["params"] < 0.3 * data["model"]["dense"]["params"]
+    assert "cannot be met" in done.output
+
+
+@pytest.mark.parametrize("more", [[], ["--sweep", "0.6,0.3"]])
+def test_a_dry_run_writes_nothing(tmp_path, more):
+    done = _run(tmp_path, "--dry-run", *more)
+    assert done.exit_code == 0, done.output
+    assert not list(tmp_path.iterdir())
