@@ -4,7 +4,8 @@
 
 Prints the time of a plain onnxruntime forward of the calibration samples and of gathering their
 statistics (the survey of the outputs included, if the weighting needs one), interleaved rounds of
-each, the time to judge cuts, to decompose and to rewrite all targets, and the peak resident memory of whole runs with 512 and with all samples, each in a process of its own.
+each, the time to judge cuts, to decompose and to rewrite all targets, and the peak resident memory
+of whole runs with 512 and with all samples, each in a process of its own.
 """
 
 from __future__ import annotations
