@@ -13,7 +13,7 @@ from .calibrate import Statistics, gather_statistics, merged
 from .calibration import CalibrationData
 from .folds import FOLDS
 from .losses import kronecker_losses, relative_losses
-from .metric_choice import JUDGES, choose_metrics
+from .metric_choice import JUDGES, choose_metrics, groups_of
 from .observer import Observer
 from .options import Options
 from .output_statistics import survey
@@ -25,7 +25,7 @@ from .session import Session
 from .spectrum import Spectrum
 from .trial import Trial
 from .verify import compare_outputs
-from .weighting import METRICS, Metric, Weighting, get_weighting
+from .weighting import METRICS, Metric, Weighting, get_weighting, metrics_for
 
 __all__ = ["Analysis", "analyze"]
 
@@ -105,7 +105,9 @@ def analyze(
         with progress.stage("decompose", len(targets)) as advance:
             return _with_relative_losses(weighting, targets, statistics, advance, uniform=uniform)
 
-    with progress.stage("judge cuts", min(JUDGES, data.calibration_samples)) as advance:
+    rounds = len(groups_of(targets, len(metrics_for(data.calibration_samples))))
+    judges = rounds * min(JUDGES, data.calibration_samples)
+    with progress.stage("judge cuts", judges) as advance:
         chosen = choose_metrics(observer, targets, data, folds, parts, draws, advance)
     predicted = Candidate(
         "predicted",

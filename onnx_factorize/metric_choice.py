@@ -17,12 +17,15 @@ from .passes import Target
 from .spectrum import Spectrum
 from .weighting import METRICS, Metric, absorbed_mean, decomposed, metrics_for, observed
 
-__all__ = ["JUDGES", "Choice", "choose_metrics"]
+__all__ = ["JUDGES", "Choice", "choose_metrics", "groups_of"]
 
 Array = npt.NDArray[np.float64]
 
 # Samples that settle the losses of cuts; the directions are settled by all of them.
 JUDGES = 256
+
+# Memory for the directions of targets that are judged together.
+_DIRECTIONS_BYTES = 2**29
 
 # Metrics that are still tried after the first two folds.
 _SHORTLIST = 3
@@ -63,10 +66,41 @@ def choose_metrics(
         draws: Labels to draw for each sample.
         advance: Called after each batch with its number of samples.
     """
+    metrics = metrics_for(data.calibration_samples)
+    chosen: dict[str, Choice] = {}
+    for group in groups_of(targets, len(metrics)):
+        chosen |= _choose(observer, group, data, folds, parts, metrics, draws, advance)
+    return chosen
+
+
+def groups_of(targets: Sequence[Target], metrics: int) -> list[list[Target]]:
+    """Targets that are judged together: as many as have room for their directions in memory."""
+    groups: list[list[Target]] = [[]]
+    room = _DIRECTIONS_BYTES
+    for target in targets:
+        size = 2 * 4 * metrics * target.groups * target.width**2
+        if size > room and groups[-1]:
+            groups.append([])
+            room = _DIRECTIONS_BYTES
+        groups[-1].append(target)
+        room -= size
+    return groups
+
+
+def _choose(
+    observer: Observer,
+    targets: Sequence[Target],
+    data: CalibrationData,
+    folds: npt.NDArray[np.int64],
+    parts: Sequence[Mapping[str, Statistics]],
+    metrics: Sequence[int],
+    draws: int,
+    advance: Callable[[int], None],
+) -> dict[str, Choice]:
+    """Chooses for the targets of one group."""
     results: dict[str, dict[int, Judged]] = {}
     size = fitting_size(observer, data)
-    all_metrics = metrics_for(data.calibration_samples)
-    tried: dict[str, Sequence[int]] = {target.name: all_metrics for target in targets}
+    tried: dict[str, Sequence[int]] = {target.name: metrics for target in targets}
     for fold in range(len(parts)):
         if fold == 2:
             tried = {
@@ -75,7 +109,8 @@ def choose_metrics(
                 if target.name in results
             }
         others = [part for index, part in enumerate(parts) if index != fold] or parts
-        directions = _directions(targets, merged(others), tried)
+        own = [{target.name: part[target.name] for target in targets} for part in others]
+        directions = _directions(targets, merged(own), tried)
         batches = data.batches("calibration", size, judges_of(fold, folds))
         judge(observer, targets, batches, directions, results, draws, advance)
     chosen = {}

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
-from onnx_factorize import factorize
+from onnx_factorize import factorize, metric_choice
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
@@ -69,3 +69,12 @@ def test_one_sample_is_enough():
     report = factorize(BUNDLED, BUNDLED_DATA, **options).report
     assert report.divergence["tried"] == {}
     assert dataclasses.asdict(report)["samples"] == {"calibration": 1, "holdout": 1}
+
+
+def test_groups_of_targets_change_nothing(known, monkeypatch):
+    """Targets whose directions do not fit in memory together are judged one after the other."""
+    options = Options.of(budget="targets=0.3", samples=160, threads=1)
+    monkeypatch.setattr(metric_choice, "_DIRECTIONS_BYTES", 1)
+    assert len(metric_choice.groups_of(known.targets, 14)) == len(known.targets)
+    again = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
+    assert set(again.analysis.candidates[0].losses) == set(known.analysis.candidates[0].losses)
