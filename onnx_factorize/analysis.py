@@ -17,6 +17,7 @@ from .metric_choice import JUDGES, choose_metrics, groups_of
 from .observer import Observer
 from .options import Options
 from .output_statistics import survey
+from .parallel import in_parallel
 from .passes import OutputKind, Target
 from .progress import Progress
 from .rewriting import rewritten
@@ -161,10 +162,12 @@ def _with_relative_losses(
     losses: dict[str, Array] = {}
     candidate = Candidate(weighting.name, weighting, {}, losses, uniform)
     analysis = Analysis(statistics, [candidate], never_ran=never_ran)
-    for target in targets:
-        if target.name not in never_ran:
-            losses[target.name] = relative_losses(analysis.spectrum(target, candidate))
+    ran = [target for target in targets if target.name not in never_ran]
+    spectra = in_parallel(lambda target: analysis.spectrum(target, candidate), ran)
+    for target, spectrum in zip(ran, spectra, strict=True):
+        losses[target.name] = relative_losses(spectrum)
         advance(1)
+    advance(len(targets) - len(ran))
     return analysis
 
 

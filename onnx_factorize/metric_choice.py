@@ -13,6 +13,7 @@ from .calibration import CalibrationData
 from .losses import Directions, Judged, judge
 from .observed import Observed
 from .observer import Observer
+from .parallel import in_parallel
 from .passes import Target
 from .spectrum import Spectrum
 from .weighting import METRICS, Metric, absorbed_mean, decomposed, metrics_for, observed
@@ -137,17 +138,21 @@ def _directions(
     metrics: Mapping[str, Sequence[int]],
 ) -> dict[str, dict[int, Directions]]:
     """The directions that some statistics give each target that ran, by metric."""
-    directions = {}
-    for target in targets:
+
+    def of(target: Target) -> dict[int, Directions]:
         found = statistics[target.name]
-        if found.signal.count and found.gradient is not None and target.name in metrics:
-            mean = absorbed_mean(target, found)
-            seen = observed(target, found)
-            directions[target.name] = {
-                metric: Directions(_roughly(seen, found.signal.count, METRICS[metric]), mean)
-                for metric in metrics[target.name]
-            }
-    return directions
+        if not found.signal.count or found.gradient is None:
+            return {}
+        mean = absorbed_mean(target, found)
+        seen = observed(target, found)
+        return {
+            metric: Directions(_roughly(seen, found.signal.count, METRICS[metric]), mean)
+            for metric in metrics[target.name]
+        }
+
+    wanted = [target for target in targets if target.name in metrics]
+    found = zip(wanted, in_parallel(of, wanted), strict=True)
+    return {target.name: directions for target, directions in found if directions}
 
 
 def _roughly(seen: Observed, rows: int, metric: Metric) -> Spectrum:

@@ -7,7 +7,7 @@ data, and the samples kept for the final verification stay unseen.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import onnx_ir as ir
 from .calibrate import Statistics, merged
 from .calibration import Batch, CalibrationData
 from .divergence import DivergenceSum
+from .parallel import in_parallel
 from .passes import OutputKind, Target
 from .rewriting import rewritten
 from .rows import padding_mask
@@ -74,7 +75,7 @@ class Trial:
         self._normal, self._targets, self._runtime = normal, targets, runtime
         self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
         self._folds = []
-        self._spectra: list[dict[tuple[str, Metric | None], Spectrum]] = []
+        self._spectra: list[dict[tuple[str, str, Metric | None], Spectrum]] = []
         self.measurements = 0
         dense = Session(normal, runtime)
         for fold in range(min(_FOLDS, len(parts))):
@@ -110,15 +111,16 @@ class Trial:
         sums = {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
         cut = [target for target in self._targets if ranks.get(target.name)]
         for fold, known in zip(self._folds, self._spectra, strict=True):
-            spectra = {}
-            for target in cut:
-                key = target.name, metrics.get(target.name)
-                if key not in known:
-                    found = fold.statistics.get(target.name)
-                    if found is None or not found.signal.count:
-                        continue  # the other folds never ran it: it cannot be tried
-                    known[key] = weighting.spectrum(target, found, key[1])
-                spectra[target.name] = known[key]
+            # What the other folds never ran cannot be tried.
+            ran = [t for t in cut if t.name in fold.statistics]
+            ran = [t for t in ran if fold.statistics[t.name].signal.count]
+            keys = {t.name: (t.name, weighting.name, metrics.get(t.name)) for t in ran}
+            new = [t for t in ran if keys[t.name] not in known]
+            for target, made in zip(
+                new, in_parallel(self._of(fold, weighting, metrics), new), strict=True
+            ):
+                known[keys[target.name]] = made
+            spectra = {t.name: known[keys[t.name]] for t in ran}
             chosen = {name: ranks[name] for name in spectra}
             model = rewritten(self._normal, cut, chosen, spectra, fold.statistics)
             session = Session(model, self._runtime)
@@ -128,3 +130,11 @@ class Trial:
                     total.add(p[name], q[name], padding_mask(batch.feeds))
         divergence = sum(total.value for total in sums.values())
         return divergence if np.isfinite(divergence) else float("inf")
+
+    def _of(
+        self, fold: _Fold, weighting: Weighting, metrics: Mapping[str, Metric]
+    ) -> Callable[[Target], Spectrum]:
+        """From a target to its spectrum by the other folds."""
+        return lambda target: weighting.spectrum(
+            target, fold.statistics[target.name], metrics.get(target.name)
+        )
