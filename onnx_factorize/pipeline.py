@@ -175,7 +175,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         layers_of(known.targets, known.skipped, plan, known.costs.arithmetic.nodes, analysis),
         data,
         progress.seconds,
-        warnings_of(known.targets, analysis, data),
+        warnings_of(known.targets, analysis, data, plan, holdout.divergence),
     )
     return Result(model, report, model_io.is_external(known.dense))
 

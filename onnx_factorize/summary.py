@@ -29,6 +29,11 @@ FORMS = {
 }
 
 
+# Predicted and measured divergence further apart are worth a warning, unless both are nothing.
+_ALARM = 4.0
+_NEGLIGIBLE = 1e-3
+
+
 def summarize(
     command: dict[str, Any],
     plan: Plan | None,
@@ -122,6 +127,8 @@ def warnings_of(
     targets: Sequence[Target],
     analysis: Analysis,
     data: CalibrationData,
+    plan: Plan,
+    measured: float,
 ) -> list[str]:
     """What the user should know about the data, one sentence each."""
     warnings = []
@@ -148,6 +155,16 @@ def warnings_of(
         warnings.append(
             f"{len(analysis.unreachable)} targets have no gradient, and are weighted by activation "
             f"with a measured scale; the first is '{name}': {reason}."
+        )
+    if plan.trial and not 1 / _ALARM < measured / plan.trial < _ALARM and plan.trial > _NEGLIGIBLE:
+        other = (
+            "if the data hold many samples of few things, expect the former of new ones"
+            if measured < plan.trial
+            else "more calibration samples would help"
+        )
+        warnings.append(
+            f"Samples unlike those that made the factors diverge by {plan.trial:.2g}, held-out "
+            f"ones by {measured:.2g}: {other}."
         )
     if never_ran:
         warnings.append(

@@ -10,7 +10,9 @@ from builders import BUNDLED, BUNDLED_DATA
 from onnx_factorize import factorize, metric_choice
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
+from onnx_factorize.plan import Plan
 from onnx_factorize.progress import Progress
+from onnx_factorize.summary import warnings_of
 from onnx_factorize.weighting import METRICS, get_weighting, metrics_for
 
 
@@ -78,3 +80,13 @@ def test_groups_of_targets_change_nothing(known, monkeypatch):
     assert len(metric_choice.groups_of(known.targets, 14)) == len(known.targets)
     again = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
     assert set(again.analysis.candidates[0].losses) == set(known.analysis.candidates[0].losses)
+
+
+@pytest.mark.parametrize(("measured", "said"), [(0.01, "new ones"), (1.0, "more calibration")])
+def test_predictions_that_fail_are_an_alarm(known, measured, said):
+    plan = Plan({}, {}, "predicted", {}, trial=0.1)
+    found = warnings_of(known.targets, known.analysis, known.data, plan, measured)
+    assert any(said in warning for warning in found)
+    assert not any(
+        said in w for w in warnings_of(known.targets, known.analysis, known.data, plan, 0.1)
+    )
