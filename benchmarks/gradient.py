@@ -82,7 +82,7 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from transformers import AutoModel, BertConfig  # noqa: PLC0415
+        from transformers import AutoModel, BertConfig  # noqa: PLC0415 - an optional dependency
 
         config = BertConfig(
             hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536

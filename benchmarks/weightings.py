@@ -184,7 +184,7 @@ def cell(rows: list[dict[str, Any]], metric: str) -> str:
 
 def plot(cells: dict[tuple[Any, ...], list[dict[str, Any]]]) -> None:
     """Divergence against the share kept, a panel a model."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - an optional dependency
 
     panels = sorted({key[:2] for key in cells})
     columns = 3

@@ -97,7 +97,7 @@ def analyze(
             dense = Session(normal, options.runtime)
             surveyed = survey(dense, kinds, data, FOLDS, seed, advance)
             seeds, folds = surveyed.seeds, surveyed.folds
-    draws = options.draws if weighting.gradient else 1
+    draws = options.draws
     with progress.stage("calibrate", data.calibration_samples) as advance:
         observer = Observer(normal, targets, options.runtime, seeds, seed)
         parts = gather_statistics(observer, targets, data, folds, draws, seed, advance)

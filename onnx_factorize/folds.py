@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FOLDS", "deal"]
+__all__ = ["FOLDS", "deal", "some_of"]
 
 Array = npt.NDArray[np.float32]
 Folds = npt.NDArray[np.int64]
@@ -58,6 +58,21 @@ def deal(signatures: Array | None, samples: int, seed: int = 0, folds: int = FOL
         # All samples are alike, so no division is better than another.
         return _stretches(samples, folds)
     return fold_of_cluster[labels]
+
+
+def some_of(fold: int, folds: Folds, most: int) -> npt.NDArray[np.bool_]:
+    """Which samples stand for a fold: all of its own, or `most` of them, evenly spread.
+
+    Args:
+        fold: Which fold.
+        folds: The fold of each sample, shape (samples,).
+        most: The most samples to choose.
+    """
+    own = np.flatnonzero(folds == fold)
+    count = min(len(own), most)
+    chosen = np.zeros(len(folds), bool)
+    chosen[own[np.arange(count) * len(own) // max(count, 1)]] = True
+    return chosen
 
 
 def _stretches(samples: int, folds: int) -> Folds:

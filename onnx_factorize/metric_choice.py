@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .calibrate import Statistics, fitting_size, merged
 from .calibration import CalibrationData
+from .folds import some_of
 from .losses import Directions, Judged, judge
 from .observed import Observed
 from .observer import Observer
@@ -112,7 +113,8 @@ def _choose(
         others = [part for index, part in enumerate(parts) if index != fold] or parts
         own = [{target.name: part[target.name] for target in targets} for part in others]
         directions = _directions(targets, merged(own), tried)
-        batches = data.batches("calibration", size, judges_of(fold, folds))
+        judges = some_of(fold, folds, max(1, JUDGES // len(parts)))
+        batches = data.batches("calibration", size, judges)
         judge(observer, targets, batches, directions, results, draws, advance)
     chosen = {}
     for target in targets:
@@ -120,15 +122,6 @@ def _choose(
             found = {m: r for m, r in results[target.name].items() if m in tried[target.name]}
             metric = _ranking(target, found)[0]
             chosen[target.name] = Choice(metric, found[metric].losses)
-    return chosen
-
-
-def judges_of(fold: int, folds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which samples of a fold are to judge: all, or an even choice, so that `JUDGES` judge."""
-    own = np.flatnonzero(folds == fold)
-    count = min(len(own), max(1, JUDGES // int(folds.max() + 1)))
-    chosen = np.zeros(len(folds), bool)
-    chosen[own[np.arange(count) * len(own) // max(count, 1)]] = True
     return chosen
 
 

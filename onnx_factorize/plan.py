@@ -19,7 +19,7 @@ from .options import Options
 from .passes import Target, sign
 from .progress import Progress
 from .rewriting import rewritten
-from .search import MEASUREMENTS, search
+from .search import most_measurements, search
 
 __all__ = ["Plan", "compress"]
 
@@ -103,7 +103,8 @@ def compress(
     tried: dict[str, float] = {}
     trial: float | None = None
     if analysis.trial is not None:
-        with progress.stage("try plans", MEASUREMENTS) as advance:
+        most = most_measurements(analysis.candidates)
+        with progress.stage("try plans", most) as advance:
             found = search(analysis.candidates, allocate, analysis.trial, advance)
         candidate, tried, trial = found.candidate, found.tried, found.divergence
 

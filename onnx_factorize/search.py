@@ -8,7 +8,7 @@ measurements is bounded, not their time, so that a run repeats exactly.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from .trial import Trial
 from .weighting import Metric, Weighting
 
-__all__ = ["MEASUREMENTS", "Candidate", "Found", "search"]
+__all__ = ["Candidate", "Found", "most_measurements", "search"]
 
 Array = npt.NDArray[np.float64]
 Allocate = Callable[[Mapping[str, Array], bool], dict[str, int]]
@@ -26,9 +26,6 @@ _ALONE = 20
 
 # Changes of the best plan that are measured.
 _CHANGES = 8
-
-# The most measurements: the candidates, the targets alone, the plan that follows, the changes.
-MEASUREMENTS = 4 + _ALONE + 1 + _CHANGES
 
 # The predicted plan is left only for one that is better by more than chance.
 _MARGIN = 0.97
@@ -71,8 +68,13 @@ class Found:
     divergence: float
 
 
+def most_measurements(candidates: Sequence[Candidate]) -> int:
+    """The candidates, the first one's targets alone, the plan that follows, and its changes."""
+    return len(candidates) + min(_ALONE, len(candidates[0].losses)) + 1 + _CHANGES
+
+
 def search(
-    candidates: list[Candidate],
+    candidates: Sequence[Candidate],
     allocate: Allocate,
     trial: Trial,
     advance: Callable[[int], None] = lambda _: None,
@@ -131,12 +133,10 @@ def _rescaled(
         if name in candidate.losses
     }
     # What is cut counts most; of what stays dense, what would lose least is nearest to a cut.
-    order = sorted(
-        predicted,
-        key=lambda name: (not ranks[name], predicted[name] * (1 if not ranks[name] else -1)),
-    )
+    cut = sorted((n for n in predicted if ranks[n]), key=lambda name: -predicted[name])
+    dense = sorted((n for n in predicted if not ranks[n]), key=lambda name: predicted[name])
     ratios = {}
-    for name in order[:_ALONE]:
+    for name in [*cut, *dense][:_ALONE]:
         if predicted[name] > 0:
             ratio = measure(candidate, {name: cuts[name]}) / predicted[name]
             ratios[name] = float(np.clip(ratio, 1 / _TRUST, _TRUST))

@@ -17,6 +17,7 @@ import onnx_ir as ir
 from .calibrate import Statistics, merged
 from .calibration import Batch, CalibrationData
 from .divergence import DivergenceSum
+from .folds import some_of
 from .parallel import in_parallel
 from .passes import OutputKind, Target
 from .rewriting import rewritten
@@ -79,12 +80,8 @@ class Trial:
         self.measurements = 0
         dense = Session(normal, runtime)
         for fold in range(min(_FOLDS, len(parts))):
-            own = np.flatnonzero(folds == fold)
-            count = min(len(own), _SAMPLES)
-            only = np.zeros(len(folds), bool)
-            only[own[np.arange(count) * len(own) // max(count, 1)]] = True
             batches, outputs, size = [], [], 0
-            for batch in data.batches("calibration", only=only):
+            for batch in data.batches("calibration", only=some_of(fold, folds, _SAMPLES)):
                 batches.append(batch)
                 outputs.append(dense.run(batch.feeds, batch.origin))
                 size += sum(value.nbytes for value in outputs[-1].values())

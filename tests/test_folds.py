@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnx_factorize.folds import FOLDS, deal
+from onnx_factorize.folds import FOLDS, deal, some_of
 
 
 def _groups(groups, size, seed=0, noise=0.05):
@@ -44,3 +44,11 @@ def test_every_fold_gets_a_sample(samples):
         folds = deal(given, samples)
         assert folds.shape == (samples,)
         assert set(folds) == set(range(min(samples, FOLDS)))
+
+
+def test_some_of_a_fold_are_evenly_spread():
+    folds = np.array([0, 1] * 50)
+    assert np.array_equal(some_of(1, folds, 100), folds == 1)
+    chosen = np.flatnonzero(some_of(1, folds, 5))
+    assert np.array_equal(chosen, [1, 21, 41, 61, 81])
+    assert not some_of(2, folds, 5).any()

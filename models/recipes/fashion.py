@@ -61,7 +61,7 @@ class FashionRecipe(Recipe):
 
     def _train_into(self, model_path: Path, calib_file: Path, test_file: Path) -> None:
         try:
-            from models import exporting, training  # noqa: PLC0415
+            from models import exporting, training  # noqa: PLC0415 - needs torch
         except ImportError as error:
             raise RecipeError(f"Training {self.name} needs torch: install it first.") from error
 
@@ -107,7 +107,7 @@ class FashionCnn(FashionRecipe):
 
     def network(self) -> "nn.Module":
         """Return the untrained network."""
-        from models import networks  # noqa: PLC0415
+        from models import networks  # noqa: PLC0415 - needs torch
 
         return networks.cnn()
 
@@ -136,7 +136,7 @@ class FashionCnn(FashionRecipe):
         """Always true: it is bundled."""
         return True
 
-    def fetch(self, root: Path | None = None, *, force: bool = False) -> bool:  # noqa: ARG002
+    def fetch(self, root: Path | None = None, *, force: bool = False) -> bool:  # noqa: ARG002 - as recipes are called
         """Do nothing: the model is bundled."""
         return False
 
@@ -155,7 +155,7 @@ class FashionResNet(FashionRecipe):
 
     def network(self) -> "nn.Module":
         """Return the untrained network."""
-        from models import networks  # noqa: PLC0415
+        from models import networks  # noqa: PLC0415 - needs torch
 
         return networks.resnet()
 
@@ -170,7 +170,7 @@ class FashionVit(FashionRecipe):
 
     def network(self) -> "nn.Module":
         """Return the untrained network."""
-        from models import networks  # noqa: PLC0415
+        from models import networks  # noqa: PLC0415 - needs torch
 
         return networks.VisionTransformer()
 

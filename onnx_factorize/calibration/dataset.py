@@ -142,15 +142,13 @@ class CalibrationData:
             while piece.samples + sum(p.samples for p in pending) >= size:
                 room = size - sum(p.samples for p in pending)
                 yield _joined([*pending, _rows(piece, 0, room)])
-                pending, piece = [], _rows(piece, room, piece.samples)  # noqa: PLW2901
+                pending, piece = [], _rows(piece, room, piece.samples)  # noqa: PLW2901 - what is left of it
             if piece.samples:
                 pending.append(piece)
         if pending:
             yield _joined(pending)
 
-    def _chosen(
-        self, split: Split, only: npt.NDArray[np.bool_] | None
-    ) -> npt.NDArray[np.int64]:
+    def _chosen(self, split: Split, only: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
         rows = self._rows[split]
         if only is None:
             return rows

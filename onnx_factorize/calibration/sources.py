@@ -191,7 +191,7 @@ class ImageSource(Source):
         """One sample an image."""
         return [1] * len(self._files)
 
-    def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:  # noqa: ARG002
+    def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:  # noqa: ARG002 - an image is one sample
         """One image as an array of one sample."""
         path = self._files[record]
         try:
