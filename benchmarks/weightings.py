@@ -28,7 +28,13 @@ from onnx_factorize.options import Options, Ranks
 from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.progress import Progress
 
-WEIGHTINGS = ("none", "diagonal", "activation", "fisher")
+# What each is drawn in.
+COLOURS = {
+    "none": "0.6",
+    "diagonal": "tab:orange",
+    "activation": "tab:blue",
+    "fisher": "tab:red",
+}
 KEEPS = (0.9, 0.75, 0.5, 0.3)
 SAMPLES = {
     "minilm": 1280,
@@ -51,7 +57,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 @click.argument("names", nargs=-1)
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--samples", type=int, help="Default: 1,024, fewer where there are fewer.")
-@click.option("--weighting", "weightings", multiple=True, default=WEIGHTINGS)
+@click.option("--weighting", "weightings", multiple=True, default=tuple(COLOURS))
 @click.option("--ranks", "allocations", multiple=True, default=("global", "uniform"))
 @click.option("--keep", "keeps", multiple=True, type=float, default=KEEPS)
 @click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
@@ -161,7 +167,7 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
         text += ["", f"## {model}, {samples:,} samples ({metric})", ""]
         text.append("| weighting | ranks | " + " | ".join(f"{keep:g}" for keep in keeps) + " |")
         text.append("|---|---|" + "---|" * len(keeps))
-        for weighting in WEIGHTINGS:
+        for weighting in COLOURS:
             for ranks in ("uniform", "global"):
                 if (weighting, ranks, keeps[0]) not in here:
                     continue
@@ -192,9 +198,8 @@ def plot(cells: dict[tuple[Any, ...], list[dict[str, Any]]]) -> None:
     figure, axes = plt.subplots(
         height, columns, figsize=(4 * columns, 3 * height), squeeze=False, layout="constrained"
     )
-    colours = dict(zip(WEIGHTINGS, ("0.6", "tab:orange", "tab:blue", "tab:red"), strict=True))
     for axis, (model, samples) in zip(axes.flat, panels, strict=False):
-        for weighting in WEIGHTINGS:
+        for weighting, colour in COLOURS.items():
             for ranks, style in (("uniform", ":"), ("global", "-")):
                 points = sorted(
                     (key[4], float(np.mean([row["divergence"] for row in found])))
@@ -205,7 +210,7 @@ def plot(cells: dict[tuple[Any, ...], list[dict[str, Any]]]) -> None:
                     axis.plot(
                         *zip(*points, strict=True),
                         style,
-                        color=colours[weighting],
+                        color=colour,
                         marker=".",
                         label=f"{weighting}, {ranks}",
                     )

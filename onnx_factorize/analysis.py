@@ -14,6 +14,7 @@ from .calibration import CalibrationData
 from .folds import FOLDS
 from .losses import kronecker_losses, relative_losses
 from .metric_choice import JUDGES, choose_metrics, groups_of
+from .moments import Moments
 from .observer import Observer
 from .options import Options
 from .output_statistics import survey
@@ -21,6 +22,7 @@ from .parallel import in_parallel
 from .passes import OutputKind, Target
 from .progress import Progress
 from .rewriting import rewritten
+from .row_importance import gather_row_importance
 from .search import Candidate
 from .session import Session
 from .spectrum import Spectrum
@@ -47,6 +49,7 @@ class Analysis:
         trial: What measures candidates; None where the prediction is taken as it is.
         never_ran: Targets that the calibration data never reached.
         unreachable: Target name to the reason why it has no gradient, though one was wanted.
+        instead: How such targets are weighted.
         known: Spectra made so far: see `spectrum`.
     """
 
@@ -55,6 +58,7 @@ class Analysis:
     trial: Trial | None = None
     never_ran: frozenset[str] = frozenset()
     unreachable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    instead: str = "by activation with a measured scale"
     known: dict[tuple[str, str, Metric | None], Spectrum] = dataclasses.field(default_factory=dict)
 
     def spectrum(self, target: Target, candidate: Candidate) -> Spectrum:
@@ -86,6 +90,8 @@ def analyze(
         progress: What is told how far the run is.
     """
     weighting, uniform = get_weighting(options.weighting), options.ranks == "uniform"
+    if weighting.rows:
+        return _by_rows(weighting, normal, targets, data, kinds, options, progress)
     if not weighting.signal:
         with progress.stage("decompose", len(targets)) as advance:
             return _with_relative_losses(weighting, targets, {}, advance, uniform=uniform)
@@ -95,7 +101,7 @@ def analyze(
     if weighting.gradient:
         with progress.stage("survey", data.calibration_samples) as advance:
             dense = Session(normal, options.runtime)
-            surveyed = survey(dense, kinds, data, FOLDS, seed, advance)
+            surveyed = survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels)
             seeds, folds = surveyed.seeds, surveyed.folds
     draws = options.draws
     with progress.stage("calibrate", data.calibration_samples) as advance:
@@ -158,7 +164,7 @@ def _with_relative_losses(
     uniform: bool,
 ) -> Analysis:
     """An analysis by a weighting that has no gradients."""
-    never_ran = frozenset(n for n, found in statistics.items() if not found.signal.count)
+    never_ran = frozenset(name for name, found in statistics.items() if not found.ran)
     losses: dict[str, Array] = {}
     candidate = Candidate(weighting.name, weighting, {}, losses, uniform)
     analysis = Analysis(statistics, [candidate], never_ran=never_ran)
@@ -169,6 +175,39 @@ def _with_relative_losses(
         advance(1)
     advance(len(targets) - len(ran))
     return analysis
+
+
+def _by_rows(
+    weighting: Weighting,
+    normal: ir.Model,
+    targets: Sequence[Target],
+    data: CalibrationData,
+    kinds: Mapping[str, OutputKind],
+    options: Options,
+    progress: Progress,
+) -> Analysis:
+    """An analysis by how much each row of each weight matters."""
+    seed, runtime = options.selection.seed, options.runtime
+    with progress.stage("survey", data.calibration_samples) as advance:
+        dense = Session(normal, runtime)
+        seeds = survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels).seeds
+    with progress.stage("calibrate", data.calibration_samples) as advance:
+        observer = Observer(normal, targets, runtime, seeds, seed, both_sides=True)
+        found = gather_row_importance(observer, targets, data, options.draws, advance)
+    statistics, unreachable = {}, {}
+    for target in targets:
+        rows = found.get(target.name)
+        if rows is None:
+            rows = np.ones((target.groups, target.rows))
+            unknown = "its rows do not belong to single samples"
+            unreachable[target.name] = observer.unreachable.get(target.name, unknown)
+        nothing = Moments.empty(target.groups, target.width)
+        statistics[target.name] = Statistics(nothing, rows=rows)
+    with progress.stage("decompose", len(targets)) as advance:
+        analysis = _with_relative_losses(
+            weighting, targets, statistics, advance, uniform=options.ranks == "uniform"
+        )
+    return dataclasses.replace(analysis, unreachable=unreachable, instead="with all rows alike")
 
 
 def _measured_losses(

@@ -28,10 +28,17 @@ class Statistics:
     Attributes:
         signal: Moments of x, or of y = x W. Targets that read the same value share them.
         gradient: Moments of W g, or of g; None if not gathered.
+        rows: How much each row of the weight matters, shape (groups, K); None if not gathered.
     """
 
     signal: Moments
     gradient: GradientMoments | None = None
+    rows: npt.NDArray[np.float64] | None = None
+
+    @property
+    def ran(self) -> bool:
+        """Whether the data reached the target."""
+        return bool(self.signal.count or (self.rows is not None and self.rows.any()))
 
 
 def gather_statistics(

@@ -90,9 +90,18 @@ def cli() -> None:
     "up to 1 a fraction of the dense model, else absolute, such as bytes=12MB.",
 )
 @click.option(
-    "--weighting", default="fisher", show_default=True, help="fisher, activation or none."
+    "--weighting",
+    default="fisher",
+    show_default=True,
+    help="fisher, activation, diagonal or none.",
 )
 @click.option("--ranks", default="global", show_default=True, help="global or uniform.")
+@click.option(
+    "--labels",
+    default="drawn",
+    show_default=True,
+    help="drawn by the model itself, or given as `label` with the data.",
+)
 @click.option("--draws", default=1, show_default=True, help="Labels to draw for each sample.")
 @click.option("--rank-multiple", type=int, help="Default: 16, or less in small models.")
 @click.option("--form", default="auto", show_default=True, help="How convolutions are rewritten.")
@@ -119,6 +128,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         budget=Budget.parse(given["budget"]),
         weighting=given["weighting"],
         ranks=given["ranks"],
+        labels=given["labels"],
         draws=given["draws"],
         rank_multiple=given["rank_multiple"],
         include=given["include"],

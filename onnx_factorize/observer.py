@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from .calibration import Batch
 from .errors import InputError
-from .passes import Differentiate, Observe, OutputSeed, Target
+from .given_labels import fed_labels
+from .passes import Differentiate, GivenLabels, Observe, OutputKind, OutputSeed, Target
 from .rows import channel_rows, convolution_rows, linear_rows, padding_mask
 from .session import Runtime, Session
 
@@ -30,7 +31,7 @@ _UNFOLDED_PLACES = 256
 
 
 class Observer:
-    """Runs a model with taps at the narrow side of its targets.
+    """Runs a model with taps at the narrow side of its targets, or at both.
 
     Attributes:
         unreachable: Target name to the reason why its gradient is not to be had; empty where no
@@ -44,6 +45,8 @@ class Observer:
         runtime: Runtime,
         seeds: Mapping[str, OutputSeed] | None = None,
         seed: int = 0,
+        *,
+        both_sides: bool = False,
     ) -> None:
         """Builds the session.
 
@@ -53,36 +56,56 @@ class Observer:
             runtime: How to run the model.
             seeds: Output name to how the gradient is seeded there; None for no gradients.
             seed: Seed of the labels that are drawn.
+            both_sides: Whether signals are those of x, and gradients those of y, whichever side
+                is the narrow one.
         """
         observed = model.clone()
-        observe = Observe([target.name for target in targets])
+        observe = Observe([target.name for target in targets], inputs=both_sides)
         observe(observed)
         self.taps = observe.taps
         self.gradients: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
+        self.both_sides = both_sides
+        self._labels: list[tuple[str, OutputKind, GivenLabels | None]] = []
         if seeds is not None:
             differentiate = Differentiate([target.name for target in targets], seeds, seed)
             differentiate(observed)
             self.gradients = differentiate.gradients
             self.unreachable = differentiate.unreachable
+            self._labels = [
+                (label, seeds[name].kind, seeds[name].given)
+                for name, label in differentiate.labels.items()
+            ]
         # A target that is observed where it is narrower, at its input, needs W g in place of g.
         self.back = {
             target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
             for target in targets
-            if target.side == "input" and target.name in self.gradients
+            if target.side == "input" and target.name in self.gradients and not both_sides
         }
         outputs = sorted({*self.taps.values(), *self.gradients.values()})
         self._session = Session(observed, runtime, outputs)
 
     def fitting_batch(self, sample: Batch) -> int:
         """Samples of a batch whose observed values fit in a fixed amount of memory."""
-        values = self._session.run(sample.feeds, sample.origin)
+        values = self._run(sample)
         observed = sum(value.nbytes for value in values.values()) / sample.samples
         return max(1, int(_OBSERVED_BYTES / max(1.0, observed)))
 
     def run(self, batch: Batch) -> Observation:
         """Runs one batch."""
-        return Observation(self, self._session.run(batch.feeds, batch.origin), batch)
+        return Observation(self, self._run(batch), batch)
+
+    def side(self, target: Target) -> Literal["input", "output"]:
+        """Where the signal of a target is observed."""
+        return "input" if self.both_sides else target.side
+
+    def _run(self, batch: Batch) -> dict[str, Array]:
+        feeds = dict(batch.feeds)
+        for name, kind, given in self._labels:
+            assert given is not None
+            assert batch.labels is not None
+            feeds[name] = fed_labels(batch.labels, kind, given.classes)
+        return self._session.run(feeds, batch.origin)
 
 
 class Observation:
@@ -98,15 +121,19 @@ class Observation:
         self._mask = padding_mask(batch.feeds)
         self.batch = batch
 
+    def ran(self, target: Target) -> bool:
+        """Whether the target ran: it did not if it is in a branch that was not taken."""
+        return bool(self._values[self._observer.taps[target.name]].size)
+
     def signal(self, target: Target, positions: int, rng: np.random.Generator) -> Array | None:
         """Rows of x, or of y, at no more than `positions` places of each sample of an image.
 
         Returns:
             Shape (groups, rows, width), padding left out; None if the target did not run.
         """
-        value = self._values[self._observer.taps[target.name]]
-        if not value.size:
+        if not self.ran(target):
             return None
+        value = self._values[self._observer.taps[target.name]]
         return self._finite(self._rows(target, value, self._mask, positions, rng), target)
 
     def gradient(
@@ -125,7 +152,7 @@ class Observation:
         else:
             rows = channel_rows(value, target.groups, positions, rng)
         scale = value.size / rows.size
-        if target.side == "input":
+        if target.name in self._observer.back:
             rows = rows @ self._observer.back[target.name]
         return self._finite(rows, target), scale
 
@@ -133,21 +160,23 @@ class Observation:
         """Signal and gradient at the same places, sample by sample.
 
         Returns:
-            Two arrays of shape (groups, samples, places, width), and how many places each stands
-            for; None if the target did not run, or its rows do not belong to single samples.
+            Two arrays of shape (groups, samples, places, width), with the width of either side
+            where both are observed, and how many places each stands for; None if the target did
+            not run, or its rows do not belong to single samples.
         """
-        value = self._values[self._observer.taps[target.name]]
-        if not value.size:
+        if not self.ran(target):
             return None
+        value = self._values[self._observer.taps[target.name]]
         unfolded = target.convolution is not None and not target.convolution.pointwise
-        positions = _UNFOLDED_PLACES if unfolded and target.side == "input" else _PLACES
+        unfolded = unfolded and self._observer.side(target) == "input"
+        positions = _UNFOLDED_PLACES if unfolded else _PLACES
         # Two generators of one seed choose the same places.
         found = self.gradient(target, positions, np.random.default_rng(seed))
         signal = self._rows(target, value, None, positions, np.random.default_rng(seed))
         samples = self.batch.samples
         if found is None or signal.shape[1] % samples or signal.shape[1] != found[0].shape[1]:
             return None
-        shape = (target.groups, samples, -1, target.width)
+        shape = (target.groups, samples, signal.shape[1] // samples, -1)
         return signal.reshape(shape), found[0].reshape(shape), found[1]
 
     def _rows(
@@ -159,9 +188,9 @@ class Observation:
         rng: np.random.Generator,
     ) -> Array:
         if target.convolution is None:
-            transposed = target.transposed_input and target.side == "input"
+            transposed = target.transposed_input and self._observer.side(target) == "input"
             return linear_rows(value, transposed=transposed, mask=mask)
-        if target.side == "input":
+        if self._observer.side(target) == "input":
             return convolution_rows(value, target.convolution, target.groups, positions, rng)
         return channel_rows(value, target.groups, positions, rng)
 

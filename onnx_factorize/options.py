@@ -11,6 +11,7 @@ from ._version import __version__
 from .budget import Budget
 from .calibration import ImageOptions, Selection
 from .errors import InputError
+from .given_labels import Labels
 from .passes import Kind, Skipped, Target
 from .session import Runtime
 from .weighting import get_weighting
@@ -34,7 +35,9 @@ class Options:
         budget: What the result may cost.
         weighting: The metric that decides which directions of a weight matter.
         ranks: `global` buys ranks where they lose least; `uniform` treats all targets alike.
-        draws: Labels to draw for each sample, for weightings that use gradients.
+        labels: Where weightings that use gradients take labels from: `drawn` by the model itself
+            (the true Fisher information), or `given` with the data (the empirical one).
+        draws: Labels to draw for each sample.
         rank_multiple: Ranks are multiples of it; None picks 16, or less in small models.
         include: Regular expressions; only targets whose names match one are touched.
         exclude: Regular expressions; targets whose names match one stay dense.
@@ -49,6 +52,7 @@ class Options:
     budget: Budget = dataclasses.field(default_factory=Budget)
     weighting: str = "fisher"
     ranks: Ranks = "global"
+    labels: Labels = "drawn"
     draws: int = 1
     rank_multiple: int | None = None
     include: tuple[str, ...] = ()
@@ -62,28 +66,39 @@ class Options:
 
     def __post_init__(self) -> None:
         get_weighting(self.weighting)
-        if self.ranks not in get_args(Ranks):
-            raise InputError(f"There is no allocation '{self.ranks}'; use global or uniform.")
-        if self.rank_multiple is not None and self.rank_multiple < 1:
-            raise InputError("--rank-multiple must be at least 1.")
+        self._check_choices()
+        self._check_numbers()
         for pattern in (*self.include, *self.exclude):
             try:
                 re.compile(pattern)
             except re.error as error:
                 raise InputError(f"'{pattern}' is not a regular expression: {error}.") from error
+
+    def _check_choices(self) -> None:
+        """Finds what is none of the words that an option takes."""
+        if self.ranks not in get_args(Ranks):
+            raise InputError(f"There is no allocation '{self.ranks}'; use global or uniform.")
+        if self.labels not in get_args(Labels):
+            raise InputError(f"--labels is drawn or given, not '{self.labels}'.")
+        if self.labels == "given" and self.draws > 1:
+            raise InputError("Labels that are given are not drawn: leave --draws out.")
         for kind in self.outputs.values():
             if kind not in get_args(Kind):
                 raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
+
+    def _check_numbers(self) -> None:
+        """Finds numbers that are out of range."""
         if not 0 <= self.selection.holdout < 1:
             raise InputError("--holdout must be at least 0 and below 1.")
         for name, value, least in (
+            ("--rank-multiple", self.rank_multiple, 1),
             ("--draws", self.draws, 1),
             ("--samples", self.selection.samples, 1),
             ("--batch-size", self.selection.batch_size, 1),
             ("--seed", self.selection.seed, 0),
             ("--threads", self.runtime.threads, 0),
         ):
-            if value < least:
+            if value is not None and value < least:
                 raise InputError(f"{name} must be at least {least}.")
 
     @classmethod

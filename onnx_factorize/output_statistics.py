@@ -12,7 +12,8 @@ import onnx_ir as ir
 from .calibration import CalibrationData
 from .divergence import class_axis
 from .folds import deal
-from .passes import OutputKind, OutputSeed
+from .given_labels import Labels, check_labels, labelled_output
+from .passes import GivenLabels, OutputKind, OutputSeed
 from .rows import padding_mask_name, unmasked
 from .session import Runtime, Session
 from .signatures import signature
@@ -57,6 +58,8 @@ def survey(
     folds: int,
     seed: int = 0,
     advance: Callable[[int], None] = lambda _: None,
+    *,
+    labels: Labels = "drawn",
 ) -> Survey:
     """Runs the dense model over the calibration data.
 
@@ -71,7 +74,13 @@ def survey(
         folds: How many folds to deal the samples to.
         seed: Seed of the dealing.
         advance: Called after each batch with its number of samples.
+        labels: Where labels come from: `drawn` by the model, or `given` with the data.
+
+    Raises:
+        InputError: Labels are to be given, and are not, or do not fit.
     """
+    labelled = labelled_output(kinds) if labels == "given" else None
+    classes = 1
     totals = {name: np.zeros(4) for name, kind in kinds.items() if kind.kind != "ignore"}
     masks: dict[str, str | None] = dict.fromkeys(totals)
     samples = 0
@@ -86,8 +95,10 @@ def survey(
             if mask is not None and value.ndim == 3 and value.shape[:2] == mask.shape:
                 masks[name] = name_of_mask
             kind = kinds[name]
-            classes = kept.shape[kind.axis or 0] if kind.kind == "categorical" else 1
+            classes = value.shape[kind.axis or 0] if kind.kind == "categorical" else 1
             totals[name] += (kept.size / classes, kept.sum(), np.square(kept).sum(), kept.size)
+            if name == labelled:
+                check_labels(batch, kind, value.shape)
         samples += batch.samples
         signatures.append(signature({n: values[n] for n in totals}, kinds, batch.samples, mask))
         advance(batch.samples)
@@ -97,7 +108,8 @@ def survey(
         if not predictions or not variance > 0:
             continue
         scale = float(1 / np.sqrt(variance * predictions / samples))
-        seeds[name] = OutputSeed(kinds[name], scale, masks[name])
+        given = GivenLabels(classes, float(np.sqrt(variance))) if name == labelled else None
+        seeds[name] = OutputSeed(kinds[name], scale, masks[name], given)
     known = [each for each in signatures if each is not None]
     alike = len({each.shape[1] for each in known}) == 1 and len(known) == len(signatures)
     return Survey(seeds, deal(np.concatenate(known) if alike else None, samples, seed, folds))

@@ -84,14 +84,16 @@ def decompose(
 
     Args:
         weight: Shape (groups, K, N).
-        A: Positive semi-definite, shape (groups, K, K); None for the identity.
+        A: Positive semi-definite, shape (groups, K, K), or its diagonal, shape (groups, K); None
+            for the identity.
         G: Positive semi-definite, shape (groups, N, N); None for the identity.
         damping: Share of its mean diagonal that is added to each metric.
 
     Returns:
         The full spectrum.
     """
-    A = None if A is None else np.stack([damped(group, damping) for group in A])
+    if A is not None:
+        A = np.stack([damped(np.diag(a) if a.ndim == 1 else a, damping) for a in A])
     G = None if G is None else np.stack([damped(group, damping) for group in G])
     transposed = weight.transpose(0, 2, 1)
     if weight.shape[2] <= weight.shape[1]:

@@ -153,8 +153,8 @@ def warnings_of(
     if analysis.unreachable:
         name, reason = next(iter(analysis.unreachable.items()))
         warnings.append(
-            f"{len(analysis.unreachable)} targets have no gradient, and are weighted by activation "
-            f"with a measured scale; the first is '{name}': {reason}."
+            f"{len(analysis.unreachable)} targets have no gradient, and are weighted "
+            f"{analysis.instead}; the first is '{name}': {reason}."
         )
     if plan.trial and not 1 / _ALARM < measured / plan.trial < _ALARM and plan.trial > _NEGLIGIBLE:
         other = (

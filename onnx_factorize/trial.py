@@ -110,7 +110,7 @@ class Trial:
         for fold, known in zip(self._folds, self._spectra, strict=True):
             # What the other folds never ran cannot be tried.
             ran = [t for t in cut if t.name in fold.statistics]
-            ran = [t for t in ran if fold.statistics[t.name].signal.count]
+            ran = [t for t in ran if fold.statistics[t.name].ran]
             keys = {t.name: (t.name, weighting.name, metrics.get(t.name)) for t in ran}
             new = [t for t in ran if keys[t.name] not in known]
             for target, made in zip(

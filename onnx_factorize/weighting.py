@@ -28,8 +28,6 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 
-_NOT_YET = ("diagonal",)
-
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -84,12 +82,14 @@ class Weighting:
         gradient: Whether it needs those of gradients. Then losses are in nats and add up over
             targets; otherwise a loss is the share of a target's own energy.
         literature: What it is known as.
+        rows: Whether it needs to know how much each row of a weight matters.
     """
 
     name: str
     signal: bool
     gradient: bool
     literature: str
+    rows: bool = False
 
     def spectrum(
         self, target: Target, statistics: Statistics | None, metric: Metric | None = None
@@ -98,9 +98,11 @@ class Weighting:
 
         Args:
             target: The target.
-            statistics: What calibration found, if `signal`.
+            statistics: What calibration found, if `signal` or `rows`.
             metric: How to shrink the moments; by default as little as their noise demands.
         """
+        if self.rows:
+            return decompose(target.matrices(), None if statistics is None else statistics.rows)
         if not self.signal:
             return decompose(target.matrices())
         assert statistics is not None
@@ -174,6 +176,7 @@ WEIGHTINGS = {
     for weighting in (
         Weighting("fisher", True, True, "K-FAC SVD, OBD-LLM, GFWSVD"),
         Weighting("activation", True, False, "SVD-LLM, DRONE, ASVD with full whitening"),
+        Weighting("diagonal", False, False, "FWSVD", rows=True),
         Weighting("none", False, False, "truncated SVD"),
     )
 }
@@ -185,11 +188,6 @@ def get_weighting(name: str) -> Weighting:
     Raises:
         InputError: There is none.
     """
-    if name in _NOT_YET:
-        raise InputError(
-            f"The weighting '{name}' is not available in this version; use one of "
-            f"{', '.join(WEIGHTINGS)}."
-        )
     if name not in WEIGHTINGS:
         raise InputError(f"There is no weighting '{name}'; use one of {', '.join(WEIGHTINGS)}.")
     return WEIGHTINGS[name]

@@ -16,7 +16,7 @@ from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_targets import RewriteTargets
 from .rewrite_variants import RewriteVariants
-from .sample_labels import OutputSeed
+from .sample_labels import GivenLabels, OutputSeed
 from .target import Convolution, Factors, Skipped, Target
 from .unique_names import UniqueNodeNames
 
@@ -26,6 +26,7 @@ __all__ = [
     "Differentiate",
     "Factors",
     "FindTargets",
+    "GivenLabels",
     "Kind",
     "LiftWeights",
     "Observe",

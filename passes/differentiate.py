@@ -20,6 +20,7 @@ class Differentiate(ir.passes.InPlacePass):
     Attributes:
         gradients: Target name to the name of the output that carries its gradient.
         unreachable: Target name to the reason why it has none.
+        labels: Output name to the name of the input that takes its labels, where they are given.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Differentiate(ir.passes.InPlacePass):
         self._seed = seed
         self.gradients: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Appends the nodes and exposes the gradients."""
@@ -38,6 +40,7 @@ class Differentiate(ir.passes.InPlacePass):
         targets = {t.node.outputs[0]: t for t in finder.targets if t.name in self._wanted}
         labels = SampleLabels(self._outputs, self._seed)
         labels(model)
+        self.labels = labels.inputs
         adjoint = AppendAdjoint(labels.seeds, list(targets))
         adjoint(model)
         expose = Exposer(model)

@@ -20,15 +20,17 @@ LINEAR_OPERATORS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 class Observe(ir.passes.InPlacePass):
     """Appends the narrow sides of targets to the outputs of the main graph (see `Exposer`).
 
-    Targets that read the same value share its tap.
+    On request it appends their inputs instead, whichever side is the narrow one. Targets that read
+    the same value share its tap.
 
     Attributes:
         taps: Target name to the name of the output that carries its input or output, whichever
             `Target.side` says.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], *, inputs: bool = False) -> None:
         self._wanted = set(names)
+        self._inputs = inputs
         self.taps: dict[str, str] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -45,10 +47,12 @@ class Observe(ir.passes.InPlacePass):
             scope = target.node.graph
             if target.name in self._wanted and isinstance(scope, ir.Graph):
                 assert target.weight.dtype is not None
-                value = target.x if target.side == "input" else target.node.outputs[0]
+                at_input = self._inputs or target.side == "input"
+                value = target.x if at_input else target.node.outputs[0]
                 home = value.graph if isinstance(value.graph, ir.Graph) else scope
                 if home in repeated and target.convolution is None:
-                    value = _rows(value, target.width, home, expose)
+                    width = target.rows if at_input else target.columns
+                    value = _rows(value, width, home, expose)
                 self.taps[target.name] = expose(value, scope, target.weight.dtype)
         return ir.passes.PassResult(model, modified=bool(self.taps))
 

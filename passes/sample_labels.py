@@ -1,4 +1,4 @@
-"""Draw labels from a model's own outputs, and give the gradients of their log-likelihood there."""
+"""Labels at a model's outputs, drawn by itself or given, and the gradients of their likelihood."""
 
 from __future__ import annotations
 
@@ -13,13 +13,26 @@ import onnx_ir as ir
 from ._graph import Namer, opset
 from .recognize_outputs import OutputKind
 
-__all__ = ["OutputSeed", "SampleLabels"]
+__all__ = ["GivenLabels", "OutputSeed", "SampleLabels"]
 
 _SOFTMAX_ON_AXIS_SINCE = 13
 _UNSQUEEZE_INPUT_SINCE = 13
 
 # No smaller probability is drawn in practice; the bound keeps the division finite.
 _TINY = 1e-20
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenLabels:
+    """Labels that come with the data.
+
+    Attributes:
+        classes: Number of classes of a categorical output.
+        deviation: Standard deviation of a gaussian output over the data.
+    """
+
+    classes: int = 1
+    deviation: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +45,13 @@ class OutputSeed:
             a sample, and of the standard deviation of a gaussian output.
         mask: An input of shape (batch, length) that is zero where the output's positions are
             padding, or None.
+        given: Labels come with the data, in place of draws from the model; None if they do not.
     """
 
     kind: OutputKind
     scale: float
     mask: str | None = None
+    given: GivenLabels | None = None
 
 
 class SampleLabels(ir.passes.InPlacePass):
@@ -50,14 +65,20 @@ class SampleLabels(ir.passes.InPlacePass):
     "empirical": Kunstner, Hennig and Balles, "Limitations of the empirical Fisher approximation",
     2019). Draws differ from run to run and repeat with a new session of the same seed.
 
+    Labels that are given (the empirical Fisher information) become inputs of the graph, of the
+    shape of their output: a distribution over classes (all zero where there is no label), events,
+    or values.
+
     Attributes:
         seeds: Output value to the value of the gradient there.
+        inputs: Output name to the name of the input that takes its labels, where they are given.
     """
 
     def __init__(self, outputs: Mapping[str, OutputSeed], seed: int = 0) -> None:
         self._outputs = outputs
         self._seed = seed
         self.seeds: dict[ir.Value, ir.Value] = {}
+        self.inputs: dict[str, str] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Appends the nodes."""
@@ -69,29 +90,61 @@ class SampleLabels(ir.passes.InPlacePass):
             seed = self._outputs.get(value.name or "")
             if seed is None or seed.kind.kind == "ignore":
                 continue
-            gradient = self._gradient(value, seed.kind)
+            if seed.given is None:
+                gradient = self._drawn(value, seed.kind)
+            else:
+                gradient = self._given(value, seed.kind, seed.given)
             if seed.mask is not None:
                 gradient = self._op("Mul", gradient, self._mask(seed.mask, value))
             scale = self._constant(seed.scale, value)
             self.seeds[value] = self._op("Mul", gradient, scale)
         return ir.passes.PassResult(model, modified=bool(self.seeds))
 
-    def _gradient(self, y: ir.Value, kind: OutputKind) -> ir.Value:
+    def _drawn(self, y: ir.Value, kind: OutputKind) -> ir.Value:
         """The gradient of minus the log-likelihood of a drawn label with respect to `y`."""
         if kind.kind == "gaussian":
             return self._random("RandomNormalLike", y)
         if kind.kind == "bernoulli":
-            one = self._constant(1.0, y)
             drawn = self._op("Less", self._random("RandomUniformLike", y), y)
-            event = self._op("Cast", drawn, to=_type(y))
-            happened = self._ratio(event, y)
-            not_happened = self._ratio(self._op("Sub", one, event), self._op("Sub", one, y))
-            return self._op("Sub", not_happened, happened)
+            return self._of_event(y, self._op("Cast", drawn, to=_type(y)))
         assert kind.axis is not None
         probability = self._probability(y, kind)
         label = self._op("Cast", self._label(probability, kind.axis), to=_type(y))
+        return self._of_class(probability, probability, label, kind)
+
+    def _given(self, y: ir.Value, kind: OutputKind, given: GivenLabels) -> ir.Value:
+        """The same of the label that is fed."""
+        label = ir.Value(
+            name=self._names(f"label_of_{y.name}"), type=ir.TensorType(y.dtype or ir.DataType.FLOAT)
+        )
+        self._model.graph.inputs.append(label)
+        assert y.name is not None
+        assert label.name is not None
+        self.inputs[y.name] = label.name
+        if kind.kind == "gaussian":
+            error = self._op("Sub", y, label)
+            return self._op("Mul", error, self._constant(1 / given.deviation, y))
+        if kind.kind == "bernoulli":
+            return self._of_event(y, label)
+        assert kind.axis is not None
+        probability = self._probability(y, kind)
+        # Zero where there is no label.
+        labelled = self._reduce("ReduceSum", label, kind.axis)
+        return self._of_class(probability, self._op("Mul", probability, labelled), label, kind)
+
+    def _of_event(self, y: ir.Value, event: ir.Value) -> ir.Value:
+        """The gradient of minus the log-likelihood of events that have the probabilities `y`."""
+        one = self._constant(1.0, y)
+        happened = self._ratio(event, y)
+        not_happened = self._ratio(self._op("Sub", one, event), self._op("Sub", one, y))
+        return self._op("Sub", not_happened, happened)
+
+    def _of_class(
+        self, probability: ir.Value, expected: ir.Value, label: ir.Value, kind: OutputKind
+    ) -> ir.Value:
+        """The gradient of minus the log-likelihood of classes, on the scale of the output."""
         if kind.scale == "logit":
-            return self._op("Sub", probability, label)
+            return self._op("Sub", expected, label)
         if kind.scale == "log-probability":
             return self._op("Neg", label)
         return self._op("Neg", self._ratio(label, probability))

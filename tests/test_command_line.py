@@ -148,7 +148,15 @@ CASES = {
     "image layout": (2, None, ["m.onnx", *FAST, "--image-layout", "CHWN"], ["CHWN"]),
     # option values
     "weighting": (1, None, ["m.onnx", *FAST, "--weighting", "magic"], ["magic"]),
-    "diagonal": (1, None, ["m.onnx", *FAST, "--weighting", "diagonal"], ["diagonal", "available"]),
+    "labels": (1, None, ["m.onnx", *FAST, "--labels", "some"], ["--labels", "some"]),
+    "no labels": (1, None, ["m.onnx", *FAST, "--labels", "given"], ["'label'", "d.npz"]),
+    "draws": (1, None, ["m.onnx", *FAST, "--draws", "0"], ["--draws", "at least 1"]),
+    "draws of labels": (
+        1,
+        None,
+        ["m.onnx", *FAST, "--labels", "given", "--draws", "2"],
+        ["--draws"],
+    ),
     "ranks": (1, None, ["m.onnx", *FAST, "--ranks", "some"], ["some"]),
     "form": (1, None, ["m.onnx", *FAST, "--form", "tucker"], ["tucker"]),
     "regex": (1, None, ["m.onnx", *FAST, "--include", "a("], ["a("]),
