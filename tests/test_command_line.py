@@ -149,7 +149,12 @@ CASES = {
     # option values
     "weighting": (1, None, ["m.onnx", *FAST, "--weighting", "magic"], ["magic"]),
     "labels": (1, None, ["m.onnx", *FAST, "--labels", "some"], ["--labels", "some"]),
-    "no labels": (1, None, ["m.onnx", *FAST, "--labels", "given"], ["'label'", "d.npz"]),
+    "no labels": (
+        1,
+        None,
+        ["m.onnx", *FAST, "--weighting", "diagonal", "--labels", "given"],
+        ["'label'", "d.npz"],
+    ),
     "draws": (1, None, ["m.onnx", *FAST, "--draws", "0"], ["--draws", "at least 1"]),
     "draws of labels": (
         1,
