@@ -192,7 +192,7 @@ def _by_rows(
         dense = Session(normal, runtime)
         seeds = survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels).seeds
     with progress.stage("calibrate", data.calibration_samples) as advance:
-        observer = Observer(normal, targets, runtime, seeds, seed, both_sides=True)
+        observer = Observer(normal, targets, runtime, seeds, seed, side="input")
         found = gather_row_importance(observer, targets, data, options.draws, advance)
     statistics, unreachable = {}, {}
     for target in targets:

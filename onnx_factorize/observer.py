@@ -12,7 +12,16 @@ import onnx_ir as ir
 from .calibration import Batch
 from .errors import InputError
 from .given_labels import fed_labels
-from .passes import Differentiate, GivenLabels, Observe, OutputKind, OutputSeed, Target
+from .passes import (
+    Differentiate,
+    GivenLabels,
+    KeepOutputs,
+    Observe,
+    OutputKind,
+    OutputSeed,
+    Side,
+    Target,
+)
 from .rows import channel_rows, convolution_rows, linear_rows, padding_mask
 from .session import Runtime, Session
 
@@ -31,7 +40,7 @@ _UNFOLDED_PLACES = 256
 
 
 class Observer:
-    """Runs a model with taps at the narrow side of its targets, or at both.
+    """Runs a model with taps at its targets.
 
     Attributes:
         unreachable: Target name to the reason why its gradient is not to be had; empty where no
@@ -46,7 +55,7 @@ class Observer:
         seeds: Mapping[str, OutputSeed] | None = None,
         seed: int = 0,
         *,
-        both_sides: bool = False,
+        side: Side = "narrow",
     ) -> None:
         """Builds the session.
 
@@ -56,16 +65,16 @@ class Observer:
             runtime: How to run the model.
             seeds: Output name to how the gradient is seeded there; None for no gradients.
             seed: Seed of the labels that are drawn.
-            both_sides: Whether signals are those of x, and gradients those of y, whichever side
-                is the narrow one.
+            side: Where signals are observed. Unless that is the narrow side, gradients are those
+                of y.
         """
         observed = model.clone()
-        observe = Observe([target.name for target in targets], inputs=both_sides)
+        observe = Observe([target.name for target in targets], side)
         observe(observed)
         self.taps = observe.taps
         self.gradients: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
-        self.both_sides = both_sides
+        self._side = side
         self._labels: list[tuple[str, OutputKind, GivenLabels | None]] = []
         if seeds is not None:
             differentiate = Differentiate([target.name for target in targets], seeds, seed)
@@ -80,9 +89,10 @@ class Observer:
         self.back = {
             target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
             for target in targets
-            if target.side == "input" and target.name in self.gradients and not both_sides
+            if target.side == "input" and target.name in self.gradients and side == "narrow"
         }
         outputs = sorted({*self.taps.values(), *self.gradients.values()})
+        KeepOutputs(outputs)(observed)
         self._session = Session(observed, runtime, outputs)
 
     def fitting_batch(self, sample: Batch) -> int:
@@ -97,7 +107,7 @@ class Observer:
 
     def side(self, target: Target) -> Literal["input", "output"]:
         """Where the signal of a target is observed."""
-        return "input" if self.both_sides else target.side
+        return target.side if self._side == "narrow" else self._side
 
     def _run(self, batch: Batch) -> dict[str, Array]:
         feeds = dict(batch.feeds)
@@ -160,9 +170,8 @@ class Observation:
         """Signal and gradient at the same places, sample by sample.
 
         Returns:
-            Two arrays of shape (groups, samples, places, width), with the width of either side
-            where both are observed, and how many places each stands for; None if the target did
-            not run, or its rows do not belong to single samples.
+            Two arrays of shape (groups, samples, places, width), and how many places each stands
+            for; None if the target did not run, or its rows do not belong to single samples.
         """
         if not self.ran(target):
             return None

@@ -49,6 +49,10 @@ class Trial:
     """Plans measured by cross-fitting.
 
     Attributes:
+        normal: The normalised model.
+        runtime: How models are run.
+        data: The calibration data.
+        folds: The fold of each calibration sample, shape (samples,).
         measurements: How many plans were measured.
     """
 
@@ -73,7 +77,8 @@ class Trial:
             parts: The statistics of each fold.
             runtime: How to run the models.
         """
-        self._normal, self._targets, self._runtime = normal, targets, runtime
+        self.normal, self.runtime, self._targets = normal, runtime, targets
+        self.data, self.folds = data, folds
         self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
         self._folds = []
         self._spectra: list[dict[tuple[str, str, Metric | None], Spectrum]] = []
@@ -105,7 +110,7 @@ class Trial:
             metrics: Target name to the metric of its directions.
         """
         self.measurements += 1
-        sums = {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
+        sums = self._sums()
         cut = [target for target in self._targets if ranks.get(target.name)]
         for fold, known in zip(self._folds, self._spectra, strict=True):
             # What the other folds never ran cannot be tried.
@@ -119,14 +124,26 @@ class Trial:
                 known[keys[target.name]] = made
             spectra = {t.name: known[keys[t.name]] for t in ran}
             chosen = {name: ranks[name] for name in spectra}
-            model = rewritten(self._normal, cut, chosen, spectra, fold.statistics)
-            session = Session(model, self._runtime)
-            for batch, p in zip(fold.batches, fold.outputs, strict=True):
-                q = session.run(batch.feeds, batch.origin)
-                for name, total in sums.items():
-                    total.add(p[name], q[name], padding_mask(batch.feeds))
-        divergence = sum(total.value for total in sums.values())
-        return divergence if np.isfinite(divergence) else float("inf")
+            model = rewritten(self.normal, cut, chosen, spectra, fold.statistics)
+            self._add(fold, model, sums)
+        return _total(sums)
+
+    def divergence(self, model: ir.Model, fold: int) -> float:
+        """The divergence of a compressed model on the samples of one fold."""
+        sums = self._sums()
+        self._add(self._folds[fold], model, sums)
+        return _total(sums)
+
+    def _sums(self) -> dict[str, DivergenceSum]:
+        return {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
+
+    def _add(self, fold: _Fold, model: ir.Model, sums: Mapping[str, DivergenceSum]) -> None:
+        """Runs a model on the samples of a fold."""
+        session = Session(model, self.runtime)
+        for batch, p in zip(fold.batches, fold.outputs, strict=True):
+            q = session.run(batch.feeds, batch.origin)
+            for name, total in sums.items():
+                total.add(p[name], q[name], padding_mask(batch.feeds))
 
     def _of(
         self, fold: _Fold, weighting: Weighting, metrics: Mapping[str, Metric]
@@ -135,3 +152,9 @@ class Trial:
         return lambda target: weighting.spectrum(
             target, fold.statistics[target.name], metrics.get(target.name)
         )
+
+
+def _total(sums: Mapping[str, DivergenceSum]) -> float:
+    """The divergence of all outputs; infinite if they are not finite."""
+    divergence = sum(total.value for total in sums.values())
+    return divergence if np.isfinite(divergence) else float("inf")

@@ -6,8 +6,9 @@ Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 from .clean_up import CleanUp
 from .differentiate import Differentiate
 from .find_targets import FindTargets
+from .keep_outputs import KeepOutputs
 from .normalize import LiftWeights
-from .observe import Observe, ObserveShapes
+from .observe import Observe, ObserveShapes, Side
 from .provenance import Provenance, history, sign
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite import Rewrite
@@ -27,6 +28,7 @@ __all__ = [
     "Factors",
     "FindTargets",
     "GivenLabels",
+    "KeepOutputs",
     "Kind",
     "LiftWeights",
     "Observe",
@@ -41,6 +43,7 @@ __all__ = [
     "RewriteMatMul",
     "RewriteTargets",
     "RewriteVariants",
+    "Side",
     "Skipped",
     "Target",
     "UniqueNodeNames",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import onnx_ir as ir
 
@@ -11,7 +12,10 @@ from ._expose import Exposer
 from ._graph import scopes
 from .find_targets import FindTargets
 
-__all__ = ["LINEAR_OPERATORS", "Observe", "ObserveShapes"]
+__all__ = ["LINEAR_OPERATORS", "Observe", "ObserveShapes", "Side"]
+
+# Where targets are observed: each on its narrow side, or all on the same.
+Side = Literal["narrow", "input", "output"]
 
 # Operators whose multiplications are counted as arithmetic.
 LINEAR_OPERATORS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
@@ -20,17 +24,17 @@ LINEAR_OPERATORS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 class Observe(ir.passes.InPlacePass):
     """Appends the narrow sides of targets to the outputs of the main graph (see `Exposer`).
 
-    On request it appends their inputs instead, whichever side is the narrow one. Targets that read
-    the same value share its tap.
+    On request it appends the same side of all of them. Targets that read the same value share its
+    tap.
 
     Attributes:
         taps: Target name to the name of the output that carries its input or output, whichever
-            `Target.side` says.
+            side was asked for, or `Target.side` says.
     """
 
-    def __init__(self, names: Iterable[str], *, inputs: bool = False) -> None:
+    def __init__(self, names: Iterable[str], side: Side = "narrow") -> None:
         self._wanted = set(names)
-        self._inputs = inputs
+        self._side = side
         self.taps: dict[str, str] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -47,11 +51,11 @@ class Observe(ir.passes.InPlacePass):
             scope = target.node.graph
             if target.name in self._wanted and isinstance(scope, ir.Graph):
                 assert target.weight.dtype is not None
-                at_input = self._inputs or target.side == "input"
-                value = target.x if at_input else target.node.outputs[0]
+                side = target.side if self._side == "narrow" else self._side
+                value = target.x if side == "input" else target.node.outputs[0]
                 home = value.graph if isinstance(value.graph, ir.Graph) else scope
                 if home in repeated and target.convolution is None:
-                    width = target.rows if at_input else target.columns
+                    width = target.rows if side == "input" else target.columns
                     value = _rows(value, width, home, expose)
                 self.taps[target.name] = expose(value, scope, target.weight.dtype)
         return ir.passes.PassResult(model, modified=bool(self.taps))

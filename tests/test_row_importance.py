@@ -69,7 +69,7 @@ def test_it_agrees_with_autograd(images):
     data = open_calibration([images], Signature.of(graph), Selection(holdout=0.0, batch_size=5))
     kinds = {"logits": OutputKind("categorical", -1, "logit")}
     seeds = survey(Session(graph, Runtime()), kinds, data, 4, labels="given").seeds
-    observer = Observer(graph, finder.targets, Runtime(), seeds, both_sides=True)
+    observer = Observer(graph, finder.targets, Runtime(), seeds, side="input")
     found = gather_row_importance(observer, finder.targets, data)
     for name, expected in _squared_gradients(images).items():
         np.testing.assert_allclose(found[name], expected[None], rtol=1e-4)

@@ -1,0 +1,142 @@
+"""Refit cuts one after the other, each to what the cuts before it have made of its input.
+
+Every cut is made as if the rest of the model were dense. In order of the graph, each target's
+second factor is fitted again on the calibration data (see `regression`), from what reaches it in
+the model as compressed so far to what it gave in the dense one. So later layers correct the errors
+of earlier ones, as far as they can, and errors do not add up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from .calibrate import fitting_size
+from .calibration import CalibrationData
+from .folds import some_of
+from .observer import Observer
+from .passes import Factors, RewriteTargets, Target
+from .regression import Regression
+from .session import Runtime
+
+__all__ = ["refit"]
+
+Array = npt.NDArray[np.float64]
+
+# Samples to fit on, at most.
+_SAMPLES = 384
+
+# Rows wanted for each dimension of z, and how many there must be.
+_ROWS_A_DIMENSION = 40
+_LEAST_ROWS_A_DIMENSION = 8
+
+# Places of an image to look at, at least.
+_PLACES = 16
+
+# Forms whose last operator is not a product of z with a matrix, place by place.
+_NOT_A_PRODUCT = ("ConvTranspose",)
+
+
+def refit(
+    normal: ir.Model,
+    targets: Sequence[Target],
+    factors: Mapping[str, Factors],
+    data: CalibrationData,
+    only: npt.NDArray[np.bool_],
+    runtime: Runtime,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Factors]:
+    """Fits the second factors of cuts to the dense model's values.
+
+    Args:
+        normal: The normalised model; it is not changed.
+        targets: Its targets, in the order of the graph.
+        factors: Target name to factors; targets without stay dense.
+        data: The calibration data.
+        only: Which calibration samples may be used, shape (samples,).
+        runtime: How to run the models.
+        advance: Called after each cut with 1.
+
+    Returns:
+        The factors, fitted. Those of targets that cannot be are as they were.
+    """
+    few = some_of(1, only.astype(np.int64), _SAMPLES)
+    current = normal.clone()
+    fitted = dict(factors)
+    for group in _readers_of_one_value([t for t in targets if t.name in factors]):
+        able = [t for t in group if t.bias is not None and t.op_type not in _NOT_A_PRODUCT]
+        if able:
+            dense = Observer(normal, able, runtime, side="output")
+            compressed = Observer(current, able, runtime, side="input")
+            sums = _sums(dense, compressed, able, factors, data, few)
+            fitted |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in able}
+        RewriteTargets({target.name: fitted[target.name] for target in group})(current)
+        advance(len(group))
+    return fitted
+
+
+def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:
+    """Targets in order, those that read the same value together: none feeds another."""
+    groups: list[list[Target]] = []
+    for target in targets:
+        if groups and groups[-1][0].x is target.x:
+            groups[-1].append(target)
+        else:
+            groups.append([target])
+    return groups
+
+
+def _sums(
+    dense: Observer,
+    compressed: Observer,
+    targets: Sequence[Target],
+    factors: Mapping[str, Factors],
+    data: CalibrationData,
+    only: npt.NDArray[np.bool_],
+) -> dict[str, list[Regression]]:
+    """What the regressions of each target need, group by group."""
+    sums = {
+        target.name: [
+            Regression(factors[target.name].rank, target.columns, centred=target.centred)
+            for _ in range(target.groups)
+        ]
+        for target in targets
+    }
+    samples = int(only.sum())
+    size = min(fitting_size(dense, data), fitting_size(compressed, data))
+    for number, batch in enumerate(data.batches("calibration", size, only)):
+        before, after = dense.run(batch), compressed.run(batch)
+        for target in targets:
+            first, bias = factors[target.name].first.astype(np.float32), _bias(target)
+            places = max(_PLACES, -(-_ROWS_A_DIMENSION * first.shape[2] // samples))
+            # Two generators of one seed choose the same places.
+            y = before.signal(target, places, np.random.default_rng(number))
+            x = after.signal(target, places, np.random.default_rng(number))
+            if x is None or y is None or x.shape[1] != y.shape[1]:
+                continue
+            for group, regression in enumerate(sums[target.name]):
+                regression.add((x[group] @ first[group]).astype(np.float64), y[group] - bias[group])
+    return sums
+
+
+def _solved(target: Target, factors: Factors, regressions: Sequence[Regression]) -> Factors:
+    """The factors with what the regressions found."""
+    if regressions[0].rows < _LEAST_ROWS_A_DIMENSION * factors.rank:
+        return factors
+    found = [each.solve(known) for each, known in zip(regressions, factors.second, strict=True)]
+    seconds, shifts = zip(*found, strict=True)
+    return dataclasses.replace(
+        factors,
+        second=np.stack(seconds),
+        bias_shift=np.concatenate(shifts) if target.centred else None,
+    )
+
+
+def _bias(target: Target) -> Array:
+    """What the target itself adds, shape (groups, N)."""
+    assert target.bias is not None
+    return target.bias.reshape(target.groups, -1)
