@@ -19,7 +19,7 @@ from .calibrate import fitting_size
 from .calibration import CalibrationData
 from .folds import some_of
 from .observer import Observer
-from .passes import Factors, RewriteTargets, Target
+from .passes import Factors, FindDownstream, RewriteTargets, Target
 from .regression import Regression
 from .session import Runtime
 
@@ -68,7 +68,10 @@ def refit(
     current = normal.clone()
     fitted = dict(factors)
     for group in _readers_of_one_value([t for t in targets if t.name in factors]):
-        able = [t for t in group if t.bias is not None and t.op_type not in _NOT_A_PRODUCT]
+        # What reaches the others is what they were made for.
+        changed = FindDownstream(factors)
+        changed(current)
+        able = [t for t in group if t.name in changed.names and _can_be(t)]
         if able:
             dense = Observer(normal, able, runtime, side="output")
             compressed = Observer(current, able, runtime, side="input")
@@ -77,6 +80,11 @@ def refit(
         RewriteTargets({target.name: fitted[target.name] for target in group})(current)
         advance(len(group))
     return fitted
+
+
+def _can_be(target: Target) -> bool:
+    """Whether the fit has a known bias to leave out, and a product to fit."""
+    return target.bias is not None and target.op_type not in _NOT_A_PRODUCT
 
 
 def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:

@@ -57,6 +57,7 @@ def summarize(
             "ratio": None if plan is None else _ratio(holdout.divergence, plan.predicted),
             "plan": None if plan is None else plan.origin,
             "tried": {} if plan is None else plan.tried,
+            "refit": None if plan is None else plan.refit,
             "calibration": calibration.divergence,
             "holdout": holdout.divergence,
             "outputs": {

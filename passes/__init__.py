@@ -5,6 +5,7 @@ Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 
 from .clean_up import CleanUp
 from .differentiate import Differentiate
+from .find_downstream import FindDownstream
 from .find_targets import FindTargets
 from .keep_outputs import KeepOutputs
 from .normalize import LiftWeights
@@ -26,6 +27,7 @@ __all__ = [
     "Convolution",
     "Differentiate",
     "Factors",
+    "FindDownstream",
     "FindTargets",
     "GivenLabels",
     "KeepOutputs",
