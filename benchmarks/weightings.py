@@ -46,10 +46,15 @@ SAMPLES = {
 }
 INTRODUCTION = (
     "Made by `python -m benchmarks.weightings`: zero-shot, `--budget targets=KEEP` of the MatMul, "
-    "Gemm and Conv operators only. Each cell holds the divergence on held-out calibration data "
-    "(nats a prediction, ± half of the spread of the seeds) and the model's first metric on its "
-    "test data; means of up to {seeds} seeds. A fifth of the samples is held out."
+    "Gemm and Conv operators only, convolutions in the channel form. Each cell holds the "
+    "divergence on held-out calibration data (nats a prediction, ± half of the spread of the "
+    "seeds) and the model's first metric on its test data, on average. A fifth of the samples is "
+    "held out."
 )
+NOTES = {
+    "efficientnet-lite0": "Samples held out are other crops of the photographs that were "
+    "calibrated on; the metric is of photographs that were not."
+}
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -99,7 +104,11 @@ def measured(
     recipe = models.get(name)
     count = samples or SAMPLES.get(name, 1024)
     options = Options.of(
-        weighting=weighting, samples=count, seed=seed, op_types=("MatMul", "Gemm", "Conv")
+        weighting=weighting,
+        samples=count,
+        seed=seed,
+        op_types=("MatMul", "Gemm", "Conv"),
+        form="channel",
     )
     known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
     predicted = known.analysis.candidates[0]
@@ -152,11 +161,10 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         cells[row["model"], row["samples"], row["weighting"], row["ranks"], row["keep"]].append(row)
-    seeds = max(len(found) for found in cells.values())
     text = [
         "# Weightings and allocations, measured",
         "",
-        INTRODUCTION.format(seeds=seeds),
+        INTRODUCTION,
         "",
         "![Divergence against size](weightings.svg)",
     ]
@@ -164,7 +172,9 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
         here = {key[2:]: found for key, found in cells.items() if key[:2] == (model, samples)}
         metric = next(iter(next(iter(here.values()))[0]["metrics"]))
         keeps = sorted({key[2] for key in here}, reverse=True)
-        text += ["", f"## {model}, {samples:,} samples ({metric})", ""]
+        seeds = max(len(found) for found in here.values())
+        text += ["", f"## {model}, {samples:,} samples, seeds: {seeds} ({metric})", ""]
+        text += [NOTES[model], ""] if model in NOTES else []
         text.append("| weighting | ranks | " + " | ".join(f"{keep:g}" for keep in keeps) + " |")
         text.append("|---|---|" + "---|" * len(keeps))
         for weighting in COLOURS:
