@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import Namer, add_initializer, opset, register
+from ._graph import Namer, add_initializer, add_integers, opset
 
 __all__ = ["Site", "rearranged"]
 
@@ -57,16 +57,7 @@ class Site:
 
     def integers(self, numbers: Sequence[int]) -> ir.Value:
         """A constant list of integers."""
-        name = self._names(f"{self.name}.integers")
-        tensor = ir.tensor(np.array(numbers, np.int64), name=name)
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape([len(numbers)]),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        register(self.model, self.model.graph, value)
-        return value
+        return add_integers(self.model, self._names(f"{self.name}.integers"), numbers)
 
     def lengths(self, value: ir.Value, start: int, end: int | None = None) -> ir.Value:
         """The lengths of axes `start` to `end` of a value, as the graph computes them."""
