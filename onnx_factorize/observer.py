@@ -182,11 +182,30 @@ class Observation:
         # Two generators of one seed choose the same places.
         found = self.gradient(target, positions, np.random.default_rng(seed))
         signal = self._rows(target, value, None, positions, np.random.default_rng(seed))
-        samples = self.batch.samples
+        # What is the same for all samples of a batch, such as positions, has their summed gradient.
+        common = value.ndim > 2 and value.shape[0] == 1
+        samples = 1 if common else self.batch.samples
         if found is None or signal.shape[1] % samples or signal.shape[1] != found[0].shape[1]:
             return None
         shape = (target.groups, samples, signal.shape[1] // samples, -1)
         return signal.reshape(shape), found[0].reshape(shape), found[1]
+
+    def lookups(self, target: Target) -> tuple[Array, Array] | None:
+        """The rows that a lookup picked, and the gradient at each, where both sides are observed.
+
+        Returns:
+            Indices of shape (samples, places), and an array of shape (samples, places, N); None if
+            the target did not run, or its rows do not belong to single samples.
+        """
+        picked = self._values[self._observer.taps[target.name]]
+        found = self.gradient(target, 0, np.random.default_rng())
+        if found is None or found[0].shape[1] != picked.size:
+            return None
+        samples = 1 if len(picked) == 1 else self.batch.samples
+        if picked.size % samples:
+            return None
+        indices = picked.reshape(samples, -1) % target.rows
+        return indices, found[0].reshape(*indices.shape, target.columns)
 
     def _rows(
         self,

@@ -24,6 +24,7 @@ FORMS = {
     "FusedConv": "channel",
     "FusedGemm": "two Gemms",
     "FusedMatMul": "two MatMuls",
+    "Gather": "narrow table",
     "Gemm": "two Gemms",
     "MatMul": "two MatMuls",
 }

@@ -14,6 +14,7 @@ from .provenance import Provenance, history, sign
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite import Rewrite
 from .rewrite_conv import RewriteConv
+from .rewrite_gather import RewriteGather
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_targets import RewriteTargets
@@ -41,6 +42,7 @@ __all__ = [
     "RecognizeOutputs",
     "Rewrite",
     "RewriteConv",
+    "RewriteGather",
     "RewriteGemm",
     "RewriteMatMul",
     "RewriteTargets",

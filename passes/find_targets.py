@@ -26,9 +26,9 @@ class FindTargets(ir.passes.InPlacePass):
 
     A node is a target when all of this holds:
 
-    - it is a MatMul with a 2-D constant on the right, a Gemm with a constant `B`, or a Conv with
-      a constant kernel of more than one input channel a group (what else there is, `LiftWeights`
-      brings into one of these shapes);
+    - it is a MatMul with a 2-D constant on the right, a Gemm with a constant `B`, a Conv with a
+      constant kernel of more than one input channel a group, or a Gather of rows of a constant
+      matrix (what else there is, `LiftWeights` brings into one of these shapes);
     - the constant is an initializer that no caller can replace and no other node reads, in a
       floating-point type;
     - it stands where its input can be observed: in the main graph, in branches of If, in bodies
@@ -90,7 +90,7 @@ class FindTargets(ir.passes.InPlacePass):
                 self._skip(node, found)
 
     def _skip(self, node: ir.Node, reason: str) -> None:
-        if node.op_type == "Gather" and not _is_table(constant(node.inputs[0])):
+        if node.op_type == "Gather" and not _holds_table(node):
             return  # it picks values, not rows of a table
         self.skipped.append(Skipped(self.names[node], node.op_type, self._params(node), reason))
 
@@ -120,8 +120,13 @@ class FindTargets(ir.passes.InPlacePass):
         )
 
 
-def _is_table(tensor: ir.TensorProtocol | None) -> bool:
-    return tensor is not None and len(tensor.shape) > 1 and tensor.dtype.is_floating_point()
+def _holds_table(node: ir.Node) -> bool:
+    """Whether a Gather reads constants that may be rows of a table."""
+    for value in constants_behind(node.inputs[0]):
+        tensor = constant(value)
+        if tensor is not None and len(tensor.shape) > 1:
+            return tensor.dtype.is_floating_point() or node.inputs[0] is not value
+    return False
 
 
 def _find(model: ir.Model, node: ir.Node, name: str) -> Target | str:
@@ -208,10 +213,27 @@ def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     )
 
 
+def _find_gather(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    table, indices = node.inputs[:2]
+    tensor = _weight(model, table)
+    if isinstance(tensor, str) or table is None or indices is None:
+        return str(tensor)
+    if len(tensor.shape) != 2:
+        return f"its table has {len(tensor.shape)} axes, and only matrices are factorized"
+    if node.attributes.get_int("axis", 0) % 2:
+        return "it picks columns of its table"
+    if constants_behind(indices) or constant(indices) is not None:
+        return "the rows that it picks are constant: fold constants first"
+    rows, columns = tensor.shape.numpy()
+    bias = np.zeros(columns)
+    return Target(name, node, indices, table, 1, rows, columns, False, bias=bias, lookup=True)
+
+
 _FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Target | str]] = {
     "MatMul": _find_matmul,
     "Gemm": _find_gemm,
     "Conv": _find_conv,
+    "Gather": _find_gather,
 }
 
 

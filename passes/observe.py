@@ -56,8 +56,12 @@ class Observe(ir.passes.InPlacePass):
                 home = value.graph if isinstance(value.graph, ir.Graph) else scope
                 if home in repeated and target.convolution is None:
                     width = target.rows if side == "input" else target.columns
-                    value = _rows(value, width, home, expose)
-                self.taps[target.name] = expose(value, scope, target.weight.dtype)
+                    lookup = value is target.x and target.lookup
+                    value = _rows(value, 1 if lookup else width, home, expose)
+                dtype = target.weight.dtype
+                if side == "input" and target.lookup:
+                    dtype = value.dtype or ir.DataType.INT64
+                self.taps[target.name] = expose(value, scope, dtype)
         return ir.passes.PassResult(model, modified=bool(self.taps))
 
 

@@ -9,12 +9,16 @@ import onnx_ir as ir
 from .clean_up import CleanUp
 from .normalize import LiftWeights
 from .rewrite_conv import RewriteConv
+from .rewrite_gather import RewriteGather
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_variants import RewriteVariants
 from .target import Factors
 
 __all__ = ["RewriteTargets"]
+
+
+_REWRITES = (RewriteVariants, RewriteMatMul, RewriteGemm, RewriteConv, RewriteGather)
 
 
 class RewriteTargets(ir.passes.InPlacePass):
@@ -35,7 +39,7 @@ class RewriteTargets(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the passes."""
         lifted = LiftWeights(only=self._factors)(model).modified
-        for rewrite in (RewriteVariants, RewriteMatMul, RewriteGemm, RewriteConv):
+        for rewrite in _REWRITES:
             rewrite(self._factors)(model)
         CleanUp()(model)
         return ir.passes.PassResult(model, modified=lifted or bool(self._factors))

@@ -89,6 +89,7 @@ class Target:
         bias: What the node itself adds to `x W`, one number a column; zero without a bias, None
             where it is not constant over rows or not known.
         convolution: The convolution's attributes, None for a matrix product.
+        lookup: Whether `x` holds indices of rows of the weight: one-hot rows, never written out.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Target:
     scale: float = 1.0
     bias: Array | None = None
     convolution: Convolution | None = None
+    lookup: bool = False
 
     @property
     def op_type(self) -> str:
@@ -127,6 +129,8 @@ class Target:
         of K and N: the moments of `y = x W` and of its gradient g where N is the smaller, those
         of x and of `W g` where K is.
         """
+        if self.lookup:
+            return "output"
         return "output" if self.columns <= self.rows and self.bias is not None else "input"
 
     @property

@@ -29,6 +29,8 @@ _READERS: dict[str, tuple[_Reader, ...]] = {
 
 def variant_of(model: ir.Model, node: ir.Node) -> Variant | str | None:
     """The variant that a node is, the reason why it is no target, or None where it is plain."""
+    if node.op_type == "Gather":
+        return None
     operands = _operands(model, node)
     if isinstance(operands, str):
         return operands
