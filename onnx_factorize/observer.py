@@ -25,9 +25,12 @@ from .passes import (
 from .rows import channel_rows, convolution_rows, linear_rows, padding_mask
 from .session import Runtime, Session
 
-__all__ = ["Observation", "Observer"]
+__all__ = ["Observation", "Observer", "Pair"]
 
 Array = npt.NDArray[Any]
+
+# Signals, gradients at the same places, and how many places each stands for.
+Pair = tuple[Array, Array, float]
 
 # Memory for the observed values of one batch.
 _OBSERVED_BYTES = 2**28
@@ -69,7 +72,9 @@ class Observer:
                 of y.
         """
         observed = model.clone()
-        observe = Observe([target.name for target in targets], side)
+        uses = [use for target in targets for use in target.uses]
+        names = [use.name for use in uses]
+        observe = Observe(names, side)
         observe(observed)
         self.taps = observe.taps
         self.gradients: dict[str, str] = {}
@@ -77,10 +82,12 @@ class Observer:
         self._side = side
         self._labels: list[tuple[str, OutputKind, GivenLabels | None]] = []
         if seeds is not None:
-            differentiate = Differentiate([target.name for target in targets], seeds, seed)
+            differentiate = Differentiate(names, seeds, seed)
             differentiate(observed)
             self.gradients = differentiate.gradients
             self.unreachable = differentiate.unreachable
+            for target in targets:
+                self._leave_incomplete(target)
             self._labels = [
                 (label, seeds[name].kind, seeds[name].given)
                 for name, label in differentiate.labels.items()
@@ -88,12 +95,20 @@ class Observer:
         # A target that is observed where it is narrower, at its input, needs W g in place of g.
         self.back = {
             target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
-            for target in targets
+            for target in uses
             if target.side == "input" and target.name in self.gradients and side == "narrow"
         }
         outputs = sorted({*self.taps.values(), *self.gradients.values()})
         KeepOutputs(outputs)(observed)
         self._session = Session(observed, runtime, outputs)
+
+    def _leave_incomplete(self, target: Target) -> None:
+        """Leaves out the gradients of siblings of which not all have one."""
+        reasons = [self.unreachable[u.name] for u in target.uses if u.name in self.unreachable]
+        if reasons:
+            self.unreachable[target.name] = reasons[0]
+            for use in target.uses:
+                self.gradients.pop(use.name, None)
 
     def fitting_batch(self, sample: Batch) -> int:
         """Samples of a batch whose observed values fit in a fixed amount of memory."""
@@ -207,6 +222,20 @@ class Observation:
         indices = picked.reshape(samples, -1) % target.rows
         return indices, found[0].reshape(*indices.shape, target.columns)
 
+    def pairs(self, target: Target, seed: int) -> list[Pair]:
+        """The same of a target and each of its siblings, as the target sees it.
+
+        A sibling that multiplies by the transpose changes the loss by the same products with
+        signal and gradient exchanged.
+        """
+        found = []
+        for use in target.uses:
+            pair = self.paired(use, seed)
+            if pair is not None:
+                signal, gradient, scale = pair
+                found.append((gradient, signal, scale) if use.flipped else pair)
+        return found
+
     def _rows(
         self,
         target: Target,
@@ -217,10 +246,16 @@ class Observation:
     ) -> Array:
         if target.convolution is None:
             transposed = target.transposed_input and self._observer.side(target) == "input"
-            return linear_rows(value, transposed=transposed, mask=mask)
-        if self._observer.side(target) == "input":
+            rows = linear_rows(value, transposed=transposed, mask=mask)
+        elif self._observer.side(target) == "input":
             return convolution_rows(value, target.convolution, target.groups, positions, rng)
-        return channel_rows(value, target.groups, positions, rng)
+        else:
+            rows = channel_rows(value, target.groups, positions, rng)
+        if target.sided == "output" and self._observer.side(target) == "output":
+            # Siblings add different rows to the products that they have in common.
+            assert target.bias is not None
+            rows = rows - target.bias.reshape(target.groups, 1, -1).astype(rows.dtype)
+        return rows
 
     def _finite(self, rows: Array, target: Target) -> Array:
         # Squares are what is summed, in the same precision.

@@ -136,11 +136,14 @@ class Options:
         """Splits targets into those to treat and those that the user excluded."""
         chosen, left = [], []
         for target in targets:
-            reason = self._excluded(target)
+            # Operators that share a weight are treated together or not at all.
+            reason = next(filter(None, map(self._excluded, target.uses)), None)
             if reason is None:
                 chosen.append(target)
-            else:
-                left.append(Skipped(target.name, target.op_type, target.params, reason))
+                continue
+            for use in target.uses:
+                params = target.params if use is target else 0
+                left.append(Skipped(use.name, use.op_type, params, reason))
         return chosen, left
 
     def _excluded(self, target: Target) -> str | None:

@@ -188,7 +188,7 @@ def _choices(
     kind = options.budget.kind
     choices = []
     for target in targets:
-        macs = costs.arithmetic.nodes.get(target.name, 0)
+        macs = sum(costs.arithmetic.nodes.get(use.name, 0) for use in target.uses)
         curve = losses.get(target.name)
         if curve is None:
             choices.append(only_dense(target, kind, macs))

@@ -41,6 +41,10 @@ def rewritten(
             name: factors_of(chosen[name], spectra[name], statistics.get(name), ranks[name])
             for name in names
         }
+        for name in names:
+            for sibling in chosen[name].siblings:
+                own = factors[name]
+                factors[sibling.name] = own.flipped if sibling.flipped else own
         RewriteTargets(factors)(compressed)
         if large:
             spill(compressed)

@@ -98,7 +98,6 @@ def layers_of(
     layers = []
     for target in targets:
         rank = plan.ranks[target.name]
-        dense_macs = macs.get(target.name)
         params = target.params if rank == DENSE else target.factor_params(rank)
         reason = None
         if rank == DENSE:
@@ -107,20 +106,24 @@ def layers_of(
                 if target.name in analysis.never_ran
                 else "costs more to cut than the budget gains"
             )
-        layers.append(
-            Layer(
-                target.name,
-                target.op_type,
-                None if rank == DENSE else FORMS[target.op_type],
-                None if rank == DENSE else rank,
-                target.full_rank,
-                (target.params, params),
-                None if dense_macs is None else (dense_macs, dense_macs * params // target.params),
-                plan.losses[target.name],
-                "kept" if rank == DENSE else "factorized",
-                reason,
+        for use in target.uses:
+            first, dense_macs = use is target, macs.get(use.name)
+            layers.append(
+                Layer(
+                    use.name,
+                    use.op_type,
+                    None if rank == DENSE else FORMS[use.op_type],
+                    None if rank == DENSE else rank,
+                    target.full_rank,
+                    (target.params, params) if first else (0, 0),
+                    None
+                    if dense_macs is None
+                    else (dense_macs, dense_macs * params // target.params),
+                    plan.losses[target.name] if first else None,
+                    "kept" if rank == DENSE else "factorized",
+                    reason if first else f"shares the weight of '{target.name}'",
+                )
             )
-        )
     layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]
     return layers
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ._graph import Namer, add_initializer, add_integers, opset
+from .share_factors import FACTOR_OF
 
 __all__ = ["Site", "rearranged"]
 
@@ -86,7 +87,15 @@ class Site:
 
     def factor(self, weight: ir.Value, suffix: str, array: npt.NDArray[np.float64]) -> ir.Value:
         """A new initializer named after a weight, beside it, in the type in which it was stored."""
-        return self.initializer(weight, f"{weight.name}.{suffix}", array)
+        origin = weight.meta.get("shared")
+        if origin is None:
+            return self.initializer(weight, f"{weight.name}.{suffix}", array)
+        value = self.initializer(weight, f"{origin}.{suffix}", array)
+        source = value.producer()
+        stored = value if source is None else source.inputs[0]
+        assert stored is not None
+        stored.meta[FACTOR_OF] = origin
+        return value
 
     def initializer(self, beside: ir.Value, name: str, array: npt.NDArray[np.float64]) -> ir.Value:
         """A new initializer beside another, in its type; converted where that was."""

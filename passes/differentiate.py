@@ -37,7 +37,7 @@ class Differentiate(ir.passes.InPlacePass):
         """Appends the nodes and exposes the gradients."""
         finder = FindTargets()
         finder(model)
-        targets = {t.node.outputs[0]: t for t in finder.targets if t.name in self._wanted}
+        targets = {t.node.outputs[0]: t for t in finder.uses if t.name in self._wanted}
         labels = SampleLabels(self._outputs, self._seed)
         labels(model)
         self.labels = labels.inputs

@@ -15,6 +15,7 @@ from ._names import linear_names
 from ._operators import untreated_reason, weight_inputs
 from ._weights import Origin, constants_behind, origin_of, replaceable
 from .provenance import origin_name, provenance_of
+from .siblings import joined
 from .target import Convolution, Skipped, Target
 from .variants import variant_of
 
@@ -36,6 +37,8 @@ class FindTargets(ir.passes.InPlacePass):
     - it is not itself part of an operator that was factorized before;
     - some rank makes it smaller.
 
+    Targets that read one weight are one, with siblings: all of them, or none.
+
     Attributes:
         targets: The targets in graph order, names unique.
         skipped: Every other operator that holds linear weights, or could, with the reason.
@@ -51,7 +54,8 @@ class FindTargets(ir.passes.InPlacePass):
         """Runs the pass on the main graph, every subgraph and every function."""
         self.targets, self.skipped = [], []
         self.names = linear_names(model)
-        self._listed: set[ir.Value] = set()
+        self._listed: set[ir.Value | str] = set()
+        self._left: dict[str, str] = {}
         self._chains: dict[str, list[ir.Node]] = {}
         for scope, owners in scopes(model.graph):
             repeated = any(owner.op_type in ITERATED for owner in owners)
@@ -63,6 +67,7 @@ class FindTargets(ir.passes.InPlacePass):
             )
             for scope, _ in scopes(function.graph):
                 self._visit(model, scope, reason)
+        self._join()
         for origin, nodes in self._chains.items():
             self._skip_chain(origin, nodes)
         return ir.passes.PassResult(model, modified=False)
@@ -89,9 +94,36 @@ class FindTargets(ir.passes.InPlacePass):
             else:
                 self._skip(node, found)
 
+    @property
+    def uses(self) -> list[Target]:
+        """The targets and all of their siblings."""
+        return [use for target in self.targets for use in target.uses]
+
+    def _join(self) -> None:
+        """Makes one target of those that share a weight, or leaves all of them dense."""
+        sharing: dict[str, list[Target]] = {}
+        for target in self.targets:
+            if "shared" in target.weight.meta:
+                sharing.setdefault(target.weight.meta["shared"], []).append(target)
+        for root, targets in sharing.items():
+            found = joined(targets)
+            if root in self._left:
+                found = f"shares its weight with '{self._left[root]}', which is no target"
+            place = self.targets.index(targets[0])
+            self.targets = [target for target in self.targets if target not in targets]
+            if isinstance(found, Target):
+                self.targets.insert(place, found)
+            else:
+                for target in targets:
+                    self._skip(target.node, found)
+
     def _skip(self, node: ir.Node, reason: str) -> None:
         if node.op_type == "Gather" and not _holds_table(node):
             return  # it picks values, not rows of a table
+        for index in weight_inputs(node):
+            weight = node.inputs[index] if index < len(node.inputs) else None
+            if weight is not None and "shared" in weight.meta:
+                self._left.setdefault(weight.meta["shared"], self.names[node])
         self.skipped.append(Skipped(self.names[node], node.op_type, self._params(node), reason))
 
     def _params(self, node: ir.Node) -> int:
@@ -100,8 +132,9 @@ class FindTargets(ir.passes.InPlacePass):
         for index in weight_inputs(node):
             if index < len(node.inputs):
                 for value, size in constants_behind(node.inputs[index]).items():
-                    total += size if value not in self._listed else 0
-                    self._listed.add(value)
+                    listed = value.meta.get("shared", value)
+                    total += size if listed not in self._listed else 0
+                    self._listed.add(listed)
         return total
 
     def _skip_chain(self, origin: str, nodes: list[ir.Node]) -> None:

@@ -47,7 +47,7 @@ class Observe(ir.passes.InPlacePass):
             for scope, owners in scopes(model.graph)
             if any(owner.op_type in ITERATED for owner in owners)
         }
-        for target in finder.targets:
+        for target in finder.uses:
             scope = target.node.graph
             if target.name in self._wanted and isinstance(scope, ir.Graph):
                 assert target.weight.dtype is not None

@@ -50,7 +50,7 @@ class Rewrite(ir.passes.InPlacePass):
         self._model = model
         self._names = Namer(model)
         modified = False
-        for target in finder.targets:
+        for target in finder.uses:
             factors = self._factors.get(target.name)
             if factors is not None and target.node.op_type == self.op_type:
                 self._site = Site(model, self._names, target.node, target.name)

@@ -13,12 +13,14 @@ from .rewrite_gather import RewriteGather
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_variants import RewriteVariants
+from .share_factors import ShareFactors
 from .target import Factors
 
 __all__ = ["RewriteTargets"]
 
 
-_REWRITES = (RewriteVariants, RewriteMatMul, RewriteGemm, RewriteConv, RewriteGather)
+# Lookups first: what shares their table reads its factors transposed, and they as they are.
+_REWRITES = (RewriteGather, RewriteVariants, RewriteMatMul, RewriteGemm, RewriteConv)
 
 
 class RewriteTargets(ir.passes.InPlacePass):
@@ -41,5 +43,6 @@ class RewriteTargets(ir.passes.InPlacePass):
         lifted = LiftWeights(only=self._factors)(model).modified
         for rewrite in _REWRITES:
             rewrite(self._factors)(model)
+        ShareFactors()(model)
         CleanUp()(model)
         return ir.passes.PassResult(model, modified=lifted or bool(self._factors))

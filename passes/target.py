@@ -90,6 +90,9 @@ class Target:
             where it is not constant over rows or not known.
         convolution: The convolution's attributes, None for a matrix product.
         lookup: Whether `x` holds indices of rows of the weight: one-hot rows, never written out.
+        siblings: Targets that read the same weight, and get the same factors.
+        flipped: Whether it reads the transpose of what the first of its siblings reads.
+        sided: The side on which siblings are observed, where it is not theirs to choose.
     """
 
     name: str
@@ -105,6 +108,14 @@ class Target:
     bias: Array | None = None
     convolution: Convolution | None = None
     lookup: bool = False
+    siblings: tuple[Target, ...] = ()
+    flipped: bool = False
+    sided: Literal["input", "output"] | None = None
+
+    @property
+    def uses(self) -> tuple[Target, ...]:
+        """The target and its siblings."""
+        return (self, *self.siblings)
 
     @property
     def op_type(self) -> str:
@@ -129,8 +140,8 @@ class Target:
         of K and N: the moments of `y = x W` and of its gradient g where N is the smaller, those
         of x and of `W g` where K is.
         """
-        if self.lookup:
-            return "output"
+        if self.lookup or self.sided is not None:
+            return self.sided or "output"
         return "output" if self.columns <= self.rows and self.bias is not None else "input"
 
     @property
@@ -204,3 +215,8 @@ class Factors:
     def rank(self) -> int:
         """The rank of one group."""
         return int(self.first.shape[2])
+
+    @property
+    def flipped(self) -> Factors:
+        """The factors of the transpose."""
+        return Factors(self.second.transpose(0, 2, 1), self.first.transpose(0, 2, 1))
