@@ -19,6 +19,7 @@ from .passes import (
     Observe,
     OutputKind,
     OutputSeed,
+    SeparateViews,
     Side,
     Target,
 )
@@ -74,7 +75,9 @@ class Observer:
         observed = model.clone()
         uses = [use for target in targets for use in target.uses]
         names = [use.name for use in uses]
-        observe = Observe(names, side)
+        separate = SeparateViews({target.name for target in targets if target.view})
+        separate(observed)
+        observe = Observe(names, side, points=separate.points)
         observe(observed)
         self.taps = observe.taps
         self.gradients: dict[str, str] = {}
@@ -82,7 +85,7 @@ class Observer:
         self._side = side
         self._labels: list[tuple[str, OutputKind, GivenLabels | None]] = []
         if seeds is not None:
-            differentiate = Differentiate(names, seeds, seed)
+            differentiate = Differentiate(names, seeds, seed, separate.points)
             differentiate(observed)
             self.gradients = differentiate.gradients
             self.unreachable = differentiate.unreachable
@@ -97,6 +100,8 @@ class Observer:
             target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
             for target in uses
             if target.side == "input" and target.name in self.gradients and side == "narrow"
+            # In a further view the gradient is observed where the signal is.
+            if not target.view
         }
         outputs = sorted({*self.taps.values(), *self.gradients.values()})
         KeepOutputs(outputs)(observed)

@@ -18,6 +18,7 @@ from .provenance import origin_name, provenance_of
 from .siblings import joined
 from .target import Convolution, Skipped, Target
 from .variants import variant_of
+from .views import views_of
 
 __all__ = ["FindTargets"]
 
@@ -68,6 +69,9 @@ class FindTargets(ir.passes.InPlacePass):
             for scope, _ in scopes(function.graph):
                 self._visit(model, scope, reason)
         self._join()
+        taken = set(self.names.values())
+        for target in self.targets:
+            target.views = views_of(target, taken)
         for origin, nodes in self._chains.items():
             self._skip_chain(origin, nodes)
         return ir.passes.PassResult(model, modified=False)
@@ -96,8 +100,8 @@ class FindTargets(ir.passes.InPlacePass):
 
     @property
     def uses(self) -> list[Target]:
-        """The targets and all of their siblings."""
-        return [use for target in self.targets for use in target.uses]
+        """The targets, all of their siblings and further views."""
+        return [use for target in self.targets for use in (*target.uses, *target.views)]
 
     def _join(self) -> None:
         """Makes one target of those that share a weight, or leaves all of them dense."""

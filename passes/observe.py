@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import onnx_ir as ir
@@ -32,8 +32,22 @@ class Observe(ir.passes.InPlacePass):
             side was asked for, or `Target.side` says.
     """
 
-    def __init__(self, names: Iterable[str], side: Side = "narrow") -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        side: Side = "narrow",
+        *,
+        points: Mapping[str, ir.Value] | None = None,
+    ) -> None:
+        """Initializes the pass.
+
+        Args:
+            names: The targets to observe.
+            side: Where.
+            points: The values of further views (see `SeparateViews`).
+        """
         self._wanted = set(names)
+        self._points = points or {}
         self._side = side
         self.taps: dict[str, str] = {}
 
@@ -47,7 +61,12 @@ class Observe(ir.passes.InPlacePass):
             for scope, owners in scopes(model.graph)
             if any(owner.op_type in ITERATED for owner in owners)
         }
+        for name, value in self._points.items():
+            assert value.dtype is not None
+            self.taps[name] = expose(value, model.graph, value.dtype)
         for target in finder.uses:
+            if target.view:
+                continue
             scope = target.node.graph
             if target.name in self._wanted and isinstance(scope, ir.Graph):
                 assert target.weight.dtype is not None

@@ -8,7 +8,12 @@ import onnx_ir as ir
 
 from .clean_up import CleanUp
 from .normalize import LiftWeights
-from .rewrite_conv import RewriteConv
+from .rewrite_conv import (
+    RewriteConv,
+    RewriteConvInput,
+    RewriteConvSpatial,
+    RewriteConvTucker,
+)
 from .rewrite_gather import RewriteGather
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
@@ -20,7 +25,16 @@ __all__ = ["RewriteTargets"]
 
 
 # Lookups first: what shares their table reads its factors transposed, and they as they are.
-_REWRITES = (RewriteGather, RewriteVariants, RewriteMatMul, RewriteGemm, RewriteConv)
+_REWRITES = (
+    RewriteGather,
+    RewriteVariants,
+    RewriteMatMul,
+    RewriteGemm,
+    RewriteConv,
+    RewriteConvInput,
+    RewriteConvSpatial,
+    RewriteConvTucker,
+)
 
 
 class RewriteTargets(ir.passes.InPlacePass):
@@ -40,7 +54,8 @@ class RewriteTargets(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the passes."""
-        lifted = LiftWeights(only=self._factors)(model).modified
+        operators = {factors.operator or name for name, factors in self._factors.items()}
+        lifted = LiftWeights(only=operators)(model).modified
         for rewrite in _REWRITES:
             rewrite(self._factors)(model)
         ShareFactors()(model)
