@@ -12,10 +12,10 @@ from . import model_io
 from .arithmetic import Arithmetic, count_arithmetic
 from .calibration import Signature
 from .errors import InputError
+from .forms import FORMS
 from .passes import FindTargets, LiftWeights, Skipped, history
 from .report import Layer
 from .session import Runtime
-from .summary import FORMS
 from .verify import output_kinds
 
 __all__ = ["Inspection", "inspect"]

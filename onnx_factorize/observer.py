@@ -77,7 +77,7 @@ class Observer:
         names = [use.name for use in uses]
         separate = SeparateViews({target.name for target in targets if target.view})
         separate(observed)
-        observe = Observe(names, side, points=separate.points)
+        observe = Observe(names, side, points=separate.points, replaced=separate.inputs)
         observe(observed)
         self.taps = observe.taps
         self.gradients: dict[str, str] = {}

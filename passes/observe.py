@@ -38,6 +38,7 @@ class Observe(ir.passes.InPlacePass):
         side: Side = "narrow",
         *,
         points: Mapping[str, ir.Value] | None = None,
+        replaced: Mapping[str, ir.Value] | None = None,
     ) -> None:
         """Initializes the pass.
 
@@ -45,9 +46,11 @@ class Observe(ir.passes.InPlacePass):
             names: The targets to observe.
             side: Where.
             points: The values of further views (see `SeparateViews`).
+            replaced: Target name to the input that it had before views were separated.
         """
         self._wanted = set(names)
         self._points = points or {}
+        self._replaced = replaced or {}
         self._side = side
         self.taps: dict[str, str] = {}
 
@@ -71,7 +74,9 @@ class Observe(ir.passes.InPlacePass):
             if target.name in self._wanted and isinstance(scope, ir.Graph):
                 assert target.weight.dtype is not None
                 side = target.side if self._side == "narrow" else self._side
-                value = target.x if side == "input" else target.node.outputs[0]
+                value = target.node.outputs[0]
+                if side == "input":
+                    value = self._replaced.get(target.name, target.x)
                 home = value.graph if isinstance(value.graph, ir.Graph) else scope
                 if home in repeated and target.convolution is None:
                     width = target.rows if side == "input" else target.columns

@@ -26,6 +26,7 @@ class SeparateViews(ir.passes.InPlacePass):
 
     Attributes:
         points: View name to value.
+        inputs: Target name to the input that it had, for targets that have views.
     """
 
     def __init__(self, names: Container[str]) -> None:
@@ -36,6 +37,7 @@ class SeparateViews(ir.passes.InPlacePass):
         """
         self._wanted = names
         self.points: dict[str, ir.Value] = {}
+        self.inputs: dict[str, ir.Value] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on every convolution that has views."""
@@ -45,6 +47,7 @@ class SeparateViews(ir.passes.InPlacePass):
         for target in finder.targets:
             for view in target.views:
                 if view.name in self._wanted:
+                    self.inputs[target.name] = target.x
                     separate = self._columns if view.view == "spatial" else self._pixels
                     self.points[view.name] = separate(target)
         return ir.passes.PassResult(model, modified=bool(self.points))

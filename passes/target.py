@@ -253,6 +253,14 @@ class Factors:
         return int(self.second.shape[1])
 
     @property
+    def narrow(self) -> Array:
+        """What makes of x the values that `second` multiplies, shape (groups, K, rank)."""
+        if self.core is None:
+            return self.first
+        whole = np.einsum("gcr,grko->gcko", self.first, self.core, optimize=True)
+        return np.asarray(whole.reshape(len(whole), -1, self.rank))
+
+    @property
     def flipped(self) -> Factors:
         """The factors of the transpose."""
         return Factors(self.second.transpose(0, 2, 1), self.first.transpose(0, 2, 1))
