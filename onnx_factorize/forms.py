@@ -37,12 +37,20 @@ FORMS = {
     "Gemm": "two Gemms",
     "MatMul": "two MatMuls",
 }
+
+# Decompositions take the cube of the width, and the spatial view is k times as wide as others: a
+# wider one is tried only where it is asked for.
+_WIDEST = 1024
+
 _OF_VIEW = {"input": "input channel", "spatial": "spatial"}
 
 
 def restricted(target: Target, form: Form) -> Target:
-    """The target with the views that a form needs; its own where it has no others."""
-    if form == "auto" or not target.views:
+    """The target with the views that a form needs; its own where it has no such form."""
+    if form == "auto":
+        views = tuple(view for view in target.views if view.width <= _WIDEST)
+        return dataclasses.replace(target, views=views)
+    if not target.views:
         return target
     by_view = {view.view: view for view in target.views}
     if form == "tucker":
