@@ -70,7 +70,7 @@ def refit(
     fitted = dict(factors)
     for group in _readers_of_one_value([t for t in targets if t.name in factors]):
         # What reaches the others is what they were made for.
-        changed = FindDownstream(factors)
+        changed = FindDownstream({made.operator or n for n, made in factors.items()})
         changed(current)
         able = [t for t in group if t.name in changed.names and _can_be(t)]
         if able:

@@ -62,9 +62,7 @@ def factors_by_name(
     return factors
 
 
-def _by_operator(
-    targets: Sequence[Target], ranks: Mapping[str, int]
-) -> dict[str, list[Target]]:
+def _by_operator(targets: Sequence[Target], ranks: Mapping[str, int]) -> dict[str, list[Target]]:
     """The views that are cut, by operator."""
     chosen: dict[str, list[Target]] = {}
     for target in targets:
