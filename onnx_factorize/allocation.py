@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +26,25 @@ class Choices:
         ranks: Shape (candidates,); the last is `DENSE`.
         costs: In units of the budget, shape (candidates,), not decreasing.
         losses: Predicted, shape (candidates,), not increasing; the last is 0.
+        plans: What each candidate is where the target has several forms: the rank of each of its
+            views. Empty where there is one, whose ranks are `ranks`.
     """
 
     name: str
     ranks: npt.NDArray[np.int64]
     costs: Array
     losses: Array
+    plans: tuple[dict[str, int], ...] = ()
 
-    def index(self, rank: int) -> int:
-        """Where a rank stands among the candidates."""
-        return int(np.flatnonzero(self.ranks == rank)[0])
+    def taken(self, index: int) -> dict[str, int]:
+        """The ranks of one candidate."""
+        return self.plans[index] if self.plans else {self.name: int(self.ranks[index])}
+
+    def index(self, ranks: Mapping[str, int]) -> int:
+        """Where ranks stand among the candidates."""
+        if self.plans:
+            return self.plans.index({name: ranks[name] for name in self.plans[0]})
+        return int(np.flatnonzero(self.ranks == ranks[self.name])[0])
 
     @property
     def dense(self) -> float:
@@ -77,7 +86,7 @@ def allocate_global(choices: Sequence[Choices], limit: float) -> dict[str, int]:
             taken[index] = b
             left -= cost
     _spend(choices, taken, left)
-    return {c.name: int(c.ranks[i]) for c, i in zip(choices, taken, strict=True)}
+    return _together(choices, taken)
 
 
 def allocate_uniform(choices: Sequence[Choices], limit: float) -> dict[str, int]:
@@ -114,7 +123,15 @@ def allocate_uniform(choices: Sequence[Choices], limit: float) -> dict[str, int]
         if i + 1 < len(choice.costs) - 1 and choice.costs[i + 1] - choice.costs[i] <= left:
             left -= float(choice.costs[i + 1] - choice.costs[i])
             taken[index] = i + 1
-    return {c.name: int(c.ranks[i]) for c, i in zip(choices, taken, strict=True)}
+    return _together(choices, taken)
+
+
+def _together(choices: Sequence[Choices], taken: Sequence[int]) -> dict[str, int]:
+    """The ranks of all targets."""
+    ranks: dict[str, int] = {}
+    for choice, index in zip(choices, taken, strict=True):
+        ranks |= choice.taken(index)
+    return ranks
 
 
 def _cheapest(choices: Sequence[Choices], limit: float) -> list[int]:

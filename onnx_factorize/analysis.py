@@ -12,6 +12,7 @@ import onnx_ir as ir
 from .calibrate import Statistics, gather_statistics, merged
 from .calibration import CalibrationData
 from .folds import FOLDS
+from .forms import views_of
 from .losses import kronecker_losses, relative_losses
 from .metric_choice import JUDGES, choose_metrics, groups_of
 from .moments import Moments
@@ -90,7 +91,10 @@ def analyze(
         progress: What is told how far the run is.
     """
     weighting, uniform = get_weighting(options.weighting), options.ranks == "uniform"
+    targets = [view for target in targets for view in views_of(target)]
     if weighting.rows:
+        # What is known of the rows of the operator's own view says nothing of those of others.
+        targets = [target for target in targets if not target.view]
         return _by_rows(weighting, normal, targets, data, kinds, options, progress)
     if not weighting.signal:
         with progress.stage("decompose", len(targets)) as advance:
@@ -122,6 +126,7 @@ def analyze(
         {name: METRICS[choice.metric] for name, choice in chosen.items()},
         {name: choice.losses for name, choice in chosen.items()},
         uniform,
+        {target.name: target.operator for target in targets},
     )
     with progress.stage("decompose", len(targets)) as advance:
         by_activation = _with_relative_losses(
@@ -166,7 +171,8 @@ def _with_relative_losses(
     """An analysis by a weighting that has no gradients."""
     never_ran = frozenset(name for name, found in statistics.items() if not found.ran)
     losses: dict[str, Array] = {}
-    candidate = Candidate(weighting.name, weighting, {}, losses, uniform)
+    operators = {target.name: target.operator for target in targets}
+    candidate = Candidate(weighting.name, weighting, {}, losses, uniform, operators)
     analysis = Analysis(statistics, [candidate], never_ran=never_ran)
     ran = [target for target in targets if target.name not in never_ran]
     spectra = in_parallel(lambda target: analysis.spectrum(target, candidate), ran)

@@ -29,15 +29,19 @@ class Statistics:
         signal: Moments of x, or of y = x W. Targets that read the same value share them.
         gradient: Moments of W g, or of g; None if not gathered.
         rows: How much each row of the weight matters, shape (groups, K); None if not gathered.
+        siblings: The same of each sibling of the target.
     """
 
     signal: Moments
     gradient: GradientMoments | None = None
     rows: npt.NDArray[np.float64] | None = None
+    siblings: tuple[Statistics, ...] = ()
 
     @property
     def ran(self) -> bool:
-        """Whether the data reached the target."""
+        """Whether the data reached the target, and all of its siblings."""
+        if not all(sibling.ran for sibling in self.siblings):
+            return False
         return bool(self.signal.count or (self.rows is not None and self.rows.any()))
 
 
@@ -90,24 +94,27 @@ def fitting_size(observer: Observer, data: CalibrationData) -> int:
 def merged(folds: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:
     """The statistics of several folds together."""
     shared: dict[int, Moments] = {}
-    result = {}
-    for name, first in folds[0].items():
-        parts = [fold[name] for fold in folds]
-        key = id(first.signal)
-        if key not in shared:
-            shared[key] = Moments.empty(*first.signal.mean.shape)
-            for part in parts:
-                shared[key].add(part.signal)
-        gradient = None
-        if first.gradient is not None:
-            gradient = GradientMoments(
-                sum(part.gradient.samples for part in parts if part.gradient is not None),
-                keep(
-                    np.sum([part.gradient.total for part in parts if part.gradient is not None], 0)
-                ),
-            )
-        result[name] = Statistics(shared[key], gradient)
-    return result
+    return {name: _merged([fold[name] for fold in folds], shared) for name in folds[0]}
+
+
+def _merged(parts: Sequence[Statistics], shared: dict[int, Moments]) -> Statistics:
+    """The statistics of one target, whose signal others may have merged already."""
+    first = parts[0]
+    key = id(first.signal)
+    if key not in shared:
+        shared[key] = Moments.empty(*first.signal.mean.shape)
+        for part in parts:
+            shared[key].add(part.signal)
+    gradient = None
+    if first.gradient is not None:
+        gradient = GradientMoments(
+            sum(part.gradient.samples for part in parts if part.gradient is not None),
+            keep(np.sum([part.gradient.total for part in parts if part.gradient is not None], 0)),
+        )
+    siblings = zip(*(part.siblings for part in parts), strict=True)
+    return Statistics(
+        shared[key], gradient, siblings=tuple(_merged(each, shared) for each in siblings)
+    )
 
 
 class _Gatherer:
@@ -116,6 +123,7 @@ class _Gatherer:
     def __init__(
         self, observer: Observer, targets: Sequence[Target], data: CalibrationData, seed: int
     ) -> None:
+        leaders, targets = targets, [use for target in targets for use in target.uses]
         self._targets = targets
         self._rng = np.random.default_rng(seed)
         self._positions = {
@@ -140,6 +148,9 @@ class _Gatherer:
             if target.name in observer.gradients:
                 gradient = GradientMoments.empty(target.groups, target.width)
             self.statistics[target.name] = Statistics(shared[cut], gradient)
+        for leader in leaders:
+            siblings = tuple(self.statistics[sibling.name] for sibling in leader.siblings)
+            self.statistics[leader.name].siblings = siblings
 
     def add(self, seen: Observation, *, with_signal: bool) -> None:
         """Adds one batch."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,11 +11,11 @@ from .allocation import DENSE, Choices
 from .budget import BudgetKind
 from .passes import Target
 
-__all__ = ["automatic_multiple", "candidates", "only_dense"]
+__all__ = ["NODE_BYTES", "automatic_multiple", "candidates", "only_dense"]
 
 # Serialized size of one more node, its names and the headers of one more tensor, roughly. The
 # result is measured, so this only saves a second round.
-_NODE_BYTES = 300
+NODE_BYTES = 300
 
 # Kernels work in blocks of 16 channels; a rank just above one costs up to 30 % more time.
 _BLOCK = 16
@@ -49,10 +51,11 @@ def candidates(
     below = -(-target.params // target.factor_params(1)) - 1  # the last rank that is smaller
     ranks = np.arange(multiple, min(below, target.full_rank) + 1, multiple)
     params = ranks * target.factor_params(1)
+    costs: npt.NDArray[Any]
     if kind == "macs":
-        costs, dense = params * (macs / target.params), float(macs)
+        costs, dense = target.factor_macs(ranks, macs), float(macs)
     elif kind == "bytes":
-        costs = params * float(target.itemsize) + _NODE_BYTES
+        costs = params * float(target.itemsize) + NODE_BYTES
         dense = float(target.params * target.itemsize)
         ranks, costs = ranks[costs < dense], costs[costs < dense]
     else:

@@ -104,7 +104,12 @@ def cli() -> None:
 )
 @click.option("--draws", default=1, show_default=True, help="Labels to draw for each sample.")
 @click.option("--rank-multiple", type=int, help="Default: 16, or less in small models.")
-@click.option("--form", default="auto", show_default=True, help="How convolutions are rewritten.")
+@click.option(
+    "--form",
+    default="auto",
+    show_default=True,
+    help="How convolutions are cut: channel, input, spatial or tucker; auto buys the best.",
+)
 @click.option("--include", multiple=True, metavar="REGEX", help="Only nodes with such names.")
 @click.option("--exclude", multiple=True, metavar="REGEX", help="No nodes with such names.")
 @click.option("--op-type", multiple=True, metavar="T", help="Only this operator; repeatable.")
@@ -131,6 +136,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         labels=given["labels"],
         draws=given["draws"],
         rank_multiple=given["rank_multiple"],
+        form=given["form"],
         include=given["include"],
         exclude=given["exclude"],
         op_types=given["op_type"],
@@ -141,8 +147,6 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         best_effort=given["best_effort"],
     )
     reports = [pathlib.Path(file) for file in report]
-    if given["form"] not in ("auto", "channel"):
-        raise InputError(f"The form '{given['form']}' is not available; use auto or channel.")
     if given["sweep"] is not None:
         _sweep(model, target, reports, options, given)
         return

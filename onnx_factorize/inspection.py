@@ -12,10 +12,10 @@ from . import model_io
 from .arithmetic import Arithmetic, count_arithmetic
 from .calibration import Signature
 from .errors import InputError
+from .forms import FORMS
 from .passes import FindTargets, LiftWeights, Skipped, history
 from .report import Layer
 from .session import Runtime
-from .summary import FORMS
 from .verify import output_kinds
 
 __all__ = ["Inspection", "inspect"]
@@ -74,19 +74,20 @@ def inspect(model: model_io.Model) -> Inspection:
     finder(normal)
     nodes = arithmetic.nodes if arithmetic is not None else {}
     layers = []
-    for target in finder.targets:
-        macs = nodes.get(target.name)
+    for target, use in ((leader, use) for leader in finder.targets for use in leader.uses):
+        macs = nodes.get(use.name)
         layers.append(
             Layer(
-                name=target.name,
-                op_type=target.op_type,
-                form=FORMS[target.op_type],
+                name=use.name,
+                op_type=use.op_type,
+                form=FORMS[use.op_type],
                 rank=None,
                 full_rank=target.full_rank,
-                params=(target.params, target.params),
+                params=(target.params, target.params) if use is target else (0, 0),
                 macs=None if macs is None else (macs, macs),
                 loss=None,
                 status="kept",
+                reason=None if use is target else f"shares the weight of '{target.name}'",
             )
         )
     layers += [_skipped(skip) for skip in finder.skipped]

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .calibration import Batch
-from .observer import Observer
+from .observer import Observer, Pair
 from .passes import Target
 from .spectrum import Spectrum
 
@@ -100,12 +100,12 @@ def judge(
                 tried = directions.get(target.name)
                 if not tried or target.name not in observer.gradients:
                     continue
-                paired = observation.paired(target, number)
-                if paired is None:
+                pairs = observation.pairs(target, number)
+                if not pairs:
                     continue
                 found = results.setdefault(target.name, {})
                 for metric, each in tried.items():
-                    squares = each.squared_changes(*paired)
+                    squares = each.squared_changes(pairs)
                     judged = found.setdefault(metric, Judged(np.zeros_like(squares)))
                     judged.add(squares, batch.samples)
         advance(batch.samples)
@@ -129,13 +129,29 @@ class Directions:
         self._behind = behind.astype(np.float32)
         self._mean = mean.astype(np.float32)
 
-    def squared_changes(
+    def squared_changes(self, pairs: Sequence[Pair]) -> Array:
+        """Sum over samples of the squared change of the loss that a cut to each rank makes.
+
+        Args:
+            pairs: Signals and gradients at the same places, and how many places each stands for;
+                one for each operator that reads the weight.
+
+        Returns:
+            Shape (width + 1,), from rank 0.
+        """
+        changes = [self._coefficients(*pair) for pair in pairs]
+        if len({len(change) for change in changes}) > 1:  # some are known of the whole batch only
+            changes = [change.sum(axis=0, keepdims=True) for change in changes]
+        beyond = np.cumsum(np.sum(changes, axis=0)[:, ::-1], axis=1)[:, ::-1]
+        return np.append(np.square(beyond).sum(axis=0), 0.0)
+
+    def _coefficients(
         self,
         signal: npt.NDArray[np.float32],
         gradient: npt.NDArray[np.float32],
         scale: float,
     ) -> Array:
-        """Sum over samples of the squared change of the loss that a cut to each rank makes.
+        """What each direction contributes to the change of each sample's loss.
 
         Args:
             signal: Shape (groups, samples, places, width).
@@ -143,12 +159,11 @@ class Directions:
             scale: How many places each stands for.
 
         Returns:
-            Shape (width + 1,), from rank 0.
+            Shape (samples, width).
         """
         coefficients = np.zeros((signal.shape[1], self._ahead.shape[2]))
         for group in range(signal.shape[0]):
             s = (signal[group] - self._mean[group]) @ self._ahead[group]
             d = gradient[group] @ self._behind[group]
             coefficients += np.einsum("npk,npk->nk", s, d, optimize=False)
-        beyond = scale * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
-        return np.append(np.square(beyond).sum(axis=0), 0.0)
+        return scale * coefficients

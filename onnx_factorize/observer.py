@@ -19,15 +19,19 @@ from .passes import (
     Observe,
     OutputKind,
     OutputSeed,
+    SeparateViews,
     Side,
     Target,
 )
 from .rows import channel_rows, convolution_rows, linear_rows, padding_mask
 from .session import Runtime, Session
 
-__all__ = ["Observation", "Observer"]
+__all__ = ["Observation", "Observer", "Pair"]
 
 Array = npt.NDArray[Any]
+
+# Signals, gradients at the same places, and how many places each stands for.
+Pair = tuple[Array, Array, float]
 
 # Memory for the observed values of one batch.
 _OBSERVED_BYTES = 2**28
@@ -69,7 +73,11 @@ class Observer:
                 of y.
         """
         observed = model.clone()
-        observe = Observe([target.name for target in targets], side)
+        uses = [use for target in targets for use in target.uses]
+        names = [use.name for use in uses]
+        separate = SeparateViews({target.name for target in targets if target.view})
+        separate(observed)
+        observe = Observe(names, side, points=separate.points, replaced=separate.inputs)
         observe(observed)
         self.taps = observe.taps
         self.gradients: dict[str, str] = {}
@@ -77,10 +85,12 @@ class Observer:
         self._side = side
         self._labels: list[tuple[str, OutputKind, GivenLabels | None]] = []
         if seeds is not None:
-            differentiate = Differentiate([target.name for target in targets], seeds, seed)
+            differentiate = Differentiate(names, seeds, seed, separate.points)
             differentiate(observed)
             self.gradients = differentiate.gradients
             self.unreachable = differentiate.unreachable
+            for target in targets:
+                self._leave_incomplete(target)
             self._labels = [
                 (label, seeds[name].kind, seeds[name].given)
                 for name, label in differentiate.labels.items()
@@ -88,12 +98,22 @@ class Observer:
         # A target that is observed where it is narrower, at its input, needs W g in place of g.
         self.back = {
             target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
-            for target in targets
+            for target in uses
             if target.side == "input" and target.name in self.gradients and side == "narrow"
+            # In a further view the gradient is observed where the signal is.
+            if not target.view
         }
         outputs = sorted({*self.taps.values(), *self.gradients.values()})
         KeepOutputs(outputs)(observed)
         self._session = Session(observed, runtime, outputs)
+
+    def _leave_incomplete(self, target: Target) -> None:
+        """Leaves out the gradients of siblings of which not all have one."""
+        reasons = [self.unreachable[u.name] for u in target.uses if u.name in self.unreachable]
+        if reasons:
+            self.unreachable[target.name] = reasons[0]
+            for use in target.uses:
+                self.gradients.pop(use.name, None)
 
     def fitting_batch(self, sample: Batch) -> int:
         """Samples of a batch whose observed values fit in a fixed amount of memory."""
@@ -182,11 +202,44 @@ class Observation:
         # Two generators of one seed choose the same places.
         found = self.gradient(target, positions, np.random.default_rng(seed))
         signal = self._rows(target, value, None, positions, np.random.default_rng(seed))
-        samples = self.batch.samples
+        # What is the same for all samples of a batch, such as positions, has their summed gradient.
+        common = value.ndim > 2 and value.shape[0] == 1
+        samples = 1 if common else self.batch.samples
         if found is None or signal.shape[1] % samples or signal.shape[1] != found[0].shape[1]:
             return None
         shape = (target.groups, samples, signal.shape[1] // samples, -1)
         return signal.reshape(shape), found[0].reshape(shape), found[1]
+
+    def lookups(self, target: Target) -> tuple[Array, Array] | None:
+        """The rows that a lookup picked, and the gradient at each, where both sides are observed.
+
+        Returns:
+            Indices of shape (samples, places), and an array of shape (samples, places, N); None if
+            the target did not run, or its rows do not belong to single samples.
+        """
+        picked = self._values[self._observer.taps[target.name]]
+        found = self.gradient(target, 0, np.random.default_rng())
+        if found is None or found[0].shape[1] != picked.size:
+            return None
+        samples = 1 if len(picked) == 1 else self.batch.samples
+        if picked.size % samples:
+            return None
+        indices = picked.reshape(samples, -1) % target.rows
+        return indices, found[0].reshape(*indices.shape, target.columns)
+
+    def pairs(self, target: Target, seed: int) -> list[Pair]:
+        """The same of a target and each of its siblings, as the target sees it.
+
+        A sibling that multiplies by the transpose changes the loss by the same products with
+        signal and gradient exchanged.
+        """
+        found = []
+        for use in target.uses:
+            pair = self.paired(use, seed)
+            if pair is not None:
+                signal, gradient, scale = pair
+                found.append((gradient, signal, scale) if use.flipped else pair)
+        return found
 
     def _rows(
         self,
@@ -198,10 +251,16 @@ class Observation:
     ) -> Array:
         if target.convolution is None:
             transposed = target.transposed_input and self._observer.side(target) == "input"
-            return linear_rows(value, transposed=transposed, mask=mask)
-        if self._observer.side(target) == "input":
+            rows = linear_rows(value, transposed=transposed, mask=mask)
+        elif self._observer.side(target) == "input":
             return convolution_rows(value, target.convolution, target.groups, positions, rng)
-        return channel_rows(value, target.groups, positions, rng)
+        else:
+            rows = channel_rows(value, target.groups, positions, rng)
+        if target.sided == "output" and self._observer.side(target) == "output":
+            # Siblings add different rows to the products that they have in common.
+            assert target.bias is not None
+            rows = rows - target.bias.reshape(target.groups, 1, -1).astype(rows.dtype)
+        return rows
 
     def _finite(self, rows: Array, target: Target) -> Array:
         # Squares are what is summed, in the same precision.

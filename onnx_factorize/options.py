@@ -11,6 +11,7 @@ from ._version import __version__
 from .budget import Budget
 from .calibration import ImageOptions, Selection
 from .errors import InputError
+from .forms import Form, restricted
 from .given_labels import Labels
 from .passes import Kind, Skipped, Target
 from .session import Runtime
@@ -39,6 +40,7 @@ class Options:
             (the true Fisher information), or `given` with the data (the empirical one).
         draws: Labels to draw for each sample.
         rank_multiple: Ranks are multiples of it; None picks 16, or less in small models.
+        form: How convolutions are cut; `auto` lets the budget choose.
         include: Regular expressions; only targets whose names match one are touched.
         exclude: Regular expressions; targets whose names match one stay dense.
         op_types: Only targets of these operators are touched; empty for all.
@@ -55,6 +57,7 @@ class Options:
     labels: Labels = "drawn"
     draws: int = 1
     rank_multiple: int | None = None
+    form: Form = "auto"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     op_types: tuple[str, ...] = ()
@@ -68,6 +71,8 @@ class Options:
         get_weighting(self.weighting)
         self._check_choices()
         self._check_numbers()
+        if self.form not in get_args(Form):
+            raise InputError(f"There is no form '{self.form}'; use {', '.join(get_args(Form))}.")
         for pattern in (*self.include, *self.exclude):
             try:
                 re.compile(pattern)
@@ -136,11 +141,14 @@ class Options:
         """Splits targets into those to treat and those that the user excluded."""
         chosen, left = [], []
         for target in targets:
-            reason = self._excluded(target)
+            # Operators that share a weight are treated together or not at all.
+            reason = next(filter(None, map(self._excluded, target.uses)), None)
             if reason is None:
-                chosen.append(target)
-            else:
-                left.append(Skipped(target.name, target.op_type, target.params, reason))
+                chosen.append(restricted(target, self.form))
+                continue
+            for use in target.uses:
+                params = target.params if use is target else 0
+                left.append(Skipped(use.name, use.op_type, params, reason))
         return chosen, left
 
     def _excluded(self, target: Target) -> str | None:

@@ -12,18 +12,18 @@ import onnx_ir as ir
 from . import model_io
 from .allocation import Choices, allocate_global, allocate_uniform
 from .analysis import Analysis
-from .candidates import automatic_multiple, candidates, only_dense
+from .candidates import automatic_multiple
 from .costs import Costs
 from .errors import BudgetError
+from .forms import operator_choices, views_of
 from .options import Options
 from .paging import LARGE
 from .passes import Factors, RewriteTargets, Target, sign
 from .progress import Progress
 from .refit import refit
-from .rewriting import rewritten
+from .rewriting import factors_by_name, rewritten
 from .search import most_measurements, search
 from .trial import Trial
-from .weighting import factors_of
 
 __all__ = ["Plan", "compress"]
 
@@ -121,29 +121,25 @@ def compress(
     with progress.stage("rewrite"):
         for _ in range(_ROUNDS):
             ranks = allocate(candidate.losses, candidate.uniform)
-            cut = [target for target in targets if ranks[target.name]]
+            cut = [view for target in targets for view in views_of(target) if ranks.get(view.name)]
             spectra = {target.name: analysis.spectrum(target, candidate) for target in cut}
-            compressed = rewritten(dense, targets, ranks, spectra, analysis.statistics)
+            compressed = rewritten(dense, cut, ranks, spectra, analysis.statistics)
             sign(compressed, options.provenance())
             over = _cost(kind, compressed, choices, ranks, fixed) - wanted
             if over <= 0 or room <= least:
                 break
             # What was not spent must not be given again.
-            room = min(room, sum(_cost_of(c, ranks[c.name]) for c in choices)) - over
+            room = min(room, sum(_cost_of(c, ranks) for c in choices)) - over
     if over > 0 and not options.best_effort:
         raise BudgetError(_unreachable(options, cost, wanted + over, targets))
     # What was predicted, in nats where there are gradients, whatever plan was chosen.
-    losses = {choice.name: _loss(choice, ranks[choice.name]) for choice in choices}
+    losses = {choice.name: _loss(choice, ranks) for choice in choices}
     plan = Plan(ranks, losses, candidate.name, tried, trial)
     if analysis.trial is None or not cut or model_io.weight_bytes(dense) > LARGE:
         return compressed, plan
     with progress.stage("refit", len(cut)) as advance:
-        statistics = analysis.statistics
-        factors = {
-            t.name: factors_of(t, spectra[t.name], statistics.get(t.name), ranks[t.name])
-            for t in cut
-        }
-        refitted, gain = _refitted(dense, compressed, targets, factors, analysis.trial, advance)
+        factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
+        refitted, gain = _refitted(dense, compressed, cut, factors, analysis.trial, advance)
     if gain is None:
         return compressed, plan
     sign(refitted, options.provenance())
@@ -174,8 +170,8 @@ def _refitted(
     return model, after / before if after < _REFIT_GAIN * before else None
 
 
-def _loss(choices: Choices, rank: int) -> float:
-    return float(choices.losses[choices.index(rank)])
+def _loss(choices: Choices, ranks: Mapping[str, int]) -> float:
+    return float(choices.losses[choices.index(ranks)])
 
 
 def _choices(
@@ -186,15 +182,14 @@ def _choices(
 ) -> list[Choices]:
     all_params = sum(target.params for target in targets)
     kind = options.budget.kind
+
+    def multiple(view: Target) -> int:
+        return options.rank_multiple or automatic_multiple(view, all_params)
+
     choices = []
     for target in targets:
-        macs = costs.arithmetic.nodes.get(target.name, 0)
-        curve = losses.get(target.name)
-        if curve is None:
-            choices.append(only_dense(target, kind, macs))
-            continue
-        multiple = options.rank_multiple or automatic_multiple(target, all_params)
-        choices.append(candidates(target, curve, kind, macs, multiple))
+        macs = sum(costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses)
+        choices.append(operator_choices(target, losses, kind, macs, multiple, options.form))
     return choices
 
 
@@ -210,11 +205,11 @@ def _cost(
         return model_io.parameters(model)
     if kind == "bytes":
         return model_io.serialized_size(model)
-    return fixed + sum(_cost_of(choice, ranks[choice.name]) for choice in choices)
+    return fixed + sum(_cost_of(choice, ranks) for choice in choices)
 
 
-def _cost_of(choices: Choices, rank: int) -> float:
-    return float(choices.costs[choices.index(rank)])
+def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
+    return float(choices.costs[choices.index(ranks)])
 
 
 def _unreachable(options: Options, dense: float, least: float, targets: list[Target]) -> str:

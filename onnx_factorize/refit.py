@@ -37,7 +37,8 @@ _LEAST_ROWS_A_DIMENSION = 8
 # Places of an image to look at, at least.
 _PLACES = 16
 
-# Forms whose last operator is not a product of z with a matrix, place by place.
+# Forms whose last operator is not a product of z with a matrix, place by place; so are all
+# further views of convolutions.
 _NOT_A_PRODUCT = ("ConvTranspose",)
 
 
@@ -69,7 +70,7 @@ def refit(
     fitted = dict(factors)
     for group in _readers_of_one_value([t for t in targets if t.name in factors]):
         # What reaches the others is what they were made for.
-        changed = FindDownstream(factors)
+        changed = FindDownstream({made.operator or n for n, made in factors.items()})
         changed(current)
         able = [t for t in group if t.name in changed.names and _can_be(t)]
         if able:
@@ -77,14 +78,16 @@ def refit(
             compressed = Observer(current, able, runtime, side="input")
             sums = _sums(dense, compressed, able, factors, data, few)
             fitted |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in able}
-        RewriteTargets({target.name: fitted[target.name] for target in group})(current)
+        uses = [use for target in group for use in target.uses]
+        RewriteTargets({use.name: fitted[use.name] for use in uses})(current)
         advance(len(group))
     return fitted
 
 
 def _can_be(target: Target) -> bool:
-    """Whether the fit has a known bias to leave out, and a product to fit."""
-    return target.bias is not None and target.op_type not in _NOT_A_PRODUCT
+    """Whether the fit has a known bias to leave out, and a product of its own to fit."""
+    known = target.bias is not None and target.op_type not in _NOT_A_PRODUCT
+    return known and not target.siblings and not target.view
 
 
 def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:
@@ -119,7 +122,7 @@ def _sums(
     for number, batch in enumerate(data.batches("calibration", size, only)):
         before, after = dense.run(batch), compressed.run(batch)
         for target in targets:
-            first, bias = factors[target.name].first.astype(np.float32), _bias(target)
+            first, bias = factors[target.name].narrow.astype(np.float32), _bias(target)
             places = max(_PLACES, -(-_ROWS_A_DIMENSION * first.shape[2] // samples))
             # Two generators of one seed choose the same places.
             y = before.signal(target, places, np.random.default_rng(number))

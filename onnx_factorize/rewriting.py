@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from .calibrate import Statistics
 from .model_io import weight_bytes
 from .paging import LARGE, spill
-from .passes import RewriteTargets, Target
+from .passes import Factors, RewriteTargets, Target
 from .spectrum import Spectrum
 from .weighting import factors_of
 
-__all__ = ["rewritten"]
+__all__ = ["factors_by_name", "rewritten"]
 
 
 def rewritten(
@@ -27,21 +29,87 @@ def rewritten(
 
     Args:
         model: The user's model, or the normalised one; it is not changed.
-        targets: Its targets.
-        ranks: Target name to rank; targets without an entry, or with rank 0, stay dense.
-        spectra: Target name to spectrum.
-        statistics: Target name to what calibration found, for the correction of biases.
+        targets: Its targets, and further views of them.
+        ranks: View name to rank; views without an entry, or with rank 0, are not cut.
+        spectra: View name to spectrum.
+        statistics: View name to what calibration found, for the correction of biases.
     """
-    chosen = {target.name: target for target in targets if ranks.get(target.name)}
+    chosen = _by_operator(targets, ranks)
     compressed = model.clone()
     # A large model is rewritten operator by operator, so that the factors of one are in memory.
     large = weight_bytes(model) > LARGE
-    for names in [[name] for name in chosen] if large else [list(chosen)]:
-        factors = {
-            name: factors_of(chosen[name], spectra[name], statistics.get(name), ranks[name])
-            for name in names
-        }
-        RewriteTargets(factors)(compressed)
+    for operators in [[name] for name in chosen] if large else [list(chosen)]:
+        views = [view for operator in operators for view in chosen[operator]]
+        RewriteTargets(factors_by_name(views, ranks, spectra, statistics))(compressed)
         if large:
             spill(compressed)
     return compressed
+
+
+def factors_by_name(
+    targets: Sequence[Target],
+    ranks: Mapping[str, int],
+    spectra: Mapping[str, Spectrum],
+    statistics: Mapping[str, Statistics],
+) -> dict[str, Factors]:
+    """The factors of targets, and of their siblings, as `RewriteTargets` takes them.
+
+    The arguments are those of `rewritten`.
+    """
+    factors: dict[str, Factors] = {}
+    for views in _by_operator(targets, ranks).values():
+        factors |= _factors(views, ranks, spectra, statistics)
+    return factors
+
+
+def _by_operator(targets: Sequence[Target], ranks: Mapping[str, int]) -> dict[str, list[Target]]:
+    """The views that are cut, by operator."""
+    chosen: dict[str, list[Target]] = {}
+    for target in targets:
+        if ranks.get(target.name):
+            chosen.setdefault(target.operator, []).append(target)
+    return chosen
+
+
+def _factors(
+    views: Sequence[Target],
+    ranks: Mapping[str, int],
+    spectra: Mapping[str, Spectrum],
+    statistics: Mapping[str, Statistics],
+) -> dict[str, Factors]:
+    """The factors of one operator, of which one view is cut, or two; and those of its siblings."""
+    view = views[0]
+    name, rank = view.name, ranks[view.name]
+    own = factors_of(view, spectra[name], statistics.get(name), rank)
+    if len(views) > 1:
+        inner = views[1]
+        own = _tucker(own, spectra[inner.name], ranks[inner.name], view.rows // inner.rows)
+    factors = {name: dataclasses.replace(own, operator=view.operator)}
+    for sibling in view.siblings:
+        factors[sibling.name] = own.flipped if sibling.flipped else own
+    return factors
+
+
+def _tucker(own: Factors, inner: Spectrum, rank: int, elements: int) -> Factors:
+    """Tucker-2: factors of the own view of a convolution, their input channels cut as well.
+
+    Args:
+        own: The first has shape (groups, channels * elements, rank of the output).
+        inner: The spectrum of the view of the input channels.
+        rank: Its rank.
+        elements: Those of the kernel.
+    """
+    # Where x is observed it is kept as x @ dropᵀ @ liftᵀ: the second goes into the core.
+    first = inner.drop[:, :rank].transpose(0, 2, 1)
+    groups, channels, _ = first.shape
+    kernels = own.first.reshape(groups, channels, elements, own.rank)
+    core = np.einsum("gcr,gcko->grko", inner.lift[:, :, :rank], kernels, optimize=True)
+    # As in `Spectrum.truncated`, both have the same norm, component by component.
+    left = np.linalg.norm(first, axis=1)
+    right = np.linalg.norm(core, axis=(2, 3))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.sqrt(right / left)
+    scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+    return dataclasses.replace(
+        own, first=first * scale[:, None, :], core=core / scale[:, :, None, None]
+    )

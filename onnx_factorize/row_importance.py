@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .calibrate import fitting_size
 from .calibration import CalibrationData
-from .observer import Observer
+from .observer import Observation, Observer
 from .passes import Target
 
 __all__ = ["gather_row_importance"]
@@ -53,18 +53,38 @@ def gather_row_importance(
         for _ in range(draws):
             observation = observer.run(batch)
             for target in targets:
-                if target.name not in observer.gradients:
-                    continue
-                found = observation.paired(target, number)
-                if found is None and observation.ran(target):
-                    continue
-                total = sums.setdefault(target.name, np.zeros((target.groups, target.rows)))
-                if found is None:
-                    continue
-                signal, gradient, scale = found
-                for group in range(target.groups):
-                    # Sample by sample, so that one gradient of the weight is in memory.
-                    for x, g in zip(signal[group], gradient[group], strict=True):
-                        total[group] += np.square(scale * (x.T @ g)).sum(axis=1, dtype=np.float64)
+                if target.name in observer.gradients:
+                    add = _add_lookups if target.lookup else _add_rows
+                    add(sums, target, observation, number)
         advance(batch.samples)
     return {name: total / (draws * data.calibration_samples) for name, total in sums.items()}
+
+
+def _add_rows(sums: dict[str, Array], target: Target, observation: Observation, seed: int) -> None:
+    """Adds what one batch shows of a product."""
+    found = observation.paired(target, seed)
+    if found is None and observation.ran(target):
+        return
+    total = sums.setdefault(target.name, np.zeros((target.groups, target.rows)))
+    if found is None:
+        return
+    signal, gradient, scale = found
+    for group in range(target.groups):
+        # Sample by sample, so that one gradient of the weight is in memory.
+        for x, g in zip(signal[group], gradient[group], strict=True):
+            total[group] += np.square(scale * (x.T @ g)).sum(axis=1, dtype=np.float64)
+
+
+def _add_lookups(
+    sums: dict[str, Array], target: Target, observation: Observation, _seed: int
+) -> None:
+    """Adds what one batch shows of a lookup, whose `x` are one-hot rows."""
+    found = observation.lookups(target)
+    if found is None:
+        return
+    total = sums.setdefault(target.name, np.zeros((1, target.rows)))
+    for picked, gradient in zip(*found, strict=True):
+        rows, places = np.unique(picked, return_inverse=True)
+        summed = np.zeros((len(rows), target.columns))
+        np.add.at(summed, places.reshape(-1), gradient)
+        total[0, rows] += np.square(summed).sum(axis=1)

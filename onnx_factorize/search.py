@@ -44,6 +44,7 @@ class Candidate:
         metrics: Target name to the metric of its directions.
         losses: Target name to the loss at every rank.
         uniform: Whether all targets get the same share, whatever their losses.
+        operators: View name to the name of its operator; those without an entry are one.
     """
 
     name: str
@@ -51,6 +52,27 @@ class Candidate:
     metrics: Mapping[str, Metric]
     losses: Mapping[str, Array]
     uniform: bool = False
+    operators: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def cuts(self, ranks: Mapping[str, int]) -> dict[str, dict[str, int]]:
+        """By operator what is cut of it: view name to rank; nothing where it stays dense."""
+        found: dict[str, dict[str, int]] = {}
+        for name, rank in ranks.items():
+            if name in self.losses:
+                cut = found.setdefault(self.operators.get(name, name), {})
+                cut |= {name: rank} if rank else {}
+        return found
+
+    def loss(self, cut: Mapping[str, int]) -> float:
+        """What is predicted for the cut of one operator."""
+        return sum(float(self.losses[name][rank]) for name, rank in cut.items())
+
+    def scaled(self, factors: Mapping[str, float], usual: float = 1.0) -> dict[str, Array]:
+        """The losses, scaled by a factor for each operator."""
+        return {
+            name: factors.get(self.operators.get(name, name), usual) * loss
+            for name, loss in self.losses.items()
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,33 +148,36 @@ def _rescaled(
     measure: Callable[[Candidate, Mapping[str, int]], float],
 ) -> Candidate:
     """Losses scaled by what each target's cut costs when it is measured alone."""
-    cuts = {name: rank or len(candidate.losses[name]) // 4 for name, rank in ranks.items()}
-    predicted = {
-        name: float(candidate.losses[name][rank])
-        for name, rank in cuts.items()
-        if name in candidate.losses
+    planned = candidate.cuts(ranks)
+    # Of what stays dense, a quarter of the full rank stands for a cut, in its first view.
+    first: dict[str, str] = {}
+    for name in ranks:
+        if name in candidate.losses:
+            first.setdefault(candidate.operators.get(name, name), name)
+    cuts = {
+        operator: cut or {first[operator]: len(candidate.losses[first[operator]]) // 4}
+        for operator, cut in planned.items()
     }
+    predicted = {operator: candidate.loss(cut) for operator, cut in cuts.items()}
     # What is cut counts most; of what stays dense, what would lose least is nearest to a cut.
-    cut = sorted((n for n in predicted if ranks[n]), key=lambda name: -predicted[name])
-    dense = sorted((n for n in predicted if not ranks[n]), key=lambda name: predicted[name])
+    cut = sorted((n for n in predicted if planned[n]), key=lambda name: -predicted[name])
+    dense = sorted((n for n in predicted if not planned[n]), key=lambda name: predicted[name])
     ratios = {}
     for name in [*cut, *dense][:_ALONE]:
         if predicted[name] > 0:
-            ratio = measure(candidate, {name: cuts[name]}) / predicted[name]
+            ratio = measure(candidate, cuts[name]) / predicted[name]
             ratios[name] = float(np.clip(ratio, 1 / _TRUST, _TRUST))
     usual = float(np.exp(np.mean(np.log(list(ratios.values()))))) if ratios else 1.0
-    losses = {name: ratios.get(name, usual) * loss for name, loss in candidate.losses.items()}
+    losses = candidate.scaled(ratios, usual)
     return dataclasses.replace(candidate, name=f"{candidate.name}, rescaled", losses=losses)
 
 
 def _changed(candidate: Candidate, ranks: Mapping[str, int], number: int) -> Candidate:
     """The candidate with one target's loss doubled or halved, those that lose most first."""
-    loss = {name: float(candidate.losses[name][rank]) for name, rank in ranks.items() if rank}
+    loss = {name: candidate.loss(cut) for name, cut in candidate.cuts(ranks).items() if cut}
     order = sorted(loss, key=lambda name: -loss[name])
     if not order:
         return candidate
     name = order[number // 2 % len(order)]
     factor = 2.0 if number % 2 == 0 else 0.5
-    return dataclasses.replace(
-        candidate, losses={**candidate.losses, name: factor * candidate.losses[name]}
-    )
+    return dataclasses.replace(candidate, losses=candidate.scaled({name: factor}))

@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .allocation import DENSE
 from .analysis import Analysis
 from .calibration import CalibrationData
 from .costs import Costs
+from .forms import FORMS, cut_of
 from .passes import Skipped, Target
 from .plan import Plan
 from .report import Layer, Report
 from .verify import Agreement
 
-__all__ = ["FORMS", "layers_of", "summarize", "warnings_of"]
-
-# How each operator is rewritten.
-FORMS = {
-    "Conv": "channel",
-    "ConvTranspose": "input channel",
-    "Einsum": "two Einsums",
-    "FusedConv": "channel",
-    "FusedGemm": "two Gemms",
-    "FusedMatMul": "two MatMuls",
-    "Gemm": "two Gemms",
-    "MatMul": "two MatMuls",
-}
-
+__all__ = ["layers_of", "summarize", "warnings_of"]
 
 # Predicted and measured divergence further apart are worth a warning, unless both are nothing.
 _ALARM = 4.0
@@ -96,30 +83,30 @@ def layers_of(
     """What became of every linear operator."""
     layers = []
     for target in targets:
-        rank = plan.ranks[target.name]
-        dense_macs = macs.get(target.name)
-        params = target.params if rank == DENSE else target.factor_params(rank)
-        reason = None
-        if rank == DENSE:
+        cut = cut_of(target, plan.ranks, 0)
+        reason = cut.note
+        if cut.form is None:
             reason = (
                 "never ran on the calibration data"
                 if target.name in analysis.never_ran
                 else "costs more to cut than the budget gains"
             )
-        layers.append(
-            Layer(
-                target.name,
-                target.op_type,
-                None if rank == DENSE else FORMS[target.op_type],
-                None if rank == DENSE else rank,
-                target.full_rank,
-                (target.params, params),
-                None if dense_macs is None else (dense_macs, dense_macs * params // target.params),
-                plan.losses[target.name],
-                "kept" if rank == DENSE else "factorized",
-                reason,
+        for use in target.uses:
+            first, own = use is target, macs.get(use.operator)
+            layers.append(
+                Layer(
+                    use.operator,
+                    use.op_type,
+                    cut.form if first or cut.form is None else FORMS[use.op_type],
+                    cut.rank,
+                    cut.full_rank,
+                    (target.params, cut.params) if first else (0, 0),
+                    None if own is None else (own, cut_of(target, plan.ranks, own).macs),
+                    plan.losses[target.name] if first else None,
+                    "kept" if cut.form is None else "factorized",
+                    reason if first else f"shares the weight of '{target.name}'",
+                )
             )
-        )
     layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]
     return layers
 

@@ -11,6 +11,7 @@ from .calibrate import Statistics
 from .errors import InputError
 from .observed import Observed, Prior
 from .passes import Factors, Target
+from .siblings import shared_observed
 from .spectrum import Spectrum, decompose
 
 __all__ = [
@@ -112,6 +113,8 @@ class Weighting:
 
 def observed(target: Target, statistics: Statistics, *, gradient: bool = True) -> Observed:
     """A target's weight with its moments, about what a bias absorbs."""
+    if target.siblings:
+        return shared_observed(target, statistics, gradient=gradient)
     found = statistics.gradient if gradient else None
     return Observed(
         target.matrices(),
@@ -136,7 +139,7 @@ def absorbed_mean(target: Target, statistics: Statistics) -> Array:
     if target.centred:
         return statistics.signal.mean[:, None, :]
     # Without a bias to correct nothing is absorbed, but what the node adds is not part of x W.
-    if target.side == "output":
+    if target.side == "output" and not target.siblings:
         return _bias_rows(target)
     return np.zeros((target.groups, 1, target.width))
 

@@ -13,12 +13,19 @@ from .observe import Observe, ObserveShapes, Side
 from .provenance import Provenance, history, sign
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite import Rewrite
-from .rewrite_conv import RewriteConv
+from .rewrite_conv import (
+    RewriteConv,
+    RewriteConvInput,
+    RewriteConvSpatial,
+    RewriteConvTucker,
+)
+from .rewrite_gather import RewriteGather
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_targets import RewriteTargets
 from .rewrite_variants import RewriteVariants
 from .sample_labels import GivenLabels, OutputSeed
+from .separate_views import SeparateViews
 from .target import Convolution, Factors, Skipped, Target
 from .unique_names import UniqueNodeNames
 
@@ -41,10 +48,15 @@ __all__ = [
     "RecognizeOutputs",
     "Rewrite",
     "RewriteConv",
+    "RewriteConvInput",
+    "RewriteConvSpatial",
+    "RewriteConvTucker",
+    "RewriteGather",
     "RewriteGemm",
     "RewriteMatMul",
     "RewriteTargets",
     "RewriteVariants",
+    "SeparateViews",
     "Side",
     "Skipped",
     "Target",

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ._bodies import ITERATED
-from ._graph import Namer, opset, register, scopes, subgraphs
+from ._graph import Namer, add_integers, opset, scopes, subgraphs
 
 __all__ = ["Exposer"]
 
@@ -102,16 +102,7 @@ class Exposer:
 
     def integers(self, numbers: list[int]) -> ir.Value:
         """A constant list of integers, visible everywhere."""
-        name = self.names("stack_integers")
-        tensor = ir.tensor(np.array(numbers, np.int64), name=name)
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape([len(numbers)]),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        register(self._model, self._main, value)
-        return value
+        return add_integers(self._model, self.names("stack_integers"), numbers)
 
     def _append(self, scope: ir.Graph, node: ir.Node, name: str, dtype: ir.DataType) -> ir.Value:
         node.outputs[0].name = self.names(name)

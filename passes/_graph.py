@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-__all__ = ["Namer", "add_initializer", "constant", "opset", "register", "scopes", "subgraphs"]
+__all__ = [
+    "Namer",
+    "add_initializer",
+    "add_integers",
+    "constant",
+    "opset",
+    "register",
+    "scopes",
+    "subgraphs",
+]
 
 
 def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
@@ -85,6 +94,19 @@ def add_initializer(
         name=name, shape=ir.Shape(array.shape), type=ir.TensorType(dtype), const_value=tensor
     )
     register(model, scope, value)
+    return value
+
+
+def add_integers(model: ir.Model, name: str, numbers: Sequence[int]) -> ir.Value:
+    """Registers a list of integers as an initializer of the main graph, visible everywhere."""
+    tensor = ir.tensor(np.array(numbers, np.int64), name=name)
+    value = ir.Value(
+        name=name,
+        shape=ir.Shape([len(numbers)]),
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
+    )
+    register(model, model.graph, value)
     return value
 
 

@@ -15,6 +15,7 @@ TREATED = {
     ("", "Conv"): (1,),
     ("", "ConvTranspose"): (1,),
     ("", "Einsum"): (1, 0),
+    ("", "Gather"): (0,),
     (MICROSOFT, "FusedMatMul"): (1, 0),
     (MICROSOFT, "FusedGemm"): (1, 0),
     (MICROSOFT, "FusedConv"): (1,),
@@ -24,7 +25,6 @@ TREATED = {
 UNTREATED = {
     "DeformConv": ((1,), "deformable convolutions are not factorized"),
     "GRU": ((1, 2), "recurrent weights are not factorized yet"),
-    "Gather": ((0,), "embedding tables are not factorized yet"),
     "LSTM": ((1, 2), "recurrent weights are not factorized yet"),
     "RNN": ((1, 2), "recurrent weights are not factorized yet"),
 }

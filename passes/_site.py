@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import Namer, add_initializer, opset, register
+from ._graph import Namer, add_initializer, add_integers, opset
+from .share_factors import FACTOR_OF
 
 __all__ = ["Site", "rearranged"]
 
@@ -57,16 +58,7 @@ class Site:
 
     def integers(self, numbers: Sequence[int]) -> ir.Value:
         """A constant list of integers."""
-        name = self._names(f"{self.name}.integers")
-        tensor = ir.tensor(np.array(numbers, np.int64), name=name)
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape([len(numbers)]),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        register(self.model, self.model.graph, value)
-        return value
+        return add_integers(self.model, self._names(f"{self.name}.integers"), numbers)
 
     def lengths(self, value: ir.Value, start: int, end: int | None = None) -> ir.Value:
         """The lengths of axes `start` to `end` of a value, as the graph computes them."""
@@ -95,7 +87,15 @@ class Site:
 
     def factor(self, weight: ir.Value, suffix: str, array: npt.NDArray[np.float64]) -> ir.Value:
         """A new initializer named after a weight, beside it, in the type in which it was stored."""
-        return self.initializer(weight, f"{weight.name}.{suffix}", array)
+        origin = weight.meta.get("shared")
+        if origin is None:
+            return self.initializer(weight, f"{weight.name}.{suffix}", array)
+        value = self.initializer(weight, f"{origin}.{suffix}", array)
+        source = value.producer()
+        stored = value if source is None else source.inputs[0]
+        assert stored is not None
+        stored.meta[FACTOR_OF] = origin
+        return value
 
     def initializer(self, beside: ir.Value, name: str, array: npt.NDArray[np.float64]) -> ir.Value:
         """A new initializer beside another, in its type; converted where that was."""

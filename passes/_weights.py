@@ -13,8 +13,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ._graph import constant
+from ._sharing import refuse_sharing
 
-__all__ = ["Origin", "constants_behind", "origin_of", "replaceable"]
+__all__ = ["COMPUTED", "Origin", "constants_behind", "origin_of", "replaceable"]
 
 Array = npt.NDArray[Any]
 
@@ -32,11 +33,13 @@ class Origin:
         root: The initializer, or the output of the Constant.
         tensor: Its contents.
         chain: The operators between it and its reader, in order.
+        shared: Whether other operators read it too.
     """
 
     root: ir.Value
     tensor: ir.TensorProtocol
     chain: tuple[ir.Node, ...]
+    shared: bool = False
 
     @property
     def moved(self) -> bool:
@@ -75,8 +78,9 @@ def origin_of(model: ir.Model, value: ir.Value | None) -> Origin | str:
     if value is None:
         return "lacks an operand"
     chain: list[ir.Node] = []
-    seen = value
+    seen, shared = value, False
     while True:
+        shared |= len(seen.uses()) > 1
         refusal = _refuse_link(model, seen)
         if refusal:
             return refusal
@@ -87,7 +91,8 @@ def origin_of(model: ir.Model, value: ir.Value | None) -> Origin | str:
                 return COMPUTED
             if tensor.dtype not in _FLOATS:
                 return f"its weight is of type {tensor.dtype.name.lower()}"
-            return Origin(seen, tensor, tuple(reversed(chain)))
+            refusal = refuse_sharing(seen) if shared else None
+            return refusal or Origin(seen, tensor, tuple(reversed(chain)), shared)
         refusal = _refuse_node(node)
         if refusal:
             return refusal
@@ -118,9 +123,6 @@ def _refuse_link(model: ir.Model, value: ir.Value) -> str | None:
         return COMPUTED
     if value.is_graph_output():
         return f"its weight '{value.name}' is also a graph output"
-    readers = len(value.uses())
-    if readers > 1:
-        return f"its weight '{value.name}' is shared by {readers} nodes"
     return None
 
 

@@ -24,8 +24,21 @@ class Differentiate(ir.passes.InPlacePass):
     """
 
     def __init__(
-        self, names: Iterable[str], outputs: Mapping[str, OutputSeed], seed: int = 0
+        self,
+        names: Iterable[str],
+        outputs: Mapping[str, OutputSeed],
+        seed: int = 0,
+        points: Mapping[str, ir.Value] | None = None,
     ) -> None:
+        """Initializes the pass.
+
+        Args:
+            names: The targets.
+            outputs: Output name to how the gradient is seeded there.
+            seed: Seed of the labels that are drawn.
+            points: Further values whose gradients are wanted, by the name of their view.
+        """
+        self._points = points or {}
         self._wanted = set(names)
         self._outputs = outputs
         self._seed = seed
@@ -37,18 +50,22 @@ class Differentiate(ir.passes.InPlacePass):
         """Appends the nodes and exposes the gradients."""
         finder = FindTargets()
         finder(model)
-        targets = {t.node.outputs[0]: t for t in finder.targets if t.name in self._wanted}
+        wanted = {
+            t.node.outputs[0]: (t.name, t.weight.dtype)
+            for t in finder.uses
+            if t.name in self._wanted and not t.view
+        }
+        wanted |= {value: (name, value.dtype) for name, value in self._points.items()}
         labels = SampleLabels(self._outputs, self._seed)
         labels(model)
         self.labels = labels.inputs
-        adjoint = AppendAdjoint(labels.seeds, list(targets))
+        adjoint = AppendAdjoint(labels.seeds, list(wanted))
         adjoint(model)
         expose = Exposer(model)
-        for value, target in targets.items():
+        for value, (name, dtype) in wanted.items():
             if value in adjoint.gradients:
-                assert target.weight.dtype is not None
-                gradient = adjoint.gradients[value]
-                self.gradients[target.name] = expose(gradient, model.graph, target.weight.dtype)
+                assert dtype is not None
+                self.gradients[name] = expose(adjoint.gradients[value], model.graph, dtype)
             else:
-                self.unreachable[target.name] = adjoint.unreachable[value]
+                self.unreachable[name] = adjoint.unreachable[value]
         return ir.passes.PassResult(model, modified=True)

@@ -15,8 +15,10 @@ from ._names import linear_names
 from ._operators import untreated_reason, weight_inputs
 from ._weights import Origin, constants_behind, origin_of, replaceable
 from .provenance import origin_name, provenance_of
+from .siblings import joined
 from .target import Convolution, Skipped, Target
 from .variants import variant_of
+from .views import views_of
 
 __all__ = ["FindTargets"]
 
@@ -26,15 +28,17 @@ class FindTargets(ir.passes.InPlacePass):
 
     A node is a target when all of this holds:
 
-    - it is a MatMul with a 2-D constant on the right, a Gemm with a constant `B`, or a Conv with
-      a constant kernel of more than one input channel a group (what else there is, `LiftWeights`
-      brings into one of these shapes);
+    - it is a MatMul with a 2-D constant on the right, a Gemm with a constant `B`, a Conv with a
+      constant kernel of more than one input channel a group, or a Gather of rows of a constant
+      matrix (what else there is, `LiftWeights` brings into one of these shapes);
     - the constant is an initializer that no caller can replace and no other node reads, in a
       floating-point type;
     - it stands where its input can be observed: in the main graph, in branches of If, in bodies
       of Scan, and in those of Loop where values keep their shapes;
     - it is not itself part of an operator that was factorized before;
     - some rank makes it smaller.
+
+    Targets that read one weight are one, with siblings: all of them, or none.
 
     Attributes:
         targets: The targets in graph order, names unique.
@@ -51,7 +55,8 @@ class FindTargets(ir.passes.InPlacePass):
         """Runs the pass on the main graph, every subgraph and every function."""
         self.targets, self.skipped = [], []
         self.names = linear_names(model)
-        self._listed: set[ir.Value] = set()
+        self._listed: set[ir.Value | str] = set()
+        self._left: dict[str, str] = {}
         self._chains: dict[str, list[ir.Node]] = {}
         for scope, owners in scopes(model.graph):
             repeated = any(owner.op_type in ITERATED for owner in owners)
@@ -63,6 +68,10 @@ class FindTargets(ir.passes.InPlacePass):
             )
             for scope, _ in scopes(function.graph):
                 self._visit(model, scope, reason)
+        self._join()
+        taken = set(self.names.values())
+        for target in self.targets:
+            target.views = views_of(target, taken)
         for origin, nodes in self._chains.items():
             self._skip_chain(origin, nodes)
         return ir.passes.PassResult(model, modified=False)
@@ -89,9 +98,36 @@ class FindTargets(ir.passes.InPlacePass):
             else:
                 self._skip(node, found)
 
+    @property
+    def uses(self) -> list[Target]:
+        """The targets, all of their siblings and further views."""
+        return [use for target in self.targets for use in (*target.uses, *target.views)]
+
+    def _join(self) -> None:
+        """Makes one target of those that share a weight, or leaves all of them dense."""
+        sharing: dict[str, list[Target]] = {}
+        for target in self.targets:
+            if "shared" in target.weight.meta:
+                sharing.setdefault(target.weight.meta["shared"], []).append(target)
+        for root, targets in sharing.items():
+            found = joined(targets)
+            if root in self._left:
+                found = f"shares its weight with '{self._left[root]}', which is no target"
+            place = self.targets.index(targets[0])
+            self.targets = [target for target in self.targets if target not in targets]
+            if isinstance(found, Target):
+                self.targets.insert(place, found)
+            else:
+                for target in targets:
+                    self._skip(target.node, found)
+
     def _skip(self, node: ir.Node, reason: str) -> None:
-        if node.op_type == "Gather" and not _is_table(constant(node.inputs[0])):
+        if node.op_type == "Gather" and not _holds_table(node):
             return  # it picks values, not rows of a table
+        for index in weight_inputs(node):
+            weight = node.inputs[index] if index < len(node.inputs) else None
+            if weight is not None and "shared" in weight.meta:
+                self._left.setdefault(weight.meta["shared"], self.names[node])
         self.skipped.append(Skipped(self.names[node], node.op_type, self._params(node), reason))
 
     def _params(self, node: ir.Node) -> int:
@@ -100,8 +136,9 @@ class FindTargets(ir.passes.InPlacePass):
         for index in weight_inputs(node):
             if index < len(node.inputs):
                 for value, size in constants_behind(node.inputs[index]).items():
-                    total += size if value not in self._listed else 0
-                    self._listed.add(value)
+                    listed = value.meta.get("shared", value)
+                    total += size if listed not in self._listed else 0
+                    self._listed.add(listed)
         return total
 
     def _skip_chain(self, origin: str, nodes: list[ir.Node]) -> None:
@@ -120,8 +157,13 @@ class FindTargets(ir.passes.InPlacePass):
         )
 
 
-def _is_table(tensor: ir.TensorProtocol | None) -> bool:
-    return tensor is not None and len(tensor.shape) > 1 and tensor.dtype.is_floating_point()
+def _holds_table(node: ir.Node) -> bool:
+    """Whether a Gather reads constants that may be rows of a table."""
+    for value in constants_behind(node.inputs[0]):
+        tensor = constant(value)
+        if tensor is not None and len(tensor.shape) > 1:
+            return tensor.dtype.is_floating_point() or node.inputs[0] is not value
+    return False
 
 
 def _find(model: ir.Model, node: ir.Node, name: str) -> Target | str:
@@ -208,10 +250,27 @@ def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     )
 
 
+def _find_gather(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    table, indices = node.inputs[:2]
+    tensor = _weight(model, table)
+    if isinstance(tensor, str) or table is None or indices is None:
+        return str(tensor)
+    if len(tensor.shape) != 2:
+        return f"its table has {len(tensor.shape)} axes, and only matrices are factorized"
+    if node.attributes.get_int("axis", 0) % 2:
+        return "it picks columns of its table"
+    if constants_behind(indices) or constant(indices) is not None:
+        return "the rows that it picks are constant: fold constants first"
+    rows, columns = tensor.shape.numpy()
+    bias = np.zeros(columns)
+    return Target(name, node, indices, table, 1, rows, columns, False, bias=bias, lookup=True)
+
+
 _FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Target | str]] = {
     "MatMul": _find_matmul,
     "Gemm": _find_gemm,
     "Conv": _find_conv,
+    "Gather": _find_gather,
 }
 
 

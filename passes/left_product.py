@@ -40,20 +40,19 @@ class LeftMatMul(Variant):
         site.close(site.reshape(back, site.lengths(self.x, 0, -2), [m], last))
 
     def rewrite(self, site: Site, factors: Factors) -> None:
-        """Becomes `up @ (down @ x)`."""
-        down = site.factor(self.weight, "down", factors.first[0].T)
-        up = site.factor(self.weight, "up", factors.second[0].T)
+        """Becomes `up @ (down @ x)` with matrices or stacks of them."""
+        *batch, m, k = self.shape
+        first = factors.first.transpose(0, 2, 1).reshape(*batch, factors.rank, k)
+        second = factors.second.transpose(0, 2, 1).reshape(*batch, m, factors.rank)
+        down = site.factor(self.weight, "down", first)
+        up = site.factor(self.weight, "up", second)
         site.node.replace_input_with(1, site.op("MatMul", down, self.x, suffix=".down"))
         site.node.replace_input_with(0, up)
 
 
 @dataclasses.dataclass
-class LeftStack(Variant):
+class LeftStack(LeftMatMul):
     """`W @ x` with W of shape (batch…, M, K): one product for each matrix."""
-
-    form: ClassVar[str] = "two MatMuls"
-
-    shape: tuple[int, ...]
 
     def canonicalize(self, site: Site) -> None:
         """Becomes a pointwise Conv with a group for each matrix: x's columns are its positions."""
@@ -66,16 +65,6 @@ class LeftStack(Variant):
             channels, self.weight, lambda w: w.reshape(groups, m, k), (groups, m, k)
         )
         site.close(site.reshape(product, site.lengths(x, 0, -2), [m], last))
-
-    def rewrite(self, site: Site, factors: Factors) -> None:
-        """Becomes `up @ (down @ x)` with stacks of factors."""
-        *batch, m, k = self.shape
-        first = factors.first.transpose(0, 2, 1).reshape(*batch, factors.rank, k)
-        second = factors.second.transpose(0, 2, 1).reshape(*batch, m, factors.rank)
-        down = site.factor(self.weight, "down", first)
-        up = site.factor(self.weight, "up", second)
-        site.node.replace_input_with(1, site.op("MatMul", down, self.x, suffix=".down"))
-        site.node.replace_input_with(0, up)
 
 
 @dataclasses.dataclass

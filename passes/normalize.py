@@ -11,6 +11,7 @@ from ._names import linear_names
 from ._operators import TREATED, weight_inputs
 from ._site import Site
 from ._weights import Origin, origin_of
+from .clean_up import CleanUp
 from .inline_functions import InlineLinearFunctions
 from .provenance import origin_name
 from .variants import variant_of
@@ -26,6 +27,7 @@ class LiftWeights(ir.passes.InPlacePass):
     - A weight, or a bias, that is a Constant node becomes an initializer.
     - A weight behind Identity, Transpose, Reshape, Flatten, Squeeze, Unsqueeze or Cast becomes the
       initializer that the operator sees; nothing is computed before its contents are read.
+    - A weight that several operators read becomes an initializer for each (see `ShareFactors`).
     - Variants (products with the constant on the left or with stacks of matrices, Einsum,
       ConvTranspose, onnxruntime's fused operators) become plain operators: see `variants`.
 
@@ -51,6 +53,7 @@ class LiftWeights(ir.passes.InPlacePass):
             modified |= self._name(model)
         self._names = Namer(model)
         self._lifted: dict[ir.Value, ir.Value] = {}
+        self._shared: set[ir.Value] = set()
         for scope, _ in list(scopes(model.graph)):
             for node in list(scope):
                 if self._wanted(node):
@@ -75,7 +78,12 @@ class LiftWeights(ir.passes.InPlacePass):
         modified = False
         for index in weight_inputs(node):
             origin = origin_of(self._model, node.inputs[index])
-            if isinstance(origin, Origin) and (origin.chain or origin.root.producer() is not None):
+            if isinstance(origin, Origin) and (
+                origin.chain
+                or origin.shared
+                or origin.root in self._shared
+                or origin.root.producer() is not None
+            ):
                 self._lift_weight(node, index, origin, scope)
                 modified = True
         readers = node.outputs[0].consumers()
@@ -92,11 +100,22 @@ class LiftWeights(ir.passes.InPlacePass):
         return modified
 
     def _lift_weight(self, node: ir.Node, index: int, origin: Origin, scope: ir.Graph) -> None:
-        """Makes an operand the initializer that it stands for; it has no other reader."""
+        """Makes an operand the initializer that it stands for, which no other operator reads.
+
+        Operators that share a constant get an initializer each, with its contents and a mark.
+        """
         root, tensor = origin.root, origin.read()
         operand = node.inputs[index]
         assert operand is not None
-        lifted = root if root.producer() is None else self._made_of(root, tensor, scope)
+        shared = origin.shared or root in self._shared
+        own = root.producer() is None and not shared
+        if shared:
+            tensor = _view(tensor)
+        lifted = root if own else self._made_of(root, tensor, scope)
+        if shared:
+            self._shared.add(root)
+            lifted.meta["shared"] = root.name
+            lifted.meta["turned"] = sum(n.op_type == "Transpose" for n in origin.chain) % 2 == 1
         if tensor.dtype.itemsize > origin.tensor.dtype.itemsize:
             lifted.meta["stored"] = origin.tensor.dtype
         lifted.const_value = tensor
@@ -104,6 +123,8 @@ class LiftWeights(ir.passes.InPlacePass):
         lifted.type = ir.TensorType(tensor.dtype)
         node.replace_input_with(index, lifted)
         _remove_unread(operand)
+        if shared and not root.uses():
+            CleanUp(only=[root])(self._model)
 
     def _lift_constants(self, node: ir.Node, scope: ir.Graph) -> bool:
         """Makes biases initializers where they are Constant nodes or behind Identity."""
@@ -144,6 +165,11 @@ class LiftWeights(ir.passes.InPlacePass):
 
 def _names_outside_functions(model: ir.Model) -> set[str | None]:
     return {node.name for scope, _ in scopes(model.graph) for node in scope}
+
+
+def _view(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    """The same contents under a name of their own: a value gives its tensor its name."""
+    return ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=tensor.shape)  # type: ignore[arg-type]
 
 
 def _source(value: ir.Value) -> ir.Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import onnx_ir as ir
@@ -32,8 +32,25 @@ class Observe(ir.passes.InPlacePass):
             side was asked for, or `Target.side` says.
     """
 
-    def __init__(self, names: Iterable[str], side: Side = "narrow") -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        side: Side = "narrow",
+        *,
+        points: Mapping[str, ir.Value] | None = None,
+        replaced: Mapping[str, ir.Value] | None = None,
+    ) -> None:
+        """Initializes the pass.
+
+        Args:
+            names: The targets to observe.
+            side: Where.
+            points: The values of further views (see `SeparateViews`).
+            replaced: Target name to the input that it had before views were separated.
+        """
         self._wanted = set(names)
+        self._points = points or {}
+        self._replaced = replaced or {}
         self._side = side
         self.taps: dict[str, str] = {}
 
@@ -47,17 +64,28 @@ class Observe(ir.passes.InPlacePass):
             for scope, owners in scopes(model.graph)
             if any(owner.op_type in ITERATED for owner in owners)
         }
-        for target in finder.targets:
+        for name, value in self._points.items():
+            assert value.dtype is not None
+            self.taps[name] = expose(value, model.graph, value.dtype)
+        for target in finder.uses:
+            if target.view:
+                continue
             scope = target.node.graph
             if target.name in self._wanted and isinstance(scope, ir.Graph):
                 assert target.weight.dtype is not None
                 side = target.side if self._side == "narrow" else self._side
-                value = target.x if side == "input" else target.node.outputs[0]
+                value = target.node.outputs[0]
+                if side == "input":
+                    value = self._replaced.get(target.name, target.x)
                 home = value.graph if isinstance(value.graph, ir.Graph) else scope
                 if home in repeated and target.convolution is None:
                     width = target.rows if side == "input" else target.columns
-                    value = _rows(value, width, home, expose)
-                self.taps[target.name] = expose(value, scope, target.weight.dtype)
+                    lookup = value is target.x and target.lookup
+                    value = _rows(value, 1 if lookup else width, home, expose)
+                dtype = target.weight.dtype
+                if side == "input" and target.lookup:
+                    dtype = value.dtype or ir.DataType.INT64
+                self.taps[target.name] = expose(value, scope, dtype)
         return ir.passes.PassResult(model, modified=bool(self.taps))
 
 

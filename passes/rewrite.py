@@ -27,12 +27,14 @@ class Rewrite(ir.passes.InPlacePass):
     nodes before it are new. New names are the old ones with a suffix. All of them are marked with
     their provenance. The old weight is left to `CleanUp`.
 
-    Subclasses name their operator in `op_type`, how they cut it in `form`, and rewrite one node in
-    `_rewrite`.
+    Subclasses name their operator in `op_type`, how they cut it in `form`, the view of it that they
+    take in `view`, and rewrite one node in `_rewrite`.
     """
 
     op_type: str
     form: str
+    view: str = ""
+    has_core: bool = False
 
     def __init__(self, factors: Mapping[str, Factors]) -> None:
         """Initializes the pass.
@@ -50,15 +52,21 @@ class Rewrite(ir.passes.InPlacePass):
         self._model = model
         self._names = Namer(model)
         modified = False
-        for target in finder.targets:
+        for target in finder.uses:
             factors = self._factors.get(target.name)
-            if factors is not None and target.node.op_type == self.op_type:
-                self._site = Site(model, self._names, target.node, target.name)
+            if factors is not None and self._applies(target, factors):
+                self._site = Site(model, self._names, target.node, target.operator)
                 self._rewrite(target, factors)
                 mark = Provenance(target.op_type, self.form, factors.rank, target.full_rank)
-                stamp(target.node, self._site.made, mark, target.name)
+                stamp(target.node, self._site.made, mark, target.operator)
                 modified = True
         return ir.passes.PassResult(model, modified=modified)
+
+    def _applies(self, target: Target, factors: Factors) -> bool:
+        """Whether it is this pass that rewrites a target."""
+        if target.node.op_type != self.op_type or target.view != self.view:
+            return False
+        return (factors.core is not None) == self.has_core
 
     @abc.abstractmethod
     def _rewrite(self, target: Target, factors: Factors) -> None:

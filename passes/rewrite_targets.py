@@ -8,13 +8,33 @@ import onnx_ir as ir
 
 from .clean_up import CleanUp
 from .normalize import LiftWeights
-from .rewrite_conv import RewriteConv
+from .rewrite_conv import (
+    RewriteConv,
+    RewriteConvInput,
+    RewriteConvSpatial,
+    RewriteConvTucker,
+)
+from .rewrite_gather import RewriteGather
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_variants import RewriteVariants
+from .share_factors import ShareFactors
 from .target import Factors
 
 __all__ = ["RewriteTargets"]
+
+
+# Lookups first: what shares their table reads its factors transposed, and they as they are.
+_REWRITES = (
+    RewriteGather,
+    RewriteVariants,
+    RewriteMatMul,
+    RewriteGemm,
+    RewriteConv,
+    RewriteConvInput,
+    RewriteConvSpatial,
+    RewriteConvTucker,
+)
 
 
 class RewriteTargets(ir.passes.InPlacePass):
@@ -34,8 +54,10 @@ class RewriteTargets(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the passes."""
-        lifted = LiftWeights(only=self._factors)(model).modified
-        for rewrite in (RewriteVariants, RewriteMatMul, RewriteGemm, RewriteConv):
+        operators = {factors.operator or name for name, factors in self._factors.items()}
+        lifted = LiftWeights(only=operators)(model).modified
+        for rewrite in _REWRITES:
             rewrite(self._factors)(model)
+        ShareFactors()(model)
         CleanUp()(model)
         return ir.passes.PassResult(model, modified=lifted or bool(self._factors))

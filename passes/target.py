@@ -89,6 +89,14 @@ class Target:
         bias: What the node itself adds to `x W`, one number a column; zero without a bias, None
             where it is not constant over rows or not known.
         convolution: The convolution's attributes, None for a matrix product.
+        view: Which way of seeing the weight this is: empty for the operator's own (see `views`).
+        view_of: The target of the operator's own view, where this is a further one.
+        views: Further views of the operator, each for another form.
+        stretch: Places of the first factor for each place of the second, in a view.
+        lookup: Whether `x` holds indices of rows of the weight: one-hot rows, never written out.
+        siblings: Targets that read the same weight, and get the same factors.
+        flipped: Whether it reads the transpose of what the first of its siblings reads.
+        sided: The side on which siblings are observed, where it is not theirs to choose.
     """
 
     name: str
@@ -103,6 +111,24 @@ class Target:
     scale: float = 1.0
     bias: Array | None = None
     convolution: Convolution | None = None
+    lookup: bool = False
+    view: str = ""
+    view_of: Target | None = None
+    views: tuple[Target, ...] = ()
+    stretch: float = 1.0
+    siblings: tuple[Target, ...] = ()
+    flipped: bool = False
+    sided: Literal["input", "output"] | None = None
+
+    @property
+    def operator(self) -> str:
+        """The name of the operator, whichever view of it this is."""
+        return self.name if self.view_of is None else self.view_of.name
+
+    @property
+    def uses(self) -> tuple[Target, ...]:
+        """The target and its siblings."""
+        return (self, *self.siblings)
 
     @property
     def op_type(self) -> str:
@@ -127,6 +153,8 @@ class Target:
         of K and N: the moments of `y = x W` and of its gradient g where N is the smaller, those
         of x and of `W g` where K is.
         """
+        if self.lookup or self.sided is not None:
+            return self.sided or "output"
         return "output" if self.columns <= self.rows and self.bias is not None else "input"
 
     @property
@@ -145,15 +173,31 @@ class Target:
         """Number of weights once factorized at the given rank."""
         return self.groups * rank * (self.rows + self.columns)
 
+    def factor_macs(self, rank: npt.ArrayLike, macs: int) -> Array:
+        """Multiplications once factorized, of so many when dense; about as many at borders."""
+        places = macs / self.params
+        both = self.stretch * self.rows + self.columns
+        return np.asarray(places * self.groups * both * np.asarray(rank, np.float64))
+
     def matrices(self) -> Array:
         """The weight as float64 matrices, `scale` included, shape (groups, K, N)."""
         assert self.weight.const_value is not None
         weight = self.weight.const_value.numpy().astype(np.float64)
+        if self.view:
+            return self._viewed(weight)
         if self.convolution is not None:
             stacked = weight.reshape(self.groups, self.columns, self.rows)
             return np.ascontiguousarray(stacked.transpose(0, 2, 1))
         straight = weight.T if self.weight_is_transposed else weight
         return np.ascontiguousarray(self.scale * straight)[None]
+
+    def _viewed(self, weight: Array) -> Array:
+        """A kernel as the matrices of a view."""
+        outer, inner, *kernel = weight.shape
+        first = 1 if self.view == "input" else kernel[0]
+        split = weight.reshape(self.groups, outer // self.groups, inner, first, -1)
+        moved = split.transpose(0, 2, 3, 1, 4)
+        return np.ascontiguousarray(moved.reshape(self.groups, self.rows, self.columns))
 
     @property
     def weight_is_transposed(self) -> bool:
@@ -185,9 +229,14 @@ class Skipped:
 class Factors:
     """Two matrices a group whose product replaces the weight.
 
+    Tucker-2 has a third between them, for each element of the kernel: then K is the number of
+    input channels only.
+
     Attributes:
         first: Shape (groups, K, rank).
         second: Shape (groups, rank, N).
+        core: Shape (groups, input rank, kernel elements, rank); `first` then has the input rank.
+        operator: The name of the operator where factors are those of a further view of it.
         bias_shift: Shape (groups * N,): what the bias must add so that the mean of the output is
             kept; None where the target has no place for it.
     """
@@ -195,8 +244,23 @@ class Factors:
     first: Array
     second: Array
     bias_shift: Array | None = None
+    core: Array | None = None
+    operator: str | None = None
 
     @property
     def rank(self) -> int:
-        """The rank of one group."""
-        return int(self.first.shape[2])
+        """The rank of one group; that of the output where there are two."""
+        return int(self.second.shape[1])
+
+    @property
+    def narrow(self) -> Array:
+        """What makes of x the values that `second` multiplies, shape (groups, K, rank)."""
+        if self.core is None:
+            return self.first
+        whole = np.einsum("gcr,grko->gcko", self.first, self.core, optimize=True)
+        return np.asarray(whole.reshape(len(whole), -1, self.rank))
+
+    @property
+    def flipped(self) -> Factors:
+        """The factors of the transpose."""
+        return Factors(self.second.transpose(0, 2, 1), self.first.transpose(0, 2, 1))

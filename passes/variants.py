@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from . import batched_product, conv_transpose, einsum, fused, left_product
 from ._variant import Variant
-from ._weights import Origin, origin_of
+from ._weights import COMPUTED, Origin, origin_of
 
 __all__ = ["variant_of"]
 
@@ -29,6 +29,8 @@ _READERS: dict[str, tuple[_Reader, ...]] = {
 
 def variant_of(model: ir.Model, node: ir.Node) -> Variant | str | None:
     """The variant that a node is, the reason why it is no target, or None where it is plain."""
+    if node.op_type == "Gather":
+        return None
     operands = _operands(model, node)
     if isinstance(operands, str):
         return operands
@@ -53,4 +55,4 @@ def _operands(model: ir.Model, node: ir.Node) -> tuple[ir.Value, ir.Value, tuple
     left = origin_of(model, a)
     if isinstance(left, Origin) and "Conv" not in node.op_type:
         return b, a, tuple(left.read().shape.numpy())
-    return right
+    return left if right == COMPUTED and isinstance(left, str) else right

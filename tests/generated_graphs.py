@@ -52,7 +52,7 @@ class Graph:
 
     def feeds(self) -> dict[str, Array]:
         """Inputs of the model."""
-        feeds = {"x": normal(2, *self.operator.x).astype(self.dtype)}
+        feeds = {"x": self._x()}
         if self.container.startswith("if"):
             feeds["cond"] = np.array(True)
             feeds["other"] = np.zeros((1,) * self.rank(), self.dtype)
@@ -62,12 +62,20 @@ class Graph:
             feeds["text"] = np.array(["a", "b"], object)
         return feeds
 
+    def _x(self) -> Array:
+        if self.operator.indices:
+            return np.random.default_rng(2).integers(0, self.operator.indices, self.operator.x)
+        return normal(2, *self.operator.x).astype(self.dtype)
+
+    @property
+    def _element_of_x(self) -> int:
+        return int(oh.np_dtype_to_tensor_dtype(self._x().dtype))
+
     def rank(self) -> int:
         """Axes of what the operator gives."""
         if self.declared_rank is None:
             plain = dataclasses.replace(self, container="main", decoration="none", declared_rank=1)
-            feeds = {"x": normal(2, *self.operator.x).astype(self.dtype)}
-            self.declared_rank = run(plain.proto(self.weight()), feeds)[0].ndim
+            self.declared_rank = run(plain.proto(self.weight()), {"x": self._x()})[0].ndim
         return self.declared_rank
 
     @property
@@ -89,9 +97,9 @@ class Graph:
             for name, array in self.operator.constants.items()
         ]
         element = oh.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
-        x = _info("x", element, len(self.operator.x))
+        x = _info("x", self._element_of_x, len(self.operator.x))
         if self.declared == "shape":
-            x = oh.make_tensor_value_info("x", element, self.operator.x)
+            x = oh.make_tensor_value_info("x", self._element_of_x, self.operator.x)
         inputs, functions = [x], []
         y = _info("y", element, self.rank() + (self.container in ("loop", "scan")))
         if self.container == "main":
@@ -193,7 +201,7 @@ class Graph:
                 oh.make_tensor_value_info("cond", onnx.TensorProto.BOOL, []),
             ]
             return [*nodes, loop], initializers, [x, *extra], []
-        whole = _info("piece", element, len(self.operator.x))
+        whole = _info("piece", self._element_of_x, len(self.operator.x))
         node.input[list(node.input).index("x")] = "piece"
         body = oh.make_graph([node], "body", [whole], [free])
         lift = oh.make_node("Concat", ["x2", "x2"], ["xs"], axis=0)
@@ -216,7 +224,7 @@ class Graph:
             nodes.append(oh.make_node("SequenceLength", ["several"], ["count"]))
             outputs.append(oh.make_tensor_value_info("count", onnx.TensorProto.INT64, []))
         elif self.decoration == "optional":
-            kind = oh.make_tensor_type_proto(element, None)
+            kind = oh.make_tensor_type_proto(self._element_of_x, None)
             nodes.append(oh.make_node("Optional", ["x"], ["perhaps"], type=kind))
             nodes.append(oh.make_node("OptionalHasElement", ["perhaps"], ["has"]))
             outputs.append(oh.make_tensor_value_info("has", onnx.TensorProto.BOOL, []))

@@ -28,6 +28,7 @@ class Operator:
     constants: dict[str, Array] = dataclasses.field(default_factory=dict)
     opset: int = 7
     types: tuple[Any, ...] = (np.float32, np.float64, np.float16)
+    indices: int = 0  # x holds indices below it
 
 
 def _node(op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> onnx.NodeProto:
@@ -308,6 +309,16 @@ def fused_matmul(draw):
     )
 
 
+@st.composite
+def gather(draw):
+    k, n = draw(st.integers(4, 9)), draw(SIZES)
+    shape = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple))
+    attributes = draw(st.sampled_from([{}, {"axis": 0}]))
+    return Operator(
+        _node("Gather", "w", "x", **attributes), shape, (k, n), _plain, _first, indices=k
+    )
+
+
 OPERATORS = {
     "MatMul": matmul(),
     "MatMul, left": left_matmul(),
@@ -319,6 +330,7 @@ OPERATORS = {
     "Conv": conv(),
     "ConvTranspose": conv_transpose(),
     "FusedMatMul": fused_matmul(),
+    "Gather": gather(),
     "FusedGemm": gemm(fused=True),
     "FusedConv": conv(fused=True),
 }

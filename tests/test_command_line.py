@@ -163,7 +163,7 @@ CASES = {
         ["--draws"],
     ),
     "ranks": (1, None, ["m.onnx", *FAST, "--ranks", "some"], ["some"]),
-    "form": (1, None, ["m.onnx", *FAST, "--form", "tucker"], ["tucker"]),
+    "form": (1, None, ["m.onnx", *FAST, "--form", "diamond"], ["diamond"]),
     "regex": (1, None, ["m.onnx", *FAST, "--include", "a("], ["a("]),
     "all excluded": (1, None, ["m.onnx", *FAST, "--exclude", "."], ["excluded"]),
     "op type": (1, None, ["m.onnx", *FAST, "--op-type", "LSTM"], ["excluded"]),

@@ -28,7 +28,7 @@ def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns):
     flat_gradient = gradient.reshape(groups, 60, -1)
     second = np.einsum("gpi,gpj->gij", flat_gradient, flat_gradient) / 6
     spectrum = Observed(weight, side, covariance, second).decompose()
-    found = Directions(spectrum, mean).squared_changes(signal, gradient, 2.0)
+    found = Directions(spectrum, mean).squared_changes([(signal, gradient, 2.0)])
     x_mean = x.reshape(groups, 60, rows).mean(axis=1)[:, None, None, :]
     for rank in range(min(rows, columns) + 1):
         change = weight - np.matmul(*spectrum.truncated(rank))

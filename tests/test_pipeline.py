@@ -331,7 +331,7 @@ def test_truncated_external_data(tmp_path):
 
 def test_a_shared_weight_is_not_corrupted():
     text = """[a] h = MatMul (x, w1) r = Relu (h) [b] p = MatMul (r, w2)
-        t = Transpose (w1) z = MatMul (r, t) s = ReduceSum (z) y = Add (p, s)"""
+        t = Neg (w1) s = ReduceSum (t) y = Add (p, s)"""
     proto = _wide(text)
     result = factorize(proto, _feeds(), budget="targets=0.5", **FAST)
     layers = {layer.name: layer for layer in result.report.layers}

@@ -8,6 +8,7 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
 from onnx_factorize import factorize, metric_choice
+from onnx_factorize.forms import views_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.plan import Plan
@@ -39,7 +40,7 @@ def test_deeper_cuts_measure_more(known):
 
 def test_metrics_and_losses_are_there_for_every_target(known):
     predicted = known.analysis.candidates[0]
-    names = {target.name for target in known.targets}
+    names = {view.name for target in known.targets for view in views_of(target)}
     assert set(predicted.losses) == set(predicted.metrics) == names
     assert set(predicted.metrics.values()) <= set(METRICS)
 

@@ -96,7 +96,6 @@ def test_weights_that_are_computed(op, reason):
     ("op", "reason"),
     [
         ("[m] y = LSTM <hidden_size = 4> (x3, r, r2)", "recurrent"),
-        ("[m] y = Gather (w, i)", "embedding"),
         ("[m] y = com.microsoft.MatMulNBits <K = 8, N = 12> (x, q, s)", "before quantizing"),
         ("[m] y = com.microsoft.Attention <num_heads = 2> (x3, w, b)", "as it was exported"),
     ],
@@ -126,26 +125,25 @@ def test_no_rank_is_smaller(shape):
     assert "no rank makes" in _reasons(proto)["m"]
 
 
-def test_shared_weight_is_refused_and_kept():
+def test_shared_weight_is_one_target():
     proto = _one(
         "[a] p = MatMul (x, w) [b] q = MatMul (z, w) y = Add (p, q)",
         "float[2, 8] x, float[2, 8] z",
     )
-    reasons = _reasons(proto)
-    assert set(reasons) == {"a", "b"}
-    assert all("shared by 2 nodes" in reason for reason in reasons.values())
-    assert sum(skip.params for skip in found(proto)[1].skipped) == W.size
+    (target,) = found(proto)[1].targets
+    assert [use.name for use in target.uses] == ["a", "b"]
+    assert target.params == W.size
 
 
-def test_tied_embedding_is_refused():
-    """The classic of language models: the Gather of the embedding and the last MatMul."""
+def test_shared_weight_is_kept_where_one_reader_cannot_share():
     proto = _one(
-        "[e] h = Gather (w, i) t = Transpose <perm = [1, 0]> (w) [m] z = MatMul (x, w) "
-        "s = ReduceSum (h) y = Add (z, s)",
-        "float[2, 8] x, int64[3] i",
+        "[a] p = MatMul (x, w) t = Transpose (w) [b] q = MatMul (w, z) y = Add (p, q)",
+        "float[2, 8] x, float[12, 2] z",
     )
     reasons = _reasons(proto)
-    assert "shared" in reasons["m"]
+    assert set(reasons) == {"a", "b"}
+    assert all("shared by 3 nodes" in reason for reason in reasons.values())
+    assert sum(skip.params for skip in found(proto)[1].skipped) == W.size
 
 
 def test_weight_that_a_caller_may_replace():

@@ -22,7 +22,7 @@ from onnx_factorize.model_io import load
 from onnx_factorize.passes import RewriteTargets
 from onnx_factorize.passes._operators import UNTREATED, weight_inputs
 
-OPERATORS = {"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", *UNTREATED}
+OPERATORS = {"Conv", "ConvTranspose", "Einsum", "Gather", "Gemm", "MatMul", *UNTREATED}
 
 
 @functools.cache

@@ -1,0 +1,136 @@
+"""The forms of a convolution beside each other, and the budget's own choice among them.
+
+    python -m benchmarks.forms [NAME ...] [--keep 0.5] [--seeds 1] [--samples N] [--save FILE.json]
+    python -m benchmarks.forms --docs FILE.json ...    # writes docs/forms.md
+
+Needs `python -m models fetch all`. For each model, share of the parameters of its targets, and
+form: the divergence on held-out calibration data, the model's own metrics on its test data, and
+how many operators got which form. One calibration serves all.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import numpy as np
+
+import models
+from onnx_factorize.budget import Budget
+from onnx_factorize.forms import Form, restricted
+from onnx_factorize.options import Options
+from onnx_factorize.pipeline import calibrated, compressed
+from onnx_factorize.progress import Progress
+
+NAMES = ("fashion-resnet", "ppocr-det")
+SAMPLES = {"fashion-resnet": 1280, "ppocr-det": 64}
+DOCS = Path(__file__).parent.parent / "docs" / "forms.md"
+INTRODUCTION = """# Forms of a convolution, measured
+
+Made by `python -m benchmarks.forms`: zero-shot, `--budget targets=KEEP`, weighting `fisher`. Each row is one form for all convolutions
+(`--form`), the last lets the budget choose for each (`--form auto`). The divergence is that of held-out calibration data, in nats a
+prediction; a mean over seeds, ± half of their spread."""  # noqa: E501
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--keep", "keeps", multiple=True, type=float, default=(0.5,), show_default=True)
+@click.option("--seeds", default=1, show_default=True)
+@click.option("--samples", type=int, help="Default: 1,280, fewer where there are fewer.")
+@click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
+@click.option("--docs", is_flag=True, help="NAMES are files of figures: write them as a page.")
+def main(
+    names: tuple[str, ...],
+    keeps: tuple[float, ...],
+    seeds: int,
+    samples: int | None,
+    save: Path | None,
+    docs: bool,
+) -> None:
+    """Run the models NAMES."""
+    if docs:
+        write_docs([row for name in names for row in json.loads(Path(name).read_text())])
+        return
+    rows = []
+    for name in names or NAMES:
+        for seed in range(seeds):
+            for row in measured(name, seed, samples or SAMPLES.get(name, 1024), keeps):
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+                if save:
+                    save.write_text(json.dumps(rows, indent=1))
+
+
+def measured(
+    name: str, seed: int, samples: int, keeps: tuple[float, ...]
+) -> Iterator[dict[str, Any]]:
+    """The figures of one calibration."""
+    recipe = models.get(name)
+    options = Options.of(samples=samples, seed=seed)
+    start = time.perf_counter()
+    known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
+    seconds = time.perf_counter() - start
+    for keep in keeps:
+        for form in sorted(get_args(Form), key=lambda form: form == "auto"):
+            asked = dataclasses.replace(options, budget=Budget("targets", keep), form=form)
+            targets = [restricted(target, form) for target in known.targets]
+            result = compressed(dataclasses.replace(known, targets=targets), asked, Progress())
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.onnx"
+                result.save(path)
+                metrics = recipe.evaluate(path)
+            report = result.report
+            yield {
+                "model": name,
+                "samples": samples,
+                "seed": seed,
+                "keep": keep,
+                "form": form,
+                "divergence": report.divergence["holdout"],
+                "predicted": report.divergence["predicted"],
+                "tried": report.divergence["tried"],
+                "macs": report.model["compressed"].macs / report.model["dense"].macs,
+                "latency": report.model["compressed"].latency_ms / report.model["dense"].latency_ms,
+                "metrics": metrics,
+                "forms": collections.Counter(
+                    layer.form or "dense" for layer in report.layers if layer.status != "skipped"
+                ),
+                "calibration seconds": round(seconds, 1),
+            }
+
+
+def write_docs(rows: list[dict[str, Any]]) -> None:
+    """Writes the tables."""
+    text = [INTRODUCTION]
+    for model, samples, keep in sorted({(r["model"], r["samples"], r["keep"]) for r in rows}):
+        here = [r for r in rows if (r["model"], r["samples"], r["keep"]) == (model, samples, keep)]
+        metric = next(iter(here[0]["metrics"]))
+        text += ["", f"## {model}, {keep:g} kept, {samples:,} samples", ""]
+        text.append(
+            f"| form | divergence | {metric} | multiplications | forms taken (first seed) |"
+        )
+        text.append("|---|---|---|---|---|")
+        for form in dict.fromkeys(r["form"] for r in here):
+            own = [r for r in here if r["form"] == form]
+            values = [r["divergence"] for r in own]
+            spread = f" ± {(max(values) - min(values)) / 2:.1g}" if len(values) > 1 else ""
+            score = float(np.mean([r["metrics"][metric] for r in own]))
+            macs = float(np.mean([r["macs"] for r in own]))
+            taken = ", ".join(f"{count} {name}" for name, count in own[0]["forms"].items())
+            bold = "**" if form == "auto" else ""
+            text.append(
+                f"| {bold}{form}{bold} | {bold}{np.mean(values):.3g}{spread}{bold} | {score:.4f} | "
+                f"{macs:.2f} | {taken} |"
+            )
+    DOCS.write_text("\n".join(text) + "\n")
+
+
+if __name__ == "__main__":
+    main()

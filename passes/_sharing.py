@@ -1,0 +1,52 @@
+"""Weights that several operators read: whether all of them can read the same factors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+__all__ = ["refuse_sharing"]
+
+# Operators whose factors others may read, and the input that holds their weight.
+_SHARING = {"Conv": 1, "Gather": 0, "Gemm": 1, "MatMul": 1}
+
+
+def refuse_sharing(root: ir.Value) -> str | None:
+    """Why the operators that read a constant cannot all read its factors, or None if they can.
+
+    Each must be a MatMul, Gemm, Conv or Gather that reads the constant as its weight, as it is or
+    transposed: then factors of the constant are factors of every one of them. A reader of another
+    kind would keep the dense constant in the model.
+    """
+    readers = list(_readers(root))
+    count = f"its weight '{root.name}' is shared by {len(readers)} nodes"
+    for node, index, turned in readers:
+        called = f"'{node.name}'" if node.name else f"a node without a name ({node.op_type})"
+        if node.domain != "" or _SHARING.get(node.op_type) != index:
+            return f"{count}, of which {called} cannot read its factors"
+        if node.op_type == "Gemm" and node.attributes.get_float("alpha", 1.0) != 1.0:
+            return f"{count}, of which {called} scales it"
+        if node.op_type in ("Conv", "Gather") and turned:
+            return f"{count}, of which {called} reads it transposed"
+    if len({node.op_type == "Conv" for node, _, _ in readers}) > 1:
+        return f"{count}, some of them convolutions and some not"
+    return None
+
+
+def _readers(value: ir.Value, turned: bool = False) -> Iterator[tuple[ir.Node, int, bool]]:
+    """Yields what reads a constant: the node, its input, and whether it sees the transpose."""
+    if value.is_graph_output():
+        yield ir.node("Identity", [], name=f"output {value.name}"), -1, turned
+    # A transposition that nobody reads keeps the dense weight in the model all the same.
+    dead = value.producer()
+    if dead is not None and not value.uses():
+        yield dead, -1, turned
+    for node, index in value.uses():
+        if node.domain == "" and node.op_type == "Identity":
+            yield from _readers(node.outputs[0], turned)
+        elif node.domain == "" and node.op_type == "Transpose":
+            swaps = tuple(node.attributes.get_ints("perm", (1, 0))) == (1, 0)
+            yield from _readers(node.outputs[0], not turned) if swaps else [(node, -1, turned)]
+        else:
+            yield node, index, turned

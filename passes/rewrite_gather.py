@@ -1,0 +1,30 @@
+"""A lookup in a table becomes a lookup in a narrow one and a product: embeddings."""
+
+from __future__ import annotations
+
+from .rewrite import Rewrite
+from .target import Factors, Target
+
+__all__ = ["RewriteGather"]
+
+
+class RewriteGather(Rewrite):
+    """`table[ids]` becomes `narrow[ids] @ up`.
+
+    A lookup is the product of one-hot rows with the table, so its factors are those of any matrix;
+    but only the rows that are looked up are ever multiplied.
+    """
+
+    op_type = "Gather"
+    form = "narrow table"
+
+    def _rewrite(self, target: Target, factors: Factors) -> None:
+        node = target.node
+        narrow = self._weight(target, "down", factors.first[0])
+        up = self._weight(target, "up", factors.second[0])
+        attributes = list(node.attributes.values())
+        rows = self._insert_before(target, "Gather", [narrow, target.x], attributes)
+        node.op_type = "MatMul"
+        node.attributes.clear()
+        node.replace_input_with(0, rows)
+        node.replace_input_with(1, up)
