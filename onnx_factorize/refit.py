@@ -28,7 +28,7 @@ __all__ = ["refit"]
 Array = npt.NDArray[np.float64]
 
 # Samples to fit on, at most.
-_SAMPLES = 384
+_SAMPLES = 256
 
 # Rows wanted for each dimension of z, and how many there must be.
 _ROWS_A_DIMENSION = 40
