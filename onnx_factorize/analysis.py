@@ -18,7 +18,7 @@ from .metric_choice import JUDGES, choose_metrics, groups_of
 from .moments import Moments
 from .observer import Observer
 from .options import Options
-from .output_statistics import survey
+from .output_statistics import SURVEYED, survey
 from .parallel import in_parallel
 from .passes import OutputKind, Target
 from .progress import Progress
@@ -103,7 +103,7 @@ def analyze(
     seed = options.selection.seed
     seeds, folds = None, None
     if weighting.gradient:
-        with progress.stage("survey", data.calibration_samples) as advance:
+        with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
             dense = Session(normal, options.runtime)
             surveyed = survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels)
             seeds, folds = surveyed.seeds, surveyed.folds
@@ -194,7 +194,7 @@ def _by_rows(
 ) -> Analysis:
     """An analysis by how much each row of each weight matters."""
     seed, runtime = options.selection.seed, options.runtime
-    with progress.stage("survey", data.calibration_samples) as advance:
+    with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
         dense = Session(normal, runtime)
         seeds = survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels).seeds
     with progress.stage("calibrate", data.calibration_samples) as advance:

@@ -18,7 +18,7 @@ from .rows import padding_mask_name, unmasked
 from .session import Runtime, Session
 from .signatures import signature
 
-__all__ = ["Survey", "resolve_axes", "survey"]
+__all__ = ["SURVEYED", "Survey", "resolve_axes", "survey"]
 
 
 def resolve_axes(
@@ -36,6 +36,10 @@ def resolve_axes(
         else kind
         for name, kind in kinds.items()
     }
+
+
+# Samples that settle what the outputs are like.
+SURVEYED = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +65,12 @@ def survey(
     *,
     labels: Labels = "drawn",
 ) -> Survey:
-    """Runs the dense model over the calibration data.
+    """Runs the dense model over calibration samples, so many that they stand for all.
 
     Gradients are seeded so that losses are divergences of a prediction: a sample with P
     predictions in an output adds 1/P of each to that output's divergence (see `divergence`), and a
-    gaussian prediction has the variance that the output has over the data.
+    gaussian prediction has the variance that the output has over the data. A sample that is left
+    out takes the fold of the last one before it: what is alike is mostly adjacent.
 
     Args:
         session: The dense model.
@@ -74,7 +79,8 @@ def survey(
         folds: How many folds to deal the samples to.
         seed: Seed of the dealing.
         advance: Called after each batch with its number of samples.
-        labels: Where labels come from: `drawn` by the model, or `given` with the data.
+        labels: Where labels come from: `drawn` by the model, or `given` with the data; then all
+            samples are looked at, and their labels checked.
 
     Raises:
         InputError: Labels are to be given, and are not, or do not fit.
@@ -84,8 +90,9 @@ def survey(
     totals = {name: np.zeros(4) for name, kind in kinds.items() if kind.kind != "ignore"}
     masks: dict[str, str | None] = dict.fromkeys(totals)
     samples = 0
+    only = data.some(SURVEYED if labelled is None else data.calibration_samples)
     signatures: list[npt.NDArray[np.float32] | None] = []
-    for batch in data.batches("calibration"):
+    for batch in data.batches("calibration", only=only):
         values = session.run(batch.feeds, batch.origin)
         name_of_mask = padding_mask_name(batch.feeds)
         mask = None if name_of_mask is None else batch.feeds[name_of_mask].astype(bool)
@@ -112,4 +119,6 @@ def survey(
         seeds[name] = OutputSeed(kinds[name], scale, masks[name], given)
     known = [each for each in signatures if each is not None]
     alike = len({each.shape[1] for each in known}) == 1 and len(known) == len(signatures)
-    return Survey(seeds, deal(np.concatenate(known) if alike else None, samples, seed, folds))
+    dealt = deal(np.concatenate(known) if alike else None, samples, seed, folds)
+    # The first sample is always among those chosen.
+    return Survey(seeds, dealt[np.cumsum(only) - 1])

@@ -148,6 +148,19 @@ class CalibrationData:
         if pending:
             yield _joined(pending)
 
+    def some(self, most: int) -> npt.NDArray[np.bool_]:
+        """Calibration samples that stand for all, evenly spread, shape (calibration_samples,).
+
+        Args:
+            most: How many, about: where the model fixes the batch, whole batches are chosen.
+        """
+        unit = self._signature.batch or 1
+        units = self.calibration_samples // unit
+        chosen = np.zeros(units, bool)
+        count = min(units, max(1, most // unit))
+        chosen[np.arange(count) * units // count] = True
+        return np.repeat(chosen, unit)
+
     def _chosen(self, split: Split, only: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
         rows = self._rows[split]
         if only is None:

@@ -110,6 +110,19 @@ def test_a_fixed_batch_is_kept_whole(tmp_path, unit, counts):
     assert len(rows) == sum(counts) // unit * unit == len(set(rows)) or data.shares_holdout
 
 
+@pytest.mark.parametrize(("unit", "most"), [(1, 5), (1, 100), (4, 9), (4, 1)])
+def test_some_stand_for_all(tmp_path, unit, most):
+    _write(tmp_path, [20, 20])
+    signature = _signature(f"float[{unit if unit > 1 else 'batch'}, 3] x")
+    data = open_calibration(tmp_path, signature, Selection(holdout=0.0))
+    some = data.some(most)
+    assert some[0]
+    assert some.sum() == min(40, max(unit, most // unit * unit))
+    # What is asked for is what comes.
+    assert _rows(data, "calibration", only=some) == np.flatnonzero(some).tolist()
+    assert np.diff(np.flatnonzero(some[::unit])).max(initial=0) <= -(-40 // max(unit, most)) + 1
+
+
 def test_fewer_samples_than_the_fixed_batch(tmp_path):
     _write(tmp_path, [3])
     with pytest.raises(InputError, match="hold 3 samples, but the model takes 4 at once"):
