@@ -37,6 +37,7 @@ from .inspection import inspect
 from .options import Options
 from .pipeline import run
 from .progress import Progress
+from .recovery import Training
 from .session import Runtime
 from .sweep import budgets_of, run_sweep, with_suffix
 
@@ -121,6 +122,9 @@ def cli() -> None:
     "writes OUT once for each, as OUT.0.5.onnx.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would come of it; write nothing.")
+@click.option("--finetune", is_flag=True, help="Train the result towards MODEL (needs torch).")
+@click.option("--epochs", default=10, show_default=True, help="Passes of --finetune, at most.")
+@click.option("--lr", default=1e-3, show_default=True, help="Learning rate of --finetune.")
 @click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
 @click.option("--report", multiple=True, metavar="FILE.json", help="Write what happened.")
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
@@ -144,6 +148,8 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         selection=selection_of(given, given["holdout"]),
         images=images_of(given),
         runtime=Runtime(given["provider"], given["threads"]),
+        finetune=given["finetune"],
+        training=Training(given["epochs"], given["lr"]),
         best_effort=given["best_effort"],
     )
     reports = [pathlib.Path(file) for file in report]

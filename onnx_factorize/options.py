@@ -14,6 +14,7 @@ from .errors import InputError
 from .forms import Form, restricted
 from .given_labels import Labels
 from .passes import Kind, Skipped, Target
+from .recovery import Training
 from .session import Runtime
 from .weighting import get_weighting
 
@@ -25,6 +26,7 @@ _PARTS: dict[str, type[Any]] = {
     "selection": Selection,
     "images": ImageOptions,
     "runtime": Runtime,
+    "training": Training,
 }
 
 
@@ -48,6 +50,8 @@ class Options:
         selection: Which samples to use.
         images: How image files become arrays.
         runtime: How onnxruntime runs.
+        finetune: Whether to train the result towards the dense model, in torch.
+        training: For how long and how fast.
         best_effort: Come as close as possible to a budget that cannot be met.
     """
 
@@ -65,6 +69,8 @@ class Options:
     selection: Selection = dataclasses.field(default_factory=Selection)
     images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
     runtime: Runtime = dataclasses.field(default_factory=Runtime)
+    finetune: bool = False
+    training: Training = dataclasses.field(default_factory=Training)
     best_effort: bool = False
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from .output_statistics import resolve_axes
 from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .plan import compress
 from .progress import Progress
+from .recovery import check_torch, recover
 from .report import Report
 from .session import Session, latencies
 from .summary import layers_of, summarize, warnings_of
@@ -125,6 +126,8 @@ def calibrated(
 ) -> Calibrated:
     """The first half of the pipeline: what does not depend on the budget."""
     runtime = options.runtime
+    if options.finetune:
+        check_torch()
 
     with progress.stage("read"):
         dense = model_io.load(source)
@@ -153,6 +156,9 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     sample = next(data.batches("holdout", batch_size=1))
 
     model, plan = compress(known.dense, known.targets, analysis, known.costs, options, progress)
+    recovery = None
+    if options.finetune:
+        recovery = recover(known.dense, model, known.kinds, data, options, progress)
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
         pair = Session(known.dense, runtime), Session(model, runtime)
@@ -176,6 +182,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         data,
         progress.seconds,
         warnings_of(known.targets, analysis, data, plan, holdout.divergence),
+        recovery,
     )
     return Result(model, report, model_io.is_external(known.dense))
 

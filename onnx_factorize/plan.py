@@ -12,6 +12,7 @@ import onnx_ir as ir
 from . import model_io
 from .allocation import Choices, allocate_global, allocate_uniform
 from .analysis import Analysis
+from .balance import balanced
 from .candidates import automatic_multiple
 from .costs import Costs
 from .errors import BudgetError
@@ -135,39 +136,59 @@ def compress(
     # What was predicted, in nats where there are gradients, whatever plan was chosen.
     losses = {choice.name: _loss(choice, ranks) for choice in choices}
     plan = Plan(ranks, losses, candidate.name, tried, trial)
-    if analysis.trial is None or not cut or model_io.weight_bytes(dense) > LARGE:
+    if not cut or model_io.weight_bytes(dense) > LARGE:
         return compressed, plan
-    with progress.stage("refit", len(cut)) as advance:
-        factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
-        refitted, gain = _refitted(dense, compressed, cut, factors, analysis.trial, advance)
-    if gain is None:
-        return compressed, plan
-    sign(refitted, options.provenance())
-    return refitted, dataclasses.replace(
-        plan, refit=gain, trial=None if trial is None else gain * trial
-    )
+    factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
+    return _improved(dense, compressed, plan, cut, factors, analysis.trial, options, progress)
 
 
-def _refitted(
+def _improved(
     dense: ir.Model,
     compressed: ir.Model,
-    targets: Sequence[Target],
-    factors: Mapping[str, Factors],
+    plan: Plan,
+    cut: Sequence[Target],
+    factors: dict[str, Factors],
+    trial: Trial | None,
+    options: Options,
+    progress: Progress,
+) -> tuple[ir.Model, Plan]:
+    """The same ranks, refitted factors if they gain, and balanced ones if they are trained."""
+    if trial is not None:
+        with progress.stage("refit", len(cut)) as advance:
+            fitted, gain = _refit(dense, compressed, cut, factors, trial, advance)
+        if gain is not None:
+            factors = fitted
+            plan = dataclasses.replace(plan, refit=gain, trial=gain * (plan.trial or 0.0))
+    if options.finetune:
+        factors = balanced(factors, cut)
+    elif plan.refit is None:
+        return compressed, plan
+    compressed = dense.clone()
+    RewriteTargets(factors)(compressed)
+    sign(compressed, options.provenance())
+    return compressed, plan
+
+
+def _refit(
+    dense: ir.Model,
+    compressed: ir.Model,
+    cut: Sequence[Target],
+    factors: dict[str, Factors],
     trial: Trial,
     advance: Callable[[int], None],
-) -> tuple[ir.Model, float | None]:
-    """The model with refitted factors, and by what that multiplied the divergence.
+) -> tuple[dict[str, Factors], float | None]:
+    """Refitted factors, and what they multiply the divergence by; None if they gain nothing.
 
     One fold is left out of the fit and measured on. The plain factors have seen it, the fit has
     not: where the fit wins, it does so on unseen data.
     """
     unseen = 0
     only = trial.folds != unseen
-    fitted = refit(trial.normal, targets, factors, trial.data, only, trial.runtime, advance)
+    fitted = refit(trial.normal, cut, factors, trial.data, only, trial.runtime, advance)
     model = dense.clone()
     RewriteTargets(fitted)(model)
     before, after = trial.divergence(compressed, unseen), trial.divergence(model, unseen)
-    return model, after / before if after < _REFIT_GAIN * before else None
+    return fitted, after / before if after < _REFIT_GAIN * before else None
 
 
 def _loss(choices: Choices, ranks: Mapping[str, int]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from .costs import Costs
 from .forms import FORMS, cut_of
 from .passes import Skipped, Target
 from .plan import Plan
+from .recovery import Recovery
 from .report import Layer, Report
 from .verify import Agreement
 
@@ -32,6 +34,7 @@ def summarize(
     data: CalibrationData,
     seconds: dict[str, float],
     warnings: list[str],
+    recovery: Recovery | None = None,
 ) -> Report:
     """The report of a run."""
     dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
@@ -65,6 +68,7 @@ def summarize(
             if holdout.accuracy
             else None
         ),
+        finetune=None if recovery is None else dataclasses.asdict(recovery),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
     )
 

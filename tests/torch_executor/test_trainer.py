@@ -1,0 +1,155 @@
+"""Fine-tuning: its loss is the divergence, it repeats, it never makes a model worse."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from builders import BUNDLED, BUNDLED_DATA, model, normal
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from onnx_factorize import InputError, factorize  # noqa: E402
+from onnx_factorize.calibration import Selection, Signature, open_calibration  # noqa: E402
+from onnx_factorize.divergence import DivergenceSum  # noqa: E402
+from onnx_factorize.passes import OutputKind  # noqa: E402
+from onnx_factorize.recovery import Training  # noqa: E402
+from onnx_factorize.session import Runtime  # noqa: E402
+from onnx_factorize.torch.distillation import Distillation  # noqa: E402
+from onnx_factorize.torch.shuffled import shuffled  # noqa: E402
+from onnx_factorize.torch.trainer import finetune  # noqa: E402
+
+KINDS = [
+    OutputKind("categorical", -1, "logit"),
+    OutputKind("categorical", 1, "log-probability"),
+    OutputKind("categorical", 1, "probability"),
+    OutputKind("categorical", None, "probability"),
+    OutputKind("bernoulli"),
+    OutputKind("gaussian"),
+]
+
+
+@given(st.integers(0, 10**6), st.sampled_from(KINDS), st.booleans())
+def test_the_loss_is_the_divergence(seed, kind, masked):
+    rng = np.random.default_rng(seed)
+    p, q = (rng.normal(size=(3, 5, 5)).astype(np.float32) for _ in range(2))
+    if kind.kind != "gaussian" and kind.scale != "logit":
+        p, q = 1 / (1 + np.exp(-p)), 1 / (1 + np.exp(-q))
+        if kind.kind == "categorical":
+            axis = 2 if kind.axis is None else kind.axis
+            p, q = (v / v.sum(axis, keepdims=True) for v in (p, q))
+        if kind.scale == "log-probability":
+            p, q = np.log(p), np.log(q)
+    # A mask goes along the first two axes, which must then not be those of the classes.
+    masked = masked and kind.axis != 1
+    mask = rng.random((3, 5)) < 0.6 if masked else None
+    if mask is not None:
+        mask[0, 0] = True
+    total = DivergenceSum(kind)
+    total.add(p, q, mask)
+    loss = Distillation({"y": kind})
+    if kind.kind == "gaussian":
+        loss.observe({"y": p if mask is None else p[mask]})
+    found = loss({"y": p}, {"y": torch.from_numpy(q)}, mask)
+    assert float(found) == pytest.approx(total.value, rel=2e-3, abs=1e-5)
+
+
+def _data(x, **options):
+    graph = ir.from_proto(model("(float[b, 6] x) => (float[b, 6] y) { y = Neg (x) }"))
+    return open_calibration([{"x": x}], Signature.of(graph), Selection(holdout=0.0, **options))
+
+
+def test_every_sample_comes_once_in_an_order_of_the_seed():
+    x = np.arange(100, dtype=np.float32)[:, None].repeat(6, 1)
+    data = _data(x, batch_size=8)
+    only = np.arange(100) % 10 != 0
+
+    def order(seed):
+        batches = shuffled(data, only, np.random.default_rng(seed))
+        return [int(v) for batch in batches for v in batch.feeds["x"][:, 0]]
+
+    assert sorted(order(0)) == np.flatnonzero(only).tolist()
+    assert order(0) == order(0) != order(1)
+    assert np.abs(np.diff(order(0))).mean() > 10
+
+
+MLP = """(float[b, 24] x) => (float[b, 6] y) {
+    h = Gemm (x, w1, b1)
+    r = Relu (h)
+    y = MatMul (r, w2)
+}"""
+WEIGHTS = {"w1": normal(1, 24, 32) / 5, "b1": normal(2, 32), "w2": normal(3, 32, 6) / 4}
+OUTPUTS = {"y": OutputKind("categorical", -1, "logit")}
+
+
+def _damaged(scale):
+    weights = {**WEIGHTS, "w2": WEIGHTS["w2"] + scale * normal(9, 32, 6)}
+    return ir.from_proto(model(MLP, weights))
+
+
+def _finetune(compressed, epochs=6, rate=1e-2, seed=0):
+    dense = ir.from_proto(model(MLP, WEIGHTS))
+    x = normal(5, 256, 24).astype(np.float32)
+    data = open_calibration([{"x": x}], Signature.of(dense), Selection(holdout=0.0))
+    training = Training(epochs, rate)
+    return finetune(dense, compressed, OUTPUTS, data, training, Runtime(threads=1), seed)
+
+
+def test_what_was_lost_comes_back():
+    compressed = _damaged(0.3)
+    recovery = _finetune(compressed)
+    assert recovery.after < 0.2 * recovery.before
+    assert recovery.best == np.argmin([epoch.validation for epoch in recovery.epochs]) + 1
+    assert not np.array_equal(
+        compressed.graph.initializers["w2"].const_value.numpy(), WEIGHTS["w2"]
+    )
+
+
+def test_it_repeats():
+    first, second = _damaged(0.3), _damaged(0.3)
+    assert _finetune(first) == _finetune(second)
+    for name, value in first.graph.initializers.items():
+        again = second.graph.initializers[name].const_value.numpy()
+        assert np.array_equal(value.const_value.numpy(), again)
+
+
+def test_a_step_that_is_too_large_leaves_the_model_as_it_was():
+    compressed = _damaged(0.01)
+    before = {n: v.const_value.numpy().copy() for n, v in compressed.graph.initializers.items()}
+    recovery = _finetune(compressed, epochs=3, rate=0.9)
+    assert recovery.best == 0
+    assert recovery.after == recovery.before
+    for name, value in compressed.graph.initializers.items():
+        assert np.array_equal(value.const_value.numpy(), before[name])
+
+
+def test_the_pipeline_recovers_and_reports():
+    options = {"samples": 128, "threads": 1, "budget": "targets=0.05", "weighting": "activation"}
+    plain = factorize(BUNDLED, BUNDLED_DATA, **options)
+    tuned = factorize(BUNDLED, BUNDLED_DATA, finetune=True, epochs=4, **options)
+    assert plain.report.finetune is None
+    found = tuned.report.finetune
+    assert found["after"] < found["before"]
+    assert 0 < len(found["epochs"]) <= 4
+    assert tuned.report.divergence["holdout"] < plain.report.divergence["holdout"]
+    same = [layer.rank for layer in plain.report.layers]
+    assert same == [layer.rank for layer in tuned.report.layers]
+    assert {v.name for v in plain.model.graph.initializers.values()} == {
+        v.name for v in tuned.model.graph.initializers.values()
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"epochs": 0}, "--epochs"),
+        ({"learning_rate": -1.0}, "--lr"),
+        ({"samples": 4}, "16 calibration"),
+    ],
+)
+def test_bad_options_are_refused(options, says):
+    options = {"samples": 64, "threads": 1, "weighting": "none", **options}
+    with pytest.raises(InputError, match=says):
+        factorize(BUNDLED, BUNDLED_DATA, finetune=True, **options)
