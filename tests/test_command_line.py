@@ -266,9 +266,6 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
     "option",
     [
         "--max-divergence 0.1",
-        "--finetune",
-        "--epochs 3",
-        "--lr 1e-3",
         "--svt 1",
         "--keep accuracy=0.99",
         "--prefer size",

@@ -1,0 +1,80 @@
+"""What fine-tuning recovers: zero-shot and tuned beside each other, from one calibration.
+
+    python -m benchmarks.finetune NAME [--keep 0.5 ...] [--samples N] [--epochs N] [--lr X]
+
+Needs `python -m models fetch NAME`. For each share of the parameters of the MatMul, Gemm and Conv
+operators: the model's own metrics on its test data, dense, compressed, and compressed and tuned,
+and the time that training took.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import click
+
+import models
+from onnx_factorize.budget import Budget
+from onnx_factorize.options import Options
+from onnx_factorize.pipeline import Result, calibrated, compressed
+from onnx_factorize.progress import Progress
+from onnx_factorize.recovery import Training
+
+
+@click.command()
+@click.argument("name")
+@click.option("--keep", "keeps", multiple=True, type=float, default=(0.5, 0.25, 0.1))
+@click.option("--samples", default=2048, show_default=True)
+@click.option("--epochs", default=10, show_default=True)
+@click.option("--lr", default=1e-3, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--limit", type=int, help="Test samples to evaluate on.")
+def main(
+    name: str,
+    keeps: tuple[float, ...],
+    samples: int,
+    epochs: int,
+    lr: float,
+    seed: int,
+    limit: int | None,
+) -> None:
+    """Run the model NAME."""
+    recipe = models.get(name)
+    options = Options.of(samples=samples, seed=seed, op_types=("MatMul", "Gemm", "Conv"))
+    known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
+    print(f"{name}, {samples} samples, {epochs} epochs, rate {lr}, seed {seed}")
+    print(f"dense          {_shown(recipe.evaluate(recipe.model_path, limit))}", flush=True)
+    for keep in keeps:
+        asked = dataclasses.replace(options, budget=Budget("targets", keep))
+        tuned = dataclasses.replace(asked, finetune=True, training=Training(epochs, lr))
+        for label, each in (("zero-shot", asked), ("tuned", tuned)):
+            progress = Progress()
+            result = compressed(known, each, progress)
+            seconds = progress.seconds.get("fine-tune", 0.0)
+            divergence = result.report.divergence["holdout"]
+            metrics = _shown(_evaluated(recipe, result, limit))
+            print(
+                f"{keep:<4} {label:9} {metrics}, held-out divergence {divergence:.4g}"
+                + (f", {seconds:.0f} s" if seconds else ""),
+                flush=True,
+            )
+            if result.report.finetune is not None:
+                curve = [epoch["validation"] for epoch in result.report.finetune["epochs"]]
+                print(f"     validation {', '.join(f'{value:.3g}' for value in curve)}", flush=True)
+
+
+def _evaluated(recipe: models.Recipe, result: Result, limit: int | None) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        result.save(path)
+        return dict(recipe.evaluate(path, limit))
+
+
+def _shown(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+
+
+if __name__ == "__main__":
+    main()
