@@ -44,6 +44,7 @@ prediction; a mean over seeds, ± half of their spread."""  # noqa: E501
 @click.option("--keep", "keeps", multiple=True, type=float, default=(0.5,), show_default=True)
 @click.option("--seeds", default=1, show_default=True)
 @click.option("--samples", type=int, help="Default: 1,280, fewer where there are fewer.")
+@click.option("--metrics/--no-metrics", default=True, help="The models' own, on test data.")
 @click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
 @click.option("--docs", is_flag=True, help="NAMES are files of figures: write them as a page.")
 def main(
@@ -51,6 +52,7 @@ def main(
     keeps: tuple[float, ...],
     seeds: int,
     samples: int | None,
+    metrics: bool,
     save: Path | None,
     docs: bool,
 ) -> None:
@@ -61,7 +63,8 @@ def main(
     rows = []
     for name in names or NAMES:
         for seed in range(seeds):
-            for row in measured(name, seed, samples or SAMPLES.get(name, 1024), keeps):
+            count = samples or SAMPLES.get(name, 1024)
+            for row in measured(name, seed, count, keeps, metrics=metrics):
                 rows.append(row)
                 print(json.dumps(row), flush=True)
                 if save:
@@ -69,7 +72,7 @@ def main(
 
 
 def measured(
-    name: str, seed: int, samples: int, keeps: tuple[float, ...]
+    name: str, seed: int, samples: int, keeps: tuple[float, ...], *, metrics: bool
 ) -> Iterator[dict[str, Any]]:
     """The figures of one calibration."""
     recipe = models.get(name)
@@ -85,7 +88,7 @@ def measured(
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.onnx"
                 result.save(path)
-                metrics = recipe.evaluate(path)
+                figures = recipe.evaluate(path) if metrics else {}
             report = result.report
             yield {
                 "model": name,
@@ -98,7 +101,7 @@ def measured(
                 "tried": report.divergence["tried"],
                 "macs": report.model["compressed"].macs / report.model["dense"].macs,
                 "latency": report.model["compressed"].latency_ms / report.model["dense"].latency_ms,
-                "metrics": metrics,
+                "metrics": figures,
                 "forms": collections.Counter(
                     layer.form or "dense" for layer in report.layers if layer.status != "skipped"
                 ),
@@ -111,22 +114,21 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
     text = [INTRODUCTION]
     for model, samples, keep in sorted({(r["model"], r["samples"], r["keep"]) for r in rows}):
         here = [r for r in rows if (r["model"], r["samples"], r["keep"]) == (model, samples, keep)]
-        metric = next(iter(here[0]["metrics"]))
+        metric = next(iter(here[0]["metrics"]), None)
         text += ["", f"## {model}, {keep:g} kept, {samples:,} samples", ""]
-        text.append(
-            f"| form | divergence | {metric} | multiplications | forms taken (first seed) |"
-        )
-        text.append("|---|---|---|---|---|")
+        named = f" {metric} |" if metric else ""
+        text.append(f"| form | divergence |{named} multiplications | taken (first seed) |")
+        text.append("|---|---|---|---|" + ("---|" if metric else ""))
         for form in dict.fromkeys(r["form"] for r in here):
             own = [r for r in here if r["form"] == form]
             values = [r["divergence"] for r in own]
             spread = f" ± {(max(values) - min(values)) / 2:.1g}" if len(values) > 1 else ""
-            score = float(np.mean([r["metrics"][metric] for r in own]))
+            score = f" {np.mean([r['metrics'][metric] for r in own]):.4f} |" if metric else ""
             macs = float(np.mean([r["macs"] for r in own]))
             taken = ", ".join(f"{count} {name}" for name, count in own[0]["forms"].items())
             bold = "**" if form == "auto" else ""
             text.append(
-                f"| {bold}{form}{bold} | {bold}{np.mean(values):.3g}{spread}{bold} | {score:.4f} | "
+                f"| {bold}{form}{bold} | {bold}{np.mean(values):.3g}{spread}{bold} |{score} "
                 f"{macs:.2f} | {taken} |"
             )
     DOCS.write_text("\n".join(text) + "\n")

@@ -33,9 +33,12 @@ FORMS = {
     "FusedConv": "channel",
     "FusedGemm": "two Gemms",
     "FusedMatMul": "two MatMuls",
+    "GRU": "narrow input",
     "Gather": "narrow table",
     "Gemm": "two Gemms",
+    "LSTM": "narrow input",
     "MatMul": "two MatMuls",
+    "RNN": "narrow input",
 }
 
 # Decompositions take the cube of the width, and the spatial view is k times as wide as others: a

@@ -8,7 +8,6 @@ of earlier ones, as far as they can, and errors do not add up.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -21,6 +20,7 @@ from .folds import some_of
 from .observer import Observer
 from .passes import Factors, FindDownstream, RewriteTargets, Target
 from .regression import Regression
+from .second_factor import fitted, narrowed, second_matrices
 from .session import Runtime
 
 __all__ = ["refit"]
@@ -37,8 +37,7 @@ _LEAST_ROWS_A_DIMENSION = 8
 # Places of an image to look at, at least.
 _PLACES = 16
 
-# Forms whose last operator is not a product of z with a matrix, place by place; so are all
-# further views of convolutions.
+# Forms whose last operator is not a product of z with a matrix.
 _NOT_A_PRODUCT = ("ConvTranspose",)
 
 
@@ -67,27 +66,33 @@ def refit(
     """
     few = some_of(1, only.astype(np.int64), _SAMPLES)
     current = normal.clone()
-    fitted = dict(factors)
+    found = dict(factors)
     for group in _readers_of_one_value([t for t in targets if t.name in factors]):
         # What reaches the others is what they were made for.
         changed = FindDownstream({made.operator or n for n, made in factors.items()})
         changed(current)
-        able = [t for t in group if t.name in changed.names and _can_be(t)]
+        able = [t for t in group if t.operator in changed.names and _can_be(t)]
         if able:
-            dense = Observer(normal, able, runtime, side="output")
-            compressed = Observer(current, able, runtime, side="input")
+            own = [_own(target) for target in able]
+            dense = Observer(normal, own, runtime, side="output")
+            compressed = Observer(current, own, runtime, side="input")
             sums = _sums(dense, compressed, able, factors, data, few)
-            fitted |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in able}
+            found |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in able}
         uses = [use for target in group for use in target.uses]
-        RewriteTargets({use.name: fitted[use.name] for use in uses})(current)
+        RewriteTargets({use.name: found[use.name] for use in uses})(current)
         advance(len(group))
-    return fitted
+    return found
 
 
 def _can_be(target: Target) -> bool:
     """Whether the fit has a known bias to leave out, and a product of its own to fit."""
-    known = target.bias is not None and target.op_type not in _NOT_A_PRODUCT
-    return known and not target.siblings and not target.view
+    known = _own(target).bias is not None and target.op_type not in _NOT_A_PRODUCT
+    return known and not target.siblings
+
+
+def _own(target: Target) -> Target:
+    """The operator's own view, in whose rows regressions are made."""
+    return target.view_of or target
 
 
 def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:
@@ -112,8 +117,8 @@ def _sums(
     """What the regressions of each target need, group by group."""
     sums = {
         target.name: [
-            Regression(factors[target.name].rank, target.columns, centred=target.centred)
-            for _ in range(target.groups)
+            Regression(*matrix.shape, centred=_own(target).centred)
+            for matrix in second_matrices(target, factors[target.name])
         ]
         for target in targets
     }
@@ -122,29 +127,28 @@ def _sums(
     for number, batch in enumerate(data.batches("calibration", size, only)):
         before, after = dense.run(batch), compressed.run(batch)
         for target in targets:
-            first, bias = factors[target.name].narrow.astype(np.float32), _bias(target)
-            places = max(_PLACES, -(-_ROWS_A_DIMENSION * first.shape[2] // samples))
+            own, bias = _own(target), _bias(_own(target))
+            places = max(_PLACES, -(-_ROWS_A_DIMENSION * sums[target.name][0].rank // samples))
             # Two generators of one seed choose the same places.
-            y = before.signal(target, places, np.random.default_rng(number))
-            x = after.signal(target, places, np.random.default_rng(number))
+            y = before.signal(own, places, np.random.default_rng(number))
+            x = after.signal(own, places, np.random.default_rng(number))
             if x is None or y is None or x.shape[1] != y.shape[1]:
                 continue
             for group, regression in enumerate(sums[target.name]):
-                regression.add((x[group] @ first[group]).astype(np.float64), y[group] - bias[group])
+                z = narrowed(target, factors[target.name], x[group], group)
+                regression.add(z.astype(np.float64), y[group] - bias[group])
     return sums
 
 
 def _solved(target: Target, factors: Factors, regressions: Sequence[Regression]) -> Factors:
     """The factors with what the regressions found."""
-    if regressions[0].rows < _LEAST_ROWS_A_DIMENSION * factors.rank:
+    if regressions[0].rows < _LEAST_ROWS_A_DIMENSION * regressions[0].rank:
         return factors
-    found = [each.solve(known) for each, known in zip(regressions, factors.second, strict=True)]
+    known = second_matrices(target, factors)
+    found = [each.solve(matrix) for each, matrix in zip(regressions, known, strict=True)]
     seconds, shifts = zip(*found, strict=True)
-    return dataclasses.replace(
-        factors,
-        second=np.stack(seconds),
-        bias_shift=np.concatenate(shifts) if target.centred else None,
-    )
+    shift = np.concatenate(shifts) if _own(target).centred else None
+    return fitted(factors, np.stack(seconds), shift)
 
 
 def _bias(target: Target) -> Array:

@@ -32,7 +32,7 @@ class Regression:
             columns: Length of a row of y.
             centred: Whether there is an s.
         """
-        self.rows = 0
+        self.rows, self.rank = 0, rank
         self._centred = centred
         self._z, self._y = np.zeros(rank), np.zeros(columns)
         self._zz, self._zy = np.zeros((rank, rank)), np.zeros((rank, columns))

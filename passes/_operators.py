@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-__all__ = ["QUANTIZED", "RUNTIME_FUSED", "UNTREATED", "is_linear", "weight_inputs"]
+__all__ = ["QUANTIZED", "REST", "RUNTIME_FUSED", "UNTREATED", "is_linear", "weight_inputs"]
 
 MICROSOFT = "com.microsoft"
 
+# In the meta of a recurrent operator whose input weights stand before it, as a product.
+REST = "rest"
+
 # Operators that some pass factorizes, by domain.
 TREATED = {
+    ("", "GRU"): (1, 2),
+    ("", "LSTM"): (1, 2),
     ("", "MatMul"): (1, 0),
+    ("", "RNN"): (1, 2),
     ("", "Gemm"): (1, 0),
     ("", "Conv"): (1,),
     ("", "ConvTranspose"): (1,),
@@ -24,9 +30,6 @@ TREATED = {
 # Standard operators whose weights no form treats: listed, so that none is passed over in silence.
 UNTREATED = {
     "DeformConv": ((1,), "deformable convolutions are not factorized"),
-    "GRU": ((1, 2), "recurrent weights are not factorized yet"),
-    "LSTM": ((1, 2), "recurrent weights are not factorized yet"),
-    "RNN": ((1, 2), "recurrent weights are not factorized yet"),
 }
 
 _QUANTIZED = "is quantized: factorize before quantizing"
@@ -74,6 +77,8 @@ def weight_inputs(node: ir.Node) -> tuple[int, ...]:
     """The inputs of a node that may hold linear weights; none where it is not linear."""
     if len(node.inputs) < 2:  # an Einsum of one operand, say, only moves it
         return ()
+    if REST in node.meta:
+        return (2,)
     if (node.domain, node.op_type) in TREATED:
         return TREATED[node.domain, node.op_type]
     if node.domain == "" and node.op_type in UNTREATED:
@@ -92,6 +97,10 @@ def is_linear(node: ir.Node) -> bool:
 
 def untreated_reason(node: ir.Node) -> str | None:
     """Why an operator is not factorized whatever its weights are, or None if it may be."""
+    if REST in node.meta:
+        return (
+            "its recurrent weights are multiplied inside its loop: only those of its input can go"
+        )
     if (node.domain, node.op_type) in TREATED:
         return None
     if node.op_type in QUANTIZED:

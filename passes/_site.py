@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ._graph import Namer, add_initializer, add_integers, opset
+from ._operators import REST
 from .share_factors import FACTOR_OF
 
 __all__ = ["Site", "rearranged"]
@@ -84,6 +85,11 @@ class Site:
         node.doc_string = self.node.doc_string
         node.metadata_props.update(self.node.metadata_props)
         return value
+
+    def leave_rest(self, called: str) -> None:
+        """Keeps the node, whose name its core has, for the weights that it still holds."""
+        self.node.name = self._names(f"{self.name} ({called})")
+        self.node.meta[REST] = True
 
     def factor(self, weight: ir.Value, suffix: str, array: npt.NDArray[np.float64]) -> ir.Value:
         """A new initializer named after a weight, beside it, in the type in which it was stored."""

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from ._graph import Namer, constant, register, scopes
 from ._names import linear_names
-from ._operators import TREATED, weight_inputs
+from ._operators import REST, TREATED, weight_inputs
 from ._site import Site
 from ._weights import Origin, origin_of
 from .clean_up import CleanUp
@@ -69,7 +69,9 @@ class LiftWeights(ir.passes.InPlacePass):
         return modified
 
     def _wanted(self, node: ir.Node) -> bool:
-        linear = (node.domain, node.op_type) in TREATED and "helper" not in node.meta
+        linear = (node.domain, node.op_type) in TREATED and not (
+            "helper" in node.meta or REST in node.meta
+        )
         if not linear or origin_name(node) is not None:
             return False
         return self._only is None or node.name in self._only

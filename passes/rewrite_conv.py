@@ -84,6 +84,8 @@ class RewriteConvInput(_RewriteConv):
         up = self._weight(target, "up", second.reshape(-1, rank, *kernel))
         target.node.replace_input_with(0, narrow)
         target.node.replace_input_with(1, up)
+        if factors.bias_shift is not None:
+            self._correct_own_bias(target, factors.bias_shift)
 
 
 class RewriteConvSpatial(_RewriteConv):
@@ -113,6 +115,8 @@ class RewriteConvSpatial(_RewriteConv):
         node.replace_input_with(0, narrow)
         node.replace_input_with(1, up)
         node.attributes.update({attribute.name: attribute for attribute in rows})
+        if factors.bias_shift is not None:
+            self._correct_own_bias(target, factors.bias_shift)
 
 
 class RewriteConvTucker(_RewriteConv):

@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from . import batched_product, conv_transpose, einsum, fused, left_product
+from . import batched_product, conv_transpose, einsum, fused, left_product, recurrent
+from ._operators import TREATED
 from ._variant import Variant
 from ._weights import COMPUTED, Origin, origin_of
 
 __all__ = ["variant_of"]
+
+_RECURRENT = ("GRU", "LSTM", "RNN")
 
 # From the model, the node, its computed operand, its weight and the weight's shape to the variant,
 # the reason why it is no target, or None where the operator is plain.
@@ -22,8 +25,11 @@ _READERS: dict[str, tuple[_Reader, ...]] = {
     "FusedConv": (fused.read_layer,),
     "FusedGemm": (fused.read_layer,),
     "FusedMatMul": (fused.read_matmul,),
+    "GRU": (recurrent.read,),
     "Gemm": (left_product.read,),
+    "LSTM": (recurrent.read,),
     "MatMul": (left_product.read, batched_product.read),
+    "RNN": (recurrent.read,),
 }
 
 
@@ -52,7 +58,9 @@ def _operands(model: ir.Model, node: ir.Node) -> tuple[ir.Value, ir.Value, tuple
         if isinstance(origin_of(model, a), Origin):
             return "both of its operands are constant: fold constants first"
         return a, b, tuple(right.read().shape.numpy())
+    if len(TREATED[node.domain, node.op_type]) == 1 or node.op_type in _RECURRENT:
+        return right
     left = origin_of(model, a)
-    if isinstance(left, Origin) and "Conv" not in node.op_type:
+    if isinstance(left, Origin):
         return b, a, tuple(left.read().shape.numpy())
     return left if right == COMPUTED and isinstance(left, str) else right

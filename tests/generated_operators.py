@@ -319,6 +319,34 @@ def gather(draw):
     )
 
 
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+@st.composite
+def recurrent(draw):
+    op_type = draw(st.sampled_from(sorted(GATES)))
+    direction = draw(st.sampled_from(["forward", "reverse", "bidirectional"]))
+    directions = 2 if direction == "bidirectional" else 1
+    width, hidden = draw(SIZES), draw(st.integers(4, 5))
+    gates = GATES[op_type] * hidden
+    attributes = {"hidden_size": hidden, "direction": direction}
+    constants = {"r": normal(8, directions, gates, hidden) / 3}
+    if draw(st.booleans()):
+        constants["b"] = normal(9, directions, 2 * gates)
+    if op_type == "GRU" and draw(st.booleans()):
+        attributes["linear_before_reset"] = 1
+    shape = (directions, gates, width)
+    return Operator(
+        _node(op_type, "x", "w", *constants, **attributes),
+        (draw(st.integers(1, 4)), draw(st.integers(1, 3)), width),
+        shape,
+        lambda w: w.reshape(-1, width).T[None],
+        lambda mats: mats[0].T.reshape(shape),
+        constants,
+        types=(np.float32,),  # all that onnxruntime has for them
+    )
+
+
 OPERATORS = {
     "MatMul": matmul(),
     "MatMul, left": left_matmul(),
@@ -331,6 +359,7 @@ OPERATORS = {
     "ConvTranspose": conv_transpose(),
     "FusedMatMul": fused_matmul(),
     "Gather": gather(),
+    "recurrent": recurrent(),
     "FusedGemm": gemm(fused=True),
     "FusedConv": conv(fused=True),
 }

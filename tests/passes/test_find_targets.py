@@ -95,7 +95,6 @@ def test_weights_that_are_computed(op, reason):
 @pytest.mark.parametrize(
     ("op", "reason"),
     [
-        ("[m] y = LSTM <hidden_size = 4> (x3, r, r2)", "recurrent"),
         ("[m] y = com.microsoft.MatMulNBits <K = 8, N = 12> (x, q, s)", "before quantizing"),
         ("[m] y = com.microsoft.Attention <num_heads = 2> (x3, w, b)", "as it was exported"),
     ],

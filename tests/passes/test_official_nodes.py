@@ -20,9 +20,9 @@ from onnx.reference import ReferenceEvaluator
 from onnx_factorize.errors import InputError
 from onnx_factorize.model_io import load
 from onnx_factorize.passes import RewriteTargets
-from onnx_factorize.passes._operators import UNTREATED, weight_inputs
+from onnx_factorize.passes._operators import TREATED, UNTREATED, weight_inputs
 
-OPERATORS = {"Conv", "ConvTranspose", "Einsum", "Gather", "Gemm", "MatMul", *UNTREATED}
+OPERATORS = {op_type for domain, op_type in TREATED if not domain} | set(UNTREATED)
 
 
 @functools.cache
