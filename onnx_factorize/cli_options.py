@@ -29,13 +29,10 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Options of the contract that later versions bring: refused by name, never ignored.
 _NOT_YET = {
-    "--max-divergence": True,
     "--finetune": False,
     "--epochs": True,
     "--lr": True,
     "--svt": True,
-    "--keep": True,
-    "--prefer": True,
     "--quantize": True,
 }
 

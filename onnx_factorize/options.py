@@ -13,6 +13,7 @@ from .calibration import ImageOptions, Selection
 from .errors import InputError
 from .given_labels import Labels
 from .passes import Kind, Skipped, Target
+from .promise import Prefer, Promise, promised
 from .session import Runtime
 from .weighting import get_weighting
 
@@ -46,7 +47,9 @@ class Options:
         selection: Which samples to use.
         images: How image files become arrays.
         runtime: How onnxruntime runs.
-        best_effort: Come as close as possible to a budget that cannot be met.
+        best_effort: Come as close as possible to a budget or promise that cannot be met.
+        promise: What must hold on new data; then the budget is the smallest that keeps it.
+        prefer: What a promise is to make small: `size` or `latency`.
     """
 
     budget: Budget = dataclasses.field(default_factory=Budget)
@@ -63,6 +66,8 @@ class Options:
     images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
     runtime: Runtime = dataclasses.field(default_factory=Runtime)
     best_effort: bool = False
+    promise: Promise | None = None
+    prefer: Prefer = "size"
 
     def __post_init__(self) -> None:
         get_weighting(self.weighting)
@@ -82,6 +87,10 @@ class Options:
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")
         if self.labels == "given" and self.draws > 1:
             raise InputError("Labels that are given are not drawn: leave --draws out.")
+        if self.prefer not in get_args(Prefer):
+            raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
+        if self.prefer == "latency" and self.promise is None:
+            raise InputError("--prefer needs a promise: --max-divergence or --keep.")
         for kind in self.outputs.values():
             if kind not in get_args(Kind):
                 raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
@@ -107,14 +116,15 @@ class Options:
 
         Args:
             **options: Fields of `Options`, `Selection`, `ImageOptions` (prefixed by `image_`) and
-                `Runtime`; `budget` may be text; single strings stand for tuples of one.
+                `Runtime`; `budget` may be text; single strings stand for tuples of one;
+                `max_divergence` and `keep` make a promise.
 
         Raises:
             InputError: A name is unknown or a value is wrong.
         """
         parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
         own: dict[str, Any] = {}
-        fields = {field.name for field in dataclasses.fields(cls)}
+        fields = {field.name for field in dataclasses.fields(cls)} | {"max_divergence", "keep"}
         for name, value in options.items():
             home = next((part for part in _PARTS if name in _names(part)), None)
             if home is not None:
@@ -123,6 +133,7 @@ class Options:
                 own[name] = value
             else:
                 raise InputError(f"There is no option '{name}'.")
+        own["promise"] = promised(own)
         if isinstance(own.get("budget"), str):
             own["budget"] = Budget.parse(own["budget"])
         if not isinstance(own.get("budget", Budget()), Budget):
@@ -159,7 +170,8 @@ class Options:
 
     def as_dict(self) -> dict[str, Any]:
         """The options as plain data, for the report."""
-        return {**dataclasses.asdict(self), "budget": str(self.budget)}
+        promise = None if self.promise is None else self.promise.option
+        return {**dataclasses.asdict(self), "budget": str(self.budget), "promise": promise}
 
 
 def _names(part: str) -> set[str]:

@@ -10,15 +10,16 @@ from typing import Any
 
 import onnx_ir as ir
 
-from . import model_io
+from . import model_io, promise_search
 from .analysis import Analysis, analyze
+from .budget import Budget
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .costs import Costs, measure_costs
 from .errors import InputError
 from .options import Options
 from .output_statistics import resolve_axes
 from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
-from .plan import compress
+from .plan import Plan, compress
 from .progress import Progress
 from .report import Report
 from .session import Session, latencies
@@ -133,6 +134,9 @@ def calibrated(
         sample = next(data.batches("holdout", batch_size=1))
         costs = measure_costs(dense, sample, runtime, source)
 
+    if options.promise is not None:
+        promise_search.check(options.promise, Session(dense, runtime), kinds, data, progress)
+
     with progress.stage("find targets"):
         normal = dense.clone()
         LiftWeights()(normal)
@@ -152,10 +156,31 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     runtime, data, analysis = options.runtime, known.data, known.analysis
     sample = next(data.batches("holdout", batch_size=1))
 
-    model, plan = compress(known.dense, known.targets, analysis, known.costs, options, progress)
+    dense = Session(known.dense, runtime)
+
+    def within(budget: Budget) -> tuple[ir.Model, Plan]:
+        spent = dataclasses.replace(options, budget=budget)
+        return compress(known.dense, known.targets, analysis, known.costs, spent, progress)
+
+    kept = None
+    if options.promise is None:
+        model, plan = within(options.budget)
+    else:
+        model, plan, kept = promise_search.keep(
+            options.promise,
+            options.prefer,
+            within,
+            dense,
+            known.kinds,
+            data,
+            runtime,
+            progress,
+            best_effort=options.best_effort,
+        )
+        options = dataclasses.replace(options, budget=kept.budget)
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
-        pair = Session(known.dense, runtime), Session(model, runtime)
+        pair = dense, Session(model, runtime)
         holdout = compare_outputs(*pair, known.kinds, data, "holdout", advance=advance)
         seen = compare_outputs(
             *pair, known.kinds, data, "calibration", data.holdout_samples, advance
@@ -176,6 +201,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         data,
         progress.seconds,
         warnings_of(known.targets, analysis, data, plan, holdout.divergence),
+        None if kept is None else kept.as_dict(),
     )
     return Result(model, report, model_io.is_external(known.dense))
 

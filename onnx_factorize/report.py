@@ -88,6 +88,7 @@ class Report:
         warnings: What the user should know, one sentence each.
         accuracy: Share of held-out labels predicted by each model, if there are labels.
         samples: Number of samples calibrated and verified on.
+        promise: What was promised, and how it is kept (see `promise`); None without a promise.
     """
 
     command: dict[str, Any]
@@ -98,6 +99,7 @@ class Report:
     warnings: list[str]
     accuracy: dict[str, float] | None
     samples: dict[str, int]
+    promise: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""

@@ -45,6 +45,7 @@ def summarize(
     data: CalibrationData,
     seconds: dict[str, float],
     warnings: list[str],
+    promise: dict[str, Any] | None = None,
 ) -> Report:
     """The report of a run."""
     dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
@@ -79,6 +80,7 @@ def summarize(
             else None
         ),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
+        promise=promise,
     )
 
 
