@@ -21,7 +21,7 @@ from .progress import Progress
 from .promise import Prefer, Promise
 from .session import Runtime, Session
 
-__all__ = ["Kept", "check", "keep"]
+__all__ = ["Kept", "check", "keep", "measure"]
 
 # The budget that is searched for each preference.
 _AXES: dict[Prefer, BudgetKind] = {"size": "targets", "latency": "macs"}
@@ -98,7 +98,7 @@ def check(
             f"{promise.option} needs held-out samples to be measured on; give at least two "
             "samples and a --holdout above 0."
         )
-    estimate = _measure(promise, dense, None, kinds, data, progress)
+    estimate = measure(promise, dense, None, kinds, data, progress)
     if promise.strain(promise.bound(estimate)) > 1:
         allowed = promise.asked if promise.metric == "divergence" else 1 - promise.asked
         raise BudgetError(
@@ -150,7 +150,7 @@ def keep(
             model, plan = compress(budget)
         except BudgetError:
             return None
-        estimate = _measure(promise, dense, Session(model, runtime), kinds, data, progress)
+        estimate = measure(promise, dense, Session(model, runtime), kinds, data, progress)
         found = _Model(model, plan, budget, estimate, promise.bound(estimate))
         tried.append((budget.value, estimate.value, found.bound))
         stretched = promise.strain(found.bound)
@@ -189,7 +189,7 @@ def _rounded(fraction: float) -> float:
     return max(1e-4, math.floor(fraction * 1e4) / 1e4)
 
 
-def _measure(
+def measure(
     promise: Promise,
     dense: Session,
     compressed: Session | None,
