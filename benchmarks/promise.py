@@ -56,7 +56,7 @@ def main(
     for name in names or ("fashion-cnn", "fashion-vit"):
         recipe = models.get(name)
         model = model_io.load(recipe.model_path)
-        test = _arrays(recipe.test_path, scaled=True)
+        test = _arrays(recipe.test_file, scaled=True)
         given = test if pool == "test" else _arrays(recipe.calib_path, scaled=False)
         for promise in promises:
             option, _, text = promise.partition("=")
