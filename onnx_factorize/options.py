@@ -143,6 +143,12 @@ class Options:
                 own[name] = (own[name],)
         return cls(**own, **{part: _PARTS[part](**given) for part, given in parts.items()})
 
+    @property
+    def timed(self) -> bool:
+        """Whether the latency of every cut must be known."""
+        searched = self.promise is not None and self.prefer == "latency"
+        return searched or self.budget.kind == "latency"
+
     def choose(self, targets: list[Target]) -> tuple[list[Target], list[Skipped]]:
         """Splits targets into those to treat and those that the user excluded."""
         chosen, left = [], []

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from . import model_io, promise_search
+from . import latency_budget, model_io, promise_search
 from .analysis import Analysis, analyze
 from .budget import Budget
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
@@ -18,7 +18,7 @@ from .costs import Costs, measure_costs
 from .errors import InputError
 from .options import Options
 from .output_statistics import resolve_axes
-from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
+from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target, sign
 from .plan import Plan, compress
 from .progress import Progress
 from .report import Report
@@ -146,6 +146,10 @@ def calibrated(
         if not targets:
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
 
+    if options.timed:
+        latency_ms = latencies([Session(dense, runtime)], sample.feeds)[0]
+        costs = latency_budget.timed_costs(costs, latency_ms, normal, targets, options, progress)
+
     analysis = analyze(normal, targets, data, kinds, options, progress)
     skipped = [*finder.skipped, *excluded]
     return Calibrated(dense, normal, targets, skipped, data, kinds, costs, analysis)
@@ -162,8 +166,19 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         spent = dataclasses.replace(options, budget=budget)
         return compress(known.dense, known.targets, analysis, known.costs, spent, progress)
 
-    kept = None
-    if options.promise is None:
+    kept = met = None
+    if options.promise is None and options.budget.kind == "latency":
+
+        def ratio(model: ir.Model) -> float:
+            with progress.stage("time"):
+                before, after = latencies([dense, Session(model, runtime)], sample.feeds)
+            return after / before
+
+        model, plan, met = latency_budget.compress_in_time(
+            options.budget, within, ratio, known.costs, best_effort=options.best_effort
+        )
+        sign(model, options.provenance())
+    elif options.promise is None:
         model, plan = within(options.budget)
     else:
         model, plan, kept = promise_search.keep(
@@ -202,6 +217,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         progress.seconds,
         warnings_of(known.targets, analysis, data, plan, holdout.divergence),
         None if kept is None else kept.as_dict(),
+        None if met is None else met.as_dict(),
     )
     return Result(model, report, model_io.is_external(known.dense))
 

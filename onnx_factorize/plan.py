@@ -190,11 +190,12 @@ def _choices(
     for target in targets:
         macs = costs.arithmetic.nodes.get(target.name, 0)
         curve = losses.get(target.name)
-        if curve is None:
+        time = costs.curves.get(target.name)
+        if curve is None or (kind == "latency" and time is None):
             choices.append(only_dense(target, kind, macs))
             continue
         multiple = options.rank_multiple or automatic_multiple(target, all_params)
-        choices.append(candidates(target, curve, kind, macs, multiple))
+        choices.append(candidates(target, curve, kind, macs, multiple, time))
     return choices
 
 

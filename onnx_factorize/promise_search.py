@@ -24,7 +24,7 @@ from .session import Runtime, Session
 __all__ = ["Kept", "check", "keep", "measure"]
 
 # The budget that is searched for each preference.
-_AXES: dict[Prefer, BudgetKind] = {"size": "targets", "latency": "macs"}
+_AXES: dict[Prefer, BudgetKind] = {"size": "targets", "latency": "latency"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,6 +89,7 @@ class Report:
         accuracy: Share of held-out labels predicted by each model, if there are labels.
         samples: Number of samples calibrated and verified on.
         promise: What was promised, and how it is kept (see `promise`); None without a promise.
+        latency: How a budget of time was met (see `latency_budget`); None without one.
     """
 
     command: dict[str, Any]
@@ -100,6 +101,7 @@ class Report:
     accuracy: dict[str, float] | None
     samples: dict[str, int]
     promise: dict[str, Any] | None = None
+    latency: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""

@@ -46,6 +46,7 @@ def summarize(
     seconds: dict[str, float],
     warnings: list[str],
     promise: dict[str, Any] | None = None,
+    latency: dict[str, Any] | None = None,
 ) -> Report:
     """The report of a run."""
     dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
@@ -81,6 +82,7 @@ def summarize(
         ),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
         promise=promise,
+        latency=latency,
     )
 
 
