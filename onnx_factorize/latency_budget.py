@@ -120,7 +120,8 @@ def compress_in_time(
 
     Args:
         budget: The budget, of kind `latency`.
-        compress: Makes a model of which the given latency is predicted.
+        compress: Makes a model of which the given latency is predicted, or that which is
+            predicted to be the fastest if there is none.
         measure: The latency of a model as a share of the dense model's.
         costs: What the dense model costs, with the latency of its targets.
         best_effort: Take the fastest if the budget cannot be met.
@@ -138,18 +139,15 @@ def compress_in_time(
 
     share = min(asked, 1.0)
     while len(made) < _MOST:
-        try:
-            make(share)
-        except BudgetError:
-            if all(each[3] > _MET * asked for each in made):
-                raise BudgetError(_missed(budget, [each[3] for each in made])) from None
+        make(share)
+        points = [(hoped, measured) for _, _, hoped, measured in made]
+        repeated = points[-1][0] in [hoped for hoped, _ in points[:-1]]
+        if asked >= 1 or repeated or abs(points[-1][1] / asked - 1) <= _CLOSE:
             break
-        if asked >= 1 or abs(made[-1][3] / asked - 1) <= _CLOSE:
-            break
-        share = _corrected(asked, [(hoped, measured) for _, _, hoped, measured in made])
+        share = _corrected(asked, points)
     fine = [each for each in made if each[3] <= _MET * asked]
     if not fine and not best_effort:
-        raise BudgetError(_missed(budget, [each[3] for each in made]))
+        raise BudgetError(_missed(budget, min(each[3] for each in made)))
     # Of models that are fast enough the slowest is the best; of the others the fastest.
     model, plan, hoped, measured = (
         max(fine, key=lambda each: each[2]) if fine else min(made, key=lambda each: each[3])
@@ -171,13 +169,9 @@ def _corrected(asked: float, points: list[tuple[float, float]]) -> float:
     return float(np.clip(share, 0.01, 0.999))
 
 
-def _missed(budget: Budget, measured: list[float]) -> str:
-    best = (
-        f"the fastest model that was made takes {min(measured):.3f} of"
-        if measured
-        else ("even the lowest ranks are predicted to take more of")
-    )
+def _missed(budget: Budget, best: float) -> str:
     return (
-        f"The budget {budget} cannot be met on this machine: {best} the dense model's time; raise "
-        "the budget, or add --best-effort to come as close as possible."
+        f"The budget {budget} cannot be met on this machine: the fastest model that was made takes "
+        f"{best:.3f} of the dense model's time; raise the budget, or add --best-effort to come as "
+        "close as possible."
     )

@@ -163,7 +163,10 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     dense = Session(known.dense, runtime)
 
     def within(budget: Budget) -> tuple[ir.Model, Plan]:
-        spent = dataclasses.replace(options, budget=budget)
+        # Predicted milliseconds only guide; whether a budget of time is met is measured.
+        guided = options.promise is None and budget.kind == "latency"
+        loose = guided or (options.best_effort and options.promise is None)
+        spent = dataclasses.replace(options, budget=budget, best_effort=loose)
         return compress(known.dense, known.targets, analysis, known.costs, spent, progress)
 
     kept = met = None

@@ -36,7 +36,7 @@ def isolated(target: Target, shape: Sequence[int], model: ir.Model) -> ir.Model:
     rng = np.random.default_rng(0)
     inputs: list[ir.Value | None] = [x]
     constants = []
-    for index, operand in enumerate(target.node.inputs[1:]):
+    for index, operand in enumerate(target.node.inputs[1:], 1):
         # A third operand that is computed (a Gemm's C) is left out: it costs before and after.
         if operand is None or operand.const_value is None:
             continue

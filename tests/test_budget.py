@@ -51,7 +51,6 @@ def test_parse(text, kind, value):
         "=0.5",
         "size=0.5",
         "params=0.5=2",
-        "latency=0.5",
         "params=150%",
     ],
 )
@@ -61,8 +60,8 @@ def test_refused(text):
 
 
 def test_the_message_names_what_is_not_available():
-    with pytest.raises(InputError, match=r"'latency' is not available.*params, targets"):
-        Budget.parse("latency=0.5")
+    with pytest.raises(InputError, match=r"'size' is not available.*params, targets"):
+        Budget.parse("size=0.5")
 
 
 def test_limit():
