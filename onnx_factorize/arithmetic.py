@@ -23,10 +23,12 @@ class Arithmetic:
     Attributes:
         total: Of all MatMul, Gemm, Conv and ConvTranspose nodes that ran.
         nodes: Of each, by name.
+        shapes: Of the first operand of each, by name.
     """
 
     total: int
     nodes: dict[str, int]
+    shapes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
 
 def count_arithmetic(
@@ -49,10 +51,12 @@ def count_arithmetic(
         return Arithmetic(0, {})
     found = Session(observed, runtime, wanted).run(feeds)
     nodes: dict[str, int] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, op_type, (a, b, y) in observe.shapes:
         macs = _macs(op_type, found[a], found[b], found[y]) // samples
         nodes[name] = nodes.get(name, 0) + macs
-    return Arithmetic(sum(nodes.values()), nodes)
+        shapes[name] = tuple(int(length) for length in found[a])
+    return Arithmetic(sum(nodes.values()), nodes, shapes)
 
 
 def _macs(

@@ -10,10 +10,10 @@ from .errors import InputError
 
 __all__ = ["Budget", "BudgetKind"]
 
-BudgetKind = Literal["params", "targets", "macs", "bytes"]
+BudgetKind = Literal["params", "targets", "macs", "bytes", "latency"]
 
 _PREFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30}
-_VALUE = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([kmg]i?)?(b|macs?|params?)?%?", re.I)
+_VALUE = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([kmg]i?)?(b|macs?|params?|ms)?%?", re.I)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Budget:
 
     Attributes:
         kind: `params` (constants of the whole model), `targets` (weights of the factorizable
-            operators only), `macs` (multiplications of the linear operators for one sample) or
-            `bytes` (the model's files).
+            operators only), `macs` (multiplications of the linear operators for one sample),
+            `bytes` (the model's files) or `latency` (milliseconds for one sample, measured here).
         value: A fraction of the dense model's figure if at most 1, else the figure itself.
     """
 
@@ -33,15 +33,13 @@ class Budget:
     def __post_init__(self) -> None:
         if self.kind not in get_args(BudgetKind):
             kinds = ", ".join(get_args(BudgetKind))
-            raise InputError(
-                f"The budget '{self.kind}' is not available in this version; use one of {kinds}."
-            )
+            raise InputError(f"There is no budget '{self.kind}'; use one of {kinds}.")
         if not self.value > 0:
             raise InputError(f"The budget {self.kind}={self.value:g} must be above zero.")
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Reads `KIND=VALUE`: `params=0.5`, `targets=75%`, `bytes=12MB`, `macs=300M`.
+        """Reads `KIND=VALUE`: `params=0.5`, `targets=75%`, `bytes=12MB`, `latency=5ms`.
 
         Raises:
             InputError: The text is not of that form.

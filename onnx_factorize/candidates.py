@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from .allocation import DENSE, Choices
 from .budget import BudgetKind
+from .latency_curve import Curve
 from .passes import Target
 
-__all__ = ["NODE_BYTES", "automatic_multiple", "candidates", "only_dense"]
+__all__ = ["NODE_BYTES", "automatic_multiple", "candidates", "only_dense", "smaller_ranks"]
 
 # Serialized size of one more node, its names and the headers of one more tensor, roughly. The
 # result is measured, so this only saves a second round.
@@ -23,6 +24,9 @@ _BLOCK = 16
 # A step of a rank may not cost more than this share of all targets, or budgets cannot be met.
 _STEP = 0.004
 
+# A candidate is faster than its dense operator if it takes less than this share of its time.
+_FASTER = 0.97
+
 
 def automatic_multiple(target: Target, all_params: int) -> int:
     """The largest power of two up to 16 in whose steps ranks are still fine enough to buy."""
@@ -32,12 +36,19 @@ def automatic_multiple(target: Target, all_params: int) -> int:
     return multiple
 
 
+def smaller_ranks(target: Target, multiple: int) -> npt.NDArray[np.int64]:
+    """The multiples of a rank at which a target has fewer weights than when it is dense."""
+    below = -(-target.params // target.factor_params(1)) - 1
+    return np.arange(multiple, min(below, target.full_rank) + 1, multiple, dtype=np.int64)
+
+
 def candidates(
     target: Target,
     losses: npt.NDArray[np.float64],
     kind: BudgetKind,
     macs: int,
     multiple: int,
+    curve: Curve | None = None,
 ) -> Choices:
     """Every rank of a target that makes it smaller, and keeping it dense.
 
@@ -47,9 +58,9 @@ def candidates(
         kind: The unit of the costs.
         macs: Multiplications of the dense operator for one sample.
         multiple: Ranks are multiples of it.
+        curve: Its measured latency, where that is the unit.
     """
-    below = -(-target.params // target.factor_params(1)) - 1  # the last rank that is smaller
-    ranks = np.arange(multiple, min(below, target.full_rank) + 1, multiple)
+    ranks = smaller_ranks(target, multiple)
     params = ranks * target.factor_params(1)
     costs: npt.NDArray[Any]
     if kind == "macs":
@@ -58,6 +69,11 @@ def candidates(
         costs = params * float(target.itemsize) + NODE_BYTES
         dense = float(target.params * target.itemsize)
         ranks, costs = ranks[costs < dense], costs[costs < dense]
+    elif kind == "latency":
+        assert curve is not None
+        costs, dense = curve.at(ranks), curve.dense
+        # What is hardly faster is not worth a loss, nor the noise of the measurement.
+        ranks, costs = ranks[costs < _FASTER * dense], costs[costs < _FASTER * dense]
     else:
         costs, dense = params.astype(np.float64), float(target.params)
     return Choices(
@@ -70,5 +86,7 @@ def candidates(
 
 def only_dense(target: Target, kind: BudgetKind, macs: int) -> Choices:
     """The choice of a target about which nothing is known: keep it."""
-    unit = {"macs": macs, "bytes": target.params * target.itemsize}.get(kind, target.params)
+    unit = {"latency": 0, "macs": macs, "bytes": target.params * target.itemsize}.get(
+        kind, target.params
+    )
     return Choices(target.name, np.array([DENSE]), np.array([float(unit)]), np.zeros(1))

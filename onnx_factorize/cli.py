@@ -37,6 +37,7 @@ from .inspection import inspect
 from .options import Options
 from .pipeline import run
 from .progress import Progress
+from .promise import promised
 from .recovery import Training
 from .session import Runtime
 from .sweep import budgets_of, run_sweep, with_suffix
@@ -84,12 +85,24 @@ def cli() -> None:
 @click.option("-o", "--output", metavar="OUT", help="Default: MODEL.factorized.onnx beside MODEL.")
 @click.option(
     "--budget",
-    default="params=0.5",
-    show_default=True,
     metavar="KIND=VALUE",
     help="params (of the whole model), targets (of the factorizable operators), macs or bytes; "
-    "up to 1 a fraction of the dense model, else absolute, such as bytes=12MB.",
+    "up to 1 a fraction of the dense model, else absolute, such as bytes=12MB.  "
+    "[default: params=0.5]",
 )
+@click.option(
+    "--max-divergence",
+    type=float,
+    metavar="D",
+    help="The smallest model that stays below D nats a prediction on new data (95 % sure).",
+)
+@click.option(
+    "--keep",
+    metavar="METRIC=FRACTION",
+    help="The smallest model that keeps this share of the dense model's top1 (needs labels), "
+    "agreement, cosine, or module:callable(predictions, labels).",
+)
+@click.option("--prefer", default="size", show_default=True, help="size or latency.")
 @click.option(
     "--weighting",
     default="fisher",
@@ -134,7 +147,9 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     model_io.check_file(pathlib.Path(model))
     target = pathlib.Path(output) if output else default_output(model)
     options = Options(
-        budget=Budget.parse(given["budget"]),
+        budget=Budget.parse(given["budget"]) if given["budget"] else Budget(),
+        promise=promised({name: given[name] for name in ("budget", "max_divergence", "keep")}),
+        prefer=given["prefer"],
         weighting=given["weighting"],
         ranks=given["ranks"],
         labels=given["labels"],
@@ -154,6 +169,8 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     )
     reports = [pathlib.Path(file) for file in report]
     if given["sweep"] is not None:
+        if options.promise is not None:
+            raise InputError("Give --sweep or a promise, not both: a promise looks for one budget.")
         _sweep(model, target, reports, options, given)
         return
     check_outputs(pathlib.Path(model), target, reports)

@@ -29,10 +29,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Options of the contract that later versions bring: refused by name, never ignored.
 _NOT_YET = {
-    "--max-divergence": True,
     "--svt": True,
-    "--keep": True,
-    "--prefer": True,
     "--quantize": True,
 }
 

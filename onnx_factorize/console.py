@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -57,6 +58,8 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     console.print(comparison_table(report.model["dense"], report.model["compressed"], pair))
     for name, output in report.divergence["outputs"].items():
         _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
+    if report.promise is not None:
+        _print_promise(console, report.promise)
     factorized = [layer for layer in report.layers if layer.status == "factorized"]
     console.print()
     print_layers(console, report.layers if all_layers else factorized)
@@ -115,6 +118,19 @@ def _print_output(
     if agreement is not None:
         line += f", same top class in {agreement:.1%}"
     console.print(line, highlight=False)
+
+
+def _print_promise(console: Console, promise: Mapping[str, Any]) -> None:
+    below = promise["metric"] == "divergence"
+    what = "divergence" if below else f"{promise['metric']}, as a share of the dense model's,"
+    console.print(
+        f"  [bold]{'promise' if promise['kept'] else 'broken promise'}[/]: {what} "
+        f"{'below' if below else 'above'} {promise['asked']:g} on new data; "
+        f"{promise['measured']:.4g} on {promise['samples']} held-out samples, so "
+        f"{'below' if below else 'above'} {promise['bound']:.4g} with {promise['confidence']:.0%} "
+        f"confidence ({promise['measurements']} measurements; --budget {promise['budget']})",
+        highlight=False,
+    )
 
 
 def comparison_table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping
 
 import onnx
 import onnx_ir as ir
@@ -13,6 +14,7 @@ from . import model_io
 from .arithmetic import Arithmetic, count_arithmetic
 from .budget import BudgetKind
 from .calibration import Batch
+from .latency_curve import Curve
 from .passes import Target
 from .report import Figures
 from .session import Runtime
@@ -29,12 +31,16 @@ class Costs:
         bytes: Size of its files.
         arithmetic: Multiplications of its linear operators for one sample.
         sha256: Of its file, None for a model in memory.
+        latency_ms: Median time of one sample, None where no budget needs it.
+        curves: Target name to its latency at every rank, likewise.
     """
 
     params: int
     bytes: int
     arithmetic: Arithmetic
     sha256: str | None = None
+    latency_ms: float | None = None
+    curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
 
     def of(self, kind: BudgetKind, targets: list[Target]) -> float:
         """The cost in a budget's unit."""
@@ -42,6 +48,9 @@ class Costs:
             return sum(target.params for target in targets)
         if kind == "macs":
             return self.arithmetic.total
+        if kind == "latency":
+            assert self.latency_ms is not None
+            return self.latency_ms
         return self.bytes if kind == "bytes" else self.params
 
     def figures(self, latency_ms: float | None = None) -> Figures:

@@ -31,12 +31,13 @@ class DivergenceSum:
     Attributes:
         kind: What the output stands for.
         predictions: Number of predictions seen.
+        agreements: Of these, those with the same most likely class; 0 unless categorical.
     """
 
     kind: OutputKind
     predictions: int = 0
+    agreements: int = 0
     _divergence: float = 0.0
-    _agreements: int = 0
     _sum: float = 0.0
     _squares: float = 0.0
 
@@ -72,19 +73,28 @@ class DivergenceSum:
         """Mean divergence of a prediction, in nats."""
         if not self.predictions:
             return 0.0
-        mean = self._divergence / self.predictions
-        if self.kind.kind != "gaussian":
-            return mean
+        mean, scale = self._divergence / self.predictions, self.scale
+        return mean / scale if scale > 0 else (0.0 if mean == 0 else np.inf)
+
+    @property
+    def unscaled(self) -> float:
+        """The summed divergence, before the division by `scale`."""
+        return self._divergence
+
+    @property
+    def scale(self) -> float:
+        """What divides the divergence: of a gaussian output, its variance over the data."""
+        if self.kind.kind != "gaussian" or not self.predictions:
+            return 1.0
         average = self._sum / self.predictions
-        variance = self._squares / self.predictions - average**2
-        return mean / variance if variance > 0 else (0.0 if mean == 0 else np.inf)
+        return self._squares / self.predictions - average**2
 
     @property
     def agreement(self) -> float | None:
         """Share of predictions with the same most likely class; None unless categorical."""
         if self.kind.kind != "categorical" or not self.predictions:
             return None
-        return self._agreements / self.predictions
+        return self.agreements / self.predictions
 
     def _add_categorical(self, p: Array, q: Array, axis: int | None) -> None:
         axis = class_axis(p) if axis is None else axis
@@ -94,7 +104,7 @@ class DivergenceSum:
         gaps = np.subtract(log_p, log_q, out=np.zeros_like(log_p), where=possible)
         self._divergence += float((np.exp(log_p) * gaps).sum())
         self.predictions += p.size // p.shape[axis]
-        self._agreements += int((p.argmax(axis) == q.argmax(axis)).sum())
+        self.agreements += int((p.argmax(axis) == q.argmax(axis)).sum())
 
     def _log_probabilities(self, x: Array, axis: int) -> Array:
         if self.kind.scale == "logit":

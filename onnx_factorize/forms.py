@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .allocation import DENSE, Choices
 from .budget import BudgetKind
 from .candidates import NODE_BYTES, candidates, only_dense
+from .latency_curve import Curve
 from .passes import Target
 
 __all__ = ["FORMS", "Cut", "Form", "cut_of", "operator_choices", "restricted", "views_of"]
@@ -74,6 +75,7 @@ def operator_choices(
     macs: int,
     multiple: Callable[[Target], int],
     form: Form = "auto",
+    curve: Curve | None = None,
 ) -> Choices:
     """The candidates of an operator in all of its forms, those alone that lose less for more.
 
@@ -84,7 +86,12 @@ def operator_choices(
         macs: Multiplications of the dense operator for one sample.
         multiple: From a view to what its ranks are multiples of.
         form: The only form that is wanted, or `auto`.
+        curve: The measured latency of the own view, where that is the unit; others were not timed.
     """
+    if kind == "latency":
+        if curve is None or target.name not in losses:
+            return only_dense(target, kind, macs)
+        return candidates(target, losses[target.name], kind, macs, multiple(target), curve)
     known = [view for view in views_of(target) if view.name in losses]
     if not known:
         return only_dense(target, kind, macs)

@@ -14,6 +14,7 @@ from .errors import InputError
 from .forms import Form, restricted
 from .given_labels import Labels
 from .passes import Kind, Skipped, Target
+from .promise import Prefer, Promise, promised
 from .recovery import Training
 from .session import Runtime
 from .weighting import get_weighting
@@ -52,7 +53,9 @@ class Options:
         runtime: How onnxruntime runs.
         finetune: Whether to train the result towards the dense model, in torch.
         training: For how long and how fast.
-        best_effort: Come as close as possible to a budget that cannot be met.
+        best_effort: Come as close as possible to a budget or promise that cannot be met.
+        promise: What must hold on new data; then the budget is the smallest that keeps it.
+        prefer: What a promise is to make small: `size` or `latency`.
     """
 
     budget: Budget = dataclasses.field(default_factory=Budget)
@@ -72,6 +75,8 @@ class Options:
     finetune: bool = False
     training: Training = dataclasses.field(default_factory=Training)
     best_effort: bool = False
+    promise: Promise | None = None
+    prefer: Prefer = "size"
 
     def __post_init__(self) -> None:
         get_weighting(self.weighting)
@@ -93,6 +98,10 @@ class Options:
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")
         if self.labels == "given" and self.draws > 1:
             raise InputError("Labels that are given are not drawn: leave --draws out.")
+        if self.prefer not in get_args(Prefer):
+            raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
+        if self.prefer == "latency" and self.promise is None:
+            raise InputError("--prefer needs a promise: --max-divergence or --keep.")
         for kind in self.outputs.values():
             if kind not in get_args(Kind):
                 raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
@@ -118,14 +127,15 @@ class Options:
 
         Args:
             **options: Fields of `Options`, `Selection`, `ImageOptions` (prefixed by `image_`) and
-                `Runtime`; `budget` may be text; single strings stand for tuples of one.
+                `Runtime`; `budget` may be text; single strings stand for tuples of one;
+                `max_divergence` and `keep` make a promise.
 
         Raises:
             InputError: A name is unknown or a value is wrong.
         """
         parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
         own: dict[str, Any] = {}
-        fields = {field.name for field in dataclasses.fields(cls)}
+        fields = {field.name for field in dataclasses.fields(cls)} | {"max_divergence", "keep"}
         for name, value in options.items():
             home = next((part for part in _PARTS if name in _names(part)), None)
             if home is not None:
@@ -134,6 +144,7 @@ class Options:
                 own[name] = value
             else:
                 raise InputError(f"There is no option '{name}'.")
+        own["promise"] = promised(own)
         if isinstance(own.get("budget"), str):
             own["budget"] = Budget.parse(own["budget"])
         if not isinstance(own.get("budget", Budget()), Budget):
@@ -142,6 +153,12 @@ class Options:
             if isinstance(own.get(name), str):
                 own[name] = (own[name],)
         return cls(**own, **{part: _PARTS[part](**given) for part, given in parts.items()})
+
+    @property
+    def timed(self) -> bool:
+        """Whether the latency of every cut must be known."""
+        searched = self.promise is not None and self.prefer == "latency"
+        return searched or self.budget.kind == "latency"
 
     def choose(self, targets: list[Target]) -> tuple[list[Target], list[Skipped]]:
         """Splits targets into those to treat and those that the user excluded."""
@@ -173,7 +190,8 @@ class Options:
 
     def as_dict(self) -> dict[str, Any]:
         """The options as plain data, for the report."""
-        return {**dataclasses.asdict(self), "budget": str(self.budget)}
+        promise = None if self.promise is None else self.promise.option
+        return {**dataclasses.asdict(self), "budget": str(self.budget), "promise": promise}
 
 
 def _names(part: str) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from . import model_io
+from . import latency_budget, model_io, promise_search
 from .analysis import Analysis, analyze
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .costs import Costs, measure_costs
@@ -18,11 +18,11 @@ from .errors import InputError
 from .options import Options
 from .output_statistics import resolve_axes
 from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
-from .plan import compress
 from .progress import Progress
 from .recovery import check_torch, recover
 from .report import Report
 from .session import Session, latencies
+from .spending import spend
 from .summary import layers_of, summarize, warnings_of
 from .verify import compare_outputs, output_kinds
 from .weighting import get_weighting
@@ -136,6 +136,9 @@ def calibrated(
         sample = next(data.batches("holdout", batch_size=1))
         costs = measure_costs(dense, sample, runtime, source)
 
+    if options.promise is not None:
+        promise_search.check(options.promise, Session(dense, runtime), kinds, data, progress)
+
     with progress.stage("find targets"):
         normal = dense.clone()
         LiftWeights()(normal)
@@ -144,6 +147,10 @@ def calibrated(
         targets, excluded = options.choose(finder.targets)
         if not targets:
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
+
+    if options.timed:
+        latency_ms = latencies([Session(dense, runtime)], sample.feeds)[0]
+        costs = latency_budget.timed_costs(costs, latency_ms, normal, targets, options, progress)
 
     analysis = analyze(normal, targets, data, kinds, options, progress)
     skipped = [*finder.skipped, *excluded]
@@ -155,13 +162,16 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     runtime, data, analysis = options.runtime, known.data, known.analysis
     sample = next(data.batches("holdout", batch_size=1))
 
-    model, plan = compress(known.dense, known.targets, analysis, known.costs, options, progress)
+    dense = Session(known.dense, runtime)
+    spent = spend(known, dense, sample, options, progress)
+    model, plan = spent.model, spent.plan
+    options = dataclasses.replace(options, budget=spent.budget)
     recovery = None
     if options.finetune:
         recovery = recover(known.dense, model, known.kinds, data, options, progress)
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
-        pair = Session(known.dense, runtime), Session(model, runtime)
+        pair = dense, Session(model, runtime)
         holdout = compare_outputs(*pair, known.kinds, data, "holdout", advance=advance)
         seen = compare_outputs(
             *pair, known.kinds, data, "calibration", data.holdout_samples, advance
@@ -183,6 +193,8 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         progress.seconds,
         warnings_of(known.targets, analysis, data, plan, holdout.divergence),
         recovery,
+        spent.promise,
+        spent.latency,
     )
     return Result(model, report, model_io.is_external(known.dense))
 

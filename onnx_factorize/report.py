@@ -89,6 +89,8 @@ class Report:
         accuracy: Share of held-out labels predicted by each model, if there are labels.
         samples: Number of samples calibrated and verified on.
         finetune: What became of fine-tuning, if it was asked for.
+        promise: What was promised, and how it is kept (see `promise`); None without a promise.
+        latency: How a budget of time was met (see `latency_budget`); None without one.
     """
 
     command: dict[str, Any]
@@ -100,6 +102,8 @@ class Report:
     accuracy: dict[str, float] | None
     samples: dict[str, int]
     finetune: dict[str, Any] | None = None
+    promise: dict[str, Any] | None = None
+    latency: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""

@@ -35,6 +35,8 @@ def summarize(
     seconds: dict[str, float],
     warnings: list[str],
     recovery: Recovery | None = None,
+    promise: dict[str, Any] | None = None,
+    latency: dict[str, Any] | None = None,
 ) -> Report:
     """The report of a run."""
     dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
@@ -70,6 +72,8 @@ def summarize(
         ),
         finetune=None if recovery is None else dataclasses.asdict(recovery),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
+        promise=promise,
+        latency=latency,
     )
 
 

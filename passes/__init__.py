@@ -7,6 +7,7 @@ from .clean_up import CleanUp
 from .differentiate import Differentiate
 from .find_downstream import FindDownstream
 from .find_targets import FindTargets
+from .isolate import isolated
 from .keep_outputs import KeepOutputs
 from .normalize import LiftWeights
 from .observe import Observe, ObserveShapes, Side
@@ -62,5 +63,6 @@ __all__ = [
     "Target",
     "UniqueNodeNames",
     "history",
+    "isolated",
     "sign",
 ]

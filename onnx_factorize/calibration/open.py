@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from PIL import Image
 
 from ..errors import InputError
+from ..user_code import imported
 from .dataset import CalibrationData, Selection
 from .signature import Signature
 from .sources import FeedSource, ImageOptions, ImageSource, NumpySource, ProtobufSource, Source
@@ -58,10 +57,10 @@ def _source(
         path = pathlib.Path(text)
         if path.exists():
             return _from_path(path, signature, images)
-        module, colon, name = text.rpartition(":")
+        module, colon, _ = text.rpartition(":")
         if not colon or "/" in module or len(module) < 2:
             raise InputError(f"{path} does not exist; --calib takes {_FORMS}.")
-        feeds, where = _call(_import(module, name), text), text
+        feeds, where = _call(imported(text, "--calib"), text), text
     else:
         feeds = calibration() if callable(calibration) else calibration
         where = "calibration"
@@ -95,27 +94,6 @@ def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -
         return ImageSource(pictures, signature, images)
     what = "is empty" if not files else f"holds no calibration data ({files[0].name}, …)"
     raise InputError(f"{path} {what}; --calib takes {_FORMS}.")
-
-
-def _import(module: str, name: str) -> Callable[[], Any]:
-    # A script beside the user is what module:callable mostly names.
-    sys.path.insert(0, str(pathlib.Path.cwd()))
-    try:
-        imported = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(f"--calib {module}:{name}: there is no module '{error.name}'.") from error
-    except Exception as error:  # whatever the user's module does
-        raise InputError(
-            f"--calib {module}:{name}: importing '{module}' raised {type(error).__name__}: {error}."
-        ) from error
-    finally:
-        sys.path.pop(0)
-    made = getattr(imported, name, None)
-    if made is None:
-        raise InputError(f"--calib {module}:{name}: '{module}' has no '{name}'.")
-    if not callable(made):
-        raise InputError(f"--calib {module}:{name}: '{name}' is not callable.")
-    return made  # type: ignore[no-any-return]
 
 
 def _call(make: Callable[[], Any], where: str) -> Any:

@@ -1,0 +1,218 @@
+"""Budgets of time with a made-up clock; the clock of onnxruntime decides no test."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from builders import BUNDLED, BUNDLED_DATA, found, model, normal, run
+
+from onnx_factorize import BudgetError, factorize, latency_budget, latency_cache, pipeline, spending
+from onnx_factorize.arithmetic import Arithmetic
+from onnx_factorize.budget import Budget
+from onnx_factorize.candidates import candidates
+from onnx_factorize.costs import Costs
+from onnx_factorize.latency_budget import compress_in_time
+from onnx_factorize.latency_cache import LatencyCache
+from onnx_factorize.latency_curve import Curve, grid, measure_curves, time_models
+from onnx_factorize.passes import isolated
+from onnx_factorize.plan import Plan
+from onnx_factorize.session import Runtime
+
+RUNTIME = Runtime(threads=1)
+
+
+def _weights(*models):
+    return [sum(w.const_value.size for w in m.graph.initializers.values()) for m in models]
+
+
+def test_the_grid_spans_the_ranks():
+    ranks = np.arange(4, 400, 4)
+    chosen = grid(ranks)
+    assert len(chosen) <= 7
+    assert chosen[-1] == ranks[-1]
+    assert chosen[0] <= ranks[-1] / 20
+    assert set(chosen) <= set(ranks)
+    assert grid(np.array([8])) == (8,)
+    assert grid(np.array([], np.int64)) == ()
+
+
+def test_a_curve_is_interpolated_and_never_falls():
+    curve = Curve(10.0, (10, 20, 40), (2.0, 1.5, 6.0))
+    np.testing.assert_allclose(curve.at(np.array([5, 10, 20, 30, 40])), [2, 2, 2, 4, 6])
+    assert np.isinf(Curve(1.0, (), ()).at(np.array([3]))).all()
+
+
+TWO = """(float[batch, 8, 24] x) => (float[batch, 8, 24] y) {
+    [a] h = MatMul (x, w1)
+    [b] g = MatMul (h, w2)
+    [c] y = MatMul (g, w3)
+}"""
+TWO_WEIGHTS = {"w1": normal(1, 24, 64), "w2": normal(2, 64, 24), "w3": normal(3, 24, 24)}
+
+
+def _curves(timer, cache, names="abc"):
+    normal_model, finder = found(model(TWO, TWO_WEIGHTS))
+    shapes = {"a": (1, 8, 24), "b": (1, 8, 64), "c": (1, 8, 24)}
+    ranks = {t.name: np.arange(2, 12, 2) for t in finder.targets}
+    shapes = {name: shapes[name] for name in names}
+    return measure_curves(normal_model, finder.targets, shapes, ranks, RUNTIME, cache, timer)
+
+
+def test_every_target_is_measured_once_in_its_own_shape(tmp_path):
+    calls = []
+
+    def timer(models, shape, _):
+        calls.append(tuple(shape))
+        return [1e-3 * count for count in _weights(*models)]
+
+    curves = _curves(timer, LatencyCache(RUNTIME, tmp_path))
+    assert calls == [(1, 8, 24), (1, 8, 64), (1, 8, 24)]
+    assert curves["a"].dense == pytest.approx(1e-3 * 24 * 64)
+    # Factors of rank r have r (24 + 64) weights: what was timed is what would be written.
+    np.testing.assert_allclose(curves["a"].at(np.array([2, 5])), [0.176, 0.44])
+    # Another run finds all of it on disk, and a target whose input is not known is left out.
+    again = _curves(timer, LatencyCache(RUNTIME, tmp_path), "ab")
+    assert len(calls) == 3
+    assert again == {name: curves[name] for name in "ab"}
+
+
+def test_a_cache_belongs_to_its_conditions_and_may_be_broken(tmp_path):
+    cache = LatencyCache(RUNTIME, tmp_path)
+    cache.put("k", [1.0, 2.0])
+    cache.save()
+    assert LatencyCache(RUNTIME, tmp_path).get("k") == [1.0, 2.0]
+    assert LatencyCache(Runtime(threads=2), tmp_path).get("k") is None
+    assert json.loads(cache.path.read_text())["conditions"]["threads"] == 1
+    for broken in ("{", "[]", '{"milliseconds": {"k": 3}}', '{"milliseconds": {"k": ["x"]}}'):
+        cache.path.write_text(broken)
+        assert LatencyCache(RUNTIME, tmp_path).get("k") is None
+    nowhere = LatencyCache(RUNTIME, tmp_path / "file")
+    (tmp_path / "file").write_text("not a folder")
+    nowhere.put("k", [1.0])
+    nowhere.save()
+    assert nowhere.get("k") == [1.0]
+
+
+CONVOLUTION = """(float[n, 4, 9, 9] x) => (float[n, 6, 5, 5] y) {
+    [t] y = Conv <strides = [2, 2], pads = [1, 1, 1, 1], group = 2> (x, w)
+}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "shape"),
+    [
+        ("(float[n, 8] x) => (float[n, 6] y) { [t] y = MatMul (x, w) }",
+         {"w": normal(1, 8, 6)}, (3, 8)),
+        ("(float[n, 8] x) => (float[n, 6] y) { [t] y = Gemm <transB = 1> (x, w, b) }",
+         {"w": normal(1, 6, 8), "b": normal(2, 6)}, (3, 8)),
+        (CONVOLUTION,
+         {"w": normal(1, 6, 2, 3, 3)}, (1, 4, 9, 9)),
+        ("(double[n, 8] x) => (double[n, 6] y) { [t] y = MatMul (x, w) }",
+         {"w": normal(1, 8, 6).astype(np.float64)}, (3, 8)),
+    ],
+)  # fmt: skip
+def test_an_isolated_target_is_the_same_operator(text, weights, shape):
+    normal_model, finder = found(model(text, weights))
+    alone = isolated(finder.targets[0], shape, normal_model)
+    dtype = np.float64 if text.startswith("(double") else np.float32
+    x = normal(5, *shape).astype(dtype)
+    # With the target's own constants for the random ones, it computes what the target does.
+    for index, (name, array) in enumerate(weights.items(), 1):
+        alone.graph.initializers[f"w{index}"].const_value = ir.tensor(array, name=name)
+    y, wanted = run(alone, {"x": x})[0], run(model(text, weights), {"x": x})[0]
+    np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-6)
+    assert len(time_models([alone], shape, RUNTIME)) == 1
+
+
+def test_candidates_that_are_no_faster_are_none():
+    _, finder = found(model(TWO, TWO_WEIGHTS))
+    target = finder.targets[0]
+    curve = Curve(1.0, (2, 10, 16), (0.2, 0.9, 1.5))
+    choices = candidates(target, np.linspace(1, 0, 25), "latency", 0, 2, curve)
+    assert list(choices.ranks) == [2, 4, 6, 8, 10, 0]
+    np.testing.assert_allclose(choices.costs, [0.2, 0.375, 0.55, 0.725, 0.9, 1.0])
+
+
+class _Machine:
+    """Models of one target whose whole-model time is any function of what was predicted."""
+
+    def __init__(self, truth):
+        self.truth = truth
+        self.asked = []
+        curve = Curve(10.0, (0, 1000), (0.0, 10.0))
+        self.costs = Costs(0, 0, Arithmetic(0, {}), None, 10.0, {"t": curve})
+
+    def compress(self, budget):
+        share = max(budget.value, 0.3)
+        self.asked.append(budget.value)
+        rank = round(1000 * share)
+        return rank, Plan({"t": rank}, {}, "", {}, None)
+
+    def run(self, asked, **more):
+        return compress_in_time(
+            Budget("latency", asked), self.compress, lambda rank: self.truth(rank / 1000),
+            self.costs, **more,
+        )  # fmt: skip
+
+
+def test_a_prediction_that_holds_is_left_alone():
+    machine = _Machine(lambda share: share)
+    model, _, met = machine.run(0.6)
+    assert model == 600
+    assert machine.asked == [0.6]
+    assert (met.asked, met.predicted, met.measured) == pytest.approx((0.6, 0.6, 0.6))
+
+
+@pytest.mark.parametrize("gain", [0.7, 0.8, 1.2, 1.5])
+@pytest.mark.parametrize("bend", [0.0, 0.3])
+def test_a_prediction_that_fails_is_corrected(gain, bend):
+    machine = _Machine(lambda share: 1 - gain * (1 - share) * (1 - bend * share))
+    _, _, met = machine.run(0.7)
+    assert met.measured == pytest.approx(0.7, rel=0.05)
+    assert len(machine.asked) <= 3
+    assert json.dumps(met.as_dict())
+
+
+def test_absolute_budgets_are_in_milliseconds():
+    _, _, met = _Machine(lambda share: share).run(6.0)
+    assert met.asked == pytest.approx(0.6)
+    assert Budget.parse("latency=6ms") == Budget("latency", 6.0)
+
+
+def test_a_budget_that_cannot_be_met():
+    machine = _Machine(lambda share: 0.5 + 0.5 * share)
+    with pytest.raises(BudgetError, match=r"0\.650 of the dense"):
+        machine.run(0.5)
+    _, _, met = machine.run(0.5, best_effort=True)
+    assert met.measured == pytest.approx(0.65)
+
+
+def test_the_pipeline_spends_milliseconds(monkeypatch, tmp_path):
+    """A machine on which time is weights: the model must be that which they would buy."""
+
+    def timer(models, *_):
+        return [1e-3 * count for count in _weights(*models)]
+
+    dense_weights = []
+
+    def clock(sessions, *_):
+        dense_weights.append(len(sessions))
+        return [390.0] if len(sessions) == 1 else [390.0, 195.0]
+
+    monkeypatch.setattr(latency_budget, "time_models", timer)
+    monkeypatch.setattr(latency_cache, "_cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(pipeline, "latencies", clock)
+    monkeypatch.setattr(spending, "latencies", clock)
+    options = {"samples": 128, "threads": 1, "weighting": "activation"}
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="latency=0.5", **options)
+    report = result.report
+    assert report.latency["measured"] == 0.5
+    assert report.latency["predicted"] == pytest.approx(0.5, abs=0.02)
+    assert report.model["compressed"].params == pytest.approx(0.5 * 390412, rel=0.03)
+    by_weights = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", form="channel", **options)
+    assert report.divergence["holdout"] == pytest.approx(
+        by_weights.report.divergence["holdout"], rel=0.5
+    )
