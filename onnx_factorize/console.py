@@ -60,6 +60,8 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
     if report.promise is not None:
         _print_promise(console, report.promise)
+    if report.finetune is not None:
+        _print_recovery(console, report.finetune)
     factorized = [layer for layer in report.layers if layer.status == "factorized"]
     console.print()
     print_layers(console, report.layers if all_layers else factorized)
@@ -73,6 +75,15 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         )
     for warning in report.warnings:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+
+
+def _print_recovery(console: Console, found: dict[str, Any]) -> None:
+    before, after, best = found["before"], found["after"], found["best"]
+    said = f"epoch {best} of {len(found['epochs'])} was the best" if best else "nothing was gained"
+    console.print(
+        f"fine-tuned: divergence {before:.4g} -> {after:.4g} on samples not trained on; {said}",
+        highlight=False,
+    )
 
 
 def sweep_table(reports: Sequence[Report]) -> Table:
