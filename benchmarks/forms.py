@@ -42,6 +42,7 @@ prediction; a mean over seeds, ± half of their spread."""  # noqa: E501
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--keep", "keeps", multiple=True, type=float, default=(0.5,), show_default=True)
+@click.option("--form", "forms", multiple=True, help="Only these; by default all.")
 @click.option("--seeds", default=1, show_default=True)
 @click.option("--samples", type=int, help="Default: 1,280, fewer where there are fewer.")
 @click.option("--metrics/--no-metrics", default=True, help="The models' own, on test data.")
@@ -50,6 +51,7 @@ prediction; a mean over seeds, ± half of their spread."""  # noqa: E501
 def main(
     names: tuple[str, ...],
     keeps: tuple[float, ...],
+    forms: tuple[Form, ...],
     seeds: int,
     samples: int | None,
     metrics: bool,
@@ -64,7 +66,7 @@ def main(
     for name in names or NAMES:
         for seed in range(seeds):
             count = samples or SAMPLES.get(name, 1024)
-            for row in measured(name, seed, count, keeps, metrics=metrics):
+            for row in measured(name, seed, count, keeps, forms, metrics=metrics):
                 rows.append(row)
                 print(json.dumps(row), flush=True)
                 if save:
@@ -72,7 +74,13 @@ def main(
 
 
 def measured(
-    name: str, seed: int, samples: int, keeps: tuple[float, ...], *, metrics: bool
+    name: str,
+    seed: int,
+    samples: int,
+    keeps: tuple[float, ...],
+    forms: tuple[Form, ...],
+    *,
+    metrics: bool,
 ) -> Iterator[dict[str, Any]]:
     """The figures of one calibration."""
     recipe = models.get(name)
@@ -81,7 +89,7 @@ def measured(
     known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
     seconds = time.perf_counter() - start
     for keep in keeps:
-        for form in sorted(get_args(Form), key=lambda form: form == "auto"):
+        for form in sorted(forms or get_args(Form), key=lambda form: form == "auto"):
             asked = dataclasses.replace(options, budget=Budget("targets", keep), form=form)
             targets = [restricted(target, form) for target in known.targets]
             result = compressed(dataclasses.replace(known, targets=targets), asked, Progress())

@@ -8,6 +8,7 @@ of earlier ones, as far as they can, and errors do not add up.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -145,10 +146,14 @@ def _solved(target: Target, factors: Factors, regressions: Sequence[Regression])
     if regressions[0].rows < _LEAST_ROWS_A_DIMENSION * regressions[0].rank:
         return factors
     known = second_matrices(target, factors)
-    found = [each.solve(matrix) for each, matrix in zip(regressions, known, strict=True)]
-    seconds, shifts = zip(*found, strict=True)
+    found = np.stack([each.solve(b)[0] for each, b in zip(regressions, known, strict=True)])
+    made = fitted(factors, found, np.stack([each.moment for each in regressions]))
+    shifts = [
+        each.shift(matrix)
+        for each, matrix in zip(regressions, second_matrices(target, made), strict=True)
+    ]
     shift = np.concatenate(shifts) if _own(target).centred else None
-    return fitted(factors, np.stack(seconds), shift)
+    return dataclasses.replace(made, bias_shift=shift)
 
 
 def _bias(target: Target) -> Array:

@@ -51,6 +51,20 @@ class Regression:
         self._zz += z.T @ z
         self._zy += z.T @ y
 
+    @property
+    def moment(self) -> Array:
+        """The second moment of z, about its mean if there is an s, shape (rank, rank)."""
+        mean = self._z / self.rows if self._centred else np.zeros_like(self._z)
+        return np.asarray(self._zz / self.rows - np.outer(mean, mean))
+
+    def shift(self, factor: Array) -> Array:
+        """The best s for a given B, shape (columns,); zero if there is none."""
+        assert self._origin is not None
+        if not self._centred:
+            return np.zeros_like(self._y)
+        z, y = self._z / self.rows + self._origin[0], self._y / self.rows + self._origin[1]
+        return np.asarray(y - z @ factor)
+
     def solve(self, known: Array) -> tuple[Array, Array]:
         """The fitted B, shape (rank, columns), and s, shape (columns,).
 
@@ -61,11 +75,11 @@ class Regression:
         z, y = self._z / self.rows, self._y / self.rows
         if not self._centred:
             z, y = np.zeros_like(z), np.zeros_like(y)
-        zz = self._zz / self.rows - np.outer(z, z)
+        zz = self.moment
         zy = self._zy / self.rows - np.outer(z, y)
         energy = np.diag(zz)
         # A component without energy is left as it is.
         pull = _STRENGTH * np.maximum(energy, 1e-9 * max(float(energy.max()), 1e-30))
         right: Array = zy + pull[:, None] * known
         factor: Array = np.linalg.solve(zz + np.diag(pull), right).astype(np.float64)
-        return factor, y + self._origin[1] - (z + self._origin[0]) @ factor
+        return factor, self.shift(factor)

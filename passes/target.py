@@ -236,6 +236,8 @@ class Factors:
         first: Shape (groups, K, rank).
         second: Shape (groups, rank, N).
         core: Shape (groups, input rank, kernel elements, rank); `first` then has the input rank.
+        inverse: Of `second` beside a core, in the metric of the output: shape (groups, N, rank);
+            `second @ inverse` is the identity.
         operator: The name of the operator where factors are those of a further view of it.
         bias_shift: Shape (groups * N,): what the bias must add so that the mean of the output is
             kept; None where the target has no place for it.
@@ -245,20 +247,13 @@ class Factors:
     second: Array
     bias_shift: Array | None = None
     core: Array | None = None
+    inverse: Array | None = None
     operator: str | None = None
 
     @property
     def rank(self) -> int:
         """The rank of one group; that of the output where there are two."""
         return int(self.second.shape[1])
-
-    @property
-    def narrow(self) -> Array:
-        """What makes of x the values that `second` multiplies, shape (groups, K, rank)."""
-        if self.core is None:
-            return self.first
-        whole = np.einsum("gcr,grko->gcko", self.first, self.core, optimize=True)
-        return np.asarray(whole.reshape(len(whole), -1, self.rank))
 
     @property
     def flipped(self) -> Factors:
