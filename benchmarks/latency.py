@@ -75,8 +75,8 @@ def _row(name: str, known: Calibrated, options: Options, seconds: float) -> None
         said = [f"{met['predicted']:.3f}", measured, f"{off:+.1%}"]
     divergence = result.report.divergence["holdout"]
     print(
-        f"| {name} | `{options.budget}` | {said[0]} | {said[1]} | {small / dense:.3f} | {said[2]} | "
-        f"{divergence:.4g} | {made:.0f} s |",
+        f"| {name} | `{options.budget}` | {said[0]} | {said[1]} | {small / dense:.3f} | "
+        f"{said[2]} | {divergence:.4g} | {made:.0f} s |",
         flush=True,
     )
 
