@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .allocation import DENSE
@@ -94,14 +94,15 @@ def layers_of(
     targets: Sequence[Target],
     skipped: Sequence[Skipped],
     plan: Plan,
-    macs: Mapping[str, int],
+    costs: Costs,
     analysis: Analysis,
 ) -> list[Layer]:
     """What became of every linear operator."""
     layers = []
     for target in targets:
         rank = plan.ranks[target.name]
-        dense_macs = macs.get(target.name)
+        dense_macs = costs.arithmetic.nodes.get(target.name)
+        curve = costs.curves.get(target.name)
         params = target.params if rank == DENSE else target.factor_params(rank)
         reason = None
         if rank == DENSE:
@@ -122,6 +123,7 @@ def layers_of(
                 plan.losses[target.name],
                 "kept" if rank == DENSE else "factorized",
                 reason,
+                None if curve is None else (curve.dense, curve.of(rank)),
             )
         )
     layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]
