@@ -76,8 +76,7 @@ def _row(name: str, known: Calibrated, options: Options, seconds: float) -> None
     divergence = result.report.divergence["holdout"]
     print(
         f"| {name} | `{options.budget}` | {said[0]} | {said[1]} | {small / dense:.3f} | "
-        f"{said[2]} | "
-        f"{divergence:.4g} | {made:.0f} s |",
+        f"{said[2]} | {divergence:.4g} | {made:.0f} s |",
         flush=True,
     )
 

@@ -86,8 +86,9 @@ def cli() -> None:
 @click.option(
     "--budget",
     metavar="KIND=VALUE",
-    help="params (of the whole model), targets (of the factorizable operators), macs or bytes; "
-    "up to 1 a fraction of the dense model, else absolute, such as bytes=12MB.  "
+    help="params (of the whole model), targets (of the factorizable operators), macs, bytes or "
+    "latency (measured here); up to 1 a fraction of the dense model, else absolute, such as "
+    "bytes=12MB or latency=5ms.  "
     "[default: params=0.5]",
 )
 @click.option(

@@ -62,6 +62,12 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         _print_promise(console, report.promise)
     if report.finetune is not None:
         _print_recovery(console, report.finetune)
+    if report.latency is not None:
+        console.print(
+            "  latency: asked {asked:.3f} of the dense model's, {predicted:.3f} predicted from "
+            "its operators, {measured:.3f} measured".format(**report.latency),
+            highlight=False,
+        )
     factorized = [layer for layer in report.layers if layer.status == "factorized"]
     console.print()
     print_layers(console, report.layers if all_layers else factorized)

@@ -97,11 +97,9 @@ def timed_costs(
 def predicted(costs: Costs, plan: Plan) -> float:
     """The latency of a plan as a share of the dense model's, from that of its operators."""
     assert costs.latency_ms is not None
-    saved = 0.0
-    for name, curve in costs.curves.items():
-        rank = plan.ranks.get(name, DENSE)
-        if rank != DENSE:
-            saved += curve.dense - float(curve.at(np.array([rank]))[0])
+    saved = sum(
+        curve.dense - curve.of(plan.ranks.get(name, DENSE)) for name, curve in costs.curves.items()
+    )
     return 1 - saved / costs.latency_ms
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from .allocation import DENSE
 from .latency_cache import LatencyCache
 from .passes import Factors, RewriteTargets, Target, isolated
 from .session import Runtime, Session, latencies
@@ -48,6 +49,10 @@ class Curve:
         # A dip is noise, or a rank that fits the kernel's blocks better: not worth a hole.
         rising = np.maximum.accumulate(np.array(self.times))
         return np.interp(ranks, self.ranks, rising)
+
+    def of(self, rank: int) -> float:
+        """The latency at one rank, or dense."""
+        return self.dense if rank == DENSE else float(self.at(np.array([rank]))[0])
 
 
 def grid(ranks: npt.NDArray[np.int64]) -> tuple[int, ...]:

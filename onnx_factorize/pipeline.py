@@ -188,7 +188,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         (latency_ms[0], latency_ms[1]),
         holdout,
         seen,
-        layers_of(known.targets, known.skipped, plan, known.costs.arithmetic.nodes, analysis),
+        layers_of(known.targets, known.skipped, plan, known.costs, analysis),
         data,
         progress.seconds,
         warnings_of(known.targets, analysis, data, plan, holdout.divergence),

@@ -56,6 +56,7 @@ class Layer:
         loss: Predicted loss, in the weighting's unit.
         status: `factorized`, `kept` (dense, by choice) or `skipped` (not a target).
         reason: Why it was kept or skipped.
+        ms: Its latency alone, before and after; None where it was not timed.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Layer:
     loss: float | None
     status: str
     reason: str | None = None
+    ms: tuple[float, float] | None = None
 
     @classmethod
     def skipped(cls, name: str, op_type: str, params: int, reason: str) -> Layer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .analysis import Analysis
@@ -85,13 +85,15 @@ def layers_of(
     targets: Sequence[Target],
     skipped: Sequence[Skipped],
     plan: Plan,
-    macs: Mapping[str, int],
+    costs: Costs,
     analysis: Analysis,
 ) -> list[Layer]:
     """What became of every linear operator."""
     layers = []
     for target in targets:
         cut = cut_of(target, plan.ranks, 0)
+        curve, rank = costs.curves.get(target.name), plan.ranks.get(target.name, 0)
+        ms = None if curve is None else (curve.dense, curve.of(rank))
         reason = cut.note
         if cut.form is None:
             reason = (
@@ -100,7 +102,7 @@ def layers_of(
                 else "costs more to cut than the budget gains"
             )
         for use in target.uses:
-            first, own = use is target, macs.get(use.operator)
+            first, own = use is target, costs.arithmetic.nodes.get(use.operator)
             layers.append(
                 Layer(
                     use.operator,
@@ -113,6 +115,7 @@ def layers_of(
                     plan.losses[target.name] if first else None,
                     "kept" if cut.form is None else "factorized",
                     reason if first else f"shares the weight of '{target.name}'",
+                    ms if first else None,
                 )
             )
     layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]

@@ -212,6 +212,8 @@ def test_the_pipeline_spends_milliseconds(monkeypatch, tmp_path):
     assert report.latency["measured"] == 0.5
     assert report.latency["predicted"] == pytest.approx(0.5, abs=0.02)
     assert report.model["compressed"].params == pytest.approx(0.5 * 390412, rel=0.03)
+    saved = sum(layer.ms[0] - layer.ms[1] for layer in report.layers if layer.ms)
+    assert 1 - saved / 390.0 == pytest.approx(report.latency["predicted"])
     by_weights = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", form="channel", **options)
     assert report.divergence["holdout"] == pytest.approx(
         by_weights.report.divergence["holdout"], rel=0.5
