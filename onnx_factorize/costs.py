@@ -29,12 +29,14 @@ class Costs:
         bytes: Size of its files.
         arithmetic: Multiplications of its linear operators for one sample.
         sha256: Of its file, None for a model in memory.
+        file: The name of its file.
     """
 
     params: int
     bytes: int
     arithmetic: Arithmetic
     sha256: str | None = None
+    file: str | None = None
 
     def of(self, kind: BudgetKind, targets: list[Target]) -> float:
         """The cost in a budget's unit."""
@@ -46,7 +48,9 @@ class Costs:
 
     def figures(self, latency_ms: float | None = None) -> Figures:
         """The costs as the report gives them."""
-        return Figures(self.params, self.bytes, self.arithmetic.total, latency_ms, self.sha256)
+        return Figures(
+            self.params, self.bytes, self.arithmetic.total, latency_ms, self.sha256, self.file
+        )
 
 
 def measure_costs(
@@ -63,12 +67,12 @@ def measure_costs(
         runtime: How to run it.
         source: What it was read from, if anything.
     """
-    size, digest = model_io.serialized_size(model), None
+    size, digest, file = model_io.serialized_size(model), None, None
     if isinstance(source, str | os.PathLike):
         path = pathlib.Path(source)
         beside = {pathlib.Path(tensor.path) for tensor in model_io.external_tensors(model)}
         size = sum(file.stat().st_size for file in (path, *beside))
-        digest = model_io.sha256(path)
+        digest, file = model_io.sha256(path), path.name
     elif isinstance(source, onnx.ModelProto):
         size = min(size, source.ByteSize())
     return Costs(
@@ -76,4 +80,5 @@ def measure_costs(
         size,
         count_arithmetic(model, sample.feeds, runtime, sample.samples),
         digest,
+        file,
     )

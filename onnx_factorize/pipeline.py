@@ -54,7 +54,8 @@ class Result:
         """
 
         def describe(written: pathlib.Path) -> None:
-            self.report.model["compressed"].sha256 = model_io.sha256(written)
+            figures = self.report.model["compressed"]
+            figures.sha256, figures.file = model_io.sha256(written), pathlib.Path(path).name
             for report in reports:
                 with model_io.atomic_path(pathlib.Path(report)) as temporary:
                     temporary.write_text(self.report.as_json(), encoding="utf-8")

@@ -32,6 +32,7 @@ class Figures:
         macs: Multiplications of its linear operators for one sample.
         latency_ms: Median time of one sample in onnxruntime.
         sha256: Of the model's file, if it is one.
+        file: The name of that file.
     """
 
     params: int
@@ -39,6 +40,7 @@ class Figures:
     macs: int | None = None
     latency_ms: float | None = None
     sha256: str | None = None
+    file: str | None = None
 
 
 @dataclasses.dataclass
@@ -56,6 +58,9 @@ class Layer:
         loss: Predicted loss, in the weighting's unit.
         status: `factorized`, `kept` (dense, by choice) or `skipped` (not a target).
         reason: Why it was kept or skipped.
+        curve: Some ranks with the loss predicted for a cut there, from rank 0 to the full one.
+        spectrum: Some indices from 0 with σ² of the directions that were cut, as a share of
+            their sum.
     """
 
     name: str
@@ -68,6 +73,8 @@ class Layer:
     loss: float | None
     status: str
     reason: str | None = None
+    curve: list[tuple[int, float]] | None = None
+    spectrum: list[tuple[int, float]] | None = None
 
     @classmethod
     def skipped(cls, name: str, op_type: str, params: int, reason: str) -> Layer:
@@ -88,7 +95,11 @@ class Report:
         warnings: What the user should know, one sentence each.
         accuracy: Share of held-out labels predicted by each model, if there are labels.
         samples: Number of samples calibrated and verified on.
+<<<<<<< HEAD
         finetune: What became of fine-tuning, if it was asked for.
+=======
+        command_line: What was typed, if the command line made it.
+>>>>>>> c16146d (Reports hold each layer's loss curve and spectrum, by few points)
     """
 
     command: dict[str, Any]
@@ -99,7 +110,11 @@ class Report:
     warnings: list[str]
     accuracy: dict[str, float] | None
     samples: dict[str, int]
+<<<<<<< HEAD
     finetune: dict[str, Any] | None = None
+=======
+    command_line: str | None = None
+>>>>>>> c16146d (Reports hold each layer's loss curve and spectrum, by few points)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""

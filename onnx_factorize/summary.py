@@ -6,15 +6,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .allocation import DENSE
 from .analysis import Analysis
 from .calibration import CalibrationData
 from .costs import Costs
-from .forms import FORMS, cut_of
+from .forms import FORMS, cut_of, views_of
 from .passes import Skipped, Target
 from .plan import Plan
 from .recovery import Recovery
 from .report import Layer, Report
+from .sparse import thinned
 from .verify import Agreement
+
+Line = list[tuple[int, float]]
 
 __all__ = ["layers_of", "summarize", "warnings_of"]
 
@@ -95,6 +99,7 @@ def layers_of(
                 if target.name in analysis.never_ran
                 else "costs more to cut than the budget gains"
             )
+        curve, spectrum = _lines(target, plan, analysis)
         for use in target.uses:
             first, own = use is target, macs.get(use.operator)
             layers.append(
@@ -109,10 +114,23 @@ def layers_of(
                     plan.losses[target.name] if first else None,
                     "kept" if cut.form is None else "factorized",
                     reason if first else f"shares the weight of '{target.name}'",
+                    curve if first else None,
+                    spectrum if first else None,
                 )
             )
     layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]
     return layers
+
+
+def _lines(target: Target, plan: Plan, analysis: Analysis) -> tuple[Line | None, Line | None]:
+    """The loss curve and the spectrum of a target, in the form that was taken."""
+    view = next((view for view in views_of(target) if plan.ranks.get(view.name)), target)
+    rank = plan.ranks.get(view.name, DENSE)
+    losses, squares = analysis.candidates[0].losses.get(view.name), plan.squares.get(view.name)
+    return (
+        None if losses is None else thinned(losses, [rank]),
+        None if squares is None else thinned(squares / (squares.sum() or 1.0), [rank - 1]),
+    )
 
 
 def warnings_of(
