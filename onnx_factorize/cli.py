@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
+import shlex
 import sys
 from typing import Any
 
@@ -45,6 +46,8 @@ __all__ = ["main"]
 
 
 # Commands of the contract that later versions bring.
+_TYPED = "onnx_factorize.command_line"
+
 _COMMANDS_NOT_YET = ("moments", "merge")
 
 
@@ -52,6 +55,7 @@ class _DefaultCommand(click.Group):
     """A group whose first argument may be a model: then the command is `compress`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_TYPED] = shlex.join(["onnx-factorize", *args])
         own = {"--help", "-h", "--version"}
         if args and args[0] in _COMMANDS_NOT_YET and not pathlib.Path(args[0]).exists():
             raise InputError(f"The command '{args[0]}' is not available in this version.")
@@ -126,7 +130,9 @@ def cli() -> None:
 @click.option("--epochs", default=10, show_default=True, help="Passes of --finetune, at most.")
 @click.option("--lr", default=1e-3, show_default=True, help="Learning rate of --finetune.")
 @click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
-@click.option("--report", multiple=True, metavar="FILE.json", help="Write what happened.")
+@click.option(
+    "--report", multiple=True, metavar="FILE", help="Write what happened: FILE.json or FILE.html."
+)
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
 @not_yet
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
@@ -159,6 +165,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     check_outputs(pathlib.Path(model), target, reports)
     console, progress = _console(given["quiet"])
     result = run(model, given["calib"], options, progress)
+    result.report.command_line = click.get_current_context().meta[_TYPED]
     if not given["dry_run"]:
         result.save(target, reports)
     print_report(console, result.report, all_layers=given["verbose"])
@@ -184,6 +191,7 @@ def _sweep(
         if isinstance(result, BudgetError):
             console.print(f"[yellow]skipped:[/] {result}", highlight=False)
             continue
+        result.report.command_line = click.get_current_context().meta[_TYPED]
         if not given["dry_run"]:
             result.save(with_suffix(target, budget), [with_suffix(p, budget) for p in reports])
         found.append((with_suffix(target, budget), result.report))

@@ -22,6 +22,7 @@ from .plan import compress
 from .progress import Progress
 from .recovery import check_torch, recover
 from .report import Report
+from .report_files import check_report, write_report
 from .session import Session, latencies
 from .summary import layers_of, summarize, warnings_of
 from .verify import compare_outputs, output_kinds
@@ -50,15 +51,16 @@ class Result:
 
         Args:
             path: The .onnx file to write.
-            reports: The .json files to write; if one cannot be, the model does not appear either.
+            reports: The .json or .html files to write; if one cannot be, the model does not appear.
         """
+        for report in reports:
+            check_report(pathlib.Path(report))
 
         def describe(written: pathlib.Path) -> None:
             figures = self.report.model["compressed"]
             figures.sha256, figures.file = model_io.sha256(written), pathlib.Path(path).name
             for report in reports:
-                with model_io.atomic_path(pathlib.Path(report)) as temporary:
-                    temporary.write_text(self.report.as_json(), encoding="utf-8")
+                write_report(self.report, pathlib.Path(report))
 
         model_io.save(self.model, path, external=self._external, written=describe)
 

@@ -128,7 +128,12 @@ class Report:
 
     def as_json(self) -> str:
         """The report as JSON; numbers that are not finite become null."""
-        return json.dumps(_finite(self.as_dict()), indent=1, allow_nan=False) + "\n"
+        return json.dumps(self.as_plain(), indent=1, allow_nan=False) + "\n"
+
+    def as_plain(self) -> dict[str, Any]:
+        """What the JSON holds; numbers that are not finite are None."""
+        plain: dict[str, Any] = _finite(self.as_dict())
+        return plain
 
 
 def peak_rss_mb() -> float | None:

@@ -29,6 +29,7 @@ def thinned(
     last = len(values) - 1
     wanted = {0, last, *keep} if last >= 0 else set()
     room = points - len(wanted)
-    spread = np.linspace(0, last, min(room, last + 1) + 2)[1:-1] if room > 0 and last > 0 else []
-    indices = sorted(wanted | {round(float(place)) for place in spread})
-    return [(index, float(values[index])) for index in indices]
+    if room > 0 and last > 0:
+        spread = np.linspace(0, last, min(room, last + 1) + 2)[1:-1]
+        wanted |= {round(float(place)) for place in spread}
+    return [(index, float(values[index])) for index in sorted(wanted)]

@@ -226,7 +226,7 @@ CASES = {
     "output is the model's link": (1, None, ["m.onnx", *FAST, "-o", "link.onnx"], ["itself"]),
     "output is a folder": (1, None, ["m.onnx", *FAST, "-o", "sub"], ["is a folder"]),
     "no folder for report": (1, None, ["m.onnx", *FAST, "--report", "no/r.json"], ["no/r.json"]),
-    "report of another kind": (1, None, ["m.onnx", *FAST, "--report", "r.html"], ["r.html"]),
+    "report of another kind": (1, None, ["m.onnx", *FAST, "--report", "r.pdf"], ["r.pdf"]),
     "report is the output": (
         1,
         None,
