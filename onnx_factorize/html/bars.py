@@ -23,7 +23,7 @@ class Bar:
         status: As in the report, or `rest`.
         params: Before and after.
         macs: Before and after; None where not counted.
-        params_share: Before and after, in percent of the longest bar.
+        params_share: Before and after, in percent of the largest that is no `skipped` one.
         macs_share: Likewise.
         weight: How large it was: its share of the model's parameters plus that of the arithmetic.
     """
@@ -77,8 +77,10 @@ def everywhere(report: Mapping[str, Any]) -> list[Bar]:
     if rest[0] or rest[1]:
         what = "embedding tables, normalizations, biases, constants"
         rows.append(("everything else", what, "", "rest", (rest[0], rest[1]), None))
-    most = max((row[4][0] for row in rows), default=0) or 1
-    busiest = max((row[5][0] for row in rows if row[5]), default=0) or 1
+    # An embedding table would leave no room for the bars of all others.
+    scale = [row for row in rows if row[3] in ("factorized", "kept")] or rows
+    most = max((row[4][0] for row in scale), default=0) or 1
+    busiest = max((row[5][0] for row in scale if row[5]), default=0) or 1
     total_params, total_macs = dense["params"] or 1, dense["macs"] or 1
     return [
         Bar(

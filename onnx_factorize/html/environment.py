@@ -26,7 +26,13 @@ def rendered(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "size": size, "nats": nats, "breakable": breakable}
+    environment.filters |= {
+        "count": count,
+        "size": size,
+        "nats": nats,
+        "breakable": breakable,
+        "times": times,
+    }
     return environment.get_template(template).render(**values)
 
 
@@ -35,3 +41,8 @@ def breakable(name: str) -> str:
     for separator in "/._:":
         name = name.replace(separator, separator + "\u200b")
     return name
+
+
+def times(ratio: float) -> str:
+    """A factor, such as 0.39, 1.00 or 62."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"

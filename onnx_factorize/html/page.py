@@ -16,8 +16,9 @@ from .tracks import Track, track
 
 __all__ = ["report_page"]
 
-# Layers that are shown at once; the smaller ones are folded.
-_SHOWN = 24
+# Layers that are shown at once, as bars and as charts; the smaller ones are folded.
+_SHOWN = 16
+_DRAWN = 12
 
 _MEASURED = {
     "second_order": ("Sum of the layers' predicted losses", "second order, each layer alone"),
@@ -51,8 +52,8 @@ def report_page(report: Mapping[str, Any]) -> str:
         tiles=tiles(report),
         bars=[bar for bar in bars if id(bar) in large],
         small_bars=[bar for bar in bars if id(bar) not in large],
-        cuts=cuts[:_SHOWN],
-        more_cuts=cuts[_SHOWN:],
+        cuts=cuts[:_DRAWN],
+        more_cuts=cuts[_DRAWN:],
         kept_curves=others,
         unit="nats" if report["divergence"]["predicted"] is not None else "share of the energy",
         measured=_measured(report["divergence"]),
