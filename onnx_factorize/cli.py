@@ -39,6 +39,7 @@ from .options import Options
 from .pipeline import run
 from .progress import Progress
 from .recovery import Training
+from .report_files import write_sweep
 from .session import Runtime
 from .sweep import budgets_of, run_sweep, with_suffix
 
@@ -180,23 +181,30 @@ def _sweep(
     options: Options,
     given: dict[str, Any],
 ) -> None:
-    """Compresses to each budget of `--sweep`, and prints a line for each."""
+    """Compresses to each budget of `--sweep`, prints a line for each, and draws the front."""
     budgets = budgets_of(options.budget.kind, given["sweep"])
     for budget in budgets:
         own = [with_suffix(path, budget) for path in reports]
         check_outputs(pathlib.Path(model), with_suffix(target, budget), own)
+    pages = [path for path in reports if path.suffix == ".html"]
+    check_outputs(pathlib.Path(model), target, pages)
     console, progress = _console(given["quiet"])
-    found = []
+    found, unmet = [], []
     for budget, result in run_sweep(model, given["calib"], options, budgets, progress):
         if isinstance(result, BudgetError):
             console.print(f"[yellow]skipped:[/] {result}", highlight=False)
+            unmet.append(str(result))
             continue
         result.report.command_line = click.get_current_context().meta[_TYPED]
         if not given["dry_run"]:
             result.save(with_suffix(target, budget), [with_suffix(p, budget) for p in reports])
-        found.append((with_suffix(target, budget), result.report))
+        found.append((budget, result.report))
     console.print(sweep_table([report for _, report in found]))
-    for path, _ in found if not given["dry_run"] else ():
+    if given["dry_run"]:
+        return
+    for page in pages:
+        write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
+    for path in [*(with_suffix(target, budget) for budget, _ in found), *pages]:
         console.print(f"wrote [bold]{path}[/]", highlight=False, soft_wrap=True)
 
 

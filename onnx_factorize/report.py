@@ -95,11 +95,8 @@ class Report:
         warnings: What the user should know, one sentence each.
         accuracy: Share of held-out labels predicted by each model, if there are labels.
         samples: Number of samples calibrated and verified on.
-<<<<<<< HEAD
         finetune: What became of fine-tuning, if it was asked for.
-=======
         command_line: What was typed, if the command line made it.
->>>>>>> c16146d (Reports hold each layer's loss curve and spectrum, by few points)
     """
 
     command: dict[str, Any]
@@ -110,11 +107,8 @@ class Report:
     warnings: list[str]
     accuracy: dict[str, float] | None
     samples: dict[str, int]
-<<<<<<< HEAD
     finetune: dict[str, Any] | None = None
-=======
     command_line: str | None = None
->>>>>>> c16146d (Reports hold each layer's loss curve and spectrum, by few points)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""

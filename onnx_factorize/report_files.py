@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping, Sequence
 
 from . import model_io
 from .errors import InputError
 from .report import Report
 
-__all__ = ["check_report", "write_report"]
+__all__ = ["check_report", "write_report", "write_sweep"]
 
 
 def check_report(path: pathlib.Path) -> None:
@@ -41,3 +42,21 @@ def _text(report: Report, path: pathlib.Path) -> str:
     from .html.page import report_page  # noqa: PLC0415  (an extra)
 
     return report_page(report.as_plain())
+
+
+def write_sweep(reports: Mapping[str, Report], unmet: Sequence[str], path: pathlib.Path) -> None:
+    """Writes the page of a sweep.
+
+    Args:
+        reports: The name of the page of each report, beside this one, to the report.
+        unmet: Why other budgets were not met, one sentence each.
+        path: The .html file.
+
+    Raises:
+        InputError: Writing fails.
+    """
+    from .html.sweep_page import sweep_page  # noqa: PLC0415  (an extra)
+
+    plain = [report.as_plain() for report in reports.values()]
+    with model_io.atomic_path(path) as temporary:
+        temporary.write_text(sweep_page(plain, unmet, list(reports)), encoding="utf-8")

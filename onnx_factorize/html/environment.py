@@ -32,6 +32,7 @@ def rendered(template: str, **values: Any) -> str:
         "nats": nats,
         "breakable": breakable,
         "times": times,
+        "ms": ms,
     }
     return environment.get_template(template).render(**values)
 
@@ -46,3 +47,8 @@ def breakable(name: str) -> str:
 def times(ratio: float) -> str:
     """A factor, such as 0.39, 1.00 or 62."""
     return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def ms(value: float | None) -> str:
+    """A time, such as 12.3 ms; nothing where it was not measured."""
+    return "" if value is None else f"{value:.3g} ms"

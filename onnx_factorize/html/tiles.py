@@ -8,7 +8,7 @@ from typing import Any
 
 from ..units import count, nats, size
 
-__all__ = ["Tile", "tiles", "verdict"]
+__all__ = ["Tile", "agreement_of", "tiles", "verdict"]
 
 # Latency that differs by less than this is noise on most machines.
 _SLOWER = 1.02
@@ -54,7 +54,7 @@ def tiles(report: Mapping[str, Any]) -> list[Tile]:
     if holdout is not None:
         samples = report["samples"]["holdout"]
         found.append(Tile("Divergence, nats", nats(holdout), f"{samples} held-out samples"))
-    agreement = _agreement(report)
+    agreement = agreement_of(report)
     if agreement is not None:
         found.append(Tile("Same top class", f"{agreement:.1%}", "of held-out answers"))
     if report["accuracy"]:
@@ -74,15 +74,15 @@ def verdict(report: Mapping[str, Any]) -> str:
     if dense["latency_ms"] and compressed["latency_ms"]:
         ratio = compressed["latency_ms"] / dense["latency_ms"]
         parts.append(f"a sample takes {ratio:.2f} times as long")
-    agreement = _agreement(report)
+    agreement = agreement_of(report)
     if agreement is not None:
         parts.append(f"{agreement:.1%} of held-out predictions keep their top class")
     *first, last = parts
     return f"{', '.join(first)}, and {last}." if first else f"{last}."
 
 
-def _agreement(report: Mapping[str, Any]) -> float | None:
-    """Of the output that agrees least."""
+def agreement_of(report: Mapping[str, Any]) -> float | None:
+    """The share of predictions with the same top class, of the output that agrees least."""
     found = [output["agreement"] for output in report["divergence"]["outputs"].values()]
     known = [value for value in found if value is not None]
     return min(known) if known else None
