@@ -96,6 +96,8 @@ def everywhere(report: Mapping[str, Any]) -> list[Bar]:
 
 
 def _note(layer: Mapping[str, Any]) -> str:
+    if layer["status"] == "factorized" and layer["reason"]:
+        return f"rank {layer['rank']} of {layer['full_rank']}, {layer['form']}; {layer['reason']}"
     if layer["status"] == "factorized":
         return f"rank {layer['rank']} of {layer['full_rank']}, {layer['form']}"
     return "kept dense" if layer["status"] == "kept" else "not factorizable"

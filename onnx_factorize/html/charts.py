@@ -37,8 +37,10 @@ def cut_chart(layer: Mapping[str, Any], number: int) -> str:
         _spectrum(axes, layer["spectrum"])
     said = "kept dense"
     if rank:
-        # Beyond this rank two factors hold more than the dense weight.
-        even = layer["params"][0] * rank / layer["params"][1]
+        # Beyond this rank two factors hold more than the dense weight; of three, none says.
+        even = (
+            full if layer["form"] == "Tucker-2" else layer["params"][0] * rank / layer["params"][1]
+        )
         if even < full:
             axes.axvspan(even, full, color=FAINT, alpha=0.5, linewidth=0)
         said = f"cut at {rank} of {full}"

@@ -9,7 +9,8 @@ from ..options import Options
 
 __all__ = ["command_of"]
 
-_NESTED = {"selection": "", "images": "image_", "runtime": ""}
+# Parts of the options, and how the names of what they hold begin.
+_NESTED = {"selection": "", "images": "image_", "runtime": "", "training": ""}
 
 
 def command_of(report: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ def svg(figure: Figure, name: str, description: str) -> str:
     text = target.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' id="(?:figure|axes|patch|line2d|text|matplotlib|xtick|ytick)[^"]*"', "", text)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # only what is referred to needs one
     text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
     for colour, variable in _VARIABLES.items():
