@@ -130,6 +130,11 @@ def cli() -> None:
 @click.option("--finetune", is_flag=True, help="Train the result towards MODEL (needs torch).")
 @click.option("--epochs", default=10, show_default=True, help="Passes of --finetune, at most.")
 @click.option("--lr", default=1e-3, show_default=True, help="Learning rate of --finetune.")
+@click.option(
+    "--quantize",
+    metavar="BITS",
+    help="int8 (dynamic, or static for convolutions) or int4 (weights of MatMul), at the end.",
+)
 @click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
 @click.option(
     "--report", multiple=True, metavar="FILE", help="Write what happened: FILE.json or FILE.html."
@@ -157,6 +162,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         runtime=Runtime(given["provider"], given["threads"]),
         finetune=given["finetune"],
         training=Training(given["epochs"], given["lr"]),
+        quantize=given["quantize"],
         best_effort=given["best_effort"],
     )
     reports = [pathlib.Path(file) for file in report]

@@ -34,7 +34,6 @@ _NOT_YET = {
     "--svt": True,
     "--keep": True,
     "--prefer": True,
-    "--quantize": True,
 }
 
 

@@ -14,6 +14,7 @@ from .errors import InputError
 from .forms import Form, restricted
 from .given_labels import Labels
 from .passes import Kind, Skipped, Target
+from .quantization import Bits
 from .recovery import Training
 from .session import Runtime
 from .weighting import get_weighting
@@ -52,6 +53,7 @@ class Options:
         runtime: How onnxruntime runs.
         finetune: Whether to train the result towards the dense model, in torch.
         training: For how long and how fast.
+        quantize: Bits to quantize the result to, `int8` or `int4`; None for none.
         best_effort: Come as close as possible to a budget that cannot be met.
     """
 
@@ -71,6 +73,7 @@ class Options:
     runtime: Runtime = dataclasses.field(default_factory=Runtime)
     finetune: bool = False
     training: Training = dataclasses.field(default_factory=Training)
+    quantize: Bits | None = None
     best_effort: bool = False
 
     def __post_init__(self) -> None:
@@ -93,6 +96,8 @@ class Options:
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")
         if self.labels == "given" and self.draws > 1:
             raise InputError("Labels that are given are not drawn: leave --draws out.")
+        if self.quantize not in (None, *get_args(Bits)):
+            raise InputError(f"--quantize is int8 or int4, not '{self.quantize}'.")
         for kind in self.outputs.values():
             if kind not in get_args(Kind):
                 raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
@@ -169,6 +174,8 @@ class Options:
     def provenance(self) -> dict[str, str]:
         """What made a model, for its metadata."""
         made = f"--budget {self.budget} --weighting {self.weighting} --ranks {self.ranks}"
+        if self.quantize:
+            made += f" --quantize {self.quantize}"
         return {"version": __version__, "options": made}
 
     def as_dict(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .output_statistics import resolve_axes
 from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .plan import compress
 from .progress import Progress
+from .quantized import quantized
 from .recovery import check_torch, recover
 from .report import Report
 from .report_files import check_report, write_report
@@ -162,6 +163,11 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     recovery = None
     if options.finetune:
         recovery = recover(known.dense, model, known.kinds, data, options, progress)
+    quantization = None
+    if options.quantize:
+        model, quantization = quantized(
+            model, options.quantize, known.dense, known.kinds, data, runtime, progress
+        )
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
         pair = Session(known.dense, runtime), Session(model, runtime)
@@ -172,6 +178,8 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
 
     with progress.stage("time"):
         costs = measure_costs(model, sample, runtime)
+        if quantization is not None:
+            costs = quantization.costs_of(costs)
         latency_ms = latencies(pair, sample.feeds)
 
     report = summarize(
@@ -184,8 +192,15 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         layers_of(known.targets, known.skipped, plan, known.costs.arithmetic.nodes, analysis),
         data,
         progress.seconds,
-        warnings_of(known.targets, analysis, data, plan, holdout.divergence),
+        warnings_of(
+            known.targets,
+            analysis,
+            data,
+            plan,
+            holdout.divergence if quantization is None else quantization.divergence,
+        ),
         recovery,
+        quantization,
     )
     return Result(model, report, model_io.is_external(known.dense))
 

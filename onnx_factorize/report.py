@@ -96,6 +96,7 @@ class Report:
         accuracy: Share of held-out labels predicted by each model, if there are labels.
         samples: Number of samples calibrated and verified on.
         finetune: What became of fine-tuning, if it was asked for.
+        quantization: How it was quantized, and what it was before, if that was asked for.
         command_line: What was typed, if the command line made it.
     """
 
@@ -108,6 +109,7 @@ class Report:
     accuracy: dict[str, float] | None
     samples: dict[str, int]
     finetune: dict[str, Any] | None = None
+    quantization: dict[str, Any] | None = None
     command_line: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

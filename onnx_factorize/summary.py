@@ -13,6 +13,7 @@ from .costs import Costs
 from .forms import FORMS, cut_of, views_of
 from .passes import Skipped, Target
 from .plan import Plan
+from .quantized import Quantization
 from .recovery import Recovery
 from .report import Layer, Report
 from .sparse import thinned
@@ -39,16 +40,19 @@ def summarize(
     seconds: dict[str, float],
     warnings: list[str],
     recovery: Recovery | None = None,
+    quantization: Quantization | None = None,
 ) -> Report:
     """The report of a run."""
     dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
+    # What is predicted is what the factors lose, not what fewer bits do.
+    factorized = holdout.divergence if quantization is None else quantization.divergence
     return Report(
         command=command,
         model={"dense": dense, "compressed": compressed},
         divergence={
             "predicted": None if plan is None else plan.predicted,
             "second_order": None if plan is None else plan.second_order,
-            "ratio": None if plan is None else _ratio(holdout.divergence, plan.predicted),
+            "ratio": None if plan is None else _ratio(factorized, plan.predicted),
             "plan": None if plan is None else plan.origin,
             "tried": {} if plan is None else plan.tried,
             "refit": None if plan is None else plan.refit,
@@ -73,6 +77,7 @@ def summarize(
             else None
         ),
         finetune=None if recovery is None else dataclasses.asdict(recovery),
+        quantization=None if quantization is None else quantization.as_dict(),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
     )
 

@@ -56,7 +56,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         more_cuts=cuts[_DRAWN:],
         kept_curves=others,
         unit="nats" if report["divergence"]["predicted"] is not None else "share of the energy",
-        measured=_measured(report["divergence"]),
+        measured=_measured(report),
         tried=_tried(report["divergence"]),
         left=grouped_by_reason(layer for layer in layers if layer["status"] != "factorized"),
         command=command_of(report),
@@ -70,12 +70,17 @@ def _drawable(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda layer: -layer["params"][0])
 
 
-def _measured(divergence: Mapping[str, Any]) -> Sequence[Track]:
+def _measured(report: Mapping[str, Any]) -> Sequence[Track]:
+    divergence = report["divergence"]
     rows = [
         (label, divergence[key], note, key == "holdout")
         for key, (label, note) in _MEASURED.items()
         if divergence.get(key) is not None
     ]
+    quantization = report.get("quantization")
+    if quantization:
+        label = f"Measured before {quantization['bits']}, held out"
+        rows.insert(-1, (label, quantization["divergence"], "what the factors alone lose", False))
     return track(rows)
 
 
