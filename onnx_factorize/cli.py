@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
+import shlex
 import sys
 from typing import Any
 
@@ -39,6 +40,7 @@ from .pipeline import run
 from .progress import Progress
 from .promise import promised
 from .recovery import Training
+from .report_files import write_sweep
 from .session import Runtime
 from .sweep import budgets_of, run_sweep, with_suffix
 
@@ -46,6 +48,8 @@ __all__ = ["main"]
 
 
 # Commands of the contract that later versions bring.
+_TYPED = "onnx_factorize.command_line"
+
 _COMMANDS_NOT_YET = ("moments", "merge")
 
 
@@ -53,6 +57,7 @@ class _DefaultCommand(click.Group):
     """A group whose first argument may be a model: then the command is `compress`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_TYPED] = shlex.join(["onnx-factorize", *args])
         own = {"--help", "-h", "--version"}
         if args and args[0] in _COMMANDS_NOT_YET and not pathlib.Path(args[0]).exists():
             raise InputError(f"The command '{args[0]}' is not available in this version.")
@@ -139,8 +144,15 @@ def cli() -> None:
 @click.option("--finetune", is_flag=True, help="Train the result towards MODEL (needs torch).")
 @click.option("--epochs", default=10, show_default=True, help="Passes of --finetune, at most.")
 @click.option("--lr", default=1e-3, show_default=True, help="Learning rate of --finetune.")
+@click.option(
+    "--quantize",
+    metavar="BITS",
+    help="int8 (dynamic, or static for convolutions) or int4 (weights of MatMul), at the end.",
+)
 @click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
-@click.option("--report", multiple=True, metavar="FILE.json", help="Write what happened.")
+@click.option(
+    "--report", multiple=True, metavar="FILE", help="Write what happened: FILE.json or FILE.html."
+)
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
 @not_yet
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
@@ -166,6 +178,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         runtime=Runtime(given["provider"], given["threads"]),
         finetune=given["finetune"],
         training=Training(given["epochs"], given["lr"]),
+        quantize=given["quantize"],
         best_effort=given["best_effort"],
     )
     reports = [pathlib.Path(file) for file in report]
@@ -177,6 +190,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     check_outputs(pathlib.Path(model), target, reports)
     console, progress = _console(given["quiet"])
     result = run(model, given["calib"], options, progress)
+    result.report.command_line = click.get_current_context().meta[_TYPED]
     if not given["dry_run"]:
         result.save(target, reports)
     print_report(console, result.report, all_layers=given["verbose"])
@@ -191,22 +205,30 @@ def _sweep(
     options: Options,
     given: dict[str, Any],
 ) -> None:
-    """Compresses to each budget of `--sweep`, and prints a line for each."""
+    """Compresses to each budget of `--sweep`, prints a line for each, and draws the front."""
     budgets = budgets_of(options.budget.kind, given["sweep"])
     for budget in budgets:
         own = [with_suffix(path, budget) for path in reports]
         check_outputs(pathlib.Path(model), with_suffix(target, budget), own)
+    pages = [path for path in reports if path.suffix == ".html"]
+    check_outputs(pathlib.Path(model), target, pages)
     console, progress = _console(given["quiet"])
-    found = []
+    found, unmet = [], []
     for budget, result in run_sweep(model, given["calib"], options, budgets, progress):
         if isinstance(result, BudgetError):
             console.print(f"[yellow]skipped:[/] {result}", highlight=False)
+            unmet.append(str(result))
             continue
+        result.report.command_line = click.get_current_context().meta[_TYPED]
         if not given["dry_run"]:
             result.save(with_suffix(target, budget), [with_suffix(p, budget) for p in reports])
-        found.append((with_suffix(target, budget), result.report))
+        found.append((budget, result.report))
     console.print(sweep_table([report for _, report in found]))
-    for path, _ in found if not given["dry_run"] else ():
+    if given["dry_run"]:
+        return
+    for page in pages:
+        write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
+    for path in [*(with_suffix(target, budget) for budget, _ in found), *pages]:
         console.print(f"wrote [bold]{path}[/]", highlight=False, soft_wrap=True)
 
 

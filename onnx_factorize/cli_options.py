@@ -14,6 +14,7 @@ from . import model_io
 from .calibration import ImageOptions, Selection
 from .errors import InputError
 from .passes import Kind
+from .report_files import check_report
 
 __all__ = [
     "check_outputs",
@@ -30,7 +31,6 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 # Options of the contract that later versions bring: refused by name, never ignored.
 _NOT_YET = {
     "--svt": True,
-    "--quantize": True,
 }
 
 
@@ -129,10 +129,7 @@ def check_outputs(
         InputError: A path cannot be written, or is the model itself.
     """
     for report in reports:
-        if report.suffix != ".json":
-            raise InputError(
-                f"--report {report}: only .json reports are available in this version."
-            )
+        check_report(report)
         if report.resolve() == output.resolve():
             raise InputError(f"{report} is to hold both the model and its report; choose another.")
     _check_weights(model, output.with_name(f"{output.name}.data"))

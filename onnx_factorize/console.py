@@ -15,6 +15,7 @@ from rich.text import Text
 
 from .progress import Progress
 from .report import Figures, Layer, Report
+from .units import count, size
 from .verify import Agreement
 
 __all__ = [
@@ -111,7 +112,7 @@ def sweep_table(reports: Sequence[Report]) -> Table:
         row = [
             str(report.command["budget"]),
             f"{small.params / dense.params:.3f} x",
-            _size(small.bytes),
+            size(small.bytes),
             latency,
             f"{report.divergence['holdout']:.3g}",
             f"{agreements[0]:.1%}" if agreements else "",
@@ -159,9 +160,9 @@ def comparison_table(
     for heading in ("dense", "compressed", "ratio"):
         table.add_column(heading, justify="right")
     rows: list[tuple[str, float | None, float | None, Callable[[float], str]]] = [
-        ("parameters", dense.params, compressed.params, _count),
-        ("file size", dense.bytes, compressed.bytes, _size),
-        ("MACs of a sample", dense.macs, compressed.macs, _count),
+        ("parameters", dense.params, compressed.params, count),
+        ("file size", dense.bytes, compressed.bytes, size),
+        ("MACs of a sample", dense.macs, compressed.macs, count),
         ("latency of a sample", dense.latency_ms, compressed.latency_ms, "{:.2f} ms".format),
     ]
     for name, a, b, form in rows:
@@ -185,28 +186,14 @@ def print_layers(console: Console, layers: Sequence[Layer]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in layers:
         dense, now = layer.params
-        macs = "" if layer.macs is None else _count(layer.macs[1])
+        macs = "" if layer.macs is None else count(layer.macs[1])
         table.add_row(
             layer.name,
             layer.op_type,
             layer.form or Text(layer.reason or layer.status, style="dim"),
             "" if layer.full_rank is None else f"{layer.rank or 'dense'}/{layer.full_rank}",
-            _count(dense) if dense == now else f"{_count(dense)} → {_count(now)}",
+            count(dense) if dense == now else f"{count(dense)} → {count(now)}",
             macs,
             "" if layer.loss is None else f"{layer.loss:.2g}",
         )
     console.print(table)
-
-
-def _count(number: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:.0f}"
-
-
-def _size(number: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
-            return f"{number / size:.2f} {unit}"
-    return f"{number:.0f} B"

@@ -33,6 +33,7 @@ class Costs:
         sha256: Of its file, None for a model in memory.
         latency_ms: Median time of one sample, None where no budget needs it.
         curves: Target name to its latency at every rank, likewise.
+        file: The name of its file.
     """
 
     params: int
@@ -41,6 +42,7 @@ class Costs:
     sha256: str | None = None
     latency_ms: float | None = None
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+    file: str | None = None
 
     def of(self, kind: BudgetKind, targets: list[Target]) -> float:
         """The cost in a budget's unit."""
@@ -55,7 +57,9 @@ class Costs:
 
     def figures(self, latency_ms: float | None = None) -> Figures:
         """The costs as the report gives them."""
-        return Figures(self.params, self.bytes, self.arithmetic.total, latency_ms, self.sha256)
+        return Figures(
+            self.params, self.bytes, self.arithmetic.total, latency_ms, self.sha256, self.file
+        )
 
 
 def measure_costs(
@@ -72,12 +76,12 @@ def measure_costs(
         runtime: How to run it.
         source: What it was read from, if anything.
     """
-    size, digest = model_io.serialized_size(model), None
+    size, digest, file = model_io.serialized_size(model), None, None
     if isinstance(source, str | os.PathLike):
         path = pathlib.Path(source)
         beside = {pathlib.Path(tensor.path) for tensor in model_io.external_tensors(model)}
         size = sum(file.stat().st_size for file in (path, *beside))
-        digest = model_io.sha256(path)
+        digest, file = model_io.sha256(path), path.name
     elif isinstance(source, onnx.ModelProto):
         size = min(size, source.ByteSize())
     return Costs(
@@ -85,4 +89,5 @@ def measure_costs(
         size,
         count_arithmetic(model, sample.feeds, runtime, sample.samples),
         digest,
+        file=file,
     )

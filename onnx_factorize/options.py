@@ -15,6 +15,7 @@ from .forms import Form, restricted
 from .given_labels import Labels
 from .passes import Kind, Skipped, Target
 from .promise import Prefer, Promise, promised
+from .quantization import Bits
 from .recovery import Training
 from .session import Runtime
 from .weighting import get_weighting
@@ -56,6 +57,7 @@ class Options:
         best_effort: Come as close as possible to a budget or promise that cannot be met.
         promise: What must hold on new data; then the budget is the smallest that keeps it.
         prefer: What a promise is to make small: `size` or `latency`.
+        quantize: Bits to quantize the result to, `int8` or `int4`; None for none.
     """
 
     budget: Budget = dataclasses.field(default_factory=Budget)
@@ -74,6 +76,7 @@ class Options:
     runtime: Runtime = dataclasses.field(default_factory=Runtime)
     finetune: bool = False
     training: Training = dataclasses.field(default_factory=Training)
+    quantize: Bits | None = None
     best_effort: bool = False
     promise: Promise | None = None
     prefer: Prefer = "size"
@@ -102,6 +105,8 @@ class Options:
             raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
         if self.prefer == "latency" and self.promise is None:
             raise InputError("--prefer needs a promise: --max-divergence or --keep.")
+        if self.quantize not in (None, *get_args(Bits)):
+            raise InputError(f"--quantize is int8 or int4, not '{self.quantize}'.")
         for kind in self.outputs.values():
             if kind not in get_args(Kind):
                 raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
@@ -186,6 +191,8 @@ class Options:
     def provenance(self) -> dict[str, str]:
         """What made a model, for its metadata."""
         made = f"--budget {self.budget} --weighting {self.weighting} --ranks {self.ranks}"
+        if self.quantize:
+            made += f" --quantize {self.quantize}"
         return {"version": __version__, "options": made}
 
     def as_dict(self) -> dict[str, Any]:

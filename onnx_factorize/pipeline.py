@@ -19,8 +19,10 @@ from .options import Options
 from .output_statistics import resolve_axes
 from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .progress import Progress
+from .quantized import quantized
 from .recovery import check_torch, recover
 from .report import Report
+from .report_files import check_report, write_report
 from .session import Session, latencies
 from .spending import spend
 from .summary import layers_of, summarize, warnings_of
@@ -50,14 +52,16 @@ class Result:
 
         Args:
             path: The .onnx file to write.
-            reports: The .json files to write; if one cannot be, the model does not appear either.
+            reports: The .json or .html files to write; if one cannot be, the model does not appear.
         """
+        for report in reports:
+            check_report(pathlib.Path(report))
 
         def describe(written: pathlib.Path) -> None:
-            self.report.model["compressed"].sha256 = model_io.sha256(written)
+            figures = self.report.model["compressed"]
+            figures.sha256, figures.file = model_io.sha256(written), pathlib.Path(path).name
             for report in reports:
-                with model_io.atomic_path(pathlib.Path(report)) as temporary:
-                    temporary.write_text(self.report.as_json(), encoding="utf-8")
+                write_report(self.report, pathlib.Path(report))
 
         model_io.save(self.model, path, external=self._external, written=describe)
 
@@ -169,6 +173,11 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     recovery = None
     if options.finetune:
         recovery = recover(known.dense, model, known.kinds, data, options, progress)
+    quantization = None
+    if options.quantize:
+        model, quantization = quantized(
+            model, options.quantize, known.dense, known.kinds, data, runtime, progress
+        )
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
         pair = dense, Session(model, runtime)
@@ -179,6 +188,8 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
 
     with progress.stage("time"):
         costs = measure_costs(model, sample, runtime)
+        if quantization is not None:
+            costs = quantization.costs_of(costs)
         latency_ms = latencies(pair, sample.feeds)
 
     report = summarize(
@@ -191,10 +202,17 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         layers_of(known.targets, known.skipped, plan, known.costs, analysis),
         data,
         progress.seconds,
-        warnings_of(known.targets, analysis, data, plan, holdout.divergence),
+        warnings_of(
+            known.targets,
+            analysis,
+            data,
+            plan,
+            holdout.divergence if quantization is None else quantization.divergence,
+        ),
         recovery,
         spent.promise,
         spent.latency,
+        quantization,
     )
     return Result(model, report, model_io.is_external(known.dense))
 

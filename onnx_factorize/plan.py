@@ -50,6 +50,7 @@ class Plan:
         trial: The divergence that was measured for this plan on unseen calibration samples.
         refit: What refitting the factors multiplied it by; None if that was not tried, or gained
             nothing.
+        squares: Target name to σ² of its directions, for what is cut.
     """
 
     ranks: dict[str, int]
@@ -58,6 +59,7 @@ class Plan:
     tried: dict[str, float]
     trial: float | None
     refit: float | None = None
+    squares: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
     @property
     def second_order(self) -> float:
@@ -135,7 +137,8 @@ def compress(
         raise BudgetError(_unreachable(options, cost, wanted + over, targets))
     # What was predicted, in nats where there are gradients, whatever plan was chosen.
     losses = {choice.name: _loss(choice, ranks) for choice in choices}
-    plan = Plan(ranks, losses, candidate.name, tried, trial)
+    squares = {name: spectrum.squares for name, spectrum in spectra.items()}
+    plan = Plan(ranks, losses, candidate.name, tried, trial, squares=squares)
     if not cut or model_io.weight_bytes(dense) > LARGE:
         return compressed, plan
     factors = factors_by_name(cut, ranks, spectra, analysis.statistics)

@@ -32,6 +32,7 @@ class Figures:
         macs: Multiplications of its linear operators for one sample.
         latency_ms: Median time of one sample in onnxruntime.
         sha256: Of the model's file, if it is one.
+        file: The name of that file.
     """
 
     params: int
@@ -39,6 +40,7 @@ class Figures:
     macs: int | None = None
     latency_ms: float | None = None
     sha256: str | None = None
+    file: str | None = None
 
 
 @dataclasses.dataclass
@@ -57,6 +59,9 @@ class Layer:
         status: `factorized`, `kept` (dense, by choice) or `skipped` (not a target).
         reason: Why it was kept or skipped.
         ms: Its latency alone, before and after; None where it was not timed.
+        curve: Some ranks with the loss predicted for a cut there, from rank 0 to the full one.
+        spectrum: Some indices from 0 with σ² of the directions that were cut, as a share of
+            their sum.
     """
 
     name: str
@@ -70,6 +75,8 @@ class Layer:
     status: str
     reason: str | None = None
     ms: tuple[float, float] | None = None
+    curve: list[tuple[int, float]] | None = None
+    spectrum: list[tuple[int, float]] | None = None
 
     @classmethod
     def skipped(cls, name: str, op_type: str, params: int, reason: str) -> Layer:
@@ -93,6 +100,8 @@ class Report:
         finetune: What became of fine-tuning, if it was asked for.
         promise: What was promised, and how it is kept (see `promise`); None without a promise.
         latency: How a budget of time was met (see `latency_budget`); None without one.
+        quantization: How it was quantized, and what it was before, if that was asked for.
+        command_line: What was typed, if the command line made it.
     """
 
     command: dict[str, Any]
@@ -106,6 +115,8 @@ class Report:
     finetune: dict[str, Any] | None = None
     promise: dict[str, Any] | None = None
     latency: dict[str, Any] | None = None
+    quantization: dict[str, Any] | None = None
+    command_line: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -119,7 +130,12 @@ class Report:
 
     def as_json(self) -> str:
         """The report as JSON; numbers that are not finite become null."""
-        return json.dumps(_finite(self.as_dict()), indent=1, allow_nan=False) + "\n"
+        return json.dumps(self.as_plain(), indent=1, allow_nan=False) + "\n"
+
+    def as_plain(self) -> dict[str, Any]:
+        """What the JSON holds; numbers that are not finite are None."""
+        plain: dict[str, Any] = _finite(self.as_dict())
+        return plain
 
 
 def peak_rss_mb() -> float | None:

@@ -6,15 +6,20 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from .allocation import DENSE
 from .analysis import Analysis
 from .calibration import CalibrationData
 from .costs import Costs
-from .forms import FORMS, cut_of
+from .forms import FORMS, cut_of, views_of
 from .passes import Skipped, Target
 from .plan import Plan
+from .quantized import Quantization
 from .recovery import Recovery
 from .report import Layer, Report
+from .sparse import thinned
 from .verify import Agreement
+
+Line = list[tuple[int, float]]
 
 __all__ = ["layers_of", "summarize", "warnings_of"]
 
@@ -37,16 +42,19 @@ def summarize(
     recovery: Recovery | None = None,
     promise: dict[str, Any] | None = None,
     latency: dict[str, Any] | None = None,
+    quantization: Quantization | None = None,
 ) -> Report:
     """The report of a run."""
     dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
+    # What is predicted is what the factors lose, not what fewer bits do.
+    factorized = holdout.divergence if quantization is None else quantization.divergence
     return Report(
         command=command,
         model={"dense": dense, "compressed": compressed},
         divergence={
             "predicted": None if plan is None else plan.predicted,
             "second_order": None if plan is None else plan.second_order,
-            "ratio": None if plan is None else _ratio(holdout.divergence, plan.predicted),
+            "ratio": None if plan is None else _ratio(factorized, plan.predicted),
             "plan": None if plan is None else plan.origin,
             "tried": {} if plan is None else plan.tried,
             "refit": None if plan is None else plan.refit,
@@ -71,6 +79,7 @@ def summarize(
             else None
         ),
         finetune=None if recovery is None else dataclasses.asdict(recovery),
+        quantization=None if quantization is None else quantization.as_dict(),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
         promise=promise,
         latency=latency,
@@ -92,8 +101,8 @@ def layers_of(
     layers = []
     for target in targets:
         cut = cut_of(target, plan.ranks, 0)
-        curve, rank = costs.curves.get(target.name), plan.ranks.get(target.name, 0)
-        ms = None if curve is None else (curve.dense, curve.of(rank))
+        timed, rank = costs.curves.get(target.name), plan.ranks.get(target.name, 0)
+        ms = None if timed is None else (timed.dense, timed.of(rank))
         reason = cut.note
         if cut.form is None:
             reason = (
@@ -101,6 +110,7 @@ def layers_of(
                 if target.name in analysis.never_ran
                 else "costs more to cut than the budget gains"
             )
+        curve, spectrum = _lines(target, plan, analysis)
         for use in target.uses:
             first, own = use is target, costs.arithmetic.nodes.get(use.operator)
             layers.append(
@@ -116,10 +126,23 @@ def layers_of(
                     "kept" if cut.form is None else "factorized",
                     reason if first else f"shares the weight of '{target.name}'",
                     ms if first else None,
+                    curve if first else None,
+                    spectrum if first else None,
                 )
             )
     layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]
     return layers
+
+
+def _lines(target: Target, plan: Plan, analysis: Analysis) -> tuple[Line | None, Line | None]:
+    """The loss curve and the spectrum of a target, in the form that was taken."""
+    view = next((view for view in views_of(target) if plan.ranks.get(view.name)), target)
+    rank = plan.ranks.get(view.name, DENSE)
+    losses, squares = analysis.candidates[0].losses.get(view.name), plan.squares.get(view.name)
+    return (
+        None if losses is None else thinned(losses, [rank]),
+        None if squares is None else thinned(squares / (squares.sum() or 1.0), [rank - 1]),
+    )
 
 
 def warnings_of(

@@ -226,7 +226,7 @@ CASES = {
     "output is the model's link": (1, None, ["m.onnx", *FAST, "-o", "link.onnx"], ["itself"]),
     "output is a folder": (1, None, ["m.onnx", *FAST, "-o", "sub"], ["is a folder"]),
     "no folder for report": (1, None, ["m.onnx", *FAST, "--report", "no/r.json"], ["no/r.json"]),
-    "report of another kind": (1, None, ["m.onnx", *FAST, "--report", "r.html"], ["r.html"]),
+    "report of another kind": (1, None, ["m.onnx", *FAST, "--report", "r.pdf"], ["r.pdf"]),
     "report is the output": (
         1,
         None,
@@ -266,7 +266,6 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
     "option",
     [
         "--svt 1",
-        "--quantize int8",
     ],
 )
 def test_options_that_are_not_there_yet_are_refused_by_name(option, folder, monkeypatch, capsys):

@@ -1,0 +1,95 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .bars import everywhere, grouped_by_reason
+from .charts import cut_chart
+from .environment import rendered
+from .reproduce import command_of
+from .svg import drawing
+from .tiles import tiles, verdict
+from .tracks import Track, track
+
+__all__ = ["report_page"]
+
+# Layers that are shown at once, as bars and as charts; the smaller ones are folded.
+_SHOWN = 16
+_DRAWN = 12
+
+_MEASURED = {
+    "second_order": ("Sum of the layers' predicted losses", "second order, each layer alone"),
+    "predicted": ("Predicted", "the plan on calibration samples unseen by its directions"),
+    "calibration": ("Measured on calibration samples", "seen: expect less than on new ones"),
+    "holdout": ("Measured on held-out samples", "never calibrated on: the figure that counts"),
+}
+
+
+def report_page(report: Mapping[str, Any]) -> str:
+    """One self-contained HTML file from the data of a report.
+
+    Args:
+        report: What `Report.as_dict` gives, or what was read from its JSON.
+    """
+    layers = report["layers"]
+    factorized = [layer for layer in layers if layer["status"] == "factorized"]
+    kept = [layer for layer in layers if layer["status"] == "kept"]
+    bars = everywhere(report)
+    large = {id(bar) for bar in sorted(bars, key=lambda bar: -bar.weight)[:_SHOWN]}
+    with drawing():
+        cuts = [(layer, cut_chart(layer, k)) for k, layer in enumerate(_drawable(factorized))]
+        others = [
+            (layer, cut_chart(layer, len(cuts) + k)) for k, layer in enumerate(_drawable(kept))
+        ]
+    return rendered(
+        "report.html.j2",
+        report=report,
+        name=report["model"]["dense"].get("file") or "A model",
+        verdict=verdict(report),
+        tiles=tiles(report),
+        bars=[bar for bar in bars if id(bar) in large],
+        small_bars=[bar for bar in bars if id(bar) not in large],
+        cuts=cuts[:_DRAWN],
+        more_cuts=cuts[_DRAWN:],
+        kept_curves=others,
+        unit="nats" if report["divergence"]["predicted"] is not None else "share of the energy",
+        measured=_measured(report),
+        tried=_tried(report["divergence"]),
+        left=grouped_by_reason(layer for layer in layers if layer["status"] != "factorized"),
+        command=command_of(report),
+        data=json.dumps(report).replace("<", "\\u003c"),
+    )
+
+
+def _drawable(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those with a curve, the largest first."""
+    found = [layer for layer in layers if layer.get("curve")]
+    return sorted(found, key=lambda layer: -layer["params"][0])
+
+
+def _measured(report: Mapping[str, Any]) -> Sequence[Track]:
+    divergence = report["divergence"]
+    rows = [
+        (label, divergence[key], note, key == "holdout")
+        for key, (label, note) in _MEASURED.items()
+        if divergence.get(key) is not None
+    ]
+    quantization = report.get("quantization")
+    if quantization:
+        label = f"Measured before {quantization['bits']}, held out"
+        rows.insert(-1, (label, quantization["divergence"], "what the factors alone lose", False))
+    return track(rows)
+
+
+def _tried(divergence: Mapping[str, Any]) -> Sequence[Track]:
+    chosen = divergence["plan"]
+    return track(
+        (plan, value, "taken" if plan == chosen else "", plan == chosen)
+        for plan, value in sorted(
+            divergence["tried"].items(),
+            key=lambda item: (item[1] is None, item[1] if item[1] is not None else 0.0),
+        )
+    )

@@ -1,0 +1,102 @@
+"""The page of several budgets: what is traded for what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .environment import rendered
+from .front import Point, front_chart
+from .reproduce import command_of
+from .svg import drawing
+from .tiles import agreement_of
+
+__all__ = ["sweep_page"]
+
+_COSTS = (
+    ("bytes", "file size, MB", 1e-6),
+    ("latency_ms", "latency of a sample, ms", 1.0),
+)
+
+
+def sweep_page(
+    reports: Sequence[Mapping[str, Any]],
+    unmet: Sequence[str] = (),
+    links: Sequence[str | None] | None = None,
+) -> str:
+    """One self-contained HTML file from the reports of a sweep.
+
+    Args:
+        reports: What `Report.as_plain` gives, for each budget that was met; at least one.
+        unmet: Why the others were not, one sentence each.
+        links: Where the page of each report is, relative to this one; None where there is none.
+    """
+    dense = reports[0]["model"]["dense"]
+    rows = [_row(report) for report in reports]
+    labelled = all(row["accuracy"] is not None for row in rows)
+    with drawing():
+        charts = [
+            chart
+            for key, name, unit in _COSTS
+            if dense[key] and all(report["model"]["compressed"][key] for report in reports)
+            for chart in _charts(reports, rows, key, name, unit, labelled=labelled)
+        ]
+    return rendered(
+        "sweep.html.j2",
+        name=dense.get("file") or "A model",
+        tool=reports[0]["tool"],
+        dense=dense,
+        charts=charts,
+        rows=list(zip(rows, links or [None] * len(rows), strict=True)),
+        labelled=labelled,
+        dense_accuracy=reports[0]["accuracy"]["dense"] if labelled else None,
+        agreeing=any(row["agreement"] is not None for row in rows),
+        unmet=unmet,
+        samples=reports[0]["samples"],
+        versions=reports[0]["versions"],
+        command=command_of(reports[0]) if reports[0].get("command_line") else None,
+        data=json.dumps(list(reports)).replace("<", "\\u003c"),
+    )
+
+
+def _row(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the table."""
+    return {
+        "budget": report["command"]["budget"],
+        "model": report["model"]["compressed"],
+        "divergence": report["divergence"]["holdout"],
+        "predicted": report["divergence"]["predicted"],
+        "agreement": agreement_of(report),
+        "accuracy": report["accuracy"]["compressed"] if report["accuracy"] else None,
+    }
+
+
+def _charts(
+    reports: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    key: str,
+    name: str,
+    unit: float,
+    *,
+    labelled: bool,
+) -> list[str]:
+    """Divergence and, where there are labels, accuracy against one cost."""
+    dense = unit * reports[0]["model"]["dense"][key]
+    qualities = [("divergence", "divergence, nats", True)]
+    if labelled:
+        qualities.append(("accuracy", "accuracy", False))
+    charts = []
+    for quality, label, less in qualities:
+        points = [
+            Point(row["budget"].partition("=")[2], unit * row["model"][key], row[quality])
+            for row in rows
+            if row[quality] is not None
+        ]
+        if not points:
+            continue
+        best = 0.0 if less else reports[0]["accuracy"]["dense"]
+        whole = Point("dense", dense, best)
+        unique = f"{key}-{quality}"
+        charts.append(front_chart(points, whole, name, label, less_is_better=less, name=unique))
+    return charts

@@ -1,0 +1,68 @@
+"""A real browser, where there is one: how wide a page becomes, and what it complains of."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+
+# The page is opened in a frame: browsers refuse windows as narrow as a phone.
+_FRAME = """<!DOCTYPE html><body style="margin:0">
+<iframe id="frame" src="{page}" style="border:0;width:{width}px;height:{height}px"></iframe>
+<script>
+window.onload = () => {{
+  const page = document.getElementById("frame").contentDocument;
+  const wide = [...page.querySelectorAll("main *")]
+    .filter(e => e.checkVisibility() && !e.closest("svg, .scroll"))
+    .filter(e => e.getBoundingClientRect().right > {width} + 0.5);
+  const said = JSON.stringify([page.title, page.documentElement.scrollWidth, wide.length]);
+  document.body.append("found" + said + "end");
+}};
+</script>"""
+
+
+@dataclasses.dataclass
+class Seen:
+    """What a browser made of a page."""
+
+    title: str
+    width: int
+    sticking_out: int
+    complaints: list[str]
+    screenshot: pathlib.Path
+
+
+def see(page: pathlib.Path, width: int, height: int = 3000) -> Seen:
+    """Opens a page in a window of a width, beside which a screenshot is left."""
+    frame = page.with_name(f"frame-{width}.html")
+    frame.write_text(_FRAME.format(page=page.as_uri(), width=width, height=height))
+    screenshot = page.with_name(f"{page.stem}-{width}.png")
+    run = subprocess.run(
+        [
+            str(BROWSER),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--enable-logging=stderr",
+            "--allow-file-access-from-files",
+            f"--user-data-dir={page.parent / f'profile-{width}'}",
+            f"--window-size={max(width, 500)},{height}",
+            f"--screenshot={screenshot}",
+            "--dump-dom",
+            frame.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=True,
+    )
+    title, found, out = json.loads(re.search(r"found(\[.*?\])end</body>", run.stdout, re.S)[1])
+    complaints = [line for line in run.stderr.splitlines() if "CONSOLE" in line]
+    return Seen(title, found, out, complaints, screenshot)
