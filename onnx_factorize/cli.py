@@ -69,7 +69,7 @@ class _DefaultCommand(click.Group):
 @click.group(cls=_DefaultCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="onnx-factorize")
 def cli() -> None:
-    r"""Compress trained ONNX models by calibrated low-rank factorization.
+    """Compress trained ONNX models by calibrated low-rank factorization.
 
     \b
     onnx-factorize MODEL --calib DATA [-o OUT]       compress (see: compress --help)
@@ -81,7 +81,7 @@ def cli() -> None:
       onnx-factorize model.onnx --calib data/
       onnx-factorize model.onnx --calib data.npz --budget bytes=12MB -o small.onnx
       onnx-factorize model.onnx --calib photos/ --budget targets=0.5 --report report.json
-    """
+    """  # noqa: D301 - click takes a backspace for "keep these lines"
 
 
 @cli.command("compress")
