@@ -21,10 +21,20 @@ from .candidates import NODE_BYTES, candidates, only_dense
 from .latency_curve import Curve
 from .passes import Target
 
-__all__ = ["FORMS", "Cut", "Form", "cut_of", "operator_choices", "restricted", "views_of"]
+__all__ = [
+    "FIXED_FORMS",
+    "FORMS",
+    "Cut",
+    "Form",
+    "cut_of",
+    "operator_choices",
+    "restricted",
+    "views_of",
+]
 
 Array = npt.NDArray[np.float64]
 Form = Literal["auto", "channel", "input", "spatial", "tucker"]
+FIXED_FORMS: tuple[Form, ...] = ("channel", "input", "spatial", "tucker")
 
 # How each operator is rewritten in its own view.
 FORMS = {

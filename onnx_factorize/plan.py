@@ -10,32 +10,29 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from . import model_io
-from .allocation import Choices, allocate_global, allocate_uniform
 from .analysis import Analysis
 from .balance import balanced
-from .candidates import automatic_multiple
 from .costs import Costs
 from .errors import BudgetError
-from .forms import operator_choices, views_of
+from .forms import FIXED_FORMS, restricted
 from .options import Options
 from .paging import LARGE
 from .passes import Factors, RewriteTargets, Target, sign
 from .progress import Progress
+from .purchase import Bought, Purchase
 from .refit import refit
-from .rewriting import factors_by_name, rewritten
-from .search import most_measurements, search
+from .search import Candidate, most_measurements, search
 from .trial import Trial
 
 __all__ = ["Plan", "compress"]
 
-Array = npt.NDArray[np.float64]
-
-# A budget is met when the result, as measured, is below it. Corrections are small (the size of
-# names, new biases), so a few rounds are plenty.
-_ROUNDS = 5
-
-# Factors are left as they are unless refitting them gains more than chance.
+# Factors are left as they are unless refitting them gains more than chance; so is the choice of
+# forms unless one form for all does.
 _REFIT_GAIN = 0.97
+
+# Plans of one form that are refitted beside the one of several: those that come near it.
+_OTHERS = 2
+_NEAR = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +40,14 @@ class Plan:
     """One candidate for each target.
 
     Attributes:
-        ranks: Target name to rank, or `DENSE`.
-        losses: Target name to the loss predicted for its rank.
+        ranks: View name to rank, or `DENSE`.
+        losses: Operator to the loss predicted for what was bought of it.
         origin: The way in which it was chosen.
         tried: Way to measured divergence, where several were measured.
         trial: The divergence that was measured for this plan on unseen calibration samples.
         refit: What refitting the factors multiplied it by; None if that was not tried, or gained
             nothing.
-        squares: Target name to σ² of its directions, for what is cut.
+        squares: View name to σ² of its directions, for what is cut.
     """
 
     ranks: dict[str, int]
@@ -59,7 +56,7 @@ class Plan:
     tried: dict[str, float]
     trial: float | None
     refit: float | None = None
-    squares: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    squares: Mapping[str, npt.NDArray[np.float64]] = dataclasses.field(default_factory=dict)
 
     @property
     def second_order(self) -> float:
@@ -96,152 +93,126 @@ def compress(
     Raises:
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
-    kind = options.budget.kind
-    candidate = analysis.candidates[0]
-    choices = _choices(targets, candidate.losses, costs, options)
-    cost = costs.of(kind, targets)
-    wanted = options.budget.limit(cost)
-    fixed = cost - sum(choice.dense for choice in choices)
-    least = sum(float(choice.costs[0]) for choice in choices)
-    if fixed + least > wanted:
-        if not options.best_effort:
-            raise BudgetError(_unreachable(options, cost, fixed + least, targets))
-        wanted = fixed + least
-    room = wanted - fixed
-
-    def allocate(losses: Mapping[str, Array], uniform: bool) -> dict[str, int]:
-        buy = allocate_uniform if uniform else allocate_global
-        return buy(_choices(targets, losses, costs, options), max(room, least))
-
+    purchase = Purchase(targets, analysis, costs, options)
+    candidate, trial = analysis.candidates[0], analysis.trial
     tried: dict[str, float] = {}
-    trial: float | None = None
-    if analysis.trial is not None:
+    measured: float | None = None
+    if trial is not None:
         most = most_measurements(analysis.candidates)
         with progress.stage("try plans", most) as advance:
-            found = search(analysis.candidates, allocate, analysis.trial, advance)
-        candidate, tried, trial = found.candidate, found.tried, found.divergence
+            found = search(analysis.candidates, purchase.allocate, trial, advance)
+        candidate, tried, measured = found.candidate, found.tried, found.divergence
 
     with progress.stage("rewrite"):
-        for _ in range(_ROUNDS):
-            ranks = allocate(candidate.losses, candidate.uniform)
-            cut = [view for target in targets for view in views_of(target) if ranks.get(view.name)]
-            spectra = {target.name: analysis.spectrum(target, candidate) for target in cut}
-            compressed = rewritten(dense, cut, ranks, spectra, analysis.statistics)
-            sign(compressed, options.provenance())
-            over = _cost(kind, compressed, choices, ranks, fixed) - wanted
-            if over <= 0 or room <= least:
-                break
-            # What was not spent must not be given again.
-            room = min(room, sum(_cost_of(c, ranks) for c in choices)) - over
-    if over > 0 and not options.best_effort:
-        raise BudgetError(_unreachable(options, cost, wanted + over, targets))
-    # What was predicted, in nats where there are gradients, whatever plan was chosen.
-    losses = {choice.name: _loss(choice, ranks) for choice in choices}
-    squares = {name: spectrum.squares for name, spectrum in spectra.items()}
-    plan = Plan(ranks, losses, candidate.name, tried, trial, squares=squares)
-    if not cut or model_io.weight_bytes(dense) > LARGE:
-        return compressed, plan
-    factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
-    return _improved(dense, compressed, plan, cut, factors, analysis.trial, options, progress)
-
-
-def _improved(
-    dense: ir.Model,
-    compressed: ir.Model,
-    plan: Plan,
-    cut: Sequence[Target],
-    factors: dict[str, Factors],
-    trial: Trial | None,
-    options: Options,
-    progress: Progress,
-) -> tuple[ir.Model, Plan]:
-    """The same ranks, refitted factors if they gain, and balanced ones if they are trained."""
-    if trial is not None:
-        with progress.stage("refit", len(cut)) as advance:
-            fitted, gain = _refit(dense, compressed, cut, factors, trial, advance)
-        if gain is not None:
-            factors = fitted
-            plan = dataclasses.replace(plan, refit=gain, trial=gain * (plan.trial or 0.0))
+        bought = purchase.buy(dense, candidate)
+    plan = Plan(
+        bought.ranks, bought.losses, candidate.name, tried, measured, squares=bought.squares
+    )
+    if not bought.cut or model_io.weight_bytes(dense) > LARGE:
+        return bought.model, plan
+    factors = bought.factors
+    if trial is not None and measured is not None:
+        with progress.stage("try forms"):
+            others = _of_one_form(
+                dense, targets, bought, candidate, measured, analysis, costs, options, tried
+            )
+        ways = [(bought, measured), *others]
+        with progress.stage("refit", sum(len(way.cut) for way, _ in ways)) as advance:
+            results = [_refitted(dense, way, trial, advance) for way, _ in ways]
+        best = 0
+        for index, result in enumerate(results):
+            if result.divergence < _REFIT_GAIN * results[best].divergence:
+                best = index
+        (bought, measured), factors, gain = ways[best], results[best].factors, results[best].gain
+        plan = dataclasses.replace(
+            plan,
+            ranks=bought.ranks,
+            losses=bought.losses,
+            squares=bought.squares,
+            trial=(gain or 1.0) * measured,
+            refit=gain,
+        )
     if options.finetune:
-        factors = balanced(factors, cut)
+        factors = balanced(factors, bought.cut)
     elif plan.refit is None:
-        return compressed, plan
-    compressed = dense.clone()
-    RewriteTargets(factors)(compressed)
-    sign(compressed, options.provenance())
-    return compressed, plan
+        return bought.model, plan
+    model = dense.clone()
+    RewriteTargets(factors)(model)
+    sign(model, options.provenance())
+    return model, plan
 
 
-def _refit(
+def _of_one_form(
     dense: ir.Model,
-    compressed: ir.Model,
-    cut: Sequence[Target],
-    factors: dict[str, Factors],
-    trial: Trial,
-    advance: Callable[[int], None],
-) -> tuple[dict[str, Factors], float | None]:
-    """Refitted factors, and what they multiply the divergence by; None if they gain nothing.
+    targets: Sequence[Target],
+    bought: Bought,
+    candidate: Candidate,
+    measured: float,
+    analysis: Analysis,
+    costs: Costs,
+    options: Options,
+    tried: dict[str, float],
+) -> list[tuple[Bought, float]]:
+    """Plans of one form for all, where the plan has several to choose from, and their divergence.
+
+    What refitting gains differs from form to form, and is not known before it is done.
+    """
+    if options.form != "auto" or options.budget.kind == "latency":  # measured in one form only
+        return []
+    if not any(view.views or view.view for view in bought.cut):
+        return []
+    assert analysis.trial is not None
+    found: list[tuple[float, Purchase]] = []
+    for form in FIXED_FORMS:
+        asked = dataclasses.replace(options, form=form)
+        try:
+            one = [restricted(target, form) for target in targets]
+            purchase = Purchase(one, analysis, costs, asked)
+        except BudgetError:
+            continue
+        ranks = purchase.allocate(candidate.losses, candidate.uniform)
+        divergence = analysis.trial.measure(ranks, candidate.weighting, candidate.metrics)
+        tried[f"{form} form"] = divergence
+        found.append((divergence, purchase))
+    found.sort(key=lambda pair: pair[0])
+    return [
+        (purchase.buy(dense, candidate), divergence)
+        for divergence, purchase in found[:_OTHERS]
+        if divergence < _NEAR * measured
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refitted:
+    """Factors after the refit, or before it if that gains nothing.
+
+    Attributes:
+        factors: The factors.
+        gain: What refitting multiplied the divergence of unseen samples by; None for nothing.
+        divergence: Of unseen samples, in the end.
+    """
+
+    factors: dict[str, Factors]
+    gain: float | None
+    divergence: float
+
+
+def _refitted(
+    dense: ir.Model, bought: Bought, trial: Trial, advance: Callable[[int], None]
+) -> _Refitted:
+    """Refits the factors of a model.
 
     One fold is left out of the fit and measured on. The plain factors have seen it, the fit has
     not: where the fit wins, it does so on unseen data.
     """
     unseen = 0
     only = trial.folds != unseen
-    fitted = refit(trial.normal, cut, factors, trial.data, only, trial.runtime, advance)
+    fitted = refit(
+        trial.normal, bought.cut, bought.factors, trial.data, only, trial.runtime, advance
+    )
     model = dense.clone()
     RewriteTargets(fitted)(model)
-    before, after = trial.divergence(compressed, unseen), trial.divergence(model, unseen)
-    return fitted, after / before if after < _REFIT_GAIN * before else None
-
-
-def _loss(choices: Choices, ranks: Mapping[str, int]) -> float:
-    return float(choices.losses[choices.index(ranks)])
-
-
-def _choices(
-    targets: Sequence[Target],
-    losses: Mapping[str, Array],
-    costs: Costs,
-    options: Options,
-) -> list[Choices]:
-    all_params = sum(target.params for target in targets)
-    kind = options.budget.kind
-
-    def multiple(view: Target) -> int:
-        return options.rank_multiple or automatic_multiple(view, all_params)
-
-    choices = []
-    for target in targets:
-        macs = sum(costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses)
-        time = costs.curves.get(target.name)
-        choices.append(operator_choices(target, losses, kind, macs, multiple, options.form, time))
-    return choices
-
-
-def _cost(
-    kind: str,
-    model: ir.Model,
-    choices: Sequence[Choices],
-    ranks: Mapping[str, int],
-    fixed: float,
-) -> float:
-    """What a rewritten model costs, in the budget's unit."""
-    if kind == "params":
-        return model_io.parameters(model)
-    if kind == "bytes":
-        return model_io.serialized_size(model)
-    return fixed + sum(_cost_of(choice, ranks) for choice in choices)
-
-
-def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
-    return float(choices.costs[choices.index(ranks)])
-
-
-def _unreachable(options: Options, dense: float, least: float, targets: list[Target]) -> str:
-    kind, value = options.budget.kind, options.budget.value
-    reach = f"{kind}={least / dense:.3f}" if value <= 1 else f"{least:.6g} {kind}"
-    return (
-        f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "
-        f"{len(targets)} targets can reach; raise the budget, or add --best-effort to come as "
-        "close as possible."
-    )
+    before, after = trial.divergence(bought.model, unseen), trial.divergence(model, unseen)
+    if after < _REFIT_GAIN * before:
+        return _Refitted(fitted, after / before, after)
+    return _Refitted(bought.factors, None, before)

@@ -1,0 +1,176 @@
+"""Buying ranks within a budget, and the model that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from . import model_io
+from .allocation import Choices, allocate_global, allocate_uniform
+from .analysis import Analysis
+from .candidates import automatic_multiple
+from .costs import Costs
+from .errors import BudgetError
+from .forms import operator_choices, views_of
+from .options import Options
+from .passes import Factors, Target, sign
+from .rewriting import factors_by_name, rewritten
+from .search import Candidate
+
+__all__ = ["Bought", "Purchase"]
+
+Array = npt.NDArray[np.float64]
+
+# A budget is met when the result, as measured, is below it. Corrections are small (the size of
+# names, new biases), so a few rounds are plenty.
+_ROUNDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Bought:
+    """A model within the budget.
+
+    Attributes:
+        model: The model.
+        ranks: View name to rank, or `DENSE`.
+        losses: Target name to the loss predicted for what was bought of it.
+        cut: The views that are cut.
+        factors: Their factors, as `RewriteTargets` takes them.
+        squares: View name to σ² of its directions.
+    """
+
+    model: ir.Model
+    ranks: dict[str, int]
+    losses: dict[str, float]
+    cut: list[Target]
+    factors: dict[str, Factors]
+    squares: dict[str, Array]
+
+
+class Purchase:
+    """What may be spent on some targets, and what it buys."""
+
+    def __init__(
+        self, targets: Sequence[Target], analysis: Analysis, costs: Costs, options: Options
+    ) -> None:
+        """Works out what is to be spent.
+
+        Args:
+            targets: The targets, with the views that are wanted.
+            analysis: What every cut of every target costs.
+            costs: What the dense model costs.
+            options: The budget, the allocation, and how ranks are rounded.
+
+        Raises:
+            BudgetError: The budget cannot be met, and the best effort was not asked for.
+        """
+        self._targets, self._analysis = targets, analysis
+        self._costs, self._options = costs, options
+        self._kind = options.budget.kind
+        choices = _choices(targets, analysis.candidates[0].losses, costs, options)
+        self._cost = costs.of(self._kind, list(targets))
+        self._wanted = options.budget.limit(self._cost)
+        self._fixed = self._cost - sum(choice.dense for choice in choices)
+        self._least = sum(float(choice.costs[0]) for choice in choices)
+        least = self._fixed + self._least
+        if least > self._wanted:
+            if not options.best_effort:
+                raise BudgetError(_unreachable(options, self._cost, least, targets))
+            self._wanted = least
+        self._room = self._wanted - self._fixed
+
+    def allocate(self, losses: Mapping[str, Array], uniform: bool) -> dict[str, int]:
+        """The ranks within the budget, by the losses of each view."""
+        buy = allocate_uniform if uniform else allocate_global
+        choices = _choices(self._targets, losses, self._costs, self._options)
+        return buy(choices, max(self._room, self._least))
+
+    def buy(self, dense: ir.Model, candidate: Candidate) -> Bought:
+        """The model that a candidate makes, measured to be within the budget.
+
+        Raises:
+            BudgetError: It cannot be, and the best effort was not asked for.
+        """
+        analysis, room = self._analysis, self._room
+        views = [view for target in self._targets for view in views_of(target)]
+        for _ in range(_ROUNDS):
+            ranks = self.allocate(candidate.losses, candidate.uniform)
+            cut = [view for view in views if ranks.get(view.name)]
+            spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
+            model = rewritten(dense, cut, ranks, spectra, analysis.statistics)
+            sign(model, self._options.provenance())
+            bought = _choices(self._targets, candidate.losses, self._costs, self._options)
+            over = _cost(self._kind, model, bought, ranks, self._fixed) - self._wanted
+            if over <= 0 or self._room <= self._least:
+                break
+            # What was not spent must not be given again.
+            self._room = min(self._room, sum(_cost_of(c, ranks) for c in bought)) - over
+        self._room = room
+        if over > 0 and not self._options.best_effort:
+            reached = self._wanted + over
+            raise BudgetError(_unreachable(self._options, self._cost, reached, self._targets))
+        # What was predicted, in nats where there are gradients, whatever plan was chosen.
+        losses = {
+            target.operator: sum(
+                float(analysis.candidates[0].losses[view.name][ranks[view.name]])
+                for view in views_of(target)
+                if ranks.get(view.name)
+            )
+            for target in self._targets
+        }
+        factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
+        squares = {name: spectrum.squares for name, spectrum in spectra.items()}
+        return Bought(model, ranks, losses, cut, factors, squares)
+
+
+def _choices(
+    targets: Sequence[Target],
+    losses: Mapping[str, Array],
+    costs: Costs,
+    options: Options,
+) -> list[Choices]:
+    all_params = sum(target.params for target in targets)
+    kind = options.budget.kind
+
+    def multiple(view: Target) -> int:
+        return options.rank_multiple or automatic_multiple(view, all_params)
+
+    choices = []
+    for target in targets:
+        macs = sum(costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses)
+        time = costs.curves.get(target.name)
+        choices.append(operator_choices(target, losses, kind, macs, multiple, options.form, time))
+    return choices
+
+
+def _cost(
+    kind: str,
+    model: ir.Model,
+    choices: Sequence[Choices],
+    ranks: Mapping[str, int],
+    fixed: float,
+) -> float:
+    """What a rewritten model costs, in the budget's unit."""
+    if kind == "params":
+        return model_io.parameters(model)
+    if kind == "bytes":
+        return model_io.serialized_size(model)
+    return fixed + sum(_cost_of(choice, ranks) for choice in choices)
+
+
+def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
+    return float(choices.costs[choices.index(ranks)])
+
+
+def _unreachable(options: Options, dense: float, least: float, targets: Sequence[Target]) -> str:
+    kind, value = options.budget.kind, options.budget.value
+    reach = f"{kind}={least / dense:.3f}" if value <= 1 else f"{least:.6g} {kind}"
+    return (
+        f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "
+        f"{len(targets)} targets can reach; raise the budget, or add --best-effort to come as "
+        "close as possible."
+    )
