@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,10 @@ class Session:
 
 
 def latencies(
-    sessions: Sequence[Session], feeds: Mapping[str, npt.NDArray[Any]], seconds: float = 2.0
+    sessions: Sequence[Session],
+    feeds: Mapping[str, npt.NDArray[Any]],
+    seconds: float = 2.0,
+    between: Callable[[], object] = lambda: None,
 ) -> list[float]:
     """Median latency of each session on one feed, in milliseconds.
 
@@ -114,6 +117,7 @@ def latencies(
         sessions: What to time.
         feeds: One feed for all.
         seconds: When to stop; at least five rounds are timed.
+        between: Called before each run, and not timed.
     """
     for session in sessions:
         session.run(feeds)
@@ -122,6 +126,7 @@ def latencies(
     start = time.perf_counter()
     while len(times[0]) < 5 or (time.perf_counter() - start < seconds and len(times[0]) < 100):
         for index in rng.permutation(len(sessions)):
+            between()
             before = time.perf_counter()
             sessions[index].run(feeds)
             times[index].append(time.perf_counter() - before)
