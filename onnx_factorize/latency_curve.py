@@ -84,7 +84,7 @@ def time_models(
     sessions = [Session(model, runtime) for model in models]
     # Not zeros: all pages of those are one page of memory, and evict nothing.
     rest = np.ones(max(1, others // 8), np.int64)
-    return latencies(sessions, {"x": feed}, _SECONDS, rest.max)
+    return latencies(sessions, {"x": feed}, _SECONDS, rest.max, undisturbed=True)
 
 
 def measure_curves(

@@ -198,7 +198,7 @@ def test_the_pipeline_spends_milliseconds(monkeypatch, tmp_path):
 
     dense_weights = []
 
-    def clock(sessions, *_):
+    def clock(sessions, *_, **__):
         dense_weights.append(len(sessions))
         return [390.0] if len(sessions) == 1 else [390.0, 195.0]
 
