@@ -31,7 +31,7 @@ class Costs:
         bytes: Size of its files.
         arithmetic: Multiplications of its linear operators for one sample.
         sha256: Of its file, None for a model in memory.
-        latency_ms: Median time of one sample, None where no budget needs it.
+        latency_ms: Least time of one sample, None where no budget needs it.
         curves: Target name to its latency at every rank, likewise.
         file: The name of its file.
     """

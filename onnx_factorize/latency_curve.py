@@ -18,14 +18,18 @@ __all__ = ["Curve", "Timer", "grid", "measure_curves", "time_models"]
 
 Array = npt.NDArray[np.float64]
 
-# From models and the shape of their input "x" to milliseconds; they take turns.
-Timer = Callable[[Sequence[ir.Model], Sequence[int], Runtime], list[float]]
+# From models, the shape of their input "x", how to run them, and the bytes that are read between
+# two runs, to milliseconds; they take turns.
+Timer = Callable[[Sequence[ir.Model], Sequence[int], Runtime, int], list[float]]
 
 # Ranks that are measured, and the smallest of them as a share of the largest.
 _POINTS, _SPAN = 7, 1 / 24
 
 # Time for all ranks of a target.
-_SECONDS = 0.4
+_SECONDS = 1.0
+
+# Caches are no larger than this; nor need more be read to empty them.
+_CACHES = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +69,22 @@ def grid(ranks: npt.NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(int(rank) for rank in np.unique(ranks[nearest]))
 
 
-def time_models(models: Sequence[ir.Model], shape: Sequence[int], runtime: Runtime) -> list[float]:
-    """Measures models in turns, in onnxruntime."""
+def time_models(
+    models: Sequence[ir.Model], shape: Sequence[int], runtime: Runtime, others: int
+) -> list[float]:
+    """Measures models in turns, in onnxruntime.
+
+    Between two runs of an operator, a model runs all its others, whose weights push this one's out
+    of the caches: with few rows it is reading the weights that takes the time. So as many bytes
+    as they have are read here, too.
+    """
     x = models[0].graph.inputs[0]
     assert x.dtype is not None
     feed = np.random.default_rng(0).standard_normal(tuple(shape)).astype(x.dtype.numpy())
     sessions = [Session(model, runtime) for model in models]
-    return latencies(sessions, {"x": feed}, _SECONDS)
+    # Not zeros: all pages of those are one page of memory, and evict nothing.
+    rest = np.ones(max(1, others // 8), np.int64)
+    return latencies(sessions, {"x": feed}, _SECONDS, rest.max, undisturbed=True)
 
 
 def measure_curves(
@@ -100,14 +113,17 @@ def measure_curves(
         Target name to curve.
     """
     curves = {}
+    # To a power of two, so that models of about one size share what was measured.
+    weights = sum(target.params * target.itemsize for target in targets)
+    others = min(_CACHES, 1 << weights.bit_length() - 1)
     for target in targets:
         shape = shapes.get(target.name)
         if shape and all(shape):
             wanted = grid(ranks[target.name])
-            key = f"{_kind(target)} of {list(shape)} at {list(wanted)}"
+            key = f"{_kind(target)} of {list(shape)} at {list(wanted)}, {others} bytes between"
             times = cache.get(key)
             if times is None:
-                times = timer(_models(target, shape, wanted, model), shape, runtime)
+                times = timer(_models(target, shape, wanted, model), shape, runtime, others)
                 cache.put(key, times)
             curves[target.name] = Curve(times[0], wanted, tuple(times[1:]))
         advance(1)

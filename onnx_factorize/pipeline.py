@@ -153,7 +153,7 @@ def calibrated(
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
 
     if options.timed:
-        latency_ms = latencies([Session(dense, runtime)], sample.feeds)[0]
+        latency_ms = latencies([Session(dense, runtime)], sample.feeds, undisturbed=True)[0]
         costs = latency_budget.timed_costs(costs, latency_ms, normal, targets, options, progress)
 
     analysis = analyze(normal, targets, data, kinds, options, progress)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,16 @@ class Runtime:
                 f"{', '.join(available)}."
             )
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What times a run, in seconds.
+
+        One thread of this processor is timed by what it computes, whatever else the machine does
+        meanwhile. Windows counts that in ticks of 16 ms, which are too coarse.
+        """
+        alone = self.threads == 1 and self.provider == "CPUExecutionProvider"
+        return time.thread_time if alone and os.name == "posix" else time.perf_counter
+
     def options(self) -> ort.SessionOptions:
         """The session options that follow."""
         options = ort.SessionOptions()
@@ -55,6 +66,7 @@ class Session:
 
     Attributes:
         outputs: The names of the outputs that `run` returns.
+        clock: What times a run.
     """
 
     def __init__(
@@ -71,6 +83,7 @@ class Session:
             InputError: onnxruntime refuses the model.
         """
         options = runtime.options()
+        self.clock = runtime.clock
         self._paged = PagedModel(model, options) if weight_bytes(model) > LARGE else None
         try:
             if self._paged is not None:
@@ -103,7 +116,12 @@ class Session:
 
 
 def latencies(
-    sessions: Sequence[Session], feeds: Mapping[str, npt.NDArray[Any]], seconds: float = 2.0
+    sessions: Sequence[Session],
+    feeds: Mapping[str, npt.NDArray[Any]],
+    seconds: float = 2.0,
+    between: Callable[[], object] = lambda: None,
+    *,
+    undisturbed: bool = False,
 ) -> list[float]:
     """Median latency of each session on one feed, in milliseconds.
 
@@ -114,6 +132,9 @@ def latencies(
         sessions: What to time.
         feeds: One feed for all.
         seconds: When to stop; at least five rounds are timed.
+        between: Called before each run, and not timed.
+        undisturbed: Return the least latency instead of the median: what other work on the
+            machine adds falls on long runs more than on short ones, and so spoils sums of parts.
     """
     for session in sessions:
         session.run(feeds)
@@ -122,10 +143,12 @@ def latencies(
     start = time.perf_counter()
     while len(times[0]) < 5 or (time.perf_counter() - start < seconds and len(times[0]) < 100):
         for index in rng.permutation(len(sessions)):
-            before = time.perf_counter()
-            sessions[index].run(feeds)
-            times[index].append(time.perf_counter() - before)
-    return [1e3 * float(np.median(each)) for each in times]
+            between()
+            session = sessions[index]
+            before = session.clock()
+            session.run(feeds)
+            times[index].append(session.clock() - before)
+    return [1e3 * float(min(each) if undisturbed else np.median(each)) for each in times]
 
 
 def first_line(error: Exception) -> str:

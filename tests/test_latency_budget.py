@@ -64,7 +64,7 @@ def _curves(timer, cache, names="abc"):
 def test_every_target_is_measured_once_in_its_own_shape(tmp_path):
     calls = []
 
-    def timer(models, shape, _):
+    def timer(models, shape, *_):
         calls.append(tuple(shape))
         return [1e-3 * count for count in _weights(*models)]
 
@@ -124,7 +124,7 @@ def test_an_isolated_target_is_the_same_operator(text, weights, shape):
         alone.graph.initializers[f"w{index}"].const_value = ir.tensor(array, name=name)
     y, wanted = run(alone, {"x": x})[0], run(model(text, weights), {"x": x})[0]
     np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-6)
-    assert len(time_models([alone], shape, RUNTIME)) == 1
+    assert len(time_models([alone], shape, RUNTIME, 1000)) == 1
 
 
 def test_candidates_that_are_no_faster_are_none():
@@ -198,7 +198,7 @@ def test_the_pipeline_spends_milliseconds(monkeypatch, tmp_path):
 
     dense_weights = []
 
-    def clock(sessions, *_):
+    def clock(sessions, *_, **__):
         dense_weights.append(len(sessions))
         return [390.0] if len(sessions) == 1 else [390.0, 195.0]
 
