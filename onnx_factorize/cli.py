@@ -24,10 +24,11 @@ from .cli_options import (
     output_kinds_of,
     selection_of,
 )
-from .comparison import compare
+from .comparison import compare_several
 from .console import (
     ConsoleProgress,
     comparison_table,
+    models_table,
     print_agreement,
     print_layers,
     print_report,
@@ -73,7 +74,7 @@ def cli() -> None:
     \b
     onnx-factorize MODEL --calib DATA [-o OUT]       compress (see: compress --help)
     onnx-factorize inspect MODEL                     what could be compressed, and what not
-    onnx-factorize compare DENSE SMALL --calib DATA  two models side by side
+    onnx-factorize compare DENSE SMALL --calib DATA  two models or more side by side
 
     \b
     Examples:
@@ -242,13 +243,13 @@ def inspect_command(model: str, as_json: bool) -> None:
 
 @cli.command("compare")
 @click.argument("dense", metavar="DENSE")
-@click.argument("compressed", metavar="COMPRESSED")
+@click.argument("compressed", metavar="COMPRESSED...", nargs=-1, required=True)
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare_command(dense: str, compressed: str, as_json: bool, **given: Any) -> None:
-    """Show divergence, size, arithmetic and latency of two models side by side."""
+def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Show divergence, size, arithmetic and latency of two or more models side by side."""
     console, progress = _console(given["quiet"] or as_json)
-    found = compare(
+    comparisons = compare_several(
         dense,
         compressed,
         given["calib"],
@@ -259,8 +260,14 @@ def compare_command(dense: str, compressed: str, as_json: bool, **given: Any) ->
         progress=progress,
     )
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=1))
+        several = {"models": [found.as_dict() for found in comparisons]}
+        one = comparisons[0].as_dict() if len(comparisons) == 1 else several
+        click.echo(json.dumps(one, indent=1))
         return
+    if len(comparisons) > 1:
+        console.print(models_table(compressed, comparisons))
+        return
+    found = comparisons[0]
     console.print(comparison_table(found.dense, found.compressed, found.agreement.accuracy))
     print_agreement(console, found.agreement)
 

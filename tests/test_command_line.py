@@ -269,7 +269,6 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
         "--svt 1",
         "--keep accuracy=0.99",
         "--prefer size",
-        "--quantize int8",
     ],
 )
 def test_options_that_are_not_there_yet_are_refused_by_name(option, folder, monkeypatch, capsys):
@@ -395,6 +394,23 @@ def test_compare(folder, monkeypatch, capsys):
     assert found["agreement"]["samples"] == 64
     assert found["compressed"]["bytes"] == (folder / "out.onnx").stat().st_size
     assert found["dense"]["params"] > found["compressed"]["params"]
+
+
+def test_compare_several(folder, monkeypatch, capsys):
+    for budget in ("0.6", "0.4"):
+        options = [*FAST, "--budget", f"params={budget}", "-o", f"s{budget}.onnx", "-q"]
+        _main(["m.onnx", *options], monkeypatch, capsys)
+    files = ["s0.6.onnx", "s0.4.onnx", "m.onnx"]
+    arguments = ["compare", "m.onnx", *files, "--calib", "d.npz", "--threads", "1"]
+    code, out, _ = _main(arguments, monkeypatch, capsys)
+    assert code == 0
+    assert all(file in out for file in files)
+    code, out, _ = _main([*arguments, "--json"], monkeypatch, capsys)
+    found = json.loads(out)["models"]
+    assert [model["compressed"]["file"] for model in found] == files
+    sizes = [model["compressed"]["bytes"] for model in found]
+    assert sizes == [(folder / file).stat().st_size for file in files]
+    assert found[2]["divergence"] == 0 < found[0]["divergence"] < found[1]["divergence"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["compress", "-h"], ["--version"]])
