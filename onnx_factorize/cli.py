@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from . import model_io
@@ -65,6 +66,10 @@ class _DefaultCommand(click.Group):
             args = ["compress", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and files, because a model may come first."""
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+
 
 @click.group(cls=_DefaultCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="onnx-factorize")
@@ -85,9 +90,15 @@ def cli() -> None:
 
 
 @cli.command("compress")
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=click.Path())
 @data_options
-@click.option("-o", "--output", metavar="OUT", help="Default: MODEL.factorized.onnx beside MODEL.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="OUT",
+    help="Default: MODEL.factorized.onnx beside MODEL.",
+)
 @click.option(
     "--budget",
     default="params=0.5",
@@ -138,7 +149,11 @@ def cli() -> None:
 )
 @click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
 @click.option(
-    "--report", multiple=True, metavar="FILE", help="Write what happened: FILE.json or FILE.html."
+    "--report",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Write what happened: FILE.json or FILE.html.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
 @not_yet
@@ -216,7 +231,7 @@ def _sweep(
 
 
 @cli.command("inspect")
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect_command(model: str, as_json: bool) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
@@ -242,8 +257,8 @@ def inspect_command(model: str, as_json: bool) -> None:
 
 
 @cli.command("compare")
-@click.argument("dense", metavar="DENSE")
-@click.argument("compressed", metavar="COMPRESSED...", nargs=-1, required=True)
+@click.argument("dense", metavar="DENSE", type=click.Path())
+@click.argument("compressed", metavar="COMPRESSED...", type=click.Path(), nargs=-1, required=True)
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **given: Any) -> None:

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from builders import BUNDLED, BUNDLED_DATA, W_LARGE, model, normal
+from click.shell_completion import ShellComplete
 
 from onnx_factorize import cli
 
@@ -455,3 +456,17 @@ def test_the_bundled_model_from_anywhere(tmp_path):
     made = _process(BUNDLED, *arguments, "--threads", 1, cwd=tmp_path)
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
     assert [file.name for file in tmp_path.iterdir()] == ["s.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        (["in"], {("plain", "inspect"), ("file", "in")}),
+        (["m.onnx", "--quan"], {("plain", "--quantize")}),
+        (["compare", "m.onnx", "--calib", "d"], {("file", "d")}),
+    ],
+)
+def test_a_shell_completes(typed, wanted):
+    complete = ShellComplete(cli.cli, {}, "onnx-factorize", "_ONNX_FACTORIZE_COMPLETE")
+    found = complete.get_completions(typed[:-1], typed[-1])
+    assert {(item.type, item.value) for item in found} == wanted
