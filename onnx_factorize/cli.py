@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from . import model_io
@@ -24,10 +25,11 @@ from .cli_options import (
     output_kinds_of,
     selection_of,
 )
-from .comparison import compare
+from .comparison import compare_several
 from .console import (
     ConsoleProgress,
     comparison_table,
+    models_table,
     print_agreement,
     print_layers,
     print_report,
@@ -65,6 +67,10 @@ class _DefaultCommand(click.Group):
             args = ["compress", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and files, because a model may come first."""
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+
 
 @click.group(cls=_DefaultCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="onnx-factorize")
@@ -74,7 +80,7 @@ def cli() -> None:
     \b
     onnx-factorize MODEL --calib DATA [-o OUT]       compress (see: compress --help)
     onnx-factorize inspect MODEL                     what could be compressed, and what not
-    onnx-factorize compare DENSE SMALL --calib DATA  two models side by side
+    onnx-factorize compare DENSE SMALL --calib DATA  two models or more side by side
 
     \b
     Examples:
@@ -85,9 +91,15 @@ def cli() -> None:
 
 
 @cli.command("compress")
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=click.Path())
 @data_options
-@click.option("-o", "--output", metavar="OUT", help="Default: MODEL.factorized.onnx beside MODEL.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="OUT",
+    help="Default: MODEL.factorized.onnx beside MODEL.",
+)
 @click.option(
     "--budget",
     metavar="KIND=VALUE",
@@ -151,7 +163,11 @@ def cli() -> None:
 )
 @click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
 @click.option(
-    "--report", multiple=True, metavar="FILE", help="Write what happened: FILE.json or FILE.html."
+    "--report",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Write what happened: FILE.json or FILE.html.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
 @not_yet
@@ -233,7 +249,7 @@ def _sweep(
 
 
 @cli.command("inspect")
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect_command(model: str, as_json: bool) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
@@ -259,14 +275,14 @@ def inspect_command(model: str, as_json: bool) -> None:
 
 
 @cli.command("compare")
-@click.argument("dense", metavar="DENSE")
-@click.argument("compressed", metavar="COMPRESSED")
+@click.argument("dense", metavar="DENSE", type=click.Path())
+@click.argument("compressed", metavar="COMPRESSED...", type=click.Path(), nargs=-1, required=True)
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare_command(dense: str, compressed: str, as_json: bool, **given: Any) -> None:
-    """Show divergence, size, arithmetic and latency of two models side by side."""
+def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Show divergence, size, arithmetic and latency of two or more models side by side."""
     console, progress = _console(given["quiet"] or as_json)
-    found = compare(
+    comparisons = compare_several(
         dense,
         compressed,
         given["calib"],
@@ -277,8 +293,14 @@ def compare_command(dense: str, compressed: str, as_json: bool, **given: Any) ->
         progress=progress,
     )
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=1))
+        several = {"models": [found.as_dict() for found in comparisons]}
+        one = comparisons[0].as_dict() if len(comparisons) == 1 else several
+        click.echo(json.dumps(one, indent=1))
         return
+    if len(comparisons) > 1:
+        console.print(models_table(compressed, comparisons))
+        return
+    found = comparisons[0]
     console.print(comparison_table(found.dense, found.compressed, found.agreement.accuracy))
     print_agreement(console, found.agreement)
 

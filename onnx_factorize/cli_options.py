@@ -41,6 +41,7 @@ def data_options(command: _Command) -> _Command:
             click.option(
                 "--calib",
                 required=True,
+                type=click.Path(),
                 metavar="PATH",
                 help="Calibration data: a folder of .npz (keys are input names) or .npy, a .npz, "
                 "a folder with test_data_set_*, a folder of images, or module:callable.",

@@ -1,10 +1,12 @@
-"""`compare`: two models with the same inputs and outputs, side by side."""
+"""`compare`: models with the same inputs and outputs, side by side."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import onnx_ir as ir
 
 from . import model_io
 from .calibration import Calibration, ImageOptions, Selection, Signature, open_calibration
@@ -16,7 +18,7 @@ from .report import Figures
 from .session import Runtime, Session, latencies
 from .verify import Agreement, compare_outputs, output_kinds
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "compare_several"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,31 +66,64 @@ def compare(
     Raises:
         InputError: A model or the data cannot be used, or the models do not match.
     """
+    return compare_several(
+        dense,
+        [compressed],
+        calibration,
+        selection=selection,
+        images=images,
+        runtime=runtime,
+        outputs=outputs,
+        progress=progress,
+    )[0]
+
+
+def compare_several(
+    dense: model_io.Model,
+    others: Sequence[model_io.Model],
+    calibration: Calibration,
+    *,
+    selection: Selection | None = None,
+    images: ImageOptions | None = None,
+    runtime: Runtime | None = None,
+    outputs: Mapping[str, Kind] | None = None,
+    progress: Progress | None = None,
+) -> list[Comparison]:
+    """Compares several models with a dense one, all of them timed in turns: see `compare`."""
     progress = progress or Progress()
     runtime = runtime or Runtime()
     selection = dataclasses.replace(selection or Selection(), holdout=0.0)
-    models = [model_io.load(dense), model_io.load(compressed)]
-    names = [
-        (
-            [value.name for value in model.graph.inputs if not value.is_initializer()],
-            [value.name for value in model.graph.outputs],
-        )
-        for model in models
-    ]
-    if names[0] != names[1]:
+    sources = [dense, *others]
+    models = [model_io.load(source) for source in sources]
+    if any(_interface(model) != _interface(models[0]) for model in models[1:]):
         raise InputError(
-            "The two models do not have the same inputs and outputs, so they cannot be compared."
+            "The models do not have the same inputs and outputs, so they cannot be compared."
         )
     data = open_calibration(calibration, Signature.of(models[0]), selection, images)
     sample = next(data.batches("calibration", batch_size=1))
-    with progress.stage("compare", data.calibration_samples) as advance:
-        pair = Session(models[0], runtime), Session(models[1], runtime)
-        kinds = output_kinds(models[0], outputs or {})
-        agreement = compare_outputs(*pair, kinds, data, "calibration", advance=advance)
+    kinds = output_kinds(models[0], outputs or {})
+    steps = data.calibration_samples * len(others)
+    with progress.stage("compare", steps) as advance:
+        first, *rest = sessions = [Session(model, runtime) for model in models]
+        agreements = [
+            compare_outputs(first, session, kinds, data, "calibration", advance=advance)
+            for session in rest
+        ]
     with progress.stage("time"):
-        times = latencies(pair, sample.feeds)
+        times = latencies(sessions, sample.feeds)
         figures = [
             measure_costs(model, sample, runtime, source).figures(time)
-            for model, source, time in zip(models, (dense, compressed), times, strict=True)
+            for model, source, time in zip(models, sources, times, strict=True)
         ]
-    return Comparison(figures[0], figures[1], agreement)
+    return [
+        Comparison(figures[0], own, agreement)
+        for own, agreement in zip(figures[1:], agreements, strict=True)
+    ]
+
+
+def _interface(model: ir.Model) -> tuple[list[str | None], list[str | None]]:
+    """The names of what goes in and of what comes out."""
+    return (
+        [value.name for value in model.graph.inputs if not value.is_initializer()],
+        [value.name for value in model.graph.outputs],
+    )

@@ -13,6 +13,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from .comparison import Comparison
 from .progress import Progress
 from .report import Figures, Layer, Report
 from .units import count, size
@@ -21,6 +22,7 @@ from .verify import Agreement
 __all__ = [
     "ConsoleProgress",
     "comparison_table",
+    "models_table",
     "print_agreement",
     "print_layers",
     "print_report",
@@ -166,7 +168,7 @@ def comparison_table(
         ("latency of a sample", dense.latency_ms, compressed.latency_ms, "{:.2f} ms".format),
     ]
     for name, a, b, form in rows:
-        if a is not None and b is not None:
+        if a is not None and b:  # what is quantized is not counted
             table.add_row(name, form(a), form(b), f"{b / a:.3f}" if a else "")
     if accuracy is not None:
         before, after = accuracy
@@ -174,6 +176,41 @@ def comparison_table(
             "accuracy, held out", f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}"
         )
     return table
+
+
+def models_table(names: Sequence[str], comparisons: Sequence[Comparison]) -> Table:
+    """A row a model, the dense one first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", overflow="fold")
+    labelled = any(found.agreement.accuracy for found in comparisons)
+    headings = ["size", "", "latency", "", "divergence", "same class"]
+    for heading in [*headings, "accuracy"] if labelled else headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    dense, accuracy = comparisons[0].dense, comparisons[0].agreement.accuracy
+    table.add_row(
+        dense.file or "dense", size(dense.bytes), "", _ms(dense), "", "", "",
+        *([f"{accuracy[0]:.3f}"] if accuracy else []),
+    )  # fmt: skip
+    for name, found in zip(names, comparisons, strict=True):
+        own, agreement = found.compressed, found.agreement
+        same = [o.agreement for o in agreement.outputs.values() if o.agreement is not None]
+        table.add_row(
+            own.file or name,
+            size(own.bytes),
+            f"{own.bytes / dense.bytes:.2f} x",
+            _ms(own),
+            f"{own.latency_ms / dense.latency_ms:.2f} x"
+            if own.latency_ms and dense.latency_ms
+            else "",
+            f"{agreement.divergence:.3g}",
+            f"{min(same):.1%}" if same else "",
+            *([f"{agreement.accuracy[1]:.3f}"] if agreement.accuracy else []),
+        )
+    return table
+
+
+def _ms(figures: Figures) -> str:
+    return "" if figures.latency_ms is None else f"{figures.latency_ms:.3g} ms"
 
 
 def print_layers(console: Console, layers: Sequence[Layer]) -> None:

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from builders import BUNDLED, BUNDLED_DATA, W_LARGE, model, normal
+from click.shell_completion import ShellComplete
 
 from onnx_factorize import cli
 
@@ -266,6 +267,11 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
     "option",
     [
         "--svt 1",
+<<<<<<< HEAD
+=======
+        "--keep accuracy=0.99",
+        "--prefer size",
+>>>>>>> report2
     ],
 )
 def test_options_that_are_not_there_yet_are_refused_by_name(option, folder, monkeypatch, capsys):
@@ -393,6 +399,23 @@ def test_compare(folder, monkeypatch, capsys):
     assert found["dense"]["params"] > found["compressed"]["params"]
 
 
+def test_compare_several(folder, monkeypatch, capsys):
+    for budget in ("0.6", "0.4"):
+        options = [*FAST, "--budget", f"params={budget}", "-o", f"s{budget}.onnx", "-q"]
+        _main(["m.onnx", *options], monkeypatch, capsys)
+    files = ["s0.6.onnx", "s0.4.onnx", "m.onnx"]
+    arguments = ["compare", "m.onnx", *files, "--calib", "d.npz", "--threads", "1"]
+    code, out, _ = _main(arguments, monkeypatch, capsys)
+    assert code == 0
+    assert all(file in out for file in files)
+    code, out, _ = _main([*arguments, "--json"], monkeypatch, capsys)
+    found = json.loads(out)["models"]
+    assert [model["compressed"]["file"] for model in found] == files
+    sizes = [model["compressed"]["bytes"] for model in found]
+    assert sizes == [(folder / file).stat().st_size for file in files]
+    assert found[2]["divergence"] == 0 < found[0]["divergence"] < found[1]["divergence"]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["compress", "-h"], ["--version"]])
 def test_help(arguments, monkeypatch, capsys):
     code, out, error = _main(arguments, monkeypatch, capsys)
@@ -435,3 +458,17 @@ def test_the_bundled_model_from_anywhere(tmp_path):
     made = _process(BUNDLED, *arguments, "--threads", 1, cwd=tmp_path)
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
     assert [file.name for file in tmp_path.iterdir()] == ["s.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        (["in"], {("plain", "inspect"), ("file", "in")}),
+        (["m.onnx", "--quan"], {("plain", "--quantize")}),
+        (["compare", "m.onnx", "--calib", "d"], {("file", "d")}),
+    ],
+)
+def test_a_shell_completes(typed, wanted):
+    complete = ShellComplete(cli.cli, {}, "onnx-factorize", "_ONNX_FACTORIZE_COMPLETE")
+    found = complete.get_completions(typed[:-1], typed[-1])
+    assert {(item.type, item.value) for item in found} == wanted
