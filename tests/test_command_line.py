@@ -267,11 +267,6 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
     "option",
     [
         "--svt 1",
-<<<<<<< HEAD
-=======
-        "--keep accuracy=0.99",
-        "--prefer size",
->>>>>>> report2
     ],
 )
 def test_options_that_are_not_there_yet_are_refused_by_name(option, folder, monkeypatch, capsys):
