@@ -4,9 +4,8 @@
 
 For each model, promise and seed, the pool of labelled samples is dealt anew: some are given to the
 program, which calibrates on most of these and searches on the rest of them; the remaining ones are
-the second held-out set. The pool is the test data, which no model was trained on: what a model
-remembers of its training data is lost first, so that a promise made on those is broken by others.
-`--pool calib` deals out the calibration data instead, and judges by the test data, to show that.
+the second held-out set. The pool is the test data, which no model was trained on; `--pool calib` deals
+out the calibration data, which some models were, and judges by the test data.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Costs:
         arithmetic: Multiplications of its linear operators for one sample.
         sha256: Of its file, None for a model in memory.
         latency_ms: Least time of one sample, None where no budget needs it.
-        curves: Target name to its latency at every rank, likewise.
+        curves: Target or view name to its latency at every rank, likewise.
         file: The name of its file.
     """
 

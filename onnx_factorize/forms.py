@@ -85,7 +85,7 @@ def operator_choices(
     macs: int,
     multiple: Callable[[Target], int],
     form: Form = "auto",
-    curve: Curve | None = None,
+    curves: Mapping[str, Curve] | None = None,
 ) -> Choices:
     """The candidates of an operator in all of its forms, those alone that lose less for more.
 
@@ -96,30 +96,45 @@ def operator_choices(
         macs: Multiplications of the dense operator for one sample.
         multiple: From a view to what its ranks are multiples of.
         form: The only form that is wanted, or `auto`.
-        curve: The measured latency of the own view, where that is the unit; others were not timed.
+        curves: View name to measured latency, where that is the unit; pairs of views are not timed.
     """
-    if kind == "latency":
-        if curve is None or target.name not in losses:
-            return only_dense(target, kind, macs)
-        return candidates(target, losses[target.name], kind, macs, multiple(target), curve)
-    known = [view for view in views_of(target) if view.name in losses]
+    timed = None if kind != "latency" else curves or {}
+    known = [
+        view
+        for view in views_of(target)
+        if view.name in losses and (timed is None or view.name in timed)
+    ]
     if not known:
         return only_dense(target, kind, macs)
     found = {
-        view.name: candidates(view, losses[view.name], kind, macs, multiple(view)) for view in known
+        view.name: candidates(
+            view,
+            losses[view.name],
+            kind,
+            macs,
+            multiple(view),
+            None if timed is None else timed[view.name],
+        )
+        for view in known
     }
     if known == [target] and not target.views:
         return found[target.name]
     views = views_of(target)
+    # The dense operator is timed beside each view: what counts is what a cut saves of that.
+    dense = only_dense(target, kind, macs).dense if timed is None else found[known[0].name].dense
     rows = [
-        _Rows.of(views, {view.name: choices.ranks[:-1]}, choices.costs[:-1], choices.losses[:-1])
+        _Rows.of(
+            views,
+            {view.name: choices.ranks[:-1]},
+            choices.costs[:-1] + (0.0 if timed is None else dense - choices.dense),
+            choices.losses[:-1],
+        )
         for view, choices in ((view, found[view.name]) for view in known)
-        if form != "tucker"
+        if form != "tucker" or timed is not None
     ]
     inner = next((view for view in known if view.view == "input"), None)
-    if inner is not None and target in known:
+    if inner is not None and target in known and timed is None:
         rows.append(_pairs(target, inner, losses, kind, macs, multiple))
-    dense = only_dense(target, kind, macs).dense
     best = _Rows.envelope(rows, dense)
     ranks = np.append(best.ranks, np.zeros((1, len(views)), np.int64), axis=0)
     return Choices(

@@ -14,6 +14,7 @@ from .budget import Budget
 from .candidates import automatic_multiple, smaller_ranks
 from .costs import Costs
 from .errors import BudgetError
+from .forms import views_of
 from .latency_cache import LatencyCache
 from .latency_curve import Timer, measure_curves, time_models
 from .options import Options
@@ -63,7 +64,7 @@ def timed_costs(
     timer: Timer | None = None,
     cache: LatencyCache | None = None,
 ) -> Costs:
-    """Costs with the latency of every target at every rank.
+    """Costs with the latency of every target, in every view, at every rank.
 
     Args:
         costs: What else the dense model costs.
@@ -76,14 +77,15 @@ def timed_costs(
         cache: What was measured before; the user's by default.
     """
     all_params = sum(target.params for target in targets)
+    views = [view for target in targets for view in views_of(target)]
     ranks = {
-        t.name: smaller_ranks(t, options.rank_multiple or automatic_multiple(t, all_params))
-        for t in targets
+        v.name: smaller_ranks(v, options.rank_multiple or automatic_multiple(v, all_params))
+        for v in views
     }
-    with progress.stage("time operators", len(targets)) as advance:
+    with progress.stage("time operators", len(views)) as advance:
         curves = measure_curves(
             normal,
-            targets,
+            views,
             costs.arithmetic.shapes,
             ranks,
             options.runtime,

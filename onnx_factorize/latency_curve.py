@@ -101,8 +101,8 @@ def measure_curves(
 
     Args:
         model: The normalised model.
-        targets: Its targets.
-        shapes: Target name to the shape of its input; those without one are left out.
+        targets: Its targets, and views of them.
+        shapes: Operator name to the shape of its input; those without one are left out.
         ranks: Target name to the ranks that it may have.
         runtime: How to run the operators.
         cache: What was measured before.
@@ -114,10 +114,10 @@ def measure_curves(
     """
     curves = {}
     # To a power of two, so that models of about one size share what was measured.
-    weights = sum(target.params * target.itemsize for target in targets)
-    others = min(_CACHES, 1 << weights.bit_length() - 1)
+    weights = {target.operator: target.params * target.itemsize for target in targets}
+    others = min(_CACHES, 1 << max(0, sum(weights.values()).bit_length() - 1))
     for target in targets:
-        shape = shapes.get(target.name)
+        shape = shapes.get(target.operator)
         if shape and all(shape):
             wanted = grid(ranks[target.name])
             key = f"{_kind(target)} of {list(shape)} at {list(wanted)}, {others} bytes between"
@@ -139,6 +139,7 @@ def _kind(target: Target) -> str:
     return (
         f"{target.node.op_type}({', '.join(attributes)}) {weight.dtype} "
         f"{target.groups}x{target.rows}x{target.columns}{' + bias' if biased else ''}"
+        f"{f' in its {target.view} view' if target.view else ''}"
     )
 
 

@@ -142,8 +142,9 @@ def _choices(
     choices = []
     for target in targets:
         macs = sum(costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses)
-        time = costs.curves.get(target.name)
-        choices.append(operator_choices(target, losses, kind, macs, multiple, options.form, time))
+        choices.append(
+            operator_choices(target, losses, kind, macs, multiple, options.form, costs.curves)
+        )
     return choices
 
 

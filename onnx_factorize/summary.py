@@ -101,8 +101,7 @@ def layers_of(
     layers = []
     for target in targets:
         cut = cut_of(target, plan.ranks, 0)
-        timed, rank = costs.curves.get(target.name), plan.ranks.get(target.name, 0)
-        ms = None if timed is None else (timed.dense, timed.of(rank))
+        ms = _milliseconds(target, plan, costs)
         reason = cut.note
         if cut.form is None:
             reason = (
@@ -143,6 +142,16 @@ def _lines(target: Target, plan: Plan, analysis: Analysis) -> tuple[Line | None,
         None if losses is None else thinned(losses, [rank]),
         None if squares is None else thinned(squares / (squares.sum() or 1.0), [rank - 1]),
     )
+
+
+def _milliseconds(target: Target, plan: Plan, costs: Costs) -> tuple[float, float] | None:
+    """The latency of an operator alone, before and after; None where it was not timed."""
+    own = costs.curves.get(target.name)
+    if own is None:
+        return None
+    timed = [(v.name, costs.curves[v.name]) for v in views_of(target) if v.name in costs.curves]
+    saved = sum(curve.dense - curve.of(plan.ranks.get(name, 0)) for name, curve in timed)
+    return own.dense, own.dense - saved
 
 
 def warnings_of(

@@ -27,7 +27,8 @@ def isolated(target: Target, shape: Sequence[int], model: ir.Model) -> ir.Model:
         model: The normalised model, for its opset.
 
     Returns:
-        A model with the input `x`. `RewriteTargets` finds the target in it by its name.
+        A model with the input `x`. `RewriteTargets` finds the target in it by its name, and
+        views of it by theirs.
     """
     dtype = target.weight.dtype
     assert dtype is not None
@@ -50,7 +51,7 @@ def isolated(target: Target, shape: Sequence[int], model: ir.Model) -> ir.Model:
         target.node.op_type,
         inputs,
         attributes=dict(target.node.attributes),
-        name=target.name,
+        name=target.operator,
         outputs=[y],
     )
     graph = ir.Graph(

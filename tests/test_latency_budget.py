@@ -14,6 +14,7 @@ from onnx_factorize.arithmetic import Arithmetic
 from onnx_factorize.budget import Budget
 from onnx_factorize.candidates import candidates
 from onnx_factorize.costs import Costs
+from onnx_factorize.forms import operator_choices, views_of
 from onnx_factorize.latency_budget import compress_in_time
 from onnx_factorize.latency_cache import LatencyCache
 from onnx_factorize.latency_curve import Curve, grid, measure_curves, time_models
@@ -218,3 +219,49 @@ def test_the_pipeline_spends_milliseconds(monkeypatch, tmp_path):
     assert report.divergence["holdout"] == pytest.approx(
         by_weights.report.divergence["holdout"], rel=0.5
     )
+
+
+def _convolution(tmp_path):
+    """A convolution of three views, and their curves where time is weights."""
+    text = """(float[n, 16, 9, 9] x) => (float[n, 24, 9, 9] y) {
+        [t] y = Conv <pads = [1, 1, 1, 1]> (x, w)
+    }"""
+    normal_model, finder = found(model(text, {"w": normal(1, 24, 16, 3, 3)}))
+    target = finder.targets[0]
+    views = views_of(target)
+    assert len(views) == 3
+    ranks = {view.name: np.arange(2, 13, 2) for view in views}
+
+    def timer(models, *_):
+        return [1e-3 * count for count in _weights(*models)]
+
+    cache = LatencyCache(RUNTIME, tmp_path)
+    shapes = {"t": (1, 16, 9, 9)}
+    return target, measure_curves(normal_model, views, shapes, ranks, RUNTIME, cache, timer)
+
+
+def test_every_view_of_a_convolution_is_timed_as_it_would_be_written(tmp_path):
+    target, curves = _convolution(tmp_path)
+    for view in views_of(target):
+        assert curves[view.name].dense == pytest.approx(1e-3 * target.params)
+        assert curves[view.name].of(4) == pytest.approx(1e-3 * view.factor_params(4))
+
+
+def test_the_view_that_saves_more_time_for_the_loss_is_taken(tmp_path):
+    target, curves = _convolution(tmp_path)
+    views = views_of(target)
+    losses = {view.name: np.linspace(1, 0, view.full_rank + 1) for view in views}
+    for fast in views:
+        # The dense operator was timed at another moment beside each view: that cancels out.
+        skewed = {
+            view.name: Curve(2.0 + i, (0, 100), (1.0 + i, 1.0 + i))
+            if view is not fast
+            else Curve(5.0, (0, 100), (1.0, 1.0))
+            for i, view in enumerate(views)
+        }
+        choices = operator_choices(target, losses, "latency", 0, lambda _: 2, curves=skewed)
+        assert choices.plans[0][fast.name] > 0
+        assert choices.dense - choices.costs[0] == pytest.approx(4.0)
+    only = {target.name: curves[target.name]}
+    choices = operator_choices(target, losses, "latency", 0, lambda _: 2, curves=only)
+    assert all(not rank for plan in choices.plans for name, rank in plan.items() if name != "t")
