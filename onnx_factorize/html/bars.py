@@ -96,11 +96,18 @@ def everywhere(report: Mapping[str, Any]) -> list[Bar]:
 
 
 def _note(layer: Mapping[str, Any]) -> str:
-    if layer["status"] == "factorized" and layer["reason"]:
-        return f"rank {layer['rank']} of {layer['full_rank']}, {layer['form']}; {layer['reason']}"
-    if layer["status"] == "factorized":
-        return f"rank {layer['rank']} of {layer['full_rank']}, {layer['form']}"
-    return "kept dense" if layer["status"] == "kept" else "not factorizable"
+    """What became of a layer, in a few words."""
+    if layer["status"] == "kept":
+        return "kept dense"
+    if layer["status"] != "factorized":
+        return "not factorizable"
+    parts = [f"rank {layer['rank']} of {layer['full_rank']}", layer["form"]]
+    if layer.get("ms"):
+        before, after = layer["ms"]
+        parts.append(f"{before:.3g} → {after:.3g} ms alone")
+    if layer["reason"]:
+        parts.append(layer["reason"])
+    return ", ".join(parts)
 
 
 def grouped_by_reason(layers: Iterable[Mapping[str, Any]]) -> list[Reason]:

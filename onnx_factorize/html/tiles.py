@@ -39,8 +39,8 @@ def tiles(report: Mapping[str, Any]) -> list[Tile]:
     shown: list[tuple[str, str, Callable[[float], str]]] = [
         ("Parameters", "params", count),
         ("File size", "bytes", size),
-        ("MACs, one sample", "macs", count),
-        ("Latency, one sample", "latency_ms", "{:.3g} ms".format),
+        ("MACs a sample", "macs", count),
+        ("Latency a sample", "latency_ms", "{:.3g} ms".format),
     ]
     found = []
     for label, key, form in shown:

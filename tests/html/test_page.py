@@ -115,6 +115,28 @@ def test_what_is_missing_or_not_finite_is_left_out_or_said(report):
     assert "not finite" in page
 
 
+def test_it_says_what_was_promised_timed_trained_and_quantized(report):
+    whole = copy.deepcopy(report)
+    whole["promise"] = {
+        "metric": "top1", "asked": 0.9, "measured": 0.97, "bound": 0.93, "confidence": 0.95,
+        "kept": True, "samples": 26, "budget": "params=0.4321",
+    }  # fmt: skip
+    whole["latency"] = {"asked": 0.7, "predicted": 0.66, "measured": 0.69, "tried": [{}, {}]}
+    whole["finetune"] = {"before": 0.02, "after": 0.013, "best": 3, "epochs": [{}] * 5}
+    whole["quantization"] = {"bits": "int8", "way": "static", "bytes": 625000, "divergence": 0.0017}
+    whole["layers"][3]["ms"] = [0.111, 0.077]
+    shown = report_page(whole)
+    _Reader(shown)
+    for words in (
+        "params=0.4321", "0.66 predicted", "after 2 models", "0.013 after epoch 3 of 5",
+        "625.00 kB before", "0.0017", "0.111 → 0.077 ms",
+    ):  # fmt: skip
+        assert words in shown, words
+    later = ("promise", "latency", "finetune", "quantization", "command_line")
+    older = {key: value for key, value in report.items() if key not in later}
+    assert "What was promised" not in report_page(older)
+
+
 def test_bars_add_up_to_the_model(report):
     bars = everywhere(report)
     for index, which in enumerate(("dense", "compressed")):
