@@ -39,14 +39,12 @@ class Distillation:
         # Of gaussian outputs: numbers, their sum, and that of their squares.
         self._moments = {name: np.zeros(3) for name in self._kinds}
 
-    def observe(
-        self, dense: Mapping[str, Array], mask: npt.NDArray[np.bool_] | None = None
-    ) -> None:
+    def observe(self, dense: Mapping[str, Array], mask: npt.NDArray[np.bool_] | None) -> None:
         """Learns from the outputs of the dense model on some batch what their variance is.
 
         Args:
             dense: The outputs.
-            mask: Which positions hold data, shape (batch, length).
+            mask: Which positions hold data, shape (batch, length); None if all do.
         """
         for name, kind in self._kinds.items():
             if kind.kind == "gaussian":
