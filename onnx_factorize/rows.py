@@ -14,6 +14,7 @@ from .passes import Convolution
 __all__ = [
     "channel_rows",
     "convolution_rows",
+    "leading_mask",
     "linear_rows",
     "padding_mask",
     "padding_mask_name",
@@ -47,13 +48,26 @@ def padding_mask_name(feeds: Mapping[str, Array]) -> str | None:
 
 def unmasked(array: Array, mask: npt.NDArray[np.bool_] | None) -> Array:
     """The positions of an array that hold data, stacked, if its leading axes are the mask's."""
-    if mask is None or array.ndim < 2:
-        return array
-    if array.shape[:2] == mask.shape and array.ndim > 2:
-        return array[mask]
-    if array.ndim == 2 and mask.shape[1] > 1 and array.shape[0] == mask.size:
-        return array[mask.reshape(-1)]
-    return array
+    kept = leading_mask(array.shape, mask)
+    return array if kept is None else array[kept]
+
+
+def leading_mask(
+    shape: tuple[int, ...], mask: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.bool_] | None:
+    """The mask as it indexes an array of some shape; None if its leading axes are not the mask's.
+
+    Args:
+        shape: The array's.
+        mask: Positions that hold data, shape (batch, length).
+    """
+    if mask is None or len(shape) < 2:
+        return None
+    if shape[:2] == mask.shape and len(shape) > 2:
+        return mask
+    if len(shape) == 2 and mask.shape[1] > 1 and shape[0] == mask.size:
+        return mask.reshape(-1)
+    return None
 
 
 def linear_rows(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..divergence import class_axis
 from ..passes import OutputKind
+from ..rows import leading_mask, unmasked
 
 __all__ = ["Distillation"]
 
@@ -38,11 +39,16 @@ class Distillation:
         # Of gaussian outputs: numbers, their sum, and that of their squares.
         self._moments = {name: np.zeros(3) for name in self._kinds}
 
-    def observe(self, dense: Mapping[str, Array]) -> None:
-        """Learns from the outputs of the dense model on some batch what their variance is."""
+    def observe(self, dense: Mapping[str, Array], mask: npt.NDArray[np.bool_] | None) -> None:
+        """Learns from the outputs of the dense model on some batch what their variance is.
+
+        Args:
+            dense: The outputs.
+            mask: Which positions hold data, shape (batch, length); None if all do.
+        """
         for name, kind in self._kinds.items():
             if kind.kind == "gaussian":
-                value = dense[name].astype(np.float64)
+                value = unmasked(dense[name], mask).astype(np.float64)
                 own = np.array([value.size, value.sum(), np.square(value).sum()])
                 self._moments[name] = self._moments[name] + own
 
@@ -63,27 +69,40 @@ class Distillation:
         for name, kind in self._kinds.items():
             q = trained[name].float()
             p = torch.from_numpy(dense[name]).to(q)
-            loss = self._of(name, kind, p, q)
-            if mask is not None and loss.shape[:2] == mask.shape:
-                loss = loss[torch.from_numpy(mask).to(loss.device)]
-            total = loss.mean() if total is None else total + loss.mean()
+            # Masking joins leading axes, so the class axis is counted from the end.
+            axis = kind.axis if kind.axis is None or kind.axis < 0 else kind.axis - p.ndim
+            kept = leading_mask(tuple(p.shape), mask)
+            if kept is not None:
+                index = torch.from_numpy(kept).to(q.device)
+                p, q = p[index], q[index]
+            loss = self._of(name, kind, axis, p, q)
+            # Nothing but padding is no loss, where a mean would be none.
+            mean = loss.sum() / max(1, loss.numel())
+            total = mean if total is None else total + mean
         assert total is not None
         return total
 
-    def _of(self, name: str, kind: OutputKind, p: Tensor, q: Tensor) -> Tensor:
-        """The divergence of each prediction of one output."""
+    def _of(self, name: str, kind: OutputKind, axis: int | None, p: Tensor, q: Tensor) -> Tensor:
+        """The divergence of each prediction of one output, that holds no padding."""
+        if not p.numel():
+            return q.flatten()
         if kind.kind == "categorical":
-            axis = class_axis(p.double().numpy(force=True)) if kind.axis is None else kind.axis
+            axis = class_axis(p.double().numpy(force=True)) if axis is None else axis
             log_p, log_q = _log_probabilities(p, kind, axis), _log_probabilities(q, kind, axis)
             # A class that the dense model rules out adds nothing.
             gap = torch.where(torch.isfinite(log_p), log_p - log_q, torch.zeros_like(log_p))
             return (log_p.exp() * gap).sum(axis)
         if kind.kind == "bernoulli":
-            p, q = p.clamp(_FLOOR, 1 - 1e-6), q.clamp(_FLOOR, 1 - 1e-6)
-            return p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+            return _event(p, q) + _event(1 - p, 1 - q)
         size, plain, squares = self._moments[name]
         variance = squares / size - (plain / size) ** 2 if size else 1.0
         return 0.5 * (p - q).square() / max(float(variance), _FLOOR)
+
+
+def _event(p: Tensor, q: Tensor) -> Tensor:
+    """What one of two events adds; each is floored by itself, as 1 - 1e-12 is 1 in float32."""
+    p, q = p.clamp(min=_FLOOR), q.clamp(min=_FLOOR)
+    return p * (p.log() - q.log())
 
 
 def _log_probabilities(x: Tensor, kind: OutputKind, axis: int) -> Tensor:

@@ -131,7 +131,7 @@ class _Run:
         self._validating = validating
         self._loss = Distillation(self._kinds)
         for batch in data.batches("calibration", only=validating):
-            self._loss.observe(dense.run(batch.feeds, batch.origin))
+            self._loss.observe(dense.run(batch.feeds, batch.origin), padding_mask(batch.feeds))
         batches = sum(1 for _ in data.batches("calibration", only=~validating))
         self._parameters = list(module.parameters())
         self._optimizer = torch.optim.AdamW(

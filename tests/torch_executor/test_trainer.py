@@ -51,9 +51,50 @@ def test_the_loss_is_the_divergence(seed, kind, masked):
     total.add(p, q, mask)
     loss = Distillation({"y": kind})
     if kind.kind == "gaussian":
-        loss.observe({"y": p if mask is None else p[mask]})
+        loss.observe({"y": p}, mask)
     found = loss({"y": p}, {"y": torch.from_numpy(q)}, mask)
     assert float(found) == pytest.approx(total.value, rel=2e-3, abs=1e-5)
+
+
+MASK = np.arange(6) < np.array([[6], [3], [1], [4]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "mask"),
+    [
+        pytest.param(OutputKind("gaussian"), (4, 6, 5), MASK, id="gaussian"),
+        pytest.param(OutputKind("gaussian"), (24, 5), MASK, id="positions-joined"),
+        pytest.param(OutputKind("gaussian"), (4, 6), MASK, id="pooled-as-wide-as-long"),
+        pytest.param(OutputKind("categorical", 1, "logit"), (4, 5, 6), MASK, id="classes-first"),
+        pytest.param(OutputKind("categorical", 2, "logit"), (4, 6, 5), MASK, id="classes-last"),
+        pytest.param(OutputKind("categorical", 1, "logit"), (24, 5), MASK, id="classes-joined"),
+        pytest.param(OutputKind("gaussian"), (4, 6, 5), MASK & False, id="nothing-but-padding"),
+    ],
+)
+def test_padding_counts_where_the_divergence_counts_it(kind, shape, mask):
+    p, q = normal(1, *shape), normal(2, *shape)
+    positions = p.shape[:2] == mask.shape and p.ndim == 3
+    if positions:
+        # Unlike any data, so that counting it cannot go unseen.
+        p[~mask] *= 50
+    total = DivergenceSum(kind)
+    total.add(p, q, mask)
+    loss = Distillation({"y": kind})
+    loss.observe({"y": p}, mask)
+    trained = torch.from_numpy(q).requires_grad_()
+    found = loss({"y": p}, {"y": trained}, mask)
+    found.backward()
+    assert float(found.detach()) == pytest.approx(total.value, rel=1e-4)
+    assert torch.isfinite(trained.grad).all()
+
+
+def test_events_that_are_certain_have_the_same_divergence():
+    p = np.array([1.0, 0.0, 1.0, 0.5, 0.0], np.float32)
+    q = np.array([1 - 1e-7, 1e-7, 0.0, 1.0, 1.0], np.float32)
+    total = DivergenceSum(OutputKind("bernoulli"))
+    total.add(p, q)
+    found = Distillation({"y": OutputKind("bernoulli")})({"y": p}, {"y": torch.from_numpy(q)})
+    assert float(found) == pytest.approx(total.value, rel=1e-4)
 
 
 def _data(x, **options):
