@@ -24,7 +24,7 @@ from . import model_io
 from .calibration import CalibrationData
 from .errors import InputError
 
-__all__ = ["SAMPLES", "Bits", "Way", "quantize", "way_of"]
+__all__ = ["SAMPLES", "Bits", "Way", "bytes_of_weight", "quantize", "way_of"]
 
 Bits = Literal["int8", "int4"]
 Way = Literal["dynamic", "static", "weights"]
@@ -37,9 +37,13 @@ _BLOCK = 32
 
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 
-# What static quantization treats. What lies between these stays in float: rounding sums, gates and
+# What is treated. What lies between operators with weights stays in float: rounding sums, gates and
 # softmaxes as well loses far more than it saves (a text recogniser: three times the divergence).
-_WITH_WEIGHTS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+_TREATED: dict[Way, tuple[str, ...]] = {
+    "dynamic": ("MatMul", "Gemm", "Gather"),
+    "static": ("MatMul", "Gemm", "Conv", "ConvTranspose"),
+    "weights": ("MatMul", "Gemm", "Gather"),
+}
 
 # The opset since which DequantizeLinear has an axis, and so each channel a scale of its own.
 _PER_CHANNEL = 13
@@ -61,6 +65,20 @@ def way_of(bits: Bits, model: ir.Model, macs: Mapping[str, int]) -> Way:
     kinds = {node.name: node.op_type for node in model.graph.all_nodes()}
     convolved = sum(work for name, work in macs.items() if kinds.get(name) in _CONVOLUTIONS)
     return "static" if 2 * convolved > sum(macs.values()) else "dynamic"
+
+
+def bytes_of_weight(way: Way, op_type: str, stored: float) -> float:
+    """What one weight of an operator takes once it is quantized, about.
+
+    Args:
+        way: See `way_of`.
+        op_type: The operator.
+        stored: What one takes now.
+    """
+    if op_type not in _TREATED[way]:
+        return stored
+    # In 4 bits, half a byte and its share of a scale of 32 bit.
+    return min(stored, 0.5 + 4 / _BLOCK if way == "weights" else 1.0)
 
 
 def quantize(
@@ -135,7 +153,7 @@ def _run(
         quantize_dynamic(
             prepared,
             target,
-            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+            op_types_to_quantize=list(_TREATED["dynamic"]),
             per_channel=True,
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
@@ -147,7 +165,7 @@ def _run(
                 prepared,
                 target,
                 reader,
-                op_types_to_quantize=_WITH_WEIGHTS,
+                op_types_to_quantize=list(_TREATED["static"]),
                 per_channel=_opset(proto) >= _PER_CHANNEL,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,

@@ -12,6 +12,7 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, check, model, normal, run
 from click.testing import CliRunner
 
+from onnx_factorize import factorize
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.cli import cli
 from onnx_factorize.errors import InputError
@@ -164,3 +165,21 @@ def test_the_command_reports_what_it_wrote(bits, way, tmp_path):
     assert 0 < data["model"]["compressed"]["macs"] < dense["macs"]
     assert data["divergence"]["holdout"] < 0.1
     assert f"--quantize {bits}" in inspect(path).history["options"]
+
+
+FAST = {"samples": 64, "threads": 1, "weighting": "none", "quantize": "int8"}
+
+
+@pytest.mark.parametrize("budget", [0.2, 0.14])
+def test_bytes_are_counted_after_quantization(budget, tmp_path):
+    result = factorize(BUNDLED, BUNDLED_DATA, budget=f"bytes={budget}", **FAST)
+    result.save(tmp_path / "small.onnx")
+    size, dense = (path.stat().st_size for path in (tmp_path / "small.onnx", BUNDLED))
+    assert 0.9 * budget * dense < size <= budget * dense
+    assert any(layer.status == "factorized" for layer in result.report.layers)
+
+
+def test_what_fewer_bits_reach_alone_is_not_factorized():
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="bytes=0.3", **FAST)
+    assert {layer.status for layer in result.report.layers} == {"kept"}
+    assert result.report.model["compressed"].bytes < 0.3 * BUNDLED.stat().st_size
