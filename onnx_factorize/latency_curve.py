@@ -114,7 +114,7 @@ def measure_curves(
     """
     curves = {}
     # To a power of two, so that models of about one size share what was measured.
-    weights = sum(target.params * target.itemsize for target in targets)
+    weights = int(sum(target.params * target.itemsize for target in targets))
     others = min(_CACHES, 1 << weights.bit_length() - 1)
     for target in targets:
         shape = shapes.get(target.name)
