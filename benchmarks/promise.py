@@ -4,8 +4,8 @@
 
 For each model, promise and seed, the pool of labelled samples is dealt anew: some are given to the
 program, which calibrates on most of these and searches on the rest of them; the remaining ones are
-the second held-out set. The pool is the test data, which no model was trained on; `--pool calib` deals
-out the calibration data, which some models were, and judges by the test data.
+the second held-out set. The pool is the test data, which no model was trained on; `--pool calib`
+deals out the calibration data, which some models were, and judges by the test data.
 """
 
 from __future__ import annotations

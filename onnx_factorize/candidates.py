@@ -86,7 +86,7 @@ def candidates(
 
 def only_dense(target: Target, kind: BudgetKind, macs: int) -> Choices:
     """The choice of a target about which nothing is known: keep it."""
-    unit = {"latency": 0, "macs": macs, "bytes": target.params * target.itemsize}.get(
+    unit = {"latency": 0, "macs": macs, "bytes": target.params * float(target.itemsize)}.get(
         kind, target.params
     )
     return Choices(target.name, np.array([DENSE]), np.array([float(unit)]), np.zeros(1))

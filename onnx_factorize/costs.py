@@ -18,6 +18,7 @@ from .latency_curve import Curve
 from .passes import Target
 from .report import Figures
 from .session import Runtime
+from .storage import Storage
 
 __all__ = ["Costs", "measure_costs"]
 
@@ -34,6 +35,7 @@ class Costs:
         latency_ms: Least time of one sample, None where no budget needs it.
         curves: Target or view name to its latency at every rank, likewise.
         file: The name of its file.
+        storage: How what becomes of it will be written.
     """
 
     params: int
@@ -43,6 +45,7 @@ class Costs:
     latency_ms: float | None = None
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     file: str | None = None
+    storage: Storage = dataclasses.field(default_factory=Storage)
 
     def of(self, kind: BudgetKind, targets: list[Target]) -> float:
         """The cost in a budget's unit."""
@@ -54,6 +57,12 @@ class Costs:
             assert self.latency_ms is not None
             return self.latency_ms
         return self.bytes if kind == "bytes" else self.params
+
+    def written(self, kind: BudgetKind, targets: list[Target]) -> float:
+        """The same, if it is written without being factorized."""
+        if kind == "bytes" and self.storage.dense is not None:
+            return self.storage.dense
+        return self.of(kind, targets)
 
     def figures(self, latency_ms: float | None = None) -> Figures:
         """The costs as the report gives them."""

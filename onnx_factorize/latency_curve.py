@@ -115,7 +115,7 @@ def measure_curves(
     curves = {}
     # To a power of two, so that models of about one size share what was measured.
     weights = {target.operator: target.params * target.itemsize for target in targets}
-    others = min(_CACHES, 1 << max(0, sum(weights.values()).bit_length() - 1))
+    others = min(_CACHES, 1 << max(0, int(sum(weights.values())).bit_length() - 1))
     for target in targets:
         shape = shapes.get(target.operator)
         if shape and all(shape):

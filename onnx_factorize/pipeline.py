@@ -19,12 +19,14 @@ from .options import Options
 from .output_statistics import resolve_axes
 from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .progress import Progress
+from .quantization import way_of
 from .quantized import quantized
 from .recovery import check_torch, recover
 from .report import Report
 from .report_files import check_report, write_report
 from .session import Session, latencies
 from .spending import spend
+from .storage import Quantized
 from .summary import layers_of, summarize, warnings_of
 from .verify import compare_outputs, output_kinds
 from .weighting import get_weighting
@@ -152,6 +154,12 @@ def calibrated(
         if not targets:
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
 
+    if options.quantize:
+        with progress.stage("quantize the dense model"):
+            way = way_of(options.quantize, dense, costs.arithmetic.nodes)
+            storage = Quantized.of(way, dense, targets, data)
+            costs = dataclasses.replace(costs, storage=storage)
+
     if options.timed:
         latency_ms = latencies([Session(dense, runtime)], sample.feeds, undisturbed=True)[0]
         costs = latency_budget.timed_costs(costs, latency_ms, normal, targets, options, progress)
@@ -174,9 +182,10 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     if options.finetune:
         recovery = recover(known.dense, model, known.kinds, data, options, progress)
     quantization = None
-    if options.quantize:
+    storage = known.costs.storage
+    if options.quantize and isinstance(storage, Quantized):
         model, quantization = quantized(
-            model, options.quantize, known.dense, known.kinds, data, runtime, progress
+            model, options.quantize, storage.way, known.dense, known.kinds, data, runtime, progress
         )
 
     with progress.stage("verify", 2 * data.holdout_samples) as advance:

@@ -20,6 +20,7 @@ from .options import Options
 from .passes import Factors, Target, sign
 from .rewriting import factors_by_name, rewritten
 from .search import Candidate
+from .storage import Storage
 
 __all__ = ["Bought", "Purchase"]
 
@@ -74,7 +75,8 @@ class Purchase:
         choices = _choices(targets, analysis.candidates[0].losses, costs, options)
         self._cost = costs.of(self._kind, list(targets))
         self._wanted = options.budget.limit(self._cost)
-        self._fixed = self._cost - sum(choice.dense for choice in choices)
+        written = costs.written(self._kind, list(targets))
+        self._fixed = written - sum(choice.dense for choice in choices)
         self._least = sum(float(choice.costs[0]) for choice in choices)
         least = self._fixed + self._least
         if least > self._wanted:
@@ -104,7 +106,10 @@ class Purchase:
             model = rewritten(dense, cut, ranks, spectra, analysis.statistics)
             sign(model, self._options.provenance())
             bought = _choices(self._targets, candidate.losses, self._costs, self._options)
-            over = _cost(self._kind, model, bought, ranks, self._fixed) - self._wanted
+            over = (
+                _cost(self._kind, model, bought, ranks, self._fixed, self._costs.storage)
+                - self._wanted
+            )
             if over <= 0 or self._room <= self._least:
                 break
             # What was not spent must not be given again.
@@ -154,12 +159,13 @@ def _cost(
     choices: Sequence[Choices],
     ranks: Mapping[str, int],
     fixed: float,
+    storage: Storage,
 ) -> float:
     """What a rewritten model costs, in the budget's unit."""
     if kind == "params":
         return model_io.parameters(model)
     if kind == "bytes":
-        return model_io.serialized_size(model)
+        return storage.size(model)
     return fixed + sum(_cost_of(choice, ranks) for choice in choices)
 
 

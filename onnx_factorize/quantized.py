@@ -12,7 +12,7 @@ from .calibration import CalibrationData
 from .costs import Costs, measure_costs
 from .passes import OutputKind
 from .progress import Progress
-from .quantization import SAMPLES, Bits, Way, quantize, way_of
+from .quantization import SAMPLES, Bits, Way, quantize
 from .session import Runtime, Session
 from .verify import compare_outputs
 
@@ -53,6 +53,7 @@ class Quantization:
 def quantized(
     model: ir.Model,
     bits: Bits,
+    way: Way,
     dense: ir.Model,
     kinds: Mapping[str, OutputKind],
     data: CalibrationData,
@@ -64,6 +65,7 @@ def quantized(
     Args:
         model: The factorized model; it is not changed.
         bits: To how many.
+        way: How.
         dense: The dense model.
         kinds: What each output stands for.
         data: The calibration data.
@@ -72,7 +74,6 @@ def quantized(
     """
     sample = next(data.batches("holdout", batch_size=1))
     before = measure_costs(model, sample, runtime)
-    way = way_of(bits, model, before.arithmetic.nodes)
     with progress.stage("verify factors", data.holdout_samples) as advance:
         pair = Session(dense, runtime), Session(model, runtime)
         found = compare_outputs(*pair, kinds, data, "holdout", advance=advance)

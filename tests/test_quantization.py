@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, check, model, normal, run
 from click.testing import CliRunner
 
+from onnx_factorize import factorize
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.cli import cli
 from onnx_factorize.errors import InputError
@@ -87,6 +89,52 @@ def test_convolutions_are_static_and_products_dynamic():
     assert way_of("int4", both, {"c": 10, "m": 9}) == "weights"
 
 
+@pytest.mark.parametrize("opset", [11, 20])
+def test_each_channel_has_a_scale_whatever_the_opset(opset):
+    text = "(float[b, 3, 8, 8] x) => (float[b, 5, 6, 6] y) { [c] y = Conv (x, w, b) }"
+    w = normal(3, 5, 3, 3, 3)
+    w[0] *= 100  # one scale for all would drown the others
+    weights = {"w": w, "b": normal(5, 5)}
+    dense = ir.from_proto(model(text, weights, opset=opset, ir_version=7))
+    x = normal(4, 40, 3, 8, 8)
+    small = check(quantize(dense, "static", _data(dense, [{"x": x}])))
+    scales = {node.input[1] for node in small.graph.node if node.op_type == "DequantizeLinear"}
+    assert {math.prod(t.dims) for t in small.graph.initializer if t.name in scales} >= {5}
+    # The filters themselves, without the range of the output that all channels share.
+    weight = next(t for t in small.graph.initializer if len(t.dims) == 4)
+    assert np.abs(onnx.numpy_helper.to_array(weight)).max(axis=(1, 2, 3)).tolist() == [127] * 5
+
+
+def test_what_has_no_weights_stays_in_float():
+    text = """(float[b, 3, 8, 8] x) => (float[b, 5, 6, 6] y) {
+        [c] h = Conv (x, w) s = Sigmoid (h) [gate] y = Mul (h, s)
+    }"""
+    dense = _model(text, w=normal(3, 5, 3, 3, 3))
+    small = ir.to_proto(quantize(dense, "static", _data(dense, [{"x": normal(4, 8, 3, 8, 8)}])))
+    (gate,) = (node for node in small.graph.node if node.op_type == "Mul")
+    assert gate.output == ["y"]  # nothing rounds it
+    domains = {each.domain: each.version for each in small.opset_import}
+    assert domains == {"": 21, "custom": 1}  # none of those that a quantizer adds
+
+
+def test_tables_have_four_bits_too():
+    text = "(int64[b] x) => (float[b, 64] y) { [g] y = Gather <axis = 0> (w, x) }"
+    dense = ir.from_proto(model(text, {"w": normal(1, 128, 64)}, opset=20, ir_version=10))
+    x = np.arange(128)
+    small = quantize(dense, "weights", _data(dense, [{"x": x}]))
+    found, w = run(small, {"x": x})[0], dense.graph.initializers["w"].const_value.numpy()
+    step = np.abs(w.reshape(128, 2, 32)).max(2).repeat(32, axis=1) / 8
+    assert (np.abs(found - w) <= 1.02 * step).all()
+    assert small.opset_imports[""] == 20
+
+
+def test_a_model_with_nothing_to_quantize_is_refused():
+    dense = _model("(float[b, 4] x) => (float[b, 4] y) { y = Relu (x) }", unused=normal(1, 2))
+    for way in ("dynamic", "static", "weights"):
+        with pytest.raises(InputError, match="nothing to treat"):
+            quantize(dense, way, _data(dense, [{"x": normal(2, 8, 4)}]))
+
+
 def test_what_the_quantizer_refuses_is_one_sentence(monkeypatch):
     def refuse(*_args, **_kwargs):
         raise RuntimeError("first line\nsecond line")
@@ -117,3 +165,21 @@ def test_the_command_reports_what_it_wrote(bits, way, tmp_path):
     assert 0 < data["model"]["compressed"]["macs"] < dense["macs"]
     assert data["divergence"]["holdout"] < 0.1
     assert f"--quantize {bits}" in inspect(path).history["options"]
+
+
+FAST = {"samples": 64, "threads": 1, "weighting": "none", "quantize": "int8"}
+
+
+@pytest.mark.parametrize("budget", [0.2, 0.14])
+def test_bytes_are_counted_after_quantization(budget, tmp_path):
+    result = factorize(BUNDLED, BUNDLED_DATA, budget=f"bytes={budget}", **FAST)
+    result.save(tmp_path / "small.onnx")
+    size, dense = (path.stat().st_size for path in (tmp_path / "small.onnx", BUNDLED))
+    assert 0.9 * budget * dense < size <= budget * dense
+    assert any(layer.status == "factorized" for layer in result.report.layers)
+
+
+def test_what_fewer_bits_reach_alone_is_not_factorized():
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="bytes=0.3", **FAST)
+    assert {layer.status for layer in result.report.layers} == {"kept"}
+    assert result.report.model["compressed"].bytes < 0.3 * BUNDLED.stat().st_size

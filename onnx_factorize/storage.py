@@ -1,0 +1,64 @@
+"""How a model will be written, and hence how many bytes its weights take."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from . import model_io
+from .calibration import CalibrationData
+from .passes import Target
+from .quantization import Way, bytes_of_weight, quantize
+
+__all__ = ["Quantized", "Storage"]
+
+
+class Storage:
+    """A model is written as it is.
+
+    Attributes:
+        dense: Bytes of the dense model written so; None where that is its own size.
+    """
+
+    dense: int | None = None
+
+    def size(self, model: ir.Model) -> int:
+        """Bytes of a model's files."""
+        return model_io.serialized_size(model)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized(Storage):
+    """A model is quantized before it is written: then a dense operator, too, takes a quarter.
+
+    Attributes:
+        way: How it is quantized.
+        data: What ranges are measured on, if they are.
+        dense: Bytes of the dense model, quantized and not factorized.
+    """
+
+    way: Way
+    data: CalibrationData
+    dense: int
+
+    @classmethod
+    def of(
+        cls, way: Way, model: ir.Model, targets: Sequence[Target], data: CalibrationData
+    ) -> Quantized:
+        """Quantizes the dense model, and tells targets what one of their weights will take.
+
+        Raises:
+            InputError: It cannot be quantized, which is better known before the work than after.
+        """
+        for target in targets:
+            # Factors of an operator are quantized as it is.
+            each = bytes_of_weight(way, target.op_type, target.itemsize)
+            for view in (target, *target.views):
+                view.written = each
+        return cls(way, data, model_io.serialized_size(quantize(model, way, data)))
+
+    def size(self, model: ir.Model) -> int:
+        """Bytes of a model's file once it is quantized, which is found out by doing it."""
+        return model_io.serialized_size(quantize(model, self.way, self.data))
