@@ -1,10 +1,11 @@
 """What fine-tuning recovers: zero-shot and tuned beside each other, from one calibration.
 
     python -m benchmarks.finetune NAME [--keep 0.5 ...] [--samples N] [--epochs N] [--lr X]
+        [--svt KIND ...]
 
 Needs `python -m models fetch NAME`. For each share of the parameters of the MatMul, Gemm and Conv
 operators: the model's own metrics on its test data, dense, compressed, and compressed and tuned,
-and the time that training took.
+and the time that training took. With several `--svt`, each has the same epochs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from onnx_factorize.budget import Budget
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.progress import Progress
-from onnx_factorize.recovery import Training
+from onnx_factorize.recovery import SVTKind, Training
 
 
 @click.command()
@@ -29,6 +30,7 @@ from onnx_factorize.recovery import Training
 @click.option("--samples", default=2048, show_default=True)
 @click.option("--epochs", default=10, show_default=True)
 @click.option("--lr", default=1e-3, show_default=True)
+@click.option("--svt", "kinds", multiple=True, default=("none",), show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--limit", type=int, help="Test samples to evaluate on.")
 def main(
@@ -37,6 +39,7 @@ def main(
     samples: int,
     epochs: int,
     lr: float,
+    kinds: tuple[SVTKind, ...],
     seed: int,
     limit: int | None,
 ) -> None:
@@ -48,21 +51,27 @@ def main(
     print(f"dense          {_shown(recipe.evaluate(recipe.model_path, limit))}", flush=True)
     for keep in keeps:
         asked = dataclasses.replace(options, budget=Budget("targets", keep))
-        tuned = dataclasses.replace(asked, finetune=True, training=Training(epochs, lr))
-        for label, each in (("zero-shot", asked), ("tuned", tuned)):
+        runs = {"zero-shot": asked}
+        for kind in kinds:
+            training = Training(epochs, lr, svt=kind)
+            label = "tuned" if kind == "none" else f"svt {kind}"
+            runs[label] = dataclasses.replace(asked, finetune=True, training=training)
+        for label, each in runs.items():
             progress = Progress()
             result = compressed(known, each, progress)
             seconds = progress.seconds.get("fine-tune", 0.0)
             divergence = result.report.divergence["holdout"]
             metrics = _shown(_evaluated(recipe, result, limit))
             print(
-                f"{keep:<4} {label:9} {metrics}, held-out divergence {divergence:.4g}"
+                f"{keep:<4} {label:14} {metrics}, held-out divergence {divergence:.4g}"
                 + (f", {seconds:.0f} s" if seconds else ""),
                 flush=True,
             )
             if result.report.finetune is not None:
                 curve = [epoch["validation"] for epoch in result.report.finetune["epochs"]]
                 print(f"     validation {', '.join(f'{value:.3g}' for value in curve)}", flush=True)
+                if result.report.finetune["svt"]:
+                    print(f"     ranks from {result.report.finetune['ranks_from']}", flush=True)
 
 
 def _evaluated(recipe: models.Recipe, result: Result, limit: int | None) -> dict[str, float]:

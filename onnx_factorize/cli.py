@@ -7,7 +7,7 @@ import logging
 import pathlib
 import shlex
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,7 +21,6 @@ from .cli_options import (
     data_options,
     default_output,
     images_of,
-    not_yet,
     output_kinds_of,
     selection_of,
 )
@@ -41,7 +40,7 @@ from .options import Options
 from .pipeline import run
 from .progress import Progress
 from .promise import promised
-from .recovery import Training
+from .recovery import SVTKind, Training
 from .report_files import write_sweep
 from .session import Runtime
 from .sweep import budgets_of, run_sweep, with_suffix
@@ -157,6 +156,18 @@ def cli() -> None:
 @click.option("--epochs", default=10, show_default=True, help="Passes of --finetune, at most.")
 @click.option("--lr", default=1e-3, show_default=True, help="Learning rate of --finetune.")
 @click.option(
+    "--svt",
+    type=click.Choice(get_args(SVTKind)),
+    default="none",
+    show_default=True,
+    help="Find ranks in the first half of --epochs, by singular value thresholding.",
+)
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    help="Keep the training of --finetune in FILE.safetensors, and continue from there.",
+)
+@click.option(
     "--quantize",
     metavar="BITS",
     help="int8 (dynamic, or static for convolutions) or int4 (weights of MatMul), at the end.",
@@ -170,7 +181,6 @@ def cli() -> None:
     help="Write what happened: FILE.json or FILE.html.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
-@not_yet
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
     """Compress MODEL (the default command)."""
     model_io.check_file(pathlib.Path(model))
@@ -193,7 +203,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         images=images_of(given),
         runtime=Runtime(given["provider"], given["threads"]),
         finetune=given["finetune"],
-        training=Training(given["epochs"], given["lr"]),
+        training=Training(given["epochs"], given["lr"], given["checkpoint"], given["svt"]),
         quantize=given["quantize"],
         best_effort=given["best_effort"],
     )
@@ -222,6 +232,8 @@ def _sweep(
     given: dict[str, Any],
 ) -> None:
     """Compresses to each budget of `--sweep`, prints a line for each, and draws the front."""
+    if options.training.checkpoint is not None:
+        raise InputError("--checkpoint keeps one training, and --sweep makes several.")
     budgets = budgets_of(options.budget.kind, given["sweep"])
     for budget in budgets:
         own = [with_suffix(path, budget) for path in reports]

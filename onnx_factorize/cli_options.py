@@ -21,17 +21,11 @@ __all__ = [
     "data_options",
     "default_output",
     "images_of",
-    "not_yet",
     "output_kinds_of",
     "selection_of",
 ]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-# Options of the contract that later versions bring: refused by name, never ignored.
-_NOT_YET = {
-    "--svt": True,
-}
 
 
 def data_options(command: _Command) -> _Command:
@@ -67,20 +61,6 @@ def data_options(command: _Command) -> _Command:
         ]
     ):
         command = option(command)
-    return command
-
-
-def not_yet(command: _Command) -> _Command:
-    """Adds the options that later versions bring; each is refused with its name."""
-
-    def refuse(_context: click.Context, option: click.Parameter, value: Any) -> None:
-        if value:
-            raise InputError(f"{option.opts[0]} is not available in this version.")
-
-    for name, takes_value in _NOT_YET.items():
-        command = click.option(
-            name, is_flag=not takes_value, hidden=True, expose_value=False, callback=refuse
-        )(command)
     return command
 
 

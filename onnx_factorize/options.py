@@ -84,6 +84,7 @@ class Options:
     def __post_init__(self) -> None:
         get_weighting(self.weighting)
         self._check_choices()
+        self._check_training()
         self._check_numbers()
         if self.form not in get_args(Form):
             raise InputError(f"There is no form '{self.form}'; use {', '.join(get_args(Form))}.")
@@ -110,6 +111,15 @@ class Options:
         for kind in self.outputs.values():
             if kind not in get_args(Kind):
                 raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
+
+    def _check_training(self) -> None:
+        """Finds what training cannot do, or what needs it."""
+        if self.training.checkpoint is not None and not self.finetune:
+            raise InputError("--checkpoint keeps the training of --finetune: add it.")
+        if self.training.svt != "none" and not self.finetune:
+            raise InputError("--svt finds ranks in the training of --finetune: add it.")
+        if self.training.svt != "none" and self.timed:
+            raise InputError("--svt counts parameters or multiplications: it cannot buy time.")
 
     def _check_numbers(self) -> None:
         """Finds numbers that are out of range."""

@@ -180,7 +180,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     options = dataclasses.replace(options, budget=spent.budget)
     recovery = None
     if options.finetune:
-        recovery = recover(known.dense, model, known.kinds, data, options, progress)
+        model, plan, recovery = recover(known, model, plan, options, progress)
     quantization = None
     storage = known.costs.storage
     if options.quantize and isinstance(storage, Quantized):

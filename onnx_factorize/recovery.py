@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import pathlib
+from typing import TYPE_CHECKING, Literal, get_args
 
 import onnx_ir as ir
 
-from .calibration import CalibrationData
 from .errors import InputError
-from .passes import OutputKind
 from .progress import Progress
 
 if TYPE_CHECKING:
     from .options import Options
+    from .pipeline import Calibrated
+    from .plan import Plan
 
-__all__ = ["Epoch", "Recovery", "Training", "check_torch", "recover"]
+__all__ = ["Epoch", "Recovery", "SVTKind", "Thresholds", "Training", "check_torch", "recover"]
+
+
+SVTKind = Literal["none", "soft", "reweighted", "hard"]
+
+# Half of them bring the ranks down, half tune what is cut.
+_LEAST_EPOCHS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +33,29 @@ class Training:
     Attributes:
         epochs: Times that the calibration samples are passed through, at most.
         learning_rate: The largest step of a weight, about.
+        checkpoint: The .safetensors file that training is kept in and continued from, if any.
+        svt: How ranks are found while training, in the first half of the epochs: `soft`, `hard` or
+            `reweighted` singular value thresholding; `none`: by the plan, and then they stay.
     """
 
     epochs: int = 10
     learning_rate: float = 1e-3
+    checkpoint: str | None = None
+    svt: SVTKind = "none"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InputError("--epochs must be at least 1.")
+        if self.svt not in get_args(SVTKind):
+            raise InputError(f"--svt is one of {', '.join(get_args(SVTKind))}, not '{self.svt}'.")
+        if self.svt != "none" and self.epochs < _LEAST_EPOCHS:
+            raise InputError(f"--svt needs --epochs {_LEAST_EPOCHS} or more.")
+        if self.svt != "none" and self.checkpoint is not None:
+            raise InputError("--checkpoint does not keep the training of --svt: leave one out.")
         if not 0 < self.learning_rate < 1:
             raise InputError("--lr must be above 0 and below 1.")
+        if self.checkpoint is not None and not pathlib.Path(self.checkpoint).parent.is_dir():
+            raise InputError(f"--checkpoint {self.checkpoint}: its folder does not exist.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +73,26 @@ class Epoch:
     learning_rate: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """One pass through the samples under singular value thresholding.
+
+    Attributes:
+        loss: Mean divergence of the batches while they were trained on, in nats.
+        validation: Divergence of the samples that were not trained on, after the epoch.
+        cost: What the targets cost after the last proximal step, as a share of what they cost
+            dense; None before the first.
+        ranks: Target name to rank.
+        change: How far kept subspaces turned in the last proximal step, from 0 to 1, on average.
+    """
+
+    loss: float
+    validation: float
+    cost: float | None
+    ranks: dict[str, int]
+    change: float
+
+
 @dataclasses.dataclass
 class Recovery:
     """What became of it.
@@ -63,44 +102,60 @@ class Recovery:
         after: The same of the state that was kept.
         best: The epoch whose state was kept; 0 for the start.
         epochs: What each epoch gave.
+        svt: What each epoch of singular value thresholding gave, before these.
+        ranks_from: Whose ranks were kept: `plan`, or `svt` if its result was better.
     """
 
     before: float
     after: float = float("nan")
     best: int = 0
     epochs: list[Epoch] = dataclasses.field(default_factory=list)
+    svt: list[Thresholds] = dataclasses.field(default_factory=list)
+    ranks_from: str = "plan"
 
 
 def check_torch() -> None:
-    """Finds out, before minutes of work, whether torch is there.
+    """Finds out, before minutes of work, whether what trains is there.
 
     Raises:
         InputError: It is not.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise InputError("--finetune needs torch: pip install 'onnx-factorize[train]'.")
+    for needed in ("torch", "safetensors"):
+        if importlib.util.find_spec(needed) is None:
+            raise InputError(f"--finetune needs {needed}: pip install 'onnx-factorize[train]'.")
 
 
 def recover(
-    dense: ir.Model,
-    compressed: ir.Model,
-    kinds: Mapping[str, OutputKind],
-    data: CalibrationData,
-    options: Options,
-    progress: Progress,
-) -> Recovery:
-    """Trains a compressed model towards the dense one; see `torch.trainer.finetune`."""
+    known: Calibrated, compressed: ir.Model, plan: Plan, options: Options, progress: Progress
+) -> tuple[ir.Model, Plan, Recovery]:
+    """Trains a compressed model towards the dense one; see `torch.trainer` and `thresholding`.
+
+    Args:
+        known: What is known of the dense model.
+        compressed: The compressed one. Its constants may be replaced.
+        plan: How it was made.
+        options: How to train.
+        progress: What is told how far the run is.
+
+    Returns:
+        The model, the plan by its ranks, and what became of training.
+    """
     # Only here does the pipeline need torch.
+    from .torch.thresholding import recover_by_svt  # noqa: PLC0415
     from .torch.trainer import finetune, steps_of  # noqa: PLC0415
 
-    with progress.stage("fine-tune", steps_of(data, options.training)) as advance:
-        return finetune(
-            dense,
+    training = options.training
+    with progress.stage("fine-tune", steps_of(known.data, training)) as advance:
+        if training.svt != "none":
+            return recover_by_svt(known, compressed, plan, options, advance)
+        recovery = finetune(
+            known.dense,
             compressed,
-            kinds,
-            data,
-            options.training,
+            known.kinds,
+            known.data,
+            training,
             options.runtime,
             options.selection.seed,
             advance,
         )
+    return compressed, plan, recovery

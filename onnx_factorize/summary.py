@@ -121,7 +121,7 @@ def layers_of(
                     cut.full_rank,
                     (target.params, cut.params) if first else (0, 0),
                     None if own is None else (own, cut_of(target, plan.ranks, own).macs),
-                    plan.losses[target.operator] if first else None,
+                    plan.losses.get(target.operator) if first else None,
                     "kept" if cut.form is None else "factorized",
                     reason if first else f"shares the weight of '{target.name}'",
                     ms if first else None,

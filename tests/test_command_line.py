@@ -264,16 +264,17 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "option",
+    ("options", "words"),
     [
-        "--svt 1",
+        (["--svt", "soft"], ["--svt", "--finetune"]),
+        (["--checkpoint", "run.safetensors"], ["--checkpoint", "--finetune"]),
+        (["--finetune", "--checkpoint", "no/run.safetensors"], ["--checkpoint", "folder"]),
+        (["--finetune", "--svt", "hard", "--epochs", "1"], ["--svt", "--epochs"]),
+        (["--finetune", "--checkpoint", "r", "--sweep", "0.5,0.25"], ["--checkpoint", "--sweep"]),
     ],
 )
-def test_options_that_are_not_there_yet_are_refused_by_name(option, folder, monkeypatch, capsys):
-    name = option.split()[0]
-    _refused(
-        1, ["m.onnx", *FAST, *option.split()], folder, monkeypatch, capsys, [name, "available"]
-    )
+def test_options_of_training_that_do_not_fit(options, words, folder, monkeypatch, capsys):
+    _refused(1, ["m.onnx", *FAST, *options], folder, monkeypatch, capsys, words)
 
 
 def test_unwritable_folder(folder, monkeypatch, capsys):

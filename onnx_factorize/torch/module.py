@@ -123,8 +123,8 @@ class GraphModule(nn.Module):
         self._required = set(required)
         for constant in built.constants:
             self._add(constant, constant.name in trainable)
-        self.register_state_dict_post_hook(_to_initializer_names)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_to_parameter_names)  # type: ignore[no-untyped-call]
+        self.register_state_dict_post_hook(_to_initializer_names)  # type: ignore[no-untyped-call]  # torch's own
+        self.register_load_state_dict_pre_hook(_to_parameter_names)  # type: ignore[no-untyped-call]  # torch's own
 
     def forward(self, *args: Tensor, **kwargs: Tensor) -> dict[str, Any]:
         """Runs the graph.
@@ -214,7 +214,7 @@ class GraphModule(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
         """Follows `double()`, `half()` and the like in what casts of the graph mean."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
         kinds = {fn(torch.empty(0, dtype=kind)).dtype for kind in (torch.float32, torch.float64)}
         if len(kinds) == 1:
             (self._floating,) = kinds

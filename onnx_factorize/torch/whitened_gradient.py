@@ -29,7 +29,7 @@ class WhitenedGradient(torch.optim.Optimizer):
         self._of = {target.parameter: target for target in targets}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # torch overloads it
         """One step."""
         loss = None
         if closure is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -130,12 +132,12 @@ def _damaged(scale):
     return ir.from_proto(model(MLP, weights))
 
 
-def _finetune(compressed, epochs=6, rate=1e-2, seed=0):
+def _finetune(compressed, epochs=6, rate=1e-2, seed=0, checkpoint=None, advance=lambda _: None):
     dense = ir.from_proto(model(MLP, WEIGHTS))
     x = normal(5, 256, 24).astype(np.float32)
     data = open_calibration([{"x": x}], Signature.of(dense), Selection(holdout=0.0))
-    training = Training(epochs, rate)
-    return finetune(dense, compressed, OUTPUTS, data, training, Runtime(threads=1), seed)
+    training = Training(epochs, rate, checkpoint)
+    return finetune(dense, compressed, OUTPUTS, data, training, Runtime(threads=1), seed, advance)
 
 
 def test_what_was_lost_comes_back():
@@ -156,6 +158,50 @@ def test_it_repeats():
         assert np.array_equal(value.const_value.numpy(), again)
 
 
+class _Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("killed_after", [[0], [3], [6, 2], [1, 20]])
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_interrupted_and_resumed_it_is_the_same(killed_after, seconds, tmp_path, monkeypatch):
+    """Written after every step, or after every epoch: what comes out does not depend on it."""
+    monkeypatch.setattr("onnx_factorize.torch.training_run.SECONDS", seconds)
+    path = tmp_path / "run.safetensors"
+    at_once, resumed = _damaged(0.3), _damaged(0.3)
+    expected = _finetune(at_once)
+    for limit in killed_after:
+        steps = iter(range(limit))
+
+        def advance(_, steps=steps):
+            if next(steps, None) is None:
+                raise _Killed
+
+        with pytest.raises(_Killed):
+            _finetune(_damaged(0.3), checkpoint=str(path), advance=advance)
+    torch.manual_seed(99)
+    assert _finetune(resumed, checkpoint=str(path)) == expected
+    for name, value in at_once.graph.initializers.items():
+        again = resumed.graph.initializers[name].const_value.numpy()
+        np.testing.assert_allclose(again, value.const_value.numpy(), atol=1e-7)
+    steps = []
+    assert _finetune(_damaged(0.3), checkpoint=str(path), advance=steps.append) == expected
+    assert not steps
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    _finetune(_damaged(0.3), epochs=2, checkpoint=str(path))
+    with pytest.raises(InputError, match="another training"):
+        _finetune(_damaged(0.3), epochs=3, checkpoint=str(path))
+    with pytest.raises(InputError, match="started elsewhere"):
+        _finetune(_damaged(0.6), epochs=2, checkpoint=str(path))
+    path.write_bytes(b"no tensors")
+    with pytest.raises(InputError, match="cannot be read"):
+        _finetune(_damaged(0.3), epochs=2, checkpoint=str(path))
+
+
 def test_a_step_that_is_too_large_leaves_the_model_as_it_was():
     compressed = _damaged(0.01)
     before = {n: v.const_value.numpy().copy() for n, v in compressed.graph.initializers.items()}
@@ -164,6 +210,15 @@ def test_a_step_that_is_too_large_leaves_the_model_as_it_was():
     assert recovery.after == recovery.before
     for name, value in compressed.graph.initializers.items():
         assert np.array_equal(value.const_value.numpy(), before[name])
+
+
+def test_a_rate_that_is_too_large_is_slowed_down():
+    compressed = _damaged(0.02)
+    recovery = _finetune(compressed, epochs=10, rate=0.3)
+    rates = [epoch.learning_rate for epoch in recovery.epochs]
+    assert recovery.epochs[0].validation > recovery.before
+    assert min(after / before for before, after in pairwise(rates)) < 0.3
+    assert recovery.after < recovery.before
 
 
 def test_the_pipeline_recovers_and_reports():
@@ -188,6 +243,7 @@ def test_the_pipeline_recovers_and_reports():
         ({"epochs": 0}, "--epochs"),
         ({"learning_rate": -1.0}, "--lr"),
         ({"samples": 4}, "16 calibration"),
+        ({"checkpoint": "no/such/folder/run.safetensors"}, "--checkpoint"),
     ],
 )
 def test_bad_options_are_refused(options, says):

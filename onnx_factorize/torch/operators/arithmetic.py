@@ -120,7 +120,7 @@ def _min(*values: Tensor) -> Tensor:
 def _equal(a: Tensor | npt.NDArray[np.object_], b: Tensor | npt.NDArray[np.object_]) -> Tensor:
     if isinstance(a, np.ndarray):
         return torch.from_numpy(np.array(a == b, dtype=np.bool_))
-    return torch.eq(a, b)  # type: ignore[arg-type]
+    return torch.eq(a, b)  # type: ignore[arg-type]  # strings come in pairs
 
 
 @operator("Greater", since=7, unsigned="read")

@@ -130,7 +130,7 @@ def _multinomial(
 
 
 @operator("Dropout", since=7)
-def _dropout_inference(x: Tensor, *, ratio: float = 0.5) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+def _dropout_inference(x: Tensor, *, ratio: float = 0.5) -> tuple[Tensor, Tensor]:  # noqa: ARG001 - nothing drops
     return x, torch.ones_like(x, dtype=torch.bool)
 
 

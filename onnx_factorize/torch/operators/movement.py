@@ -119,8 +119,8 @@ def _sliced(
 ) -> Tensor:
     axes = range(len(starts)) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        axis = wrap_axis(axis, x.dim())  # noqa: PLW2901
+    for given, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        axis = wrap_axis(given, x.dim())
         first, last = _bounds(start, end, step, x.shape[axis])
         if step > 0:
             x = x[(slice(None),) * axis + (slice(first, last, step),)]

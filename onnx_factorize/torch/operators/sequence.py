@@ -70,7 +70,7 @@ def _split(
 
 
 @operator("Optional", since=15)
-def _optional(value: Any = None, *, type_: object = None) -> Any:  # noqa: ARG001
+def _optional(value: Any = None, *, type_: object = None) -> Any:  # noqa: ARG001 - of none
     return value
 
 

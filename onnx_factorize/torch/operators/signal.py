@@ -60,7 +60,7 @@ def _stft(
 ) -> Tensor:
     """Shape (batch, frames, bins, 2)."""
     refuse(window is None and length is None, "frames of no length")
-    size = int(length) if length is not None else len(window)  # type: ignore[arg-type]
+    size = int(length) if length is not None else len(window)  # type: ignore[arg-type]  # one is there
     frames = signal.unfold(1, size, int(step)).movedim(-1, 2)
     if window is not None:
         frames = frames * window[:, None]
