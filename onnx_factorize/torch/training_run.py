@@ -121,10 +121,15 @@ class TrainingRun:
         torch.set_rng_state(tensors["random"].cpu())
 
     def over(self, patience: int) -> bool:
-        """Whether all epochs are over, or nothing was gained in the last few of them."""
-        recovery = self.recovery
-        done = len(recovery.epochs)
-        return done >= self._epochs or done - recovery.best >= patience
+        """Whether all epochs are over, or nothing was gained in the last few of them.
+
+        It goes on where the last was better than the one before: then it is on its way back.
+        """
+        epochs = self.recovery.epochs
+        if len(epochs) >= self._epochs:
+            return True
+        falling = len(epochs) > 1 and epochs[-1].validation < epochs[-2].validation
+        return len(epochs) - self.recovery.best >= patience and not falling
 
     def epoch(self, advance: Callable[[int], None]) -> None:
         """Passes once through the samples; it ends early where the loss is not finite."""
