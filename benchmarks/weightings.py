@@ -67,6 +67,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 @click.option("--keep", "keeps", multiple=True, type=float, default=KEEPS)
 @click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
 @click.option("--docs", is_flag=True, help="NAMES are files of figures: write them as a page.")
+@click.option("--note", help="What a reader of the page should know besides.")
 def main(
     names: tuple[str, ...],
     seeds: int,
@@ -76,10 +77,11 @@ def main(
     keeps: tuple[float, ...],
     save: Path | None,
     docs: bool,
+    note: str | None,
 ) -> None:
     """Run the models NAMES, or all."""
     if docs:
-        write_docs([row for name in names for row in json.loads(Path(name).read_text())])
+        write_docs([row for name in names for row in json.loads(Path(name).read_text())], note)
         return
     rows = []
     for name in names or models.names():
@@ -156,7 +158,7 @@ def line(row: dict[str, Any]) -> str:
     )
 
 
-def write_docs(rows: list[dict[str, Any]]) -> None:
+def write_docs(rows: list[dict[str, Any]], note: str | None) -> None:
     """Writes the table and the plot."""
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -166,6 +168,7 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
         "",
         INTRODUCTION,
         "",
+        *([note, ""] if note else []),
         "![Divergence against size](weightings.svg)",
     ]
     for model, samples in sorted({key[:2] for key in cells}):
