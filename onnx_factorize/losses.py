@@ -161,9 +161,12 @@ class Directions:
         Returns:
             Shape (samples, width).
         """
-        coefficients = np.zeros((signal.shape[1], self._ahead.shape[2]))
-        for group in range(signal.shape[0]):
-            s = (signal[group] - self._mean[group]) @ self._ahead[group]
-            d = gradient[group] @ self._behind[group]
-            coefficients += np.einsum("npk,npk->nk", s, d, optimize=False)
+        groups, samples, places, width = signal.shape
+        coefficients = np.zeros((samples, self._ahead.shape[2]))
+        for group in range(groups):
+            # One product of all rows, not one a sample, which BLAS would start its threads for.
+            s = (signal[group] - self._mean[group]).reshape(-1, width) @ self._ahead[group]
+            d = gradient[group].reshape(-1, width) @ self._behind[group]
+            products = (s * d).reshape(samples, places, -1)
+            coefficients += products.sum(axis=1)
         return scale * coefficients
