@@ -89,8 +89,7 @@ def _spherical_k_means(rows: Array, clusters: int, seed: int) -> Folds:
         for _ in range(_ROUNDS):
             similarity = rows @ centres.T
             found = similarity.argmax(axis=1)
-            sums = np.zeros_like(centres)
-            np.add.at(sums, found, rows)
+            sums = (found == np.arange(clusters)[:, None]).astype(rows.dtype) @ rows
             norms = np.linalg.norm(sums, axis=1, keepdims=True)
             moved = np.where(norms > 0, sums / np.maximum(norms, 1e-12), centres)
             if np.array_equal(moved, centres):
