@@ -18,7 +18,7 @@ from .metric_choice import JUDGES, choose_metrics, groups_of
 from .moments import Moments
 from .observer import Observer
 from .options import Options
-from .output_statistics import SURVEYED, survey
+from .output_statistics import SURVEYED, Survey, survey
 from .parallel import in_parallel
 from .passes import OutputKind, Target
 from .progress import Progress
@@ -103,10 +103,8 @@ def analyze(
     seed = options.selection.seed
     seeds, folds = None, None
     if weighting.gradient:
-        with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
-            dense = Session(normal, options.runtime)
-            surveyed = survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels)
-            seeds, folds = surveyed.seeds, surveyed.folds
+        surveyed = _survey(normal, data, kinds, options, progress)
+        seeds, folds = surveyed.seeds, surveyed.folds
     draws = options.draws
     with progress.stage("calibrate", data.calibration_samples) as advance:
         observer = Observer(normal, targets, options.runtime, seeds, seed)
@@ -160,6 +158,19 @@ def analyze(
     )
 
 
+def _survey(
+    normal: ir.Model,
+    data: CalibrationData,
+    kinds: Mapping[str, OutputKind],
+    options: Options,
+    progress: Progress,
+) -> Survey:
+    """What the outputs of the dense model are like."""
+    with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
+        dense, seed = Session(normal, options.runtime), options.selection.seed
+        return survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels)
+
+
 def _with_relative_losses(
     weighting: Weighting,
     targets: Sequence[Target],
@@ -194,9 +205,7 @@ def _by_rows(
 ) -> Analysis:
     """An analysis by how much each row of each weight matters."""
     seed, runtime = options.selection.seed, options.runtime
-    with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
-        dense = Session(normal, runtime)
-        seeds = survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels).seeds
+    seeds = _survey(normal, data, kinds, options, progress).seeds
     with progress.stage("calibrate", data.calibration_samples) as advance:
         observer = Observer(normal, targets, runtime, seeds, seed, side="input")
         found = gather_row_importance(observer, targets, data, options.draws, advance)

@@ -110,7 +110,7 @@ def compress(
     )
     if not bought.cut or model_io.weight_bytes(dense) > LARGE:
         return bought.model, plan
-    factors = bought.factors
+    gain: float | None = None
     if trial is not None and measured is not None:
         with progress.stage("try forms"):
             others = _of_one_form(
@@ -123,7 +123,7 @@ def compress(
         for index, result in enumerate(results):
             if result.divergence < _REFIT_GAIN * results[best].divergence:
                 best = index
-        (bought, measured), factors, gain = ways[best], results[best].factors, results[best].gain
+        (bought, measured), gain = ways[best], results[best].gain
         plan = dataclasses.replace(
             plan,
             ranks=bought.ranks,
@@ -132,10 +132,11 @@ def compress(
             trial=(gain or 1.0) * measured,
             refit=gain,
         )
+    if gain is None and not options.finetune:
+        return bought.model, plan
+    factors = bought.factors if gain is None else results[best].factors
     if options.finetune:
         factors = balanced(factors, bought.cut)
-    elif plan.refit is None:
-        return bought.model, plan
     model = dense.clone()
     RewriteTargets(factors)(model)
     sign(model, options.provenance())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnx_ir as ir
 from . import model_io
 from .allocation import Choices, allocate_global, allocate_uniform
 from .analysis import Analysis
+from .calibrate import Statistics
 from .candidates import automatic_multiple
 from .costs import Costs
 from .errors import BudgetError
@@ -20,6 +22,7 @@ from .options import Options
 from .passes import Factors, Target, sign
 from .rewriting import factors_by_name, rewritten
 from .search import Candidate
+from .spectrum import Spectrum
 from .storage import Storage
 
 __all__ = ["Bought", "Purchase"]
@@ -40,16 +43,26 @@ class Bought:
         ranks: View name to rank, or `DENSE`.
         losses: Target name to the loss predicted for what was bought of it.
         cut: The views that are cut.
-        factors: Their factors, as `RewriteTargets` takes them.
-        squares: View name to σ² of its directions.
+        spectra: View name to its spectrum.
+        statistics: View name to what calibration found.
     """
 
     model: ir.Model
     ranks: dict[str, int]
     losses: dict[str, float]
     cut: list[Target]
-    factors: dict[str, Factors]
-    squares: dict[str, Array]
+    spectra: dict[str, Spectrum]
+    statistics: Mapping[str, Statistics]
+
+    @functools.cached_property
+    def factors(self) -> dict[str, Factors]:
+        """The factors of what is cut, as `RewriteTargets` takes them; a large model's are large."""
+        return factors_by_name(self.cut, self.ranks, self.spectra, self.statistics)
+
+    @property
+    def squares(self) -> dict[str, Array]:
+        """View name to σ² of its directions."""
+        return {name: spectrum.squares for name, spectrum in self.spectra.items()}
 
 
 class Purchase:
@@ -72,7 +85,7 @@ class Purchase:
         self._targets, self._analysis = targets, analysis
         self._costs, self._options = costs, options
         self._kind = options.budget.kind
-        choices = _choices(targets, analysis.candidates[0].losses, costs, options)
+        choices = self._choices(analysis.candidates[0].losses)
         self._cost = costs.of(self._kind, list(targets))
         self._wanted = options.budget.limit(self._cost)
         written = costs.written(self._kind, list(targets))
@@ -87,9 +100,14 @@ class Purchase:
 
     def allocate(self, losses: Mapping[str, Array], uniform: bool) -> dict[str, int]:
         """The ranks within the budget, by the losses of each view."""
+        return self._allocate(self._choices(losses), uniform, self._room)
+
+    def _allocate(self, choices: Sequence[Choices], uniform: bool, room: float) -> dict[str, int]:
         buy = allocate_uniform if uniform else allocate_global
-        choices = _choices(self._targets, losses, self._costs, self._options)
-        return buy(choices, max(self._room, self._least))
+        return buy(choices, max(room, self._least))
+
+    def _choices(self, losses: Mapping[str, Array]) -> list[Choices]:
+        return _choices(self._targets, losses, self._costs, self._options)
 
     def buy(self, dense: ir.Model, candidate: Candidate) -> Bought:
         """The model that a candidate makes, measured to be within the budget.
@@ -99,22 +117,19 @@ class Purchase:
         """
         analysis, room = self._analysis, self._room
         views = [view for target in self._targets for view in views_of(target)]
+        choices = self._choices(candidate.losses)
         for _ in range(_ROUNDS):
-            ranks = self.allocate(candidate.losses, candidate.uniform)
+            ranks = self._allocate(choices, candidate.uniform, room)
             cut = [view for view in views if ranks.get(view.name)]
             spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
             model = rewritten(dense, cut, ranks, spectra, analysis.statistics)
             sign(model, self._options.provenance())
-            bought = _choices(self._targets, candidate.losses, self._costs, self._options)
-            over = (
-                _cost(self._kind, model, bought, ranks, self._fixed, self._costs.storage)
-                - self._wanted
-            )
-            if over <= 0 or self._room <= self._least:
+            cost = _cost(self._kind, model, choices, ranks, self._fixed, self._costs.storage)
+            over = cost - self._wanted
+            if over <= 0 or room <= self._least:
                 break
             # What was not spent must not be given again.
-            self._room = min(self._room, sum(_cost_of(c, ranks) for c in bought)) - over
-        self._room = room
+            room = min(room, sum(_cost_of(c, ranks) for c in choices)) - over
         if over > 0 and not self._options.best_effort:
             reached = self._wanted + over
             raise BudgetError(_unreachable(self._options, self._cost, reached, self._targets))
@@ -127,9 +142,7 @@ class Purchase:
             )
             for target in self._targets
         }
-        factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
-        squares = {name: spectrum.squares for name, spectrum in spectra.items()}
-        return Bought(model, ranks, losses, cut, factors, squares)
+        return Bought(model, ranks, losses, cut, spectra, analysis.statistics)
 
 
 def _choices(
