@@ -134,12 +134,12 @@ def _run(
 ) -> onnx.ModelProto:
     """Calls the quantizer."""
     # Imported here: it takes a second.
-    from onnxruntime.quantization import (  # noqa: PLC0415
+    from onnxruntime.quantization import (  # noqa: PLC0415 - slow to import
         QuantType,
         quantize_dynamic,
         quantize_static,
     )
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - slow to import
 
     if way == "weights":
         return _in_four_bits(proto)
@@ -225,10 +225,10 @@ def _restore_imports(
 
 def _in_four_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The constant right operands of MatMul and Gemm, and the tables of Gather, in 4 bits."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415
+    from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415 - slow to import
         MatMulNBitsQuantizer,
     )
-    from onnxruntime.quantization.onnx_model import ONNXModel  # noqa: PLC0415
+    from onnxruntime.quantization.onnx_model import ONNXModel  # noqa: PLC0415 - slow to import
 
     copied = onnx.ModelProto()
     copied.CopyFrom(proto)
@@ -249,7 +249,7 @@ def _in_four_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def _reader(data: CalibrationData, advance: Callable[[int], None]) -> Any:
     """Calibration data as the static quantizer reads them."""
-    from onnxruntime.quantization import CalibrationDataReader  # noqa: PLC0415
+    from onnxruntime.quantization import CalibrationDataReader  # noqa: PLC0415 - slow to import
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         """Yields feeds, then None."""
