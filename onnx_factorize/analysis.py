@@ -19,7 +19,7 @@ from .moments import Moments
 from .observer import Observer
 from .options import Options
 from .output_statistics import SURVEYED, Survey, survey
-from .parallel import in_parallel
+from .parallel import in_parallel, one_blas_thread
 from .passes import OutputKind, Target
 from .progress import Progress
 from .rewriting import rewritten
@@ -72,6 +72,7 @@ class Analysis:
         return self.known[key]
 
 
+@one_blas_thread
 def analyze(
     normal: ir.Model,
     targets: Sequence[Target],

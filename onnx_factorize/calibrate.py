@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from .calibration import CalibrationData
+from .calibration import Batch, CalibrationData
 from .moments import GradientMoments, Moments
 from .observer import Observation, Observer
 from .paging import keep
+from .parallel import in_parallel
 from .passes import Target
 
 __all__ = ["Statistics", "fitting_size", "gather_statistics", "merged"]
@@ -78,9 +80,9 @@ def gather_statistics(
     for fold in range(folds.max() + 1):
         gatherer = _Gatherer(observer, targets, data, seed + fold)
         for batch in data.batches("calibration", size, folds == fold):
-            gatherer.add(observer.run(batch), with_signal=True)
+            gatherer.run(batch, with_signal=True)
             for _ in range(draws - 1 if observer.gradients else 0):
-                gatherer.add(observer.run(batch), with_signal=False)
+                gatherer.run(batch, with_signal=False)
             advance(batch.samples)
         result.append(gatherer.statistics)
     return result
@@ -125,7 +127,8 @@ class _Gatherer:
     ) -> None:
         leaders, targets = targets, [use for target in targets for use in target.uses]
         self._targets = targets
-        self._rng = np.random.default_rng(seed)
+        self._observer = observer
+        self._seed, self._runs = seed, 0
         self._positions = {
             target.name: max(
                 16, math.ceil(_ROWS_A_DIMENSION * target.width / data.calibration_samples)
@@ -134,7 +137,7 @@ class _Gatherer:
         }
         shared: dict[object, Moments] = {}
         # Of the targets that cut one value into rows in the same way, the first adds the signal.
-        self._leaders = []
+        self._leaders = set()
         self.statistics: dict[str, Statistics] = {}
         for target in targets:
             cut: object = target.name
@@ -143,7 +146,7 @@ class _Gatherer:
                 cut = (tap, target.convolution, target.groups, target.transposed_input)
             if cut not in shared:
                 shared[cut] = Moments.empty(target.groups, target.width)
-                self._leaders.append(target)
+                self._leaders.add(target.name)
             gradient = None
             if target.name in observer.gradients:
                 gradient = GradientMoments.empty(target.groups, target.width)
@@ -152,16 +155,24 @@ class _Gatherer:
             siblings = tuple(self.statistics[sibling.name] for sibling in leader.siblings)
             self.statistics[leader.name].siblings = siblings
 
-    def add(self, seen: Observation, *, with_signal: bool) -> None:
-        """Adds one batch."""
-        for target in self._leaders if with_signal else ():
-            rows = seen.signal(target, self._positions[target.name], self._rng)
+    def run(self, batch: Batch, *, with_signal: bool) -> None:
+        """Runs one batch and adds what it showed."""
+        seen = self._observer.run(batch)
+        self._runs += 1
+        indices = range(len(self._targets))
+        deque(in_parallel(lambda index: self._add(seen, index, with_signal), indices), maxlen=0)
+
+    def _add(self, seen: Observation, index: int, with_signal: bool) -> None:
+        """Adds what one target showed; no two share what is added to."""
+        target = self._targets[index]
+        positions, known = self._positions[target.name], self.statistics[target.name]
+        # Of its own, so that the choice of places does not depend on which thread is first.
+        rng = np.random.default_rng((self._seed, self._runs, index))
+        if with_signal and target.name in self._leaders:
+            rows = seen.signal(target, positions, rng)
             if rows is not None:
-                self.statistics[target.name].signal.update(rows)
-        for target in self._targets:
-            gradient = self.statistics[target.name].gradient
-            if gradient is None:
-                continue
-            found = seen.gradient(target, self._positions[target.name], self._rng)
+                known.signal.update(rows)
+        if known.gradient is not None:
+            found = seen.gradient(target, positions, rng)
             if found is not None:
-                gradient.add(found[0], seen.batch.samples, found[1])
+                known.gradient.add(found[0], seen.batch.samples, found[1])

@@ -17,6 +17,7 @@ from .costs import Costs, measure_costs
 from .errors import InputError
 from .options import Options
 from .output_statistics import resolve_axes
+from .parallel import one_blas_thread
 from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .progress import Progress
 from .quantization import way_of
@@ -169,6 +170,7 @@ def calibrated(
     return Calibrated(dense, normal, targets, skipped, data, kinds, costs, analysis)
 
 
+@one_blas_thread
 def compressed(known: Calibrated, options: Options, progress: Progress) -> Result:
     """The second half of the pipeline: spend a budget, verify what comes of it."""
     runtime, data, analysis = options.runtime, known.data, known.analysis
