@@ -12,7 +12,14 @@ from .budget import BudgetKind
 from .latency_curve import Curve
 from .passes import Target
 
-__all__ = ["NODE_BYTES", "automatic_multiple", "candidates", "only_dense", "smaller_ranks"]
+__all__ = [
+    "NODE_BYTES",
+    "automatic_multiple",
+    "candidates",
+    "faster",
+    "only_dense",
+    "smaller_ranks",
+]
 
 # Serialized size of one more node, its names and the headers of one more tensor, roughly. The
 # result is measured, so this only saves a second round.
@@ -58,11 +65,16 @@ def candidates(
         kind: The unit of the costs.
         macs: Multiplications of the dense operator for one sample.
         multiple: Ranks are multiples of it.
-        curve: Its measured latency, where that is the unit.
+        curve: Its measured latency, if it was measured; ranks that are hardly faster than the dense
+            operator are then no candidates.
     """
     ranks = smaller_ranks(target, multiple)
     params = ranks * target.factor_params(1)
     costs: npt.NDArray[Any]
+    if curve is not None:
+        # What is hardly faster is not worth a loss, nor the noise of the measurement.
+        ranks = ranks[faster(curve.at(ranks), curve)]
+        params = ranks * target.factor_params(1)
     if kind == "macs":
         costs, dense = target.factor_macs(ranks, macs), float(macs)
     elif kind == "bytes":
@@ -72,8 +84,6 @@ def candidates(
     elif kind == "latency":
         assert curve is not None
         costs, dense = curve.at(ranks), curve.dense
-        # What is hardly faster is not worth a loss, nor the noise of the measurement.
-        ranks, costs = ranks[costs < _FASTER * dense], costs[costs < _FASTER * dense]
     else:
         costs, dense = params.astype(np.float64), float(target.params)
     return Choices(
@@ -82,6 +92,11 @@ def candidates(
         np.append(costs, dense),
         np.append(losses[ranks], 0.0),
     )
+
+
+def faster(times: npt.NDArray[np.float64], curve: Curve) -> npt.NDArray[np.bool_]:
+    """Which latencies are clearly below that of the dense operator."""
+    return times < _FASTER * curve.dense
 
 
 def only_dense(target: Target, kind: BudgetKind, macs: int) -> Choices:

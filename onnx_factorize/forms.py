@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .allocation import DENSE, Choices
 from .budget import BudgetKind
-from .candidates import NODE_BYTES, candidates, only_dense
+from .candidates import NODE_BYTES, candidates, faster, only_dense
 from .latency_curve import Curve
 from .passes import Target
 
@@ -28,6 +28,7 @@ __all__ = [
     "Form",
     "cut_of",
     "operator_choices",
+    "pair_latency",
     "restricted",
     "views_of",
 ]
@@ -96,9 +97,12 @@ def operator_choices(
         macs: Multiplications of the dense operator for one sample.
         multiple: From a view to what its ranks are multiples of.
         form: The only form that is wanted, or `auto`.
-        curves: View name to measured latency, where that is the unit; pairs of views are not timed.
+        curves: View name to measured latency, as far as it was measured: what is no faster than the
+            dense operator is then no candidate. Where latency is the unit, neither are pairs of
+            views, which are not timed but estimated.
     """
-    timed = None if kind != "latency" else curves or {}
+    curves = curves or {}
+    timed = None if kind != "latency" else curves
     known = [
         view
         for view in views_of(target)
@@ -113,7 +117,7 @@ def operator_choices(
             kind,
             macs,
             multiple(view),
-            None if timed is None else timed[view.name],
+            curves.get(view.name),
         )
         for view in known
     }
@@ -134,7 +138,7 @@ def operator_choices(
     ]
     inner = next((view for view in known if view.view == "input"), None)
     if inner is not None and target in known and timed is None:
-        rows.append(_pairs(target, inner, losses, kind, macs, multiple))
+        rows.append(_pairs(target, inner, losses, kind, macs, multiple, curves))
     best = _Rows.envelope(rows, dense)
     ranks = np.append(best.ranks, np.zeros((1, len(views)), np.int64), axis=0)
     return Choices(
@@ -186,6 +190,7 @@ def _pairs(
     kind: BudgetKind,
     macs: int,
     multiple: Callable[[Target], int],
+    curves: Mapping[str, Curve],
 ) -> _Rows:
     """Tucker-2: what each pair of ranks costs, and loses."""
     ranks_in, ranks = (
@@ -195,6 +200,10 @@ def _pairs(
             np.arange(multiple(target), target.full_rank, multiple(target)),
         )
     )
+    if target.name in curves and inner.name in curves:
+        times = pair_latency(target, inner, curves, ranks_in, ranks)
+        quick = faster(times, curves[target.name])
+        ranks_in, ranks = ranks_in[quick], ranks[quick]
     params, all_macs = _tucker(target, inner, ranks_in, ranks, macs)
     costs = params.astype(np.float64)
     if kind == "macs":
@@ -203,6 +212,29 @@ def _pairs(
         costs = costs * target.itemsize + 2 * NODE_BYTES
     lost = losses[inner.name][ranks_in] + losses[target.name][ranks]
     return _Rows.of(views_of(target), {inner.name: ranks_in, target.name: ranks}, costs, lost)
+
+
+def pair_latency(
+    target: Target,
+    inner: Target,
+    curves: Mapping[str, Curve],
+    ranks_in: npt.NDArray[np.int64],
+    ranks: npt.NDArray[np.int64],
+) -> Array:
+    """The latency of Tucker-2 forms, from what its 1 x 1 convolutions took in forms of one of them.
+
+    Args:
+        target: The operator, whose own view has the last convolution.
+        inner: Its view that has the first.
+        curves: The latency of both.
+        ranks_in: The inner ranks.
+        ranks: The outer ones, of the same shape.
+    """
+    own, other = curves[target.name], curves[inner.name]
+    # Each form holds a convolution of the kernel that is narrow on one side; here it is on both.
+    share_in, share = ranks_in / inner.rows, ranks / target.columns
+    twice = own.dense * (share_in + share - share_in * share)
+    return own.at(ranks) + other.at(ranks_in) - (other.dense - own.dense) - twice
 
 
 def _tucker(

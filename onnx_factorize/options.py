@@ -118,7 +118,7 @@ class Options:
             raise InputError("--checkpoint keeps the training of --finetune: add it.")
         if self.training.svt != "none" and not self.finetune:
             raise InputError("--svt finds ranks in the training of --finetune: add it.")
-        if self.training.svt != "none" and self.timed:
+        if self.training.svt != "none" and "latency" in (self.budget.kind, self.prefer):
             raise InputError("--svt counts parameters or multiplications: it cannot buy time.")
 
     def _check_numbers(self) -> None:
@@ -171,9 +171,9 @@ class Options:
 
     @property
     def timed(self) -> bool:
-        """Whether the latency of every cut must be known."""
+        """Whether every cut must be timed, because speed is wanted and not size alone."""
         searched = self.promise is not None and self.prefer == "latency"
-        return searched or self.budget.kind == "latency"
+        return searched or self.budget.kind in ("latency", "macs")
 
     def choose(self, targets: list[Target]) -> tuple[list[Target], list[Skipped]]:
         """Splits targets into those to treat and those that the user excluded."""

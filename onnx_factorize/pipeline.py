@@ -219,6 +219,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             data,
             plan,
             holdout.divergence if quantization is None else quantization.divergence,
+            latency_ms,
         ),
         recovery,
         spent.promise,

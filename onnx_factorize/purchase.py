@@ -189,8 +189,9 @@ def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
 def _unreachable(options: Options, dense: float, least: float, targets: Sequence[Target]) -> str:
     kind, value = options.budget.kind, options.budget.value
     reach = f"{kind}={least / dense:.3f}" if value <= 1 else f"{least:.6g} {kind}"
+    faster = " without making any slower on this machine" if options.timed else ""
     return (
         f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "
-        f"{len(targets)} targets can reach; raise the budget, or add --best-effort to come as "
-        "close as possible."
+        f"{len(targets)} targets can reach{faster}; raise the budget, or add --best-effort to come "
+        "as close as possible."
     )

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .allocation import DENSE
 from .analysis import Analysis
 from .calibration import CalibrationData
 from .costs import Costs
-from .forms import FORMS, cut_of, views_of
+from .forms import FORMS, cut_of, pair_latency, views_of
 from .passes import Skipped, Target
 from .plan import Plan
 from .quantized import Quantization
@@ -26,6 +28,9 @@ __all__ = ["layers_of", "summarize", "warnings_of"]
 # Predicted and measured divergence further apart are worth a warning, unless both are nothing.
 _ALARM = 4.0
 _NEGLIGIBLE = 1e-3
+
+# A result that takes more than this share of the dense model's time is slower, not just noisy.
+_SLOWER = 1.05
 
 
 def summarize(
@@ -149,6 +154,10 @@ def _milliseconds(target: Target, plan: Plan, costs: Costs) -> tuple[float, floa
     own = costs.curves.get(target.name)
     if own is None:
         return None
+    inner = next((v for v in views_of(target) if v.view == "input"), None)
+    if inner is not None and plan.ranks.get(target.name) and plan.ranks.get(inner.name):
+        ranks = (np.array([plan.ranks[view.name]]) for view in (inner, target))
+        return own.dense, float(pair_latency(target, inner, costs.curves, *ranks)[0])
     timed = [(v.name, costs.curves[v.name]) for v in views_of(target) if v.name in costs.curves]
     saved = sum(curve.dense - curve.of(plan.ranks.get(name, 0)) for name, curve in timed)
     return own.dense, own.dense - saved
@@ -160,8 +169,18 @@ def warnings_of(
     data: CalibrationData,
     plan: Plan,
     measured: float,
+    latency_ms: Sequence[float],
 ) -> list[str]:
-    """What the user should know about the data, one sentence each."""
+    """What the user should know, one sentence each.
+
+    Args:
+        targets: The targets.
+        analysis: What is known of them.
+        data: The calibration data.
+        plan: What was cut.
+        measured: The divergence of held-out samples.
+        latency_ms: Of the dense model, and of the result.
+    """
     warnings = []
     statistics, never_ran = analysis.statistics, analysis.never_ran
     if data.shares_holdout:
@@ -196,6 +215,12 @@ def warnings_of(
         warnings.append(
             f"Samples unlike those that made the factors diverge by {plan.trial:.2g}, held-out "
             f"ones by {measured:.2g}: {other}."
+        )
+    slower = latency_ms[1] / latency_ms[0]
+    if slower > _SLOWER:
+        warnings.append(
+            f"The result takes {slower:.2f} times as long as the dense model on this machine: "
+            "--budget macs=… and latency=… leave out cuts that make an operator slower."
         )
     if never_ran:
         warnings.append(

@@ -7,7 +7,9 @@ import pathlib
 import hypothesis
 import numpy as np
 import pytest
-from builders import model, normal
+from builders import model, normal, weights_as_time
+
+from onnx_factorize import latency_budget, latency_cache
 
 hypothesis.settings.register_profile(
     "suite", deadline=None, max_examples=40, derandomize=True, database=None
@@ -38,6 +40,13 @@ def mlp():
 def mlp_feeds():
     """Forty samples, in feeds of ten."""
     return [{"x": normal(10 + i, 10, 24)} for i in range(4)]
+
+
+@pytest.fixture
+def time_is_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """Timing decides no test: operators take as long as they have weights."""
+    monkeypatch.setattr(latency_budget, "time_models", weights_as_time)
+    monkeypatch.setattr(latency_cache, "_cache_folder", lambda: tmp_path)
 
 
 @pytest.fixture

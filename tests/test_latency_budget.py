@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import onnx_ir as ir
 import pytest
-from builders import BUNDLED, BUNDLED_DATA, found, model, normal, run
+from builders import BUNDLED, BUNDLED_DATA, found, model, normal, run, weights_as_time
 
-from onnx_factorize import BudgetError, factorize, latency_budget, latency_cache, pipeline, spending
+from onnx_factorize import BudgetError, factorize, pipeline, spending
 from onnx_factorize.arithmetic import Arithmetic
 from onnx_factorize.budget import Budget
 from onnx_factorize.candidates import candidates
 from onnx_factorize.costs import Costs
-from onnx_factorize.forms import operator_choices, views_of
+from onnx_factorize.forms import operator_choices, pair_latency, restricted, views_of
 from onnx_factorize.latency_budget import compress_in_time
 from onnx_factorize.latency_cache import LatencyCache
 from onnx_factorize.latency_curve import Curve, grid, measure_curves, time_models
@@ -23,10 +24,6 @@ from onnx_factorize.plan import Plan
 from onnx_factorize.session import Runtime
 
 RUNTIME = Runtime(threads=1)
-
-
-def _weights(*models):
-    return [sum(w.const_value.size for w in m.graph.initializers.values()) for m in models]
 
 
 def test_the_grid_spans_the_ranks():
@@ -67,7 +64,7 @@ def test_every_target_is_measured_once_in_its_own_shape(tmp_path):
 
     def timer(models, shape, *_):
         calls.append(tuple(shape))
-        return [1e-3 * count for count in _weights(*models)]
+        return weights_as_time(models)
 
     curves = _curves(timer, LatencyCache(RUNTIME, tmp_path))
     assert calls == [(1, 8, 24), (1, 8, 64), (1, 8, 24)]
@@ -191,20 +188,13 @@ def test_a_budget_that_cannot_be_met():
     assert met.measured == pytest.approx(0.65)
 
 
-def test_the_pipeline_spends_milliseconds(monkeypatch, tmp_path):
+@pytest.mark.usefixtures("time_is_weights")
+def test_the_pipeline_spends_milliseconds(monkeypatch):
     """A machine on which time is weights: the model must be that which they would buy."""
 
-    def timer(models, *_):
-        return [1e-3 * count for count in _weights(*models)]
-
-    dense_weights = []
-
     def clock(sessions, *_, **__):
-        dense_weights.append(len(sessions))
         return [390.0] if len(sessions) == 1 else [390.0, 195.0]
 
-    monkeypatch.setattr(latency_budget, "time_models", timer)
-    monkeypatch.setattr(latency_cache, "_cache_folder", lambda: tmp_path)
     monkeypatch.setattr(pipeline, "latencies", clock)
     monkeypatch.setattr(spending, "latencies", clock)
     options = {"samples": 128, "threads": 1, "weighting": "activation"}
@@ -232,12 +222,11 @@ def _convolution(tmp_path):
     assert len(views) == 3
     ranks = {view.name: np.arange(2, 13, 2) for view in views}
 
-    def timer(models, *_):
-        return [1e-3 * count for count in _weights(*models)]
-
     cache = LatencyCache(RUNTIME, tmp_path)
     shapes = {"t": (1, 16, 9, 9)}
-    return target, measure_curves(normal_model, views, shapes, ranks, RUNTIME, cache, timer)
+    return target, measure_curves(
+        normal_model, views, shapes, ranks, RUNTIME, cache, weights_as_time
+    )
 
 
 def test_every_view_of_a_convolution_is_timed_as_it_would_be_written(tmp_path):
@@ -265,3 +254,47 @@ def test_the_view_that_saves_more_time_for_the_loss_is_taken(tmp_path):
     only = {target.name: curves[target.name]}
     choices = operator_choices(target, losses, "latency", 0, lambda _: 2, curves=only)
     assert all(not rank for plan in choices.plans for name, rank in plan.items() if name != "t")
+
+
+@pytest.mark.parametrize("form", ["auto", "channel", "input", "tucker"])
+def test_what_is_slower_is_not_bought_with_multiplications(tmp_path, form):
+    target, curves = _convolution(tmp_path)
+    views = views_of(target)
+    losses = {view.name: np.linspace(1, 0, view.full_rank + 1) for view in views}
+    macs = 81 * target.params
+    for factor, some in ((1.0, True), (100.0, False)):
+        slow = {
+            name: Curve(curve.dense, curve.ranks, tuple(factor * t for t in curve.times))
+            for name, curve in curves.items()
+        }
+        one = restricted(target, form)
+        found_choices = operator_choices(one, losses, "macs", macs, lambda _: 2, form, slow)
+        assert (len(found_choices.costs) > 1) == some
+        # Where size alone is wanted, speed does not matter.
+        by_size = operator_choices(one, losses, "macs", macs, lambda _: 2, form)
+        assert len(by_size.costs) > 1
+
+
+def test_the_latency_of_pairs_is_that_of_their_weights(tmp_path):
+    """Where time is weights, what both forms tell of a Tucker-2 form is exact."""
+    target, curves = _convolution(tmp_path)
+    inner = next(view for view in views_of(target) if view.view == "input")
+    curves[inner.name] = dataclasses.replace(
+        curves[inner.name],
+        dense=curves[inner.name].dense + 0.5,
+        times=tuple(time + 0.5 for time in curves[inner.name].times),
+    )
+    ranks_in, ranks = np.array([4, 8, 6]), np.array([10, 4, 6])
+    weights = 16 * ranks_in + 9 * ranks_in * ranks + 24 * ranks
+    found_times = pair_latency(target, inner, curves, ranks_in, ranks)
+    np.testing.assert_allclose(found_times, 1e-3 * weights)
+
+
+@pytest.mark.usefixtures("time_is_weights")
+def test_a_slower_result_is_said_to_be_so(monkeypatch, mlp, mlp_feeds):
+    monkeypatch.setattr(
+        pipeline, "latencies", lambda sessions, *_, **__: [2.0, 3.0][: len(sessions)]
+    )
+    options = {"weighting": "activation", "rank_multiple": 1}
+    result = factorize(mlp, mlp_feeds, budget="macs=0.8", **options)
+    assert any("1.50 times as long" in warning for warning in result.report.warnings)

@@ -92,6 +92,7 @@ def _larger():
     )
 
 
+@pytest.mark.usefixtures("time_is_weights")
 @pytest.mark.parametrize("kind", ["params", "targets", "macs", "bytes"])
 @pytest.mark.parametrize("fraction", [0.4, 0.75])
 @pytest.mark.parametrize("ranks", ["global", "uniform"])
@@ -116,6 +117,7 @@ def test_absolute_budgets():
     assert 99_000 <= ir.to_proto(result.model).ByteSize() <= 100_000
 
 
+@pytest.mark.usefixtures("time_is_weights")
 def test_macs_of_unnamed_and_constant_weights():
     """Nodes without names, and weights in Constant nodes, are counted like all others."""
     text = "[a] h = MatMul (x, w1) r = Relu (h) [b] y = MatMul (r, w2)"
@@ -358,6 +360,7 @@ def test_a_branch_that_never_ran_stays_dense():
     assert any("idle" in warning for warning in report.warnings)
 
 
+@pytest.mark.usefixtures("time_is_weights")
 @pytest.mark.parametrize("budget", ["params=0.01", "bytes=1kB", "macs=0.001", "targets=0.001"])
 def test_infeasible(budget):
     with pytest.raises(BudgetError, match="cannot be met"):

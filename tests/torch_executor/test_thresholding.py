@@ -15,6 +15,7 @@ OPTIONS = {"samples": 128, "threads": 1, "weighting": "activation", "finetune": 
 
 
 @pytest.mark.parametrize("svt", ["soft", "hard", "reweighted"])
+@pytest.mark.usefixtures("time_is_weights")
 @pytest.mark.parametrize("budget", ["targets=0.1", "macs=0.5"])
 def test_it_keeps_the_budget_and_never_loses(svt, budget):
     result = factorize(BUNDLED, BUNDLED_DATA, budget=budget, svt=svt, epochs=4, **OPTIONS)
