@@ -190,8 +190,14 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             model, options.quantize, storage.way, known.dense, known.kinds, data, runtime, progress
         )
 
+    pair = dense, Session(model, runtime)
+    promise = spent.promise
+    if promise is not None and recovery is not None:
+        promise = promise_search.confirmed(
+            promise, *pair, known.kinds, data, progress, best_effort=options.best_effort
+        )
+
     with progress.stage("verify", 2 * data.holdout_samples) as advance:
-        pair = dense, Session(model, runtime)
         holdout = compare_outputs(*pair, known.kinds, data, "holdout", advance=advance)
         seen = compare_outputs(
             *pair, known.kinds, data, "calibration", data.holdout_samples, advance
@@ -222,7 +228,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             latency_ms,
         ),
         recovery,
-        spent.promise,
+        None if promise is None else promise.as_dict(),
         spent.latency,
         quantization,
     )

@@ -21,7 +21,7 @@ from .progress import Progress
 from .promise import Prefer, Promise
 from .session import Runtime, Session
 
-__all__ = ["Kept", "check", "keep", "measure"]
+__all__ = ["Kept", "check", "confirmed", "keep", "measure"]
 
 # The budget that is searched for each preference.
 _AXES: dict[Prefer, BudgetKind] = {"size": "targets", "latency": "latency"}
@@ -118,6 +118,7 @@ def keep(
     runtime: Runtime,
     progress: Progress,
     *,
+    finish: Callable[[ir.Model], ir.Model] = lambda model: model,
     best_effort: bool = False,
 ) -> tuple[ir.Model, Plan, Kept]:
     """Looks for the smallest model that keeps a promise.
@@ -131,6 +132,8 @@ def keep(
         data: The data; only the held-out samples are used.
         runtime: How to run models.
         progress: What is told how far the run is.
+        finish: What is done to a model before it is measured, such as quantization; the model that
+            is returned is as it was before.
         best_effort: Take what comes closest if nothing keeps it.
 
     Returns:
@@ -150,7 +153,8 @@ def keep(
             model, plan = compress(budget)
         except BudgetError:
             return None
-        estimate = measure(promise, dense, Session(model, runtime), kinds, data, progress)
+        session = Session(finish(model), runtime)
+        estimate = measure(promise, dense, session, kinds, data, progress)
         found = _Model(model, plan, budget, estimate, promise.bound(estimate))
         tried.append((budget.value, estimate.value, found.bound))
         stretched = promise.strain(found.bound)
@@ -178,6 +182,42 @@ def keep(
         tried,
     )
     return best.model, best.plan, kept
+
+
+def confirmed(
+    kept: Kept,
+    dense: Session,
+    compressed: Session,
+    kinds: Mapping[str, OutputKind],
+    data: CalibrationData,
+    progress: Progress,
+    *,
+    best_effort: bool = False,
+) -> Kept:
+    """What is promised of a model that was trained after the search.
+
+    Args:
+        kept: What the search found.
+        dense: The dense model.
+        compressed: The trained one.
+        kinds: What each output stands for.
+        data: The data; only the held-out samples are used.
+        progress: What is told how far the run is.
+        best_effort: Take it if the promise is broken.
+
+    Raises:
+        BudgetError: The promise is broken.
+    """
+    promise = kept.promise
+    estimate = measure(promise, dense, compressed, kinds, data, progress)
+    bound = promise.bound(estimate)
+    if promise.strain(bound) > 1 and not best_effort:
+        raise BudgetError(
+            f"{promise.option} is kept with --budget {kept.budget}, but no more after "
+            f"fine-tuning ({estimate.value:.4g} with a bound of {bound:.4g} on new data): leave "
+            "--finetune out, train with a lower --lr, or add --best-effort to take it."
+        )
+    return dataclasses.replace(kept, measured=estimate.value, bound=bound)
 
 
 def _name(promise: Promise) -> str:

@@ -14,7 +14,9 @@ from .options import Options
 from .passes import sign
 from .plan import Plan, compress
 from .progress import Progress
+from .quantization import quantize
 from .session import Session, latencies
+from .storage import Quantized
 
 if TYPE_CHECKING:
     from .pipeline import Calibrated
@@ -37,7 +39,7 @@ class Spent:
     model: ir.Model
     plan: Plan
     budget: Budget
-    promise: dict[str, Any] | None = None
+    promise: promise_search.Kept | None = None
     latency: dict[str, Any] | None = None
 
 
@@ -61,6 +63,14 @@ def spend(
         asked = dataclasses.replace(options, budget=budget, best_effort=best_effort)
         return compress(known.dense, known.targets, known.analysis, known.costs, asked, progress)
 
+    def stored(model: ir.Model) -> ir.Model:
+        """The model as it will be written: a promise is made of that."""
+        storage = known.costs.storage
+        if not isinstance(storage, Quantized):
+            return model
+        with progress.stage("quantize"):
+            return quantize(model, storage.way, known.data)
+
     if options.promise is not None:
         model, plan, kept = promise_search.keep(
             options.promise,
@@ -71,9 +81,10 @@ def spend(
             known.data,
             options.runtime,
             progress,
+            finish=stored,
             best_effort=options.best_effort,
         )
-        return Spent(model, plan, kept.budget, promise=kept.as_dict())
+        return Spent(model, plan, kept.budget, promise=kept)
     if options.budget.kind != "latency":
         return Spent(*within(options.budget, best_effort=options.best_effort), options.budget)
 

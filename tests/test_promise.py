@@ -209,3 +209,34 @@ def test_the_command_refuses_what_cannot_be_kept_or_meant(tmp_path):
         done = _run(tmp_path, *arguments)
         assert isinstance(done.exception, error), arguments
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("more", [{"quantize": "int8"}, {"finetune": True, "epochs": 2}])
+def test_what_is_promised_is_what_is_written(more):
+    """Quantization and training come after the factorization; a promise is of the outcome."""
+    if "finetune" in more:
+        pytest.importorskip("torch")
+    report = factorize(BUNDLED, BUNDLED_DATA, max_divergence=0.02, **OPTIONS, **more).report
+    promise = report.promise
+    assert promise["kept"]
+    assert promise["measured"] < promise["bound"] <= 0.02
+    assert promise["measured"] == pytest.approx(report.divergence["holdout"], rel=1e-5)
+
+
+def test_the_search_measures_the_finished_model():
+    scaled = _Scaled(lambda budget: 0.001 / budget**2)
+    lossy = scaled._model(2 * np.sqrt(0.05))
+    with pytest.raises(BudgetError):
+        scaled.keep(Promise("divergence", 0.04), finish=lambda _: lossy)
+
+
+def test_training_that_breaks_a_promise_is_refused():
+    scaled = _Scaled(lambda budget: 0.01 / budget**2)
+    _, _, kept = scaled.keep(Promise("divergence", 0.1))
+    worse = Session(scaled._model(2 * np.sqrt(0.2)), scaled.runtime)
+    rest = worse, {"y": OutputKind("gaussian")}, scaled.data, Progress()
+    with pytest.raises(BudgetError, match="no more after fine-tuning"):
+        promise_search.confirmed(kept, scaled.dense, *rest)
+    found = promise_search.confirmed(kept, scaled.dense, *rest, best_effort=True)
+    assert found.as_dict()["kept"] is False
+    assert found.measured == pytest.approx(0.2, rel=0.1)
