@@ -61,7 +61,7 @@ def main(
             result = compressed(known, each, progress)
             seconds = progress.seconds.get("fine-tune", 0.0)
             divergence = result.report.divergence["holdout"]
-            metrics = _shown(_evaluated(recipe, result, limit))
+            metrics = _shown(evaluated(recipe, result, limit))
             print(
                 f"{keep:<4} {label:14} {metrics}, held-out divergence {divergence:.4g}"
                 + (f", {seconds:.0f} s" if seconds else ""),
@@ -74,7 +74,8 @@ def main(
                     print(f"     ranks from {result.report.finetune['ranks_from']}", flush=True)
 
 
-def _evaluated(recipe: models.Recipe, result: Result, limit: int | None) -> dict[str, float]:
+def evaluated(recipe: models.Recipe, result: Result, limit: int | None) -> dict[str, float]:
+    """The metrics of a result on the test data of its model."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         result.save(path)

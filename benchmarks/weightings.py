@@ -182,7 +182,7 @@ def write_docs(rows: list[dict[str, Any]], note: str | None) -> None:
         text.append("|---|---|" + "---|" * len(keeps))
         for weighting in COLOURS:
             for ranks in ("uniform", "global"):
-                if (weighting, ranks, keeps[0]) not in here:
+                if not any((weighting, ranks, keep) in here for keep in keeps):
                     continue
                 found = [cell(here.get((weighting, ranks, keep), []), metric) for keep in keeps]
                 bold = "**" if (weighting, ranks) == ("fisher", "global") else ""
