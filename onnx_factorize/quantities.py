@@ -64,6 +64,16 @@ class Divergence:
             found.append(ratio(divergences, predictions, None))
         return sum(found[1:], found[0])
 
+    def by_sample(self) -> Array:
+        """The divergence of each sample, or batch that counts as one, in nats a prediction."""
+        total: Array = np.zeros(0)
+        for name, sums in self._totals.items():
+            divergences, predictions = np.array(self._shares[name], np.float64).T
+            scale = sums.scale if sums.scale > 0 else 1.0
+            each = divergences / scale / np.maximum(predictions, 1)
+            total = total + each if total.size else each
+        return total
+
 
 class Agreement:
     """The share of predictions with the same most likely class as the dense model's."""

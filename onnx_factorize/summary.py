@@ -29,6 +29,9 @@ __all__ = ["layers_of", "summarize", "warnings_of"]
 _ALARM = 4.0
 _NEGLIGIBLE = 1e-3
 
+# Held-out samples that are named.
+_WORST = 8
+
 # A result that takes more than this share of the dense model's time is slower, not just noisy.
 _SLOWER = 1.05
 
@@ -74,6 +77,7 @@ def summarize(
                 }
                 for name, output in holdout.outputs.items()
             },
+            "worst": _worst(holdout, data),
         },
         layers=layers,
         seconds={name: round(value, 3) for name, value in seconds.items()},
@@ -89,6 +93,21 @@ def summarize(
         promise=promise,
         latency=latency,
     )
+
+
+def _worst(holdout: Agreement, data: CalibrationData) -> list[dict[str, Any]]:
+    """The held-out samples that diverge most."""
+    if holdout.by_sample is None:
+        return []
+    order = np.argsort(-holdout.by_sample, kind="stable")[:_WORST]
+    return [
+        {
+            "sample": data.origin_of("holdout", int(index)),
+            "divergence": float(holdout.by_sample[index]),
+        }
+        for index in order
+        if holdout.by_sample[index] > 0
+    ]
 
 
 def _ratio(measured: float, predicted: float) -> float | None:

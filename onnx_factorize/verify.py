@@ -14,6 +14,7 @@ from .calibration import Batch, CalibrationData
 from .divergence import DivergenceSum
 from .errors import InputError
 from .passes import Kind, OutputKind, RecognizeOutputs
+from .quantities import Divergence
 from .rows import padding_mask
 from .session import Session
 
@@ -44,11 +45,14 @@ class Agreement:
         accuracy: Share of labels that the dense and the compressed model predict, where the data
             have labels for a categorical output; else None.
         samples: Samples compared.
+        by_sample: The divergence of each, shape (samples,), summed over outputs; None where some
+            output has no row for each sample.
     """
 
     outputs: dict[str, OutputAgreement]
     accuracy: tuple[float, float] | None
     samples: int
+    by_sample: npt.NDArray[np.float64] | None = None
 
     @property
     def divergence(self) -> float:
@@ -101,6 +105,7 @@ def compare_outputs(
     """
     sums = {name: DivergenceSum(kind) for name, kind in kinds.items() if kind.kind != "ignore"}
     labelled = _Accuracy(kinds)
+    each = Divergence(kinds) if sums else None
     samples = 0
     for batch in data.batches("holdout" if split == "holdout" else "calibration"):
         p = dense.run(batch.feeds, batch.origin)
@@ -119,6 +124,8 @@ def compare_outputs(
                     )
             total.add(p[name], q[name], mask)
         labelled.add(batch, p, q)
+        if each is not None:
+            each.add(batch, p, q)
         samples += batch.samples
         advance(batch.samples)
         if limit is not None and samples >= limit:
@@ -127,7 +134,10 @@ def compare_outputs(
         name: OutputAgreement(total.kind.kind, total.value, total.agreement)
         for name, total in sums.items()
     }
-    return Agreement(outputs, labelled.result(), samples)
+    by_sample = None if each is None else each.by_sample()
+    if by_sample is not None and len(by_sample) != samples:
+        by_sample = None
+    return Agreement(outputs, labelled.result(), samples, by_sample)
 
 
 def _usable(value: npt.NDArray[Any], kind: OutputKind) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 from builders import (
     BUNDLED,
@@ -502,3 +504,35 @@ def test_no_torch():
         assert not [name for name in sys.modules if name.split(".")[0] in ("torch", "models")]
     """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT / "docs")
+
+
+def test_the_worst_held_out_samples_are_named(tmp_path):
+    """By the file and the place in it, from which their divergence can be had again."""
+    dense = _larger()
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 128)).astype(np.float32)
+    for part, rows in (("a", slice(0, 20)), ("b", slice(20, 40))):
+        np.savez(tmp_path / f"{part}.npz", x=x[rows])
+    options = {"budget": "params=0.5", "outputs": {"y": "gaussian"}, **FAST}
+    result = factorize(dense, tmp_path, **options)
+    report = result.report
+    worst = report.divergence["worst"]
+    holdout = report.samples["holdout"]
+    assert len(worst) == min(8, holdout)
+    values = [each["divergence"] for each in worst]
+    assert values == sorted(values, reverse=True)
+    places = [re.fullmatch(r".*([ab])\.npz, sample (\d+) from 0", each["sample"]) for each in worst]
+    assert len({(place[1], place[2]) for place in places}) == len(worst)
+    # The same figure, from the sample that is named.
+    data = np.concatenate([np.load(tmp_path / f"{part}.npz")["x"] for part in "ab"])
+    row = 20 * (places[0][1] == "b") + int(places[0][2])
+    sessions = [
+        ort.InferenceSession(m.SerializeToString()) for m in (dense, ir.to_proto(result.model))
+    ]
+    p, q = (session.run(None, {"x": data})[0] for session in sessions)
+    squares = np.square(p - q).mean(axis=1)
+    others = [20 * (place[1] == "b") + int(place[2]) for place in places]
+    assert squares[row] == max(squares[others])
+    np.testing.assert_allclose(
+        np.array(values) / values[0], squares[others] / squares[row], rtol=1e-3
+    )

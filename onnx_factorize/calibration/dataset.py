@@ -148,6 +148,19 @@ class CalibrationData:
         if pending:
             yield _joined(pending)
 
+    def origin_of(self, split: Split, sample: int) -> str:
+        """Where a sample of a split comes from, for people.
+
+        Args:
+            split: Which samples.
+            sample: Its place in the split.
+        """
+        row = int(self._rows[split][sample])
+        record = int(np.searchsorted(self._starts, row, "right")) - 1
+        first, last = int(self._starts[record]), int(self._starts[record + 1])
+        _, origin = self._source.read(record, row - first, row - first + 1)
+        return origin if last - first == 1 else f"{origin}, sample {row - first} from 0"
+
     def some(self, most: int) -> npt.NDArray[np.bool_]:
         """Calibration samples that stand for all, evenly spread, shape (calibration_samples,).
 
