@@ -521,7 +521,7 @@ def test_the_worst_held_out_samples_are_named(tmp_path):
     assert len(worst) == min(8, holdout)
     values = [each["divergence"] for each in worst]
     assert values == sorted(values, reverse=True)
-    places = [re.fullmatch(r".*([ab])\.npz, sample (\d+) from 0", each["sample"]) for each in worst]
+    places = [re.fullmatch(r".*([ab])\.npz, index (\d+)", each["sample"]) for each in worst]
     assert len({(place[1], place[2]) for place in places}) == len(worst)
     # The same figure, from the sample that is named.
     data = np.concatenate([np.load(tmp_path / f"{part}.npz")["x"] for part in "ab"])

@@ -159,7 +159,7 @@ class CalibrationData:
         record = int(np.searchsorted(self._starts, row, "right")) - 1
         first, last = int(self._starts[record]), int(self._starts[record + 1])
         _, origin = self._source.read(record, row - first, row - first + 1)
-        return origin if last - first == 1 else f"{origin}, sample {row - first} from 0"
+        return origin if last - first == 1 else f"{origin}, index {row - first}"
 
     def some(self, most: int) -> npt.NDArray[np.bool_]:
         """Calibration samples that stand for all, evenly spread, shape (calibration_samples,).
