@@ -156,6 +156,12 @@ def cli() -> None:
 @click.option("--epochs", default=10, show_default=True, help="Passes of --finetune, at most.")
 @click.option("--lr", default=1e-3, show_default=True, help="Learning rate of --finetune.")
 @click.option(
+    "--label-share",
+    default=0.0,
+    show_default=True,
+    help="Weight in --finetune of the data's labels, beside MODEL's answers.",
+)
+@click.option(
     "--svt",
     type=click.Choice(get_args(SVTKind)),
     default="none",
@@ -203,7 +209,9 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         images=images_of(given),
         runtime=Runtime(given["provider"], given["threads"]),
         finetune=given["finetune"],
-        training=Training(given["epochs"], given["lr"], given["checkpoint"], given["svt"]),
+        training=Training(
+            given["epochs"], given["lr"], given["checkpoint"], given["svt"], given["label_share"]
+        ),
         quantize=given["quantize"],
         best_effort=given["best_effort"],
     )

@@ -37,7 +37,9 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
-        return {**dataclasses.asdict(self), "divergence": self.agreement.divergence}
+        found = dataclasses.asdict(self)
+        del found["agreement"]["by_sample"]  # an array as long as the data
+        return found | {"divergence": self.agreement.divergence}
 
 
 def compare(

@@ -12,7 +12,7 @@ from .calibration import Batch
 from .errors import InputError
 from .passes import OutputKind
 
-__all__ = ["Labels", "check_labels", "fed_labels", "labelled_output"]
+__all__ = ["Labels", "check_labels", "fed_labels", "labelled_output", "mixed_with_labels"]
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +29,7 @@ def labelled_output(kinds: Mapping[str, OutputKind]) -> str:
     names = [name for name, kind in kinds.items() if kind.kind != "ignore"]
     if len(names) != 1:
         raise InputError(
-            f"--labels given needs one output that the labels belong to, and {len(names)} count "
+            f"Labels belong to one output, and {len(names)} count "
             f"({', '.join(names)}); leave the others out with --outputs NAME=ignore."
         )
     return names[0]
@@ -50,7 +50,8 @@ def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> None
     labels = batch.labels
     if labels is None:
         raise InputError(
-            f"--labels given needs a key 'label' in the calibration data; {batch.origin} has none."
+            "--labels given and --label-share need a key 'label' in the calibration data; "
+            f"{batch.origin} has none."
         )
     wanted = shape
     if kind.kind == "categorical":
@@ -81,3 +82,35 @@ def fed_labels(labels: Array, kind: OutputKind, classes: int) -> npt.NDArray[np.
     axis = kind.axis % (labels.ndim + 1)
     numbers = np.arange(classes).reshape(-1, *(1,) * (labels.ndim - axis))
     return np.asarray(np.expand_dims(labels, axis) == numbers, np.float32)
+
+
+def mixed_with_labels(value: Array, labels: Array, kind: OutputKind, share: float) -> Array:
+    """What a model in training should answer where it has a teacher and the truth.
+
+    The divergence from a mixture of two answers is, but for a constant, the same mixture of the
+    divergence from the one and the cross-entropy (or squared error) to the other.
+
+    Args:
+        value: What the dense model answers.
+        labels: The truth, as `check_labels` wants it. What has no label is left as it is.
+        kind: What the output stands for.
+        share: The weight of the truth, from 0 to 1.
+
+    Returns:
+        The mixture, on the scale of the output.
+    """
+    if kind.kind != "categorical":
+        return np.asarray((1 - share) * value + share * labels, value.dtype)
+    assert kind.axis is not None
+    truth = fed_labels(labels, kind, value.shape[kind.axis])
+    probabilities = value
+    if kind.scale != "probability":
+        shifted = np.exp(value - value.max(axis=kind.axis, keepdims=True))
+        probabilities = shifted / shifted.sum(axis=kind.axis, keepdims=True)
+    known = share * truth.sum(axis=kind.axis, keepdims=True)
+    mixed = (1 - known) * probabilities + share * truth
+    if kind.scale != "probability":
+        # Log-probabilities are logits too. What the dense model rules out stays so.
+        with np.errstate(divide="ignore"):
+            mixed = np.log(mixed)
+    return np.asarray(mixed, value.dtype)

@@ -116,6 +116,8 @@ class Options:
         """Finds what training cannot do, or what needs it."""
         if self.training.checkpoint is not None and not self.finetune:
             raise InputError("--checkpoint keeps the training of --finetune: add it.")
+        if self.training.label_share and not self.finetune:
+            raise InputError("--label-share weighs the labels in --finetune: add it.")
         if self.training.svt != "none" and not self.finetune:
             raise InputError("--svt finds ranks in the training of --finetune: add it.")
         if self.training.svt != "none" and "latency" in (self.budget.kind, self.prefer):

@@ -15,6 +15,7 @@ from .analysis import Analysis, analyze
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .costs import Costs, measure_costs
 from .errors import InputError
+from .given_labels import check_labels, labelled_output
 from .options import Options
 from .output_statistics import resolve_axes
 from .parallel import one_blas_thread
@@ -143,6 +144,10 @@ def calibrated(
         sample = next(data.batches("holdout", batch_size=1))
         costs = measure_costs(dense, sample, runtime, source)
 
+    if options.training.label_share:
+        found = Session(dense, runtime).run(sample.feeds, sample.origin)
+        output = labelled_output(kinds)
+        check_labels(sample, kinds[output], found[output].shape)
     if options.promise is not None:
         promise_search.check(options.promise, Session(dense, runtime), kinds, data, progress)
 

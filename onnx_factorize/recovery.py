@@ -36,12 +36,15 @@ class Training:
         checkpoint: The .safetensors file that training is kept in and continued from, if any.
         svt: How ranks are found while training, in the first half of the epochs: `soft`, `hard` or
             `reweighted` singular value thresholding; `none`: by the plan, and then they stay.
+        label_share: The weight of labels that come with the data, from 0 to 1; the dense model's
+            answers have the rest.
     """
 
     epochs: int = 10
     learning_rate: float = 1e-3
     checkpoint: str | None = None
     svt: SVTKind = "none"
+    label_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -52,6 +55,8 @@ class Training:
             raise InputError(f"--svt needs --epochs {_LEAST_EPOCHS} or more.")
         if self.svt != "none" and self.checkpoint is not None:
             raise InputError("--checkpoint does not keep the training of --svt: leave one out.")
+        if not 0 <= self.label_share <= 1:
+            raise InputError("--label-share must be at least 0 and at most 1.")
         if not 0 < self.learning_rate < 1:
             raise InputError("--lr must be above 0 and below 1.")
         if self.checkpoint is not None and not pathlib.Path(self.checkpoint).parent.is_dir():

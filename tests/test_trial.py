@@ -86,8 +86,20 @@ def test_groups_of_targets_change_nothing(known, monkeypatch):
 @pytest.mark.parametrize(("measured", "said"), [(0.01, "new ones"), (1.0, "more calibration")])
 def test_predictions_that_fail_are_an_alarm(known, measured, said):
     plan = Plan({}, {}, "predicted", {}, trial=0.1)
-    found = warnings_of(known.targets, known.analysis, known.data, plan, measured)
-    assert any(said in warning for warning in found)
-    assert not any(
-        said in w for w in warnings_of(known.targets, known.analysis, known.data, plan, 0.1)
-    )
+
+    def warned(holdout):
+        found = warnings_of(known.targets, known.analysis, known.data, plan, holdout, (1.0, 1.0))
+        return any(said in warning for warning in found)
+
+    assert warned(measured)
+    assert not warned(0.1)
+
+
+def test_slower_results_are_said_to_be_so(known):
+    def warned(milliseconds):
+        plan = Plan({}, {}, "predicted", {}, trial=None)
+        found = warnings_of(known.targets, known.analysis, known.data, plan, 0.0, milliseconds)
+        return any("times as long as the dense model" in warning for warning in found)
+
+    assert warned((1.0, 1.2))
+    assert not warned((1.0, 0.9))

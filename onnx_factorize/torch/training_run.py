@@ -16,6 +16,7 @@ import torch
 from ..calibration import Batch, CalibrationData
 from ..divergence import DivergenceSum
 from ..errors import InputError
+from ..given_labels import check_labels, labelled_output, mixed_with_labels
 from ..passes import OutputKind
 from ..recovery import Epoch, Recovery, Training
 from ..rows import padding_mask
@@ -63,8 +64,10 @@ class TrainingRun:
         self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
         self._validating = validating
         self._loss = Distillation(self._kinds)
+        self._label_share = training.label_share
+        self._labelled = labelled_output(self._kinds) if training.label_share else None
         for batch in data.batches("calibration", only=validating):
-            self._loss.observe(dense.run(batch.feeds, batch.origin), padding_mask(batch.feeds))
+            self._loss.observe(self._wanted(batch), padding_mask(batch.feeds))
         batches = sum(1 for _ in data.batches("calibration", only=~validating))
         self._epochs, self._seed = training.epochs, seed
         self._parameters = list(module.parameters())
@@ -87,6 +90,7 @@ class TrainingRun:
             run: dict[str, Any] = {
                 "epochs": training.epochs,
                 "learning_rate": training.learning_rate,
+                "label_share": training.label_share,
             }
             run |= {"seed": seed, "samples": data.calibration_samples, "weights": shapes}
             self._checkpoint = Checkpoint(pathlib.Path(training.checkpoint), run, SECONDS)
@@ -175,9 +179,20 @@ class TrainingRun:
         self._module.load_state_dict(self._best)
         return True
 
+    def _wanted(self, batch: Batch) -> dict[str, npt.NDArray[Any]]:
+        """What the outputs should be: the dense model's, or those mixed with the labels."""
+        p = self._dense.run(batch.feeds, batch.origin)
+        name = self._labelled
+        if name is not None:
+            check_labels(batch, self._kinds[name], p[name].shape)
+            assert batch.labels is not None
+            share = self._label_share
+            p[name] = mixed_with_labels(p[name], batch.labels, self._kinds[name], share)
+        return p
+
     def _step(self, batch: Batch) -> float:
         """One step of the optimizer, unless the loss is not finite."""
-        p = self._dense.run(batch.feeds, batch.origin)
+        p = self._wanted(batch)
         q = self._module.run(batch.feeds).outputs
         loss = self._loss(p, q, padding_mask(batch.feeds))
         value = float(loss.detach())
@@ -210,7 +225,7 @@ class TrainingRun:
         """The divergence of the samples that are not trained on; infinite if it is not finite."""
         sums = {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
         for batch in self._data.batches("calibration", only=self._validating):
-            p = self._dense.run(batch.feeds, batch.origin)
+            p = self._wanted(batch)
             q = self._module.numpy(self._module.run(batch.feeds).outputs)
             for name, total in sums.items():
                 total.add(p[name], q[name], padding_mask(batch.feeds))

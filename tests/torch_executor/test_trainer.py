@@ -18,7 +18,7 @@ from onnx_factorize.calibration import Selection, Signature, open_calibration  #
 from onnx_factorize.divergence import DivergenceSum  # noqa: E402
 from onnx_factorize.passes import OutputKind  # noqa: E402
 from onnx_factorize.recovery import Training  # noqa: E402
-from onnx_factorize.session import Runtime  # noqa: E402
+from onnx_factorize.session import Runtime, Session  # noqa: E402
 from onnx_factorize.torch.distillation import Distillation  # noqa: E402
 from onnx_factorize.torch.shuffled import shuffled  # noqa: E402
 from onnx_factorize.torch.trainer import finetune  # noqa: E402
@@ -237,10 +237,28 @@ def test_the_pipeline_recovers_and_reports():
     }
 
 
+def test_labels_teach_what_the_dense_model_does_not_know():
+    """Without a teacher the labels are learned, and with half of one more than with a whole one."""
+    dense = ir.from_proto(model(MLP, WEIGHTS))
+    x = normal(5, 512, 24).astype(np.float32)
+    labels = (x[:, 0] > 0).astype(np.int64)
+    data = open_calibration([{"x": x, "label": labels}], Signature.of(dense), Selection(holdout=0))
+    right = []
+    for share in (0.0, 0.5, 1.0):
+        tuned = _damaged(0.3)
+        training = Training(8, 1e-2, label_share=share)
+        finetune(dense, tuned, OUTPUTS, data, training, Runtime(threads=1))
+        y = Session(tuned, Runtime(threads=1)).run({"x": x})["y"]
+        right.append(float((y.argmax(1) == labels).mean()))
+    assert right[2] > 0.9
+    assert right[0] < right[1]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"epochs": 0}, "--epochs"),
+        ({"label_share": 1.5}, "--label-share"),
         ({"learning_rate": -1.0}, "--lr"),
         ({"samples": 4}, "16 calibration"),
         ({"checkpoint": "no/such/folder/run.safetensors"}, "--checkpoint"),
@@ -250,3 +268,11 @@ def test_bad_options_are_refused(options, says):
     options = {"samples": 64, "threads": 1, "weighting": "none", **options}
     with pytest.raises(InputError, match=says):
         factorize(BUNDLED, BUNDLED_DATA, finetune=True, **options)
+
+
+def test_labels_are_missed_before_the_work():
+    x = np.load(BUNDLED_DATA)["image"][:64]
+    with pytest.raises(InputError, match="key 'label'"):
+        factorize(BUNDLED, [{"image": x}], finetune=True, label_share=0.5, threads=1)
+    with pytest.raises(InputError, match="add it"):
+        factorize(BUNDLED, [{"image": x}], label_share=0.5, threads=1)
