@@ -154,12 +154,18 @@ def cli() -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would come of it; write nothing.")
 @click.option("--finetune", is_flag=True, help="Train the result towards MODEL (needs torch).")
 @click.option("--epochs", default=10, show_default=True, help="Passes of --finetune, at most.")
-@click.option("--lr", default=1e-3, show_default=True, help="Learning rate of --finetune.")
+@click.option("--lr", type=float, help="Learning rate of --finetune.  [default: found by trial]")
 @click.option(
     "--label-share",
     default=0.0,
     show_default=True,
     help="Weight in --finetune of the data's labels, beside MODEL's answers.",
+)
+@click.option(
+    "--hidden",
+    default=0.0,
+    show_default=True,
+    help="Weight in --finetune of what the operators compute, beside MODEL's answers.",
 )
 @click.option(
     "--svt",
@@ -210,7 +216,12 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         runtime=Runtime(given["provider"], given["threads"]),
         finetune=given["finetune"],
         training=Training(
-            given["epochs"], given["lr"], given["checkpoint"], given["svt"], given["label_share"]
+            given["epochs"],
+            given["lr"],
+            given["checkpoint"],
+            given["svt"],
+            given["label_share"],
+            given["hidden"],
         ),
         quantize=given["quantize"],
         best_effort=given["best_effort"],

@@ -23,7 +23,7 @@ from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .progress import Progress
 from .quantization import way_of
 from .quantized import quantized
-from .recovery import check_torch, recover
+from .recovery import MEASURED, check_torch, recover
 from .report import Report
 from .report_files import check_report, write_report
 from .session import Session, latencies
@@ -170,7 +170,8 @@ def calibrated(
         latency_ms = latencies([Session(dense, runtime)], sample.feeds, undisturbed=True)[0]
         costs = latency_budget.timed_costs(costs, latency_ms, normal, targets, options, progress)
 
-    analysis = analyze(normal, targets, data, kinds, options, progress)
+    measured = data.fewer(MEASURED) if options.finetune else data
+    analysis = analyze(normal, targets, measured, kinds, options, progress)
     skipped = [*finder.skipped, *excluded]
     return Calibrated(dense, normal, targets, skipped, data, kinds, costs, analysis)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 import pathlib
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from .pipeline import Calibrated
     from .plan import Plan
 
-__all__ = ["Epoch", "Recovery", "SVTKind", "Thresholds", "Training", "check_torch", "recover"]
+__all__ = ["MEASURED", "Epoch", "Recovery", "SVTKind", "Thresholds", "Training", "check_torch", "recover"]
 
+# More samples than this teach, but bring nothing to moments.
+MEASURED = 4096
 
 SVTKind = Literal["none", "soft", "reweighted", "hard"]
 
@@ -32,19 +35,22 @@ class Training:
 
     Attributes:
         epochs: Times that the calibration samples are passed through, at most.
-        learning_rate: The largest step of a weight, about.
+        learning_rate: The largest step of a weight, about; None to find out what the model bears.
         checkpoint: The .safetensors file that training is kept in and continued from, if any.
         svt: How ranks are found while training, in the first half of the epochs: `soft`, `hard` or
             `reweighted` singular value thresholding; `none`: by the plan, and then they stay.
         label_share: The weight of labels that come with the data, from 0 to 1; the dense model's
             answers have the rest.
+        hidden: The weight of what the targets compute within the graph, beside what the model
+            answers: see `torch.teacher`.
     """
 
     epochs: int = 10
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     checkpoint: str | None = None
     svt: SVTKind = "none"
     label_share: float = 0.0
+    hidden: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -57,7 +63,9 @@ class Training:
             raise InputError("--checkpoint does not keep the training of --svt: leave one out.")
         if not 0 <= self.label_share <= 1:
             raise InputError("--label-share must be at least 0 and at most 1.")
-        if not 0 < self.learning_rate < 1:
+        if not 0 <= self.hidden < math.inf:
+            raise InputError("--hidden must be at least 0.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise InputError("--lr must be above 0 and below 1.")
         if self.checkpoint is not None and not pathlib.Path(self.checkpoint).parent.is_dir():
             raise InputError(f"--checkpoint {self.checkpoint}: its folder does not exist.")
@@ -150,6 +158,7 @@ def recover(
     from .torch.trainer import finetune, steps_of  # noqa: PLC0415
 
     training = options.training
+    computed = [target.node.outputs[0].name or "" for target in known.targets]
     with progress.stage("fine-tune", steps_of(known.data, training)) as advance:
         if training.svt != "none":
             return recover_by_svt(known, compressed, plan, options, advance)
@@ -161,6 +170,7 @@ def recover(
             training,
             options.runtime,
             options.selection.seed,
+            computed,
             advance,
         )
     return compressed, plan, recovery

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Iterator
@@ -173,6 +174,14 @@ class CalibrationData:
         count = min(units, max(1, most // unit))
         chosen[np.arange(count) * units // count] = True
         return np.repeat(chosen, unit)
+
+    def fewer(self, most: int) -> CalibrationData:
+        """The same data with at most so many of the calibration samples, evenly spread."""
+        if most >= self.calibration_samples:
+            return self
+        chosen = copy.copy(self)
+        chosen._rows = self._rows | {"calibration": self._rows["calibration"][self.some(most)]}
+        return chosen
 
     def _chosen(self, split: Split, only: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
         rows = self._rows[split]

@@ -20,13 +20,14 @@ from ..errors import InputError
 from ..forms import cut_of, views_of
 from ..passes import Factors, OutputKind, RewriteTargets, Target, sign
 from ..recovery import Recovery, Thresholds, Training
-from ..session import Runtime, Session
+from ..session import Runtime
 from .check import check_against_onnxruntime
 from .metric import measure_metric
 from .module import GraphModule, to_torch
 from .schedule import Schedule
 from .svt import SVT
 from .svt_target import SVTTarget
+from .teacher import Teacher
 from .trainer import finetune, validating_samples, validation_of
 from .training_run import TrainingRun
 from .write_back import write_back
@@ -46,6 +47,10 @@ _METRIC_SAMPLES = 256
 
 # Proximal steps in all; each decomposes every target.
 _PROXIMAL_STEPS = 40
+
+# The learning rate by default. A trial would find none: the dense weights are what they imitate,
+# and all that moves them is the shrinkage.
+_RATE = 1e-3
 
 # Share of the steps after which the cost is down and is held.
 _DOWN = 0.8
@@ -111,7 +116,8 @@ def thresholded(
         for t in targets
         for u in [units[t.name]]
     ]
-    run = TrainingRun(module, Session(dense, runtime), kinds, data, validating, training, seed)
+    teacher = Teacher(dense, kinds, runtime, label_share=training.label_share)
+    run = TrainingRun(module, teacher, data, validating, training, seed)
     svt = SVT(
         run.optimizer,
         whitened,
@@ -175,7 +181,8 @@ def recover_by_svt(
             budget += float(cut.params)
     shared = (known.kinds, known.data)
     seed, runtime = options.selection.seed, options.runtime
-    first = dataclasses.replace(training, epochs=training.epochs // 2)
+    rate = training.learning_rate or _RATE
+    first = dataclasses.replace(training, epochs=training.epochs // 2, learning_rate=rate)
     rest = dataclasses.replace(training, epochs=training.epochs - first.epochs, svt="none")
     found = thresholded(
         known.dense,
@@ -189,9 +196,9 @@ def recover_by_svt(
         seed,
         advance,
     )
-    recovery = finetune(known.dense, found.model, *shared, rest, runtime, seed, advance)
+    recovery = finetune(known.dense, found.model, *shared, rest, runtime, seed, advance=advance)
     recovery.svt = found.curve
-    recovery.before = validation_of(known.dense, compressed, *shared, rest, runtime, seed)
+    recovery.before = validation_of(known.dense, compressed, *shared, rest, runtime)
     if not recovery.after < recovery.before:
         recovery.after, recovery.best = recovery.before, 0
         return compressed, plan, recovery

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,11 @@ from ..calibration import CalibrationData
 from ..errors import InputError
 from ..passes import OutputKind
 from ..recovery import Recovery, Training
-from ..session import Runtime, Session
+from ..session import Runtime
 from .check import check_against_onnxruntime
 from .module import to_torch
+from .rate_trial import RATES, trial_steps
+from .teacher import Teacher, common_values
 from .training_run import TrainingRun
 from .write_back import write_back
 
@@ -35,7 +37,10 @@ _PATIENCE = 0.34
 
 def steps_of(data: CalibrationData, training: Training) -> int:
     """Samples that training passes through at most, for the display of progress."""
-    return training.epochs * data.calibration_samples
+    samples = training.epochs * data.calibration_samples
+    if training.learning_rate is not None:
+        return samples
+    return samples + len(RATES) * trial_steps(samples // data.batch_size) * data.batch_size
 
 
 def validating_samples(data: CalibrationData) -> npt.NDArray[np.bool_]:
@@ -60,6 +65,7 @@ def finetune(
     training: Training,
     runtime: Runtime,
     seed: int = 0,
+    computed: Sequence[str] = (),
     advance: Callable[[int], None] = lambda _: None,
 ) -> Recovery:
     """Trains the weights of a compressed model so that its outputs are those of the dense one.
@@ -75,6 +81,7 @@ def finetune(
         training: For how long and how fast.
         runtime: How onnxruntime runs the dense model.
         seed: Seed of the order of the samples.
+        computed: Values within the graph that training may look at too.
         advance: Called after each batch with its number of samples.
 
     Returns:
@@ -89,9 +96,17 @@ def finetune(
     first = next(data.batches("calibration"))
     check_against_onnxruntime(module, compressed, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
-    run = TrainingRun(module, Session(dense, runtime), kinds, data, validating, training, seed)
+    teacher = Teacher(
+        dense,
+        kinds,
+        runtime,
+        label_share=training.label_share,
+        hidden_weight=training.hidden,
+        hidden=common_values(dense, compressed, computed),
+    )
+    run = TrainingRun(module, teacher, data, validating, training, seed)
 
-    run.start()
+    run.start(advance)
     patience = max(2, math.ceil(_PATIENCE * training.epochs))
     while not run.over(patience):
         run.epoch(advance)
@@ -108,16 +123,9 @@ def validation_of(
     data: CalibrationData,
     training: Training,
     runtime: Runtime,
-    seed: int = 0,
 ) -> float:
     """The divergence of a model on the samples that are not trained on; see `finetune`."""
-    run = TrainingRun(
-        to_torch(compressed),
-        Session(dense, runtime),
-        kinds,
-        data,
-        validating_samples(data),
-        training,
-        seed,
-    )
-    return run.validate()
+    teacher = Teacher(dense, kinds, runtime, label_share=training.label_share)
+    batches = data.batches("calibration", only=validating_samples(data))
+    with torch.no_grad():
+        return teacher.divergence(to_torch(compressed), batches)

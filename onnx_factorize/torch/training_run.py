@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,13 @@ import numpy.typing as npt
 import torch
 
 from ..calibration import Batch, CalibrationData
-from ..divergence import DivergenceSum
 from ..errors import InputError
-from ..given_labels import check_labels, labelled_output, mixed_with_labels
-from ..passes import OutputKind
 from ..recovery import Epoch, Recovery, Training
-from ..rows import padding_mask
-from ..session import Session
 from .checkpoint import SECONDS, Checkpoint, Position
-from .distillation import Distillation
 from .module import GraphModule
+from .rate_trial import RATES, find_rate, trial_steps
 from .shuffled import shuffled
+from .teacher import Teacher
 
 __all__ = ["TrainingRun"]
 
@@ -53,31 +50,24 @@ class TrainingRun:
     def __init__(
         self,
         module: GraphModule,
-        dense: Session,
-        kinds: Mapping[str, OutputKind],
+        teacher: Teacher,
         data: CalibrationData,
         validating: npt.NDArray[np.bool_],
         training: Training,
         seed: int,
     ) -> None:
-        self._module, self._dense, self._data = module, dense, data
-        self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
+        self._module, self._teacher, self._data = module, teacher, data
         self._validating = validating
-        self._loss = Distillation(self._kinds)
-        self._label_share = training.label_share
-        self._labelled = labelled_output(self._kinds) if training.label_share else None
-        for batch in data.batches("calibration", only=validating):
-            self._loss.observe(self._wanted(batch), padding_mask(batch.feeds))
-        batches = sum(1 for _ in data.batches("calibration", only=~validating))
+        for batch in self._validation():
+            teacher.observe(batch)
+        self._batches = sum(1 for _ in data.batches("calibration", only=~validating))
         self._epochs, self._seed = training.epochs, seed
         self._parameters = list(module.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self._parameters, training.learning_rate, weight_decay=0.0
-        )
+        self.optimizer = torch.optim.AdamW(self._parameters, RATES[-1], weight_decay=0.0)
         # What makes a step; another may be put around the optimizer.
         self.stepper: Any = self.optimizer
-        self._rate = training.learning_rate
-        self.steps = max(1, training.epochs * batches)
+        self._given_rate = training.learning_rate
+        self.steps = max(1, training.epochs * self._batches)
         self._share = _rate(self.steps)
         # Whether an epoch that lost much is undone.
         self.steps_back = True
@@ -87,11 +77,7 @@ class TrainingRun:
         self._checkpoint: Checkpoint | None = None
         if training.checkpoint is not None:
             shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
-            run: dict[str, Any] = {
-                "epochs": training.epochs,
-                "learning_rate": training.learning_rate,
-                "label_share": training.label_share,
-            }
+            run: dict[str, Any] = dataclasses.asdict(training) | {"checkpoint": None}
             run |= {"seed": seed, "samples": data.calibration_samples, "weights": shapes}
             self._checkpoint = Checkpoint(pathlib.Path(training.checkpoint), run, SECONDS)
 
@@ -100,12 +86,18 @@ class TrainingRun:
         """What the epochs gave."""
         return self._position.recovery
 
-    def start(self) -> None:
-        """Measures what there is, and goes on where an earlier run was interrupted."""
+    def start(self, advance: Callable[[int], None] = lambda _: None) -> None:
+        """Measures what there is, and goes on where an earlier run was interrupted.
+
+        Args:
+            advance: Called after each step that looks for a learning rate, with its samples.
+        """
         before = self.validate()
         found = None if self._checkpoint is None else self._checkpoint.load()
         if found is None:
             self._position.recovery = Recovery(before=before, after=before)
+            rate = self._given_rate
+            self._position.rate = self._found_rate(before, advance) if rate is None else rate
             return
         position, tensors = found
         if not math.isclose(before, position.recovery.before, rel_tol=_SAME_START):
@@ -143,7 +135,8 @@ class TrainingRun:
         rng = np.random.default_rng((self._seed, number))
         batches = shuffled(self._data, ~self._validating, rng)
         for batch in itertools.islice(batches, at.batches, None):
-            loss = self._step(batch)
+            loss = self._step(batch, self._current_rate())
+            at.steps += 1
             at.loss += loss * batch.samples
             at.samples += batch.samples
             at.batches += 1
@@ -158,7 +151,7 @@ class TrainingRun:
         if epoch.validation < recovery.after:
             recovery.after, recovery.best = epoch.validation, number
             self._best = copy.deepcopy(self._module.state_dict())
-        self._position = Position(recovery, at.steps, scale=at.scale)
+        self._position = Position(recovery, at.steps, scale=at.scale, rate=at.rate)
         if self.steps_back and not epoch.validation < _LOST * recovery.after:
             self._step_back()
         self._save()
@@ -170,7 +163,25 @@ class TrainingRun:
         self._position.scale *= _SLOWER
 
     def _current_rate(self) -> float:
-        return self._rate * self._position.scale * self._share(self._position.steps)
+        at = self._position
+        return at.rate * at.scale * self._share(at.steps)
+
+    def _found_rate(self, before: float, advance: Callable[[int], None]) -> float:
+        """A learning rate that a short trial chose; the weights are as before."""
+        steps = trial_steps(self.steps)
+        share = _rate(steps)
+
+        def measure(rate: float) -> float:
+            batches = shuffled(self._data, ~self._validating, np.random.default_rng(self._seed))
+            for step, batch in enumerate(itertools.islice(itertools.cycle(batches), steps)):
+                self._step(batch, rate * share(step))
+                advance(batch.samples)
+            divergence = self.validate()
+            self._module.load_state_dict(self._start)
+            self.optimizer.state.clear()
+            return divergence
+
+        return find_rate(measure, before)
 
     def restore_best(self) -> bool:
         """Takes the best state; says whether it is another than that of the start."""
@@ -179,32 +190,17 @@ class TrainingRun:
         self._module.load_state_dict(self._best)
         return True
 
-    def _wanted(self, batch: Batch) -> dict[str, npt.NDArray[Any]]:
-        """What the outputs should be: the dense model's, or those mixed with the labels."""
-        p = self._dense.run(batch.feeds, batch.origin)
-        name = self._labelled
-        if name is not None:
-            check_labels(batch, self._kinds[name], p[name].shape)
-            assert batch.labels is not None
-            share = self._label_share
-            p[name] = mixed_with_labels(p[name], batch.labels, self._kinds[name], share)
-        return p
-
-    def _step(self, batch: Batch) -> float:
-        """One step of the optimizer, unless the loss is not finite."""
-        p = self._wanted(batch)
-        q = self._module.run(batch.feeds).outputs
-        loss = self._loss(p, q, padding_mask(batch.feeds))
-        value = float(loss.detach())
-        if math.isfinite(value):
+    def _step(self, batch: Batch, rate: float) -> float:
+        """One step of the optimizer, unless the loss is not finite; the divergence before it."""
+        loss, divergence = self._teacher.loss(self._module, batch)
+        if math.isfinite(float(loss.detach())):
             self.optimizer.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
             for group in self.optimizer.param_groups:
-                group["lr"] = self._current_rate()
+                group["lr"] = rate
             self.stepper.step()
-            self._position.steps += 1
-        return value
+        return divergence
 
     def _save(self) -> None:
         """Writes the checkpoint, if there is to be one."""
@@ -220,17 +216,13 @@ class TrainingRun:
         tensors["random"] = torch.get_rng_state()
         self._checkpoint.save(self._position, tensors)
 
+    def _validation(self) -> Iterable[Batch]:
+        return self._data.batches("calibration", only=self._validating)
+
     @torch.no_grad()
     def validate(self) -> float:
         """The divergence of the samples that are not trained on; infinite if it is not finite."""
-        sums = {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
-        for batch in self._data.batches("calibration", only=self._validating):
-            p = self._wanted(batch)
-            q = self._module.numpy(self._module.run(batch.feeds).outputs)
-            for name, total in sums.items():
-                total.add(p[name], q[name], padding_mask(batch.feeds))
-        divergence = sum(total.value for total in sums.values())
-        return divergence if math.isfinite(divergence) else math.inf
+        return self._teacher.divergence(self._module, self._validation())
 
 
 def _rate(steps: int) -> Callable[[int], float]:

@@ -21,6 +21,7 @@ from onnx_factorize.recovery import Training  # noqa: E402
 from onnx_factorize.session import Runtime, Session  # noqa: E402
 from onnx_factorize.torch.distillation import Distillation  # noqa: E402
 from onnx_factorize.torch.shuffled import shuffled  # noqa: E402
+from onnx_factorize.torch.teacher import _with_outputs  # noqa: E402
 from onnx_factorize.torch.trainer import finetune  # noqa: E402
 
 KINDS = [
@@ -137,7 +138,9 @@ def _finetune(compressed, epochs=6, rate=1e-2, seed=0, checkpoint=None, advance=
     x = normal(5, 256, 24).astype(np.float32)
     data = open_calibration([{"x": x}], Signature.of(dense), Selection(holdout=0.0))
     training = Training(epochs, rate, checkpoint)
-    return finetune(dense, compressed, OUTPUTS, data, training, Runtime(threads=1), seed, advance)
+    return finetune(
+        dense, compressed, OUTPUTS, data, training, Runtime(threads=1), seed, advance=advance
+    )
 
 
 def test_what_was_lost_comes_back():
@@ -260,6 +263,7 @@ def test_labels_teach_what_the_dense_model_does_not_know():
         ({"epochs": 0}, "--epochs"),
         ({"label_share": 1.5}, "--label-share"),
         ({"learning_rate": -1.0}, "--lr"),
+        ({"hidden": -1.0}, "--hidden"),
         ({"samples": 4}, "16 calibration"),
         ({"checkpoint": "no/such/folder/run.safetensors"}, "--checkpoint"),
     ],
@@ -276,3 +280,37 @@ def test_labels_are_missed_before_the_work():
         factorize(BUNDLED, [{"image": x}], finetune=True, label_share=0.5, threads=1)
     with pytest.raises(InputError, match="add it"):
         factorize(BUNDLED, [{"image": x}], label_share=0.5, threads=1)
+
+
+def test_the_rate_is_found_where_none_is_given():
+    """Damage of a different size bears a different rate, and the trial itself changes nothing."""
+    steps = []
+    found = _finetune(_damaged(1.0), rate=None, advance=steps.append)
+    assert found.after < 0.2 * found.before
+    assert sum(steps) > 6 * 224  # the trial is counted
+    small = _finetune(_damaged(0.01), rate=None)
+    assert small.after < small.before
+    assert max(e.learning_rate for e in small.epochs) < max(e.learning_rate for e in found.epochs)
+
+
+def test_what_is_within_the_graph_teaches_too():
+    compressed, plain = _damaged(0.3), _damaged(0.3)
+    for each in (compressed, plain):
+        weight = each.graph.initializers["w1"]
+        damaged = WEIGHTS["w1"] + 0.1 * normal(8, 24, 32)
+        weight.const_value = ir.tensor(damaged.astype(np.float32), name="w1")
+    dense = ir.from_proto(model(MLP, WEIGHTS))
+    x = normal(5, 256, 24).astype(np.float32)
+    data = open_calibration([{"x": x}], Signature.of(dense), Selection(holdout=0.0))
+
+    def hidden_error(hidden, trained):
+        training = Training(6, 1e-2, hidden=hidden)
+        runtime = Runtime(threads=1)
+        finetune(dense, trained, OUTPUTS, data, training, runtime, computed=["h", "y", "none"])
+        before, after = (
+            Session(_with_outputs(each, ["h"]), runtime).run({"x": x})["h"]
+            for each in (dense, trained)
+        )
+        return np.square(before - after).mean()
+
+    assert hidden_error(10.0, compressed) < 0.5 * hidden_error(0.0, plain)

@@ -1,0 +1,120 @@
+"""The dense model as a teacher: what it answers, and how far a model in training is from that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+from torch import Tensor
+
+from ..calibration import Batch
+from ..divergence import DivergenceSum
+from ..given_labels import check_labels, labelled_output, mixed_with_labels
+from ..passes import OutputKind
+from ..rows import padding_mask
+from ..session import Runtime, Session
+from .distillation import Distillation
+from .module import GraphModule
+
+__all__ = ["Teacher", "common_values"]
+
+Answers = dict[str, npt.NDArray[Any]]
+
+
+def common_values(dense: ir.Model, trained: ir.Model, wanted: Sequence[str]) -> list[str]:
+    """Those of some values that nodes of both main graphs compute, and no output of the model."""
+    outputs = {value.name for value in dense.graph.outputs}
+    both = [{v.name for node in m.graph for v in node.outputs} for m in (dense, trained)]
+    found = [name for name in wanted if name in both[0] & both[1] and name not in outputs]
+    return list(dict.fromkeys(found))
+
+
+class Teacher:
+    """What a model in training learns from.
+
+    The loss is the divergence of the outputs, in nats a prediction, plus a weight times the mean
+    over some values within the graph of ½ E‖Δ‖² / variance: how far they are from the dense
+    model's, each in its own unit.
+    """
+
+    def __init__(
+        self,
+        dense: ir.Model,
+        kinds: Mapping[str, OutputKind],
+        runtime: Runtime,
+        *,
+        label_share: float = 0.0,
+        hidden_weight: float = 0.0,
+        hidden: Sequence[str] = (),
+    ) -> None:
+        """Loads the dense model.
+
+        Args:
+            dense: The dense model.
+            kinds: What each output stands for.
+            runtime: How onnxruntime runs it.
+            label_share: The weight of labels that come with the data, from 0 to 1.
+            hidden_weight: The weight of the values within the graph.
+            hidden: Their names.
+        """
+        self.kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
+        self.hidden = list(hidden) if hidden_weight else []
+        self._share, self._weight = label_share, hidden_weight
+        self._labelled = labelled_output(self.kinds) if label_share else None
+        self._session = Session(_with_outputs(dense, self.hidden), runtime)
+        self._outputs = Distillation(self.kinds)
+        inner = dict.fromkeys(self.hidden, OutputKind("gaussian"))
+        self._hidden = Distillation(inner) if inner else None
+
+    def answers(self, batch: Batch) -> Answers:
+        """What the model should give: the dense model's values, its outputs mixed with labels."""
+        found = self._session.run(batch.feeds, batch.origin)
+        name = self._labelled
+        if name is not None:
+            check_labels(batch, self.kinds[name], found[name].shape)
+            assert batch.labels is not None
+            found[name] = mixed_with_labels(
+                found[name], batch.labels, self.kinds[name], self._share
+            )
+        return found
+
+    def observe(self, batch: Batch) -> None:
+        """Learns from a batch what the variances are that the loss is measured in."""
+        answers, mask = self.answers(batch), padding_mask(batch.feeds)
+        self._outputs.observe(answers, mask)
+        if self._hidden is not None:
+            self._hidden.observe(answers, mask)
+
+    def loss(self, module: GraphModule, batch: Batch) -> tuple[Tensor, float]:
+        """What training brings down on a batch, and the part of it that is the divergence."""
+        answers, mask = self.answers(batch), padding_mask(batch.feeds)
+        run = module.run(batch.feeds, capture=self.hidden)
+        loss = self._outputs(answers, run.outputs, mask)
+        divergence = float(loss.detach())
+        if self._hidden is not None:
+            inner = self._hidden(answers, run.captured, mask)
+            loss = loss + self._weight / len(self.hidden) * inner
+        return loss, divergence
+
+    def divergence(self, module: GraphModule, batches: Iterable[Batch]) -> float:
+        """The divergence of a model on some batches, in nats; infinite if it is not finite."""
+        sums = {name: DivergenceSum(kind) for name, kind in self.kinds.items()}
+        for batch in batches:
+            p, q = self.answers(batch), module.numpy(module.run(batch.feeds).outputs)
+            for name, total in sums.items():
+                total.add(p[name], q[name], padding_mask(batch.feeds))
+        found = sum(total.value for total in sums.values())
+        return found if np.isfinite(found) else float("inf")
+
+
+def _with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
+    """The model with some values of its main graph as outputs."""
+    if not names:
+        return model
+    wider = model.clone()
+    values = {value.name: value for node in wider.graph for value in node.outputs}
+    wider.graph.outputs.extend(values[name] for name in names)
+    return wider
