@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .calibration import Batch, CalibrationData
+from .fitting import fitting_batches
 from .moments import GradientMoments, Moments
 from .observer import Observation, Observer
 from .paging import keep
 from .parallel import in_parallel
 from .passes import Target
 
-__all__ = ["Statistics", "fitting_size", "gather_statistics", "merged"]
+__all__ = ["Statistics", "gather_statistics", "merged"]
 
 # Rows wanted for each dimension of a moment: with ten, a moment is as good as with all.
 _ROWS_A_DIMENSION = 20
@@ -75,22 +76,16 @@ def gather_statistics(
         InputError: An activation or a gradient is not finite.
     """
     folds = np.zeros(data.calibration_samples, np.int64) if folds is None else folds
-    size = fitting_size(observer, data)
     result = []
     for fold in range(folds.max() + 1):
         gatherer = _Gatherer(observer, targets, data, seed + fold)
-        for batch in data.batches("calibration", size, folds == fold):
+        for batch in fitting_batches(data, folds == fold, observer):
             gatherer.run(batch, with_signal=True)
             for _ in range(draws - 1 if observer.gradients else 0):
                 gatherer.run(batch, with_signal=False)
             advance(batch.samples)
         result.append(gatherer.statistics)
     return result
-
-
-def fitting_size(observer: Observer, data: CalibrationData) -> int:
-    """Samples of a batch whose observed values fit in memory."""
-    return min(data.batch_size, observer.fitting_batch(next(data.batches("calibration", 1))))
 
 
 def merged(folds: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:

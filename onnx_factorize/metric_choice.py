@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .calibrate import Statistics, fitting_size, merged
+from .calibrate import Statistics, merged
 from .calibration import CalibrationData
+from .fitting import fitting_batches
 from .folds import some_of
 from .losses import Directions, Judged, judge
 from .observed import Observed
@@ -101,7 +102,6 @@ def _choose(
 ) -> dict[str, Choice]:
     """Chooses for the targets of one group."""
     results: dict[str, dict[int, Judged]] = {}
-    size = fitting_size(observer, data)
     tried: dict[str, Sequence[int]] = {target.name: metrics for target in targets}
     for fold in range(len(parts)):
         if fold == 2:
@@ -114,7 +114,7 @@ def _choose(
         own = [{target.name: part[target.name] for target in targets} for part in others]
         directions = _directions(targets, merged(own), tried)
         judges = some_of(fold, folds, max(1, JUDGES // len(parts)))
-        batches = data.batches("calibration", size, judges)
+        batches = fitting_batches(data, judges, observer)
         judge(observer, targets, batches, directions, results, draws, advance)
     chosen = {}
     for target in targets:

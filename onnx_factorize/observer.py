@@ -33,9 +33,6 @@ Array = npt.NDArray[Any]
 # Signals, gradients at the same places, and how many places each stands for.
 Pair = tuple[Array, Array, float]
 
-# Memory for the observed values of one batch.
-_OBSERVED_BYTES = 2**28
-
 # Places of a sample whose changes are summed, at most: those of a 64 x 64 image.
 _PLACES = 4096
 
@@ -115,11 +112,9 @@ class Observer:
             for use in target.uses:
                 self.gradients.pop(use.name, None)
 
-    def fitting_batch(self, sample: Batch) -> int:
-        """Samples of a batch whose observed values fit in a fixed amount of memory."""
-        values = self._run(sample)
-        observed = sum(value.nbytes for value in values.values()) / sample.samples
-        return max(1, int(_OBSERVED_BYTES / max(1.0, observed)))
+    def observed_bytes(self, batch: Batch) -> int:
+        """How much is observed of a batch."""
+        return sum(value.nbytes for value in self._run(batch).values())
 
     def run(self, batch: Batch) -> Observation:
         """Runs one batch."""

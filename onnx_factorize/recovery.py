@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from .pipeline import Calibrated
     from .plan import Plan
 
-__all__ = ["MEASURED", "Epoch", "Recovery", "SVTKind", "Thresholds", "Training", "check_torch", "recover"]
+__all__ = [
+    "MEASURED",
+    "Epoch",
+    "Recovery",
+    "SVTKind",
+    "Thresholds",
+    "Training",
+    "check_torch",
+    "recover",
+]
 
 # More samples than this teach, but bring nothing to moments.
 MEASURED = 4096

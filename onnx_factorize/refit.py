@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .calibrate import fitting_size
 from .calibration import CalibrationData
+from .fitting import fitting_batches
 from .folds import some_of
 from .observer import Observer
 from .passes import Factors, FindDownstream, RewriteTargets, Target
@@ -124,8 +124,7 @@ def _sums(
         for target in targets
     }
     samples = int(only.sum())
-    size = min(fitting_size(dense, data), fitting_size(compressed, data))
-    for number, batch in enumerate(data.batches("calibration", size, only)):
+    for number, batch in enumerate(fitting_batches(data, only, dense, compressed)):
         before, after = dense.run(batch), compressed.run(batch)
         for target in targets:
             own, bias = _own(target), _bias(_own(target))

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .calibrate import fitting_size
 from .calibration import CalibrationData
+from .fitting import fitting_batches
 from .observer import Observation, Observer
 from .passes import Target
 
@@ -48,8 +48,7 @@ def gather_row_importance(
         InputError: An activation or a gradient is not finite.
     """
     sums: dict[str, Array] = {}
-    size = fitting_size(observer, data)
-    for number, batch in enumerate(data.batches("calibration", size)):
+    for number, batch in enumerate(fitting_batches(data, None, observer)):
         for _ in range(draws):
             observation = observer.run(batch)
             for target in targets:

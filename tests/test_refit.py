@@ -138,7 +138,7 @@ def test_errors_of_earlier_layers_are_corrected(deep):
 
 def test_a_fit_that_gains_is_taken_and_reported(deep):
     proto, feeds, _ = deep
-    options = {"samples": 512, "threads": 1, "budget": "targets=0.3", "ranks": "global"}
+    options = {"samples": 512, "threads": 1, "budget": "targets=0.15", "ranks": "global"}
     report = factorize(proto, feeds, **options).report
     assert report.divergence["refit"] < 0.97
     assert "refit" in report.seconds

@@ -149,6 +149,14 @@ class CalibrationData:
         if pending:
             yield _joined(pending)
 
+    def parts(self, batch: Batch, most: int) -> Iterator[Batch]:
+        """Yields a batch in parts of at most so many samples, where the model takes parts."""
+        if not self._signature.batched or self._signature.batch is not None:
+            yield batch
+            return
+        for start in range(0, batch.samples, most):
+            yield _rows(batch, start, min(batch.samples, start + most))
+
     def origin_of(self, split: Split, sample: int) -> str:
         """Where a sample of a split comes from, for people.
 
@@ -179,8 +187,9 @@ class CalibrationData:
         """The same data with at most so many of the calibration samples, evenly spread."""
         if most >= self.calibration_samples:
             return self
+        fewer = self._rows["calibration"][self.some(most)]
         chosen = copy.copy(self)
-        chosen._rows = self._rows | {"calibration": self._rows["calibration"][self.some(most)]}
+        chosen._rows = self._rows | {"calibration": fewer}  # noqa: SLF001 - of its own class
         return chosen
 
     def _chosen(self, split: Split, only: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
