@@ -168,6 +168,11 @@ def cli() -> None:
     help="Weight in --finetune of what the operators compute, beside MODEL's answers.",
 )
 @click.option(
+    "--augment",
+    metavar="MODULE:CALLABLE",
+    help="Changes the samples of --finetune at random: from feeds and a numpy generator to feeds.",
+)
+@click.option(
     "--svt",
     type=click.Choice(get_args(SVTKind)),
     default="none",
@@ -222,6 +227,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
             given["svt"],
             given["label_share"],
             given["hidden"],
+            given["augment"],
         ),
         quantize=given["quantize"],
         best_effort=given["best_effort"],

@@ -118,6 +118,8 @@ class Options:
             raise InputError("--checkpoint keeps the training of --finetune: add it.")
         if self.training.label_share and not self.finetune:
             raise InputError("--label-share weighs the labels in --finetune: add it.")
+        if self.training.augment is not None and not self.finetune:
+            raise InputError("--augment changes the samples of --finetune: add it.")
         if self.training.svt != "none" and not self.finetune:
             raise InputError("--svt finds ranks in the training of --finetune: add it.")
         if self.training.svt != "none" and "latency" in (self.budget.kind, self.prefer):

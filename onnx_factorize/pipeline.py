@@ -15,7 +15,6 @@ from .analysis import Analysis, analyze
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .costs import Costs, measure_costs
 from .errors import InputError
-from .given_labels import check_labels, labelled_output
 from .options import Options
 from .output_statistics import resolve_axes
 from .parallel import one_blas_thread
@@ -23,7 +22,7 @@ from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .progress import Progress
 from .quantization import way_of
 from .quantized import quantized
-from .recovery import MEASURED, check_torch, recover
+from .recovery import MEASURED, check_samples, check_torch, recover
 from .report import Report
 from .report_files import check_report, write_report
 from .session import Session, latencies
@@ -144,10 +143,8 @@ def calibrated(
         sample = next(data.batches("holdout", batch_size=1))
         costs = measure_costs(dense, sample, runtime, source)
 
-    if options.training.label_share:
-        found = Session(dense, runtime).run(sample.feeds, sample.origin)
-        output = labelled_output(kinds)
-        check_labels(sample, kinds[output], found[output].shape)
+    if options.finetune:
+        check_samples(options.training, Session(dense, runtime), kinds, sample)
     if options.promise is not None:
         promise_search.check(options.promise, Session(dense, runtime), kinds, data, progress)
 

@@ -6,12 +6,19 @@ import dataclasses
 import importlib.util
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
 import onnx_ir as ir
 
+from .augmentation import Augmentation
+from .calibration import Batch
 from .errors import InputError
+from .given_labels import check_labels, labelled_output
+from .passes import OutputKind
 from .progress import Progress
+from .session import Session
 
 if TYPE_CHECKING:
     from .options import Options
@@ -25,6 +32,7 @@ __all__ = [
     "SVTKind",
     "Thresholds",
     "Training",
+    "check_samples",
     "check_torch",
     "recover",
 ]
@@ -52,6 +60,8 @@ class Training:
             answers have the rest.
         hidden: The weight of what the targets compute within the graph, beside what the model
             answers: see `torch.teacher`.
+        augment: `module:callable` that changes samples before they are trained on; see
+            `augmentation`.
     """
 
     epochs: int = 10
@@ -60,6 +70,7 @@ class Training:
     svt: SVTKind = "none"
     label_share: float = 0.0
     hidden: float = 0.0
+    augment: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -145,6 +156,28 @@ def check_torch() -> None:
     for needed in ("torch", "safetensors"):
         if importlib.util.find_spec(needed) is None:
             raise InputError(f"--finetune needs {needed}: pip install 'onnx-factorize[train]'.")
+
+
+def check_samples(
+    training: Training, dense: Session, kinds: Mapping[str, OutputKind], sample: Batch
+) -> None:
+    """Finds out, before minutes of work, whether samples hold what training wants of them.
+
+    Args:
+        training: How to train.
+        dense: The dense model.
+        kinds: What each output stands for.
+        sample: One of the samples.
+
+    Raises:
+        InputError: They do not, or cannot be augmented.
+    """
+    if training.augment is not None:
+        Augmentation(training.augment)(sample, np.random.default_rng(0))
+    if training.label_share:
+        output = labelled_output(kinds)
+        shape = dense.run(sample.feeds, sample.origin)[output].shape
+        check_labels(sample, kinds[output], shape)
 
 
 def recover(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..augmentation import Augmentation
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
 from ..recovery import Epoch, Recovery, Training
@@ -62,6 +63,7 @@ class TrainingRun:
             teacher.observe(batch)
         self._batches = sum(1 for _ in data.batches("calibration", only=~validating))
         self._epochs, self._seed = training.epochs, seed
+        self._augment = None if training.augment is None else Augmentation(training.augment)
         self._parameters = list(module.parameters())
         self.optimizer = torch.optim.AdamW(self._parameters, RATES[-1], weight_decay=0.0)
         # What makes a step; another may be put around the optimizer.
@@ -135,7 +137,7 @@ class TrainingRun:
         rng = np.random.default_rng((self._seed, number))
         batches = shuffled(self._data, ~self._validating, rng)
         for batch in itertools.islice(batches, at.batches, None):
-            loss = self._step(batch, self._current_rate())
+            loss = self._step(self._varied(batch, number), self._current_rate())
             at.steps += 1
             at.loss += loss * batch.samples
             at.samples += batch.samples
@@ -189,6 +191,13 @@ class TrainingRun:
             return False
         self._module.load_state_dict(self._best)
         return True
+
+    def _varied(self, batch: Batch, epoch: int) -> Batch:
+        """The batch as it is trained on, the same again if training was interrupted."""
+        if self._augment is None:
+            return batch
+        rng = np.random.default_rng((self._seed, epoch, self._position.batches, 1))
+        return self._augment(batch, rng)
 
     def _step(self, batch: Batch, rate: float) -> float:
         """One step of the optimizer, unless the loss is not finite; the divergence before it."""
