@@ -7,7 +7,7 @@ import logging
 import pathlib
 import shlex
 import sys
-from typing import Any, get_args
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -40,10 +40,10 @@ from .options import Options
 from .pipeline import run
 from .progress import Progress
 from .promise import promised
-from .recovery import SVTKind, Training
 from .report_files import write_sweep
 from .session import Runtime
 from .sweep import budgets_of, run_sweep, with_suffix
+from .training_options import training_of, training_options
 
 __all__ = ["main"]
 
@@ -152,38 +152,7 @@ def cli() -> None:
     "writes OUT once for each, as OUT.0.5.onnx.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would come of it; write nothing.")
-@click.option("--finetune", is_flag=True, help="Train the result towards MODEL (needs torch).")
-@click.option("--epochs", default=10, show_default=True, help="Passes of --finetune, at most.")
-@click.option("--lr", type=float, help="Learning rate of --finetune.  [default: found by trial]")
-@click.option(
-    "--label-share",
-    default=0.0,
-    show_default=True,
-    help="Weight in --finetune of the data's labels, beside MODEL's answers.",
-)
-@click.option(
-    "--hidden",
-    default=0.0,
-    show_default=True,
-    help="Weight in --finetune of what the operators compute, beside MODEL's answers.",
-)
-@click.option(
-    "--augment",
-    metavar="MODULE:CALLABLE",
-    help="Changes the samples of --finetune at random: from feeds and a numpy generator to feeds.",
-)
-@click.option(
-    "--svt",
-    type=click.Choice(get_args(SVTKind)),
-    default="none",
-    show_default=True,
-    help="Find ranks in the first half of --epochs, by singular value thresholding.",
-)
-@click.option(
-    "--checkpoint",
-    metavar="FILE",
-    help="Keep the training of --finetune in FILE.safetensors, and continue from there.",
-)
+@training_options
 @click.option(
     "--quantize",
     metavar="BITS",
@@ -220,15 +189,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         images=images_of(given),
         runtime=Runtime(given["provider"], given["threads"]),
         finetune=given["finetune"],
-        training=Training(
-            given["epochs"],
-            given["lr"],
-            given["checkpoint"],
-            given["svt"],
-            given["label_share"],
-            given["hidden"],
-            given["augment"],
-        ),
+        training=training_of(given),
         quantize=given["quantize"],
         best_effort=given["best_effort"],
     )
