@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -29,7 +30,8 @@ from onnx_factorize.recovery import SVTKind, Training
 @click.option("--keep", "keeps", multiple=True, type=float, default=(0.5, 0.25, 0.1))
 @click.option("--samples", default=2048, show_default=True)
 @click.option("--epochs", default=10, show_default=True)
-@click.option("--lr", default=1e-3, show_default=True)
+@click.option("--lr", type=float, help="Found by trial if not given.")
+@click.option("--hidden", default=0.0, show_default=True)
 @click.option("--svt", "kinds", multiple=True, default=("none",), show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--limit", type=int, help="Test samples to evaluate on.")
@@ -38,38 +40,47 @@ def main(
     keeps: tuple[float, ...],
     samples: int,
     epochs: int,
-    lr: float,
+    lr: float | None,
+    hidden: float,
     kinds: tuple[SVTKind, ...],
     seed: int,
     limit: int | None,
 ) -> None:
     """Run the model NAME."""
     recipe = models.get(name)
-    options = Options.of(samples=samples, seed=seed, op_types=("MatMul", "Gemm", "Conv"))
+    options = Options.of(
+        samples=samples, seed=seed, op_types=("MatMul", "Gemm", "Conv"), finetune=True
+    )
     known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
-    print(f"{name}, {samples} samples, {epochs} epochs, rate {lr}, seed {seed}")
+    print(f"{name}, {samples} samples, {epochs} epochs, rate {lr or 'by trial'}, seed {seed}")
     print(f"dense          {_shown(recipe.evaluate(recipe.model_path, limit))}", flush=True)
     for keep in keeps:
         asked = dataclasses.replace(options, budget=Budget("targets", keep))
-        runs = {"zero-shot": asked}
+        runs = {"zero-shot": dataclasses.replace(asked, finetune=False)}
         for kind in kinds:
-            training = Training(epochs, lr, svt=kind)
+            training = Training(epochs, lr, svt=kind, hidden=hidden)
             label = "tuned" if kind == "none" else f"svt {kind}"
-            runs[label] = dataclasses.replace(asked, finetune=True, training=training)
+            runs[label] = dataclasses.replace(asked, training=training)
         for label, each in runs.items():
             progress = Progress()
+            start = time.process_time()
             result = compressed(known, each, progress)
+            processor = time.process_time() - start
             seconds = progress.seconds.get("fine-tune", 0.0)
             divergence = result.report.divergence["holdout"]
             metrics = _shown(evaluated(recipe, result, limit))
             print(
                 f"{keep:<4} {label:14} {metrics}, held-out divergence {divergence:.4g}"
-                + (f", {seconds:.0f} s" if seconds else ""),
+                + (f", trained {seconds:.0f} s" if seconds else "")
+                + f" ({processor:.0f} s of processor time in all)",
                 flush=True,
             )
             if result.report.finetune is not None:
-                curve = [epoch["validation"] for epoch in result.report.finetune["epochs"]]
+                epochs_of = result.report.finetune["epochs"]
+                curve = [epoch["validation"] for epoch in epochs_of]
+                rates = [epoch["learning_rate"] for epoch in epochs_of]
                 print(f"     validation {', '.join(f'{value:.3g}' for value in curve)}", flush=True)
+                print(f"     rate after the first epoch {rates[0]:.2g}", flush=True)
                 if result.report.finetune["svt"]:
                     print(f"     ranks from {result.report.finetune['ranks_from']}", flush=True)
 

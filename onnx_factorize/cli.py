@@ -29,6 +29,7 @@ from .console import (
     ConsoleProgress,
     comparison_table,
     models_table,
+    outlook_table,
     print_agreement,
     print_layers,
     print_report,
@@ -37,6 +38,7 @@ from .console import (
 from .errors import BudgetError, FactorizeError, InputError
 from .inspection import inspect
 from .options import Options
+from .outlook import BUDGETS
 from .pipeline import run
 from .progress import Progress
 from .promise import promised
@@ -270,6 +272,14 @@ def inspect_command(model: str, as_json: bool) -> None:
         f"opset {found.opset}",
         highlight=False,
     )
+    if found.outlook:
+        console.print(outlook_table(found.outlook))
+        console.print(
+            "  ranks alike; what is lost needs data: onnx-factorize MODEL --calib DATA --sweep "
+            f"{','.join(map(str, BUDGETS))} --dry-run",
+            style="dim",
+            highlight=False,
+        )
 
 
 @cli.command("compare")

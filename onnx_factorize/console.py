@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .comparison import Comparison
+from .outlook import Outlook
 from .progress import Progress
 from .report import Figures, Layer, Report
 from .units import count, size
@@ -23,6 +24,7 @@ __all__ = [
     "ConsoleProgress",
     "comparison_table",
     "models_table",
+    "outlook_table",
     "print_agreement",
     "print_layers",
     "print_report",
@@ -93,6 +95,17 @@ def _print_recovery(console: Console, found: dict[str, Any]) -> None:
         f"fine-tuned: divergence {before:.4g} -> {after:.4g} on samples not trained on; {said}",
         highlight=False,
     )
+
+
+def outlook_table(found: Sequence[Outlook]) -> Table:
+    """A row a budget: what it would leave of a model."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("budget", "params", "size, about", "MACs", "operators cut"):
+        table.add_column(heading, justify="left" if heading == "budget" else "right", no_wrap=True)
+    for row in found:
+        macs = "" if row.macs is None else count(row.macs)
+        table.add_row(row.budget, count(row.params), size(row.bytes), macs, str(row.cut))
+    return table
 
 
 def sweep_table(reports: Sequence[Report]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import onnx_ir as ir
 from . import model_io
 from .arithmetic import Arithmetic, count_arithmetic
 from .calibration import Signature
+from .costs import Costs
 from .errors import InputError
 from .forms import FORMS
-from .passes import FindTargets, LiftWeights, Skipped, history
+from .outlook import Outlook, outlook
+from .passes import FindTargets, LiftWeights, Skipped, Target, history
 from .report import Layer
 from .session import Runtime
 from .verify import output_kinds
@@ -38,6 +41,7 @@ class Inspection:
         macs: Multiplications of one sample; None where the model could not be run on zeros.
         batched: Whether samples can be batched along axis 0.
         layers: Every linear operator.
+        outlook: What a few budgets would leave of it.
         history: What made the model, if this tool did: version and options.
     """
 
@@ -50,6 +54,7 @@ class Inspection:
     macs: int | None
     batched: bool
     layers: list[Layer]
+    outlook: list[Outlook] = dataclasses.field(default_factory=list)
     history: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,8 +106,17 @@ def inspect(model: model_io.Model) -> Inspection:
         macs=arithmetic.total if arithmetic is not None else None,
         batched=signature.batched,
         layers=layers,
+        outlook=_outlook(dense, arithmetic, finder.targets),
         history=history(dense),
     )
+
+
+def _outlook(
+    dense: ir.Model, arithmetic: Arithmetic | None, targets: Sequence[Target]
+) -> list[Outlook]:
+    params, size = model_io.parameters(dense), model_io.serialized_size(dense)
+    costs = Costs(params, size, arithmetic or Arithmetic(0, {}))
+    return outlook(costs, targets, counted=arithmetic is not None)
 
 
 def _skipped(skip: Skipped) -> Layer:
