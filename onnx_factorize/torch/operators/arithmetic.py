@@ -195,7 +195,15 @@ def _clip_attributes(x: Tensor, *, min_: float | None = None, max_: float | None
 
 @operator("Clip", since=11, unsigned="wide")
 def _clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
-    refuse(any(b is not None and b.numel() != 1 for b in (low, high)), "bounds are scalars")
+    bounds = (low, high)
+    refuse(any(b is not None and b.numel() != 1 for b in bounds), "bounds are scalars")
+    if all(b is None or (b.device.type == "cpu" and not b.requires_grad) for b in bounds):
+        # Numbers have no gradient, whose masks would take several times the operator itself.
+        return _clip_attributes(
+            x,
+            min_=None if low is None else low.to(x.dtype).item(),
+            max_=None if high is None else high.to(x.dtype).item(),
+        )
     if low is not None:
         x = torch.maximum(x, low.reshape(()).to(x))
     if high is not None:
