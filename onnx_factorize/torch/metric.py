@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 from ..passes import OutputKind, Target
 from .module import GraphModule
 
-__all__ = ["measure_metric", "rows_of"]
+__all__ = ["drawn_loss", "measure_metric", "rows_of"]
 
 _TINY = 1e-20  # no smaller probability is drawn in practice
 
@@ -51,7 +51,7 @@ def measure_metric(
     count = 0
     for feeds in batches:
         run = module.run(feeds, capture={name for pair in ends for name in pair})
-        loss = _drawn_loss(run.outputs, kinds, generator)
+        loss = drawn_loss(run.outputs, kinds, generator)
         at = [run.captured[name] for _, name in ends]
         gradients = torch.autograd.grad(loss, at, allow_unused=True)
         count += 1
@@ -112,7 +112,7 @@ def _damped(moment: Tensor, damping: float) -> Tensor:
     return torch.where(mean > 0, moment + damping * mean * eye, eye)
 
 
-def _drawn_loss(
+def drawn_loss(
     outputs: Mapping[str, Tensor], kinds: Mapping[str, OutputKind], generator: torch.Generator
 ) -> Tensor:
     """Minus the log-likelihood of labels drawn from the outputs, summed over samples."""

@@ -20,7 +20,7 @@ from .module import to_torch
 from .training_run import TrainingRun
 from .write_back import write_back
 
-__all__ = ["finetune", "steps_of", "validating_samples", "validation_of"]
+__all__ = ["finetune", "patience_of", "steps_of", "validating_samples", "validation_of"]
 
 # Share of the calibration samples that training is validated on, and the most of them.
 _VALIDATION = 0.125
@@ -36,6 +36,11 @@ _PATIENCE = 0.34
 def steps_of(data: CalibrationData, training: Training) -> int:
     """Samples that training passes through at most, for the display of progress."""
     return training.epochs * data.calibration_samples
+
+
+def patience_of(training: Training) -> int:
+    """Epochs without a gain after which training ends."""
+    return max(2, math.ceil(_PATIENCE * training.epochs))
 
 
 def validating_samples(data: CalibrationData) -> npt.NDArray[np.bool_]:
@@ -92,8 +97,7 @@ def finetune(
     run = TrainingRun(module, Session(dense, runtime), kinds, data, validating, training, seed)
 
     run.start()
-    patience = max(2, math.ceil(_PATIENCE * training.epochs))
-    while not run.over(patience):
+    while not run.over(patience_of(training)):
         run.epoch(advance)
     if run.restore_best():
         write_back(module, compressed)
