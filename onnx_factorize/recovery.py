@@ -22,7 +22,7 @@ __all__ = ["Epoch", "Recovery", "SVTKind", "Thresholds", "Training", "check_torc
 
 SVTKind = Literal["none", "soft", "reweighted", "hard"]
 
-# Half of them bring the ranks down, half tune what is cut.
+# Half of them bring the ranks down, half tune what is left.
 _LEAST_EPOCHS = 2
 
 
@@ -34,8 +34,8 @@ class Training:
         epochs: Times that the calibration samples are passed through, at most.
         learning_rate: The largest step of a weight, about.
         checkpoint: The .safetensors file that training is kept in and continued from, if any.
-        svt: How ranks are found while training, in the first half of the epochs: `soft`, `hard` or
-            `reweighted` singular value thresholding; `none`: by the plan, and then they stay.
+        svt: How ranks come down from more than the plan's in the first half of the epochs: `soft`,
+            `hard` or `reweighted` singular value thresholding; `none`: they are the plan's.
         label_share: The weight of labels that come with the data, from 0 to 1; the dense model's
             answers have the rest.
     """
@@ -85,17 +85,17 @@ class Thresholds:
     Attributes:
         loss: Mean divergence of the batches while they were trained on, in nats.
         validation: Divergence of the samples that were not trained on, after the epoch.
-        cost: What the targets cost after the last proximal step, as a share of what they cost
+        cost: What is thresholded costs after the last proximal step, as a share of what it costs
             dense; None before the first.
-        ranks: Target name to rank.
-        change: How far kept subspaces turned in the last proximal step, from 0 to 1, on average.
+        ranks: View name to rank.
+        dropped: Share of the whitened energy that went in the last proximal step, from 0 to 1.
     """
 
     loss: float
     validation: float
     cost: float | None
     ranks: dict[str, int]
-    change: float
+    dropped: float
 
 
 @dataclasses.dataclass

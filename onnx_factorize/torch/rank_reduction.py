@@ -92,8 +92,22 @@ class RankReduction:
 
     @property
     def over(self) -> bool:
-        """Whether the cost is down."""
+        """Whether all steps in which the cost comes down are over."""
         return self._steps >= self._schedule.steps
+
+    @property
+    def cost(self) -> float:
+        """What all factors cost."""
+        return cost_of(self._bottlenecks, self._prices, self.ranks)
+
+    @torch.no_grad()
+    def resume(self) -> None:
+        """Goes on from what the Parameters are, if those of an earlier step were restored."""
+        for each in self._bottlenecks:
+            rows = each.before.matrices(self._parameter(each.before)).abs().amax((0, 2))
+            self.ranks[each.value] = int((rows > 0).sum())
+        if self.over and self.cost > self._schedule.end:
+            self.reduce()
 
     def step(self) -> None:
         """One step of the optimizer, and every k of them a proximal step."""
@@ -139,12 +153,7 @@ class RankReduction:
             if not torch.equal(shrunk, sigma):
                 self._narrow(each, found[name], shrunk)
         self.ranks = ranks
-        record = Reduced(
-            self._steps,
-            cost_of(self._bottlenecks, self._prices, ranks),
-            ranks,
-            1 - kept / whole if whole else 0.0,
-        )
+        record = Reduced(self._steps, self.cost, ranks, 1 - kept / whole if whole else 0.0)
         self.history.append(record)
         return record
 

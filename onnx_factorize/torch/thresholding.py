@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,10 @@ import onnx_ir as ir
 import torch
 
 from ..arithmetic import count_arithmetic
-from ..balance import balanced
 from ..calibration import CalibrationData
-from ..candidates import automatic_multiple
 from ..errors import InputError
-from ..forms import views_of
-from ..passes import OutputKind, RewriteTargets, Target, sign
+from ..passes import OutputKind, Target
 from ..recovery import Recovery, Thresholds
-from ..rewriting import factors_by_name
 from ..session import Session
 from .bottleneck import Bottleneck, find_bottlenecks
 from .check import check_against_onnxruntime
@@ -36,6 +31,7 @@ from .rank_reduction import RankReduction, cost_of
 from .schedule import Schedule
 from .trainer import patience_of, validating_samples, validation_of
 from .training_run import TrainingRun
+from .widening import multiples_of, prices_of, views_by_value, widened
 from .write_back import write_back
 
 if TYPE_CHECKING:
@@ -49,7 +45,7 @@ __all__ = ["recover_by_svt"]
 _WIDER = 1.5
 
 # Share of the steps in which ranks come down, and in how many proximal steps.
-_DOWN = 0.4
+_DOWN = 0.5
 _PROXIMAL_STEPS = 12
 
 # Samples that what matters is measured on each time.
@@ -73,11 +69,11 @@ def recover_by_svt(
             whose ranks could change.
     """
     training, seed, runtime = options.training, options.selection.seed, options.runtime
-    views = _views_of(find_bottlenecks(compressed), known.targets, plan)
+    views = views_by_value(find_bottlenecks(compressed), known.targets, plan)
     if not views:
         raise InputError("--svt finds no factors that it could make narrower: leave it out.")
-    multiples = _multiples(views, known.targets, options)
-    wide = _wide(known, plan, views, multiples, options)
+    multiples = multiples_of(views, known.targets, options)
+    wide = widened(known, plan, views, multiples, _WIDER, options)
     bottlenecks = [each for each in find_bottlenecks(wide) if each.value in views]
 
     validating = validating_samples(known.data)
@@ -89,7 +85,7 @@ def recover_by_svt(
     macs = None
     if options.budget.kind == "macs":
         macs = count_arithmetic(wide, first.feeds, runtime, first.samples).nodes
-    prices = _prices(wide, bottlenecks, macs)
+    prices = prices_of(wide, bottlenecks, macs)
     start = cost_of(bottlenecks, prices, {each.value: each.width for each in bottlenecks})
     end = cost_of(
         bottlenecks, prices, {value: plan.ranks[view.name] for value, view in views.items()}
@@ -106,20 +102,28 @@ def recover_by_svt(
         shrinkage=training.svt,
         multiples=multiples,
     )
+    cut = {view.operator: view.view_of or view for view in views.values()}
+    dense_macs = known.costs.arithmetic.nodes
+    whole = float(sum(t.params if macs is None else dense_macs[name] for name, t in cut.items()))
     run.stepper = reduction
     run.start()
+    before = validation_of(
+        known.dense, compressed, known.kinds, known.data, training, runtime, seed
+    )
     curve: list[Thresholds] = []
     while not run.over(patience_of(training)):
         if reduction.over:
             run.epoch(advance)
             continue
-        # What is wider than it may be is no result, however good.
-        run.recovery.after, run.recovery.best = math.inf, 0
+        run.rebase()
+        # To come near to what the plan gives at once is no loss that a slower rate would avoid.
+        run.recovery.after = max(run.recovery.after, before)
         run.epoch(advance)
-        curve.append(_record(run.recovery, reduction, start))
-    before = validation_of(
-        known.dense, compressed, known.kinds, known.data, training, runtime, seed
-    )
+        # The epoch may have been undone.
+        reduction.resume()
+        curve.append(_record(run.recovery, reduction, whole, views))
+        if reduction.over:
+            run.rebase()
     recovery = dataclasses.replace(
         run.recovery,
         before=before,
@@ -141,74 +145,6 @@ def recover_by_svt(
     return wide, dataclasses.replace(plan, ranks={**plan.ranks, **ranks}, losses=losses), recovery
 
 
-def _views_of(
-    bottlenecks: Sequence[Bottleneck], targets: Sequence[Target], plan: Plan
-) -> dict[str, Target]:
-    """The view whose rank a bottleneck is, by the name of the bottleneck's value."""
-    by_operator: dict[str, list[Bottleneck]] = {}
-    for each in bottlenecks:
-        by_operator.setdefault(each.operator, []).append(each)
-    found: dict[str, Target] = {}
-    for target in targets:
-        own = by_operator.get(target.operator, [])
-        cut = [view for view in views_of(target) if plan.ranks.get(view.name)]
-        if len(own) != len(cut) or target.siblings:
-            continue
-        # Of Tucker-2 the own view comes first, whose rank is that of the output.
-        found |= dict(zip([each.value for each in own], reversed(cut), strict=True))
-    return found
-
-
-def _multiples(
-    views: Mapping[str, Target], targets: Sequence[Target], options: Options
-) -> dict[str, int]:
-    """What ranks are multiples of, by the name of the bottleneck's value."""
-    params = sum(target.params for target in targets)
-    return {
-        value: options.rank_multiple or automatic_multiple(view, params)
-        for value, view in views.items()
-    }
-
-
-def _wide(
-    known: Calibrated,
-    plan: Plan,
-    views: Mapping[str, Target],
-    multiples: Mapping[str, int],
-    options: Options,
-) -> ir.Model:
-    """The plan's model with more components."""
-    ranks = dict(plan.ranks)
-    for value, view in views.items():
-        blocks = math.ceil(_WIDER * ranks[view.name] / multiples[value])
-        ranks[view.name] = min(blocks * multiples[value], view.full_rank)
-    cut = [view for target in known.targets for view in views_of(target) if ranks.get(view.name)]
-    analysis = known.analysis
-    named = [each for each in analysis.candidates if plan.origin.startswith(each.name)]
-    candidate = (named or analysis.candidates)[0]
-    spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
-    factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
-    model = known.dense.clone()
-    RewriteTargets(balanced(factors, cut))(model)
-    sign(model, options.provenance())
-    return model
-
-
-def _prices(
-    model: ir.Model, bottlenecks: Sequence[Bottleneck], macs: Mapping[str, int] | None
-) -> dict[str, float]:
-    """What each weight beside a bottleneck costs: its elements, or its multiplications."""
-    factors = [factor for each in bottlenecks for factor in (each.before, each.after)]
-    if macs is not None:
-        return {factor.weight: float(macs.get(factor.node, 0)) for factor in factors}
-    sizes = {}
-    for factor in factors:
-        tensor = model.graph.initializers[factor.weight].const_value
-        assert tensor is not None
-        sizes[factor.weight] = float(tensor.size)
-    return sizes
-
-
 def _measuring(
     module: GraphModule,
     bottlenecks: Sequence[Bottleneck],
@@ -226,8 +162,12 @@ def _measuring(
     return measure
 
 
-def _record(recovery: Recovery, reduction: RankReduction, start: float) -> Thresholds:
-    epoch, last = recovery.epochs[-1], reduction.history[-1] if reduction.history else None
-    if last is None:
+def _record(
+    recovery: Recovery, reduction: RankReduction, whole: float, views: Mapping[str, Target]
+) -> Thresholds:
+    epoch = recovery.epochs[-1]
+    if not reduction.history:
         return Thresholds(epoch.loss, epoch.validation, None, {}, 0.0)
-    return Thresholds(epoch.loss, epoch.validation, last.cost / start, last.ranks, last.dropped)
+    last = reduction.history[-1]
+    ranks = {views[value].name: rank for value, rank in last.ranks.items()}
+    return Thresholds(epoch.loss, epoch.validation, last.cost / whole, ranks, last.dropped)

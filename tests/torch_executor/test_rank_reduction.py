@@ -256,6 +256,21 @@ def test_ranks_are_multiples():
     assert reduction.history[-1].cost <= 0.6 * reduction._schedule.start + 1e-9
 
 
+def test_an_earlier_state_is_resumed():
+    module, reduction = reduction_of(factorized(), 0.5)
+    start = {name: value.clone() for name, value in module.state_dict().items()}
+    widths = dict(reduction.ranks)
+    reduction.step()
+    narrow_ranks = dict(reduction.ranks)
+    reduction.resume()
+    assert reduction.ranks == narrow_ranks != widths
+    # What is restored is cut at once, as the steps for it are over.
+    module.load_state_dict(start)
+    reduction.resume()
+    assert reduction.ranks == narrow_ranks
+    assert len(reduction.history) == 2
+
+
 def test_factors_that_two_operators_share_are_left_alone():
     text = """(float[b, 8] x) => (float[b, 8] y) {
         h = MatMul (x, w)
