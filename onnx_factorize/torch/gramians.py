@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ..passes import OutputKind
+from ..rows import padding_mask
 from .bottleneck import Bottleneck
-from .metric import drawn_loss
+from .metric import drawn_loss, without_padding
 from .module import GraphModule
 
 __all__ = ["Gramians", "measure_gramians"]
@@ -23,7 +25,7 @@ def measure_gramians(
     module: GraphModule,
     bottlenecks: Sequence[Bottleneck],
     kinds: Mapping[str, OutputKind],
-    batches: Iterable[Mapping[str, Any]],
+    batches: Iterable[Mapping[str, npt.NDArray[Any]]],
     *,
     seed: int = 0,
 ) -> Gramians:
@@ -34,7 +36,7 @@ def measure_gramians(
         bottlenecks: Values of its graph.
         kinds: What each output stands for; labels are drawn from it, so that Q belongs to the true
             Fisher information.
-        batches: Feeds.
+        batches: Feeds; of padding nothing is counted.
         seed: Of the labels.
 
     Returns:
@@ -47,14 +49,18 @@ def measure_gramians(
     for feeds in batches:
         with torch.enable_grad():
             run = module.run(feeds, capture=names)
-            loss = drawn_loss(run.outputs, kinds, generator)
+            mask = padding_mask(feeds)
+            loss = drawn_loss(run.outputs, kinds, generator, mask)
             values = [run.captured[name] for name in names]
             gradients = torch.autograd.grad(loss, values, allow_unused=True)
         count += 1
         for each, z, g in zip(bottlenecks, values, gradients, strict=True):
-            rows = each.rows(z.detach()).double()
-            back = each.rows(torch.zeros_like(z) if g is None else g).double()
-            new = [rows.mT @ rows / rows.shape[1], back.mT @ back / len(z)]
+            zero = torch.zeros_like(z)
+            rows, back = (
+                each.rows(without_padding(value, mask)).double()
+                for value in (z.detach(), zero if g is None else g)
+            )
+            new = [rows.mT @ rows / max(1, rows.shape[1]), back.mT @ back / len(z)]
             old = sums.setdefault(each.value, [torch.zeros_like(moment) for moment in new])
             sums[each.value] = [a + b for a, b in zip(old, new, strict=True)]
     means = {name: [total / max(count, 1) for total in pair] for name, pair in sums.items()}

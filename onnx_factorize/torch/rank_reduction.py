@@ -27,13 +27,13 @@ class Reduced:
 
     Attributes:
         step: Optimizer steps before it.
-        cost: What all factors cost afterwards.
+        share: What all factors cost afterwards, as a share of what the operators cost dense.
         ranks: Of each bottleneck, by the name of its value.
         dropped: Share of the whitened energy that went, from 0 to 1.
     """
 
     step: int
-    cost: float
+    share: float
     ranks: dict[str, int]
     dropped: float
 
@@ -51,6 +51,7 @@ class RankReduction:
 
     Attributes:
         optimizer: The optimizer.
+        bottlenecks: What becomes narrower.
         history: What each proximal step did.
         ranks: Rank of each bottleneck, by the name of its value.
     """
@@ -67,6 +68,7 @@ class RankReduction:
         every: int,
         shrinkage: str = "hard",
         multiples: Mapping[str, int] | None = None,
+        dense: float = 1.0,
     ) -> None:
         """Starts.
 
@@ -80,12 +82,13 @@ class RankReduction:
             every: Optimizer steps from one proximal step to the next.
             shrinkage: `soft`, `hard` or `reweighted`.
             multiples: Ranks are multiples of these, by the name of the value; of 1 by default.
+            dense: What all of the operators cost dense.
         """
         self.optimizer = optimizer
         self.history: list[Reduced] = []
         self.ranks = {each.value: each.width for each in bottlenecks}
-        self._module, self._bottlenecks, self._measure = module, bottlenecks, measure
-        self._prices, self._multiples = prices, multiples or {}
+        self._module, self.bottlenecks, self._measure = module, bottlenecks, measure
+        self._prices, self._multiples, self._dense = prices, multiples or {}, dense
         self._schedule, self._every = schedule, every
         self._shrinkage = get_shrinkage(shrinkage)
         self._steps = 0
@@ -98,12 +101,12 @@ class RankReduction:
     @property
     def cost(self) -> float:
         """What all factors cost."""
-        return cost_of(self._bottlenecks, self._prices, self.ranks)
+        return cost_of(self.bottlenecks, self._prices, self.ranks)
 
     @torch.no_grad()
     def resume(self) -> None:
         """Goes on from what the Parameters are, if those of an earlier step were restored."""
-        for each in self._bottlenecks:
+        for each in self.bottlenecks:
             rows = each.before.matrices(self._parameter(each.before)).abs().amax((0, 2))
             self.ranks[each.value] = int((rows > 0).sum())
         if self.over and self.cost > self._schedule.end:
@@ -125,10 +128,10 @@ class RankReduction:
         gramians = self._measure()
         found = {
             each.value: balance(*(g[:, :rank, :rank] for g in gramians[each.value]))
-            for each in self._bottlenecks
+            for each in self.bottlenecks
             for rank in [self.ranks[each.value]]
         }
-        units = {each.value: self._unit(each) for each in self._bottlenecks}
+        units = {each.value: self._unit(each) for each in self.bottlenecks}
 
         def ranks_at(multiplier: float) -> dict[str, int]:
             return {
@@ -139,10 +142,10 @@ class RankReduction:
         allowed = self._schedule.at(self._steps)
         most = max(float(b.sigma.square().sum()) / (2 * units[n]) for n, b in found.items())
         multiplier = least_multiplier(
-            allowed, lambda m: cost_of(self._bottlenecks, self._prices, ranks_at(m)), most
+            allowed, lambda m: cost_of(self.bottlenecks, self._prices, ranks_at(m)), most
         )
         ranks, kept, whole = ranks_at(multiplier), 0.0, 0.0
-        for each in self._bottlenecks:
+        for each in self.bottlenecks:
             name = each.value
             sigma, rank = found[name].sigma, ranks[name]
             whole += float(sigma.square().sum())
@@ -153,7 +156,9 @@ class RankReduction:
             if not torch.equal(shrunk, sigma):
                 self._narrow(each, found[name], shrunk)
         self.ranks = ranks
-        record = Reduced(self._steps, self.cost, ranks, 1 - kept / whole if whole else 0.0)
+        record = Reduced(
+            self._steps, self.cost / self._dense, ranks, 1 - kept / whole if whole else 0.0
+        )
         self.history.append(record)
         return record
 
@@ -162,12 +167,13 @@ class RankReduction:
         multiple = self._multiples.get(name, 1)
         squares = sigma.square().sum(0)
         blocks = squares[: len(squares) // multiple * multiple].reshape(-1, multiple).mean(1)
-        return multiple * max(1, int((blocks > weight**2).sum()))
+        rank = multiple * max(1, int((blocks > weight**2).sum()))
+        return min(rank, len(squares))
 
     def _unit(self, bottleneck: Bottleneck) -> float:
         """What one component costs, with the other ranks as they are."""
         own = {bottleneck.before.weight, bottleneck.after.weight}
-        costs = _costs(self._bottlenecks, self._prices, self.ranks)
+        costs = _costs(self.bottlenecks, self._prices, self.ranks)
         return sum(costs[name] for name in own) / self.ranks[bottleneck.value]
 
     def _narrow(self, bottleneck: Bottleneck, found: Balanced, sigma: Tensor) -> None:

@@ -17,9 +17,8 @@ import onnx_ir as ir
 import torch
 
 from ..arithmetic import count_arithmetic
-from ..calibration import CalibrationData
 from ..errors import InputError
-from ..passes import OutputKind, Target
+from ..passes import Target
 from ..recovery import Recovery, Thresholds
 from ..session import Session
 from .bottleneck import Bottleneck, find_bottlenecks
@@ -72,39 +71,14 @@ def recover_by_svt(
     views = views_by_value(find_bottlenecks(compressed), known.targets, plan)
     if not views:
         raise InputError("--svt finds no factors that it could make narrower: leave it out.")
-    multiples = multiples_of(views, known.targets, options)
-    wide = widened(known, plan, views, multiples, _WIDER, options)
-    bottlenecks = [each for each in find_bottlenecks(wide) if each.value in views]
-
+    wide = widened(known, plan, views, _WIDER, options)
     validating = validating_samples(known.data)
     module, dense = to_torch(wide), Session(known.dense, runtime)
     first = next(known.data.batches("calibration"))
     check_against_onnxruntime(module, wide, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
     run = TrainingRun(module, dense, known.kinds, known.data, validating, training, seed)
-    macs = None
-    if options.budget.kind == "macs":
-        macs = count_arithmetic(wide, first.feeds, runtime, first.samples).nodes
-    prices = prices_of(wide, bottlenecks, macs)
-    start = cost_of(bottlenecks, prices, {each.value: each.width for each in bottlenecks})
-    end = cost_of(
-        bottlenecks, prices, {value: plan.ranks[view.name] for value, view in views.items()}
-    )
-    down = max(1, int(_DOWN * run.steps))
-    reduction = RankReduction(
-        run.optimizer,
-        module,
-        bottlenecks,
-        _measuring(module, bottlenecks, known.kinds, known.data, seed),
-        prices,
-        schedule=Schedule(start, end, down),
-        every=max(1, down // _PROXIMAL_STEPS),
-        shrinkage=training.svt,
-        multiples=multiples,
-    )
-    cut = {view.operator: view.view_of or view for view in views.values()}
-    dense_macs = known.costs.arithmetic.nodes
-    whole = float(sum(t.params if macs is None else dense_macs[name] for name, t in cut.items()))
+    reduction = _reduction_of(known, plan, wide, views, module, run, options)
     run.stepper = reduction
     run.start()
     before = validation_of(
@@ -121,7 +95,7 @@ def recover_by_svt(
         run.epoch(advance)
         # The epoch may have been undone.
         reduction.resume()
-        curve.append(_record(run.recovery, reduction, whole, views))
+        curve.append(_record(run.recovery, reduction, views))
         if reduction.over:
             run.rebase()
     recovery = dataclasses.replace(
@@ -137,7 +111,7 @@ def recover_by_svt(
         return compressed, plan, recovery
     run.restore_best()
     write_back(module, wide)
-    narrow(wide, bottlenecks, reduction.ranks)
+    narrow(wide, reduction.bottlenecks, reduction.ranks)
     check_against_onnxruntime(to_torch(wide), wide, first.feeds, runtime=runtime)
     ranks = {view.name: reduction.ranks[value] for value, view in views.items()}
     changed = {view.operator for view in views.values()}
@@ -145,29 +119,71 @@ def recover_by_svt(
     return wide, dataclasses.replace(plan, ranks={**plan.ranks, **ranks}, losses=losses), recovery
 
 
-def _measuring(
+def _reduction_of(
+    known: Calibrated,
+    plan: Plan,
+    wide: ir.Model,
+    views: Mapping[str, Target],
     module: GraphModule,
-    bottlenecks: Sequence[Bottleneck],
-    kinds: Mapping[str, OutputKind],
-    data: CalibrationData,
-    seed: int,
+    run: TrainingRun,
+    options: Options,
+) -> RankReduction:
+    """What brings a wide model down to the cost of a plan.
+
+    Args:
+        known: The calibrated model.
+        plan: The plan.
+        wide: The wide model.
+        views: The view whose rank a bottleneck is, by the name of the bottleneck's value.
+        module: The same in torch.
+        run: Its training.
+        options: The unit of the cost, and how to shrink.
+    """
+    bottlenecks = [each for each in find_bottlenecks(wide) if each.value in views]
+    macs = None
+    if options.budget.kind == "macs":
+        first = next(known.data.batches("calibration"))
+        macs = count_arithmetic(wide, first.feeds, options.runtime, first.samples).nodes
+    prices = prices_of(wide, bottlenecks, macs)
+    start = cost_of(bottlenecks, prices, {each.value: each.width for each in bottlenecks})
+    planned = {value: plan.ranks[view.name] for value, view in views.items()}
+    down = max(1, int(_DOWN * run.steps))
+    dense = {view.operator: (view.view_of or view).params for view in views.values()}
+    if macs is not None:
+        dense = {name: known.costs.arithmetic.nodes[name] for name in dense}
+    return RankReduction(
+        run.optimizer,
+        module,
+        bottlenecks,
+        _measuring(module, bottlenecks, known, options.selection.seed),
+        prices,
+        schedule=Schedule(start, cost_of(bottlenecks, prices, planned), down),
+        every=max(1, down // _PROXIMAL_STEPS),
+        shrinkage=options.training.svt,
+        multiples=multiples_of(views, known.targets, options),
+        dense=sum(dense.values()),
+    )
+
+
+def _measuring(
+    module: GraphModule, bottlenecks: Sequence[Bottleneck], known: Calibrated, seed: int
 ) -> Callable[[], Gramians]:
     """Measures what matters, with other labels each time."""
-    only, counter = data.some(_SAMPLES), itertools.count()
+    only, counter = known.data.some(_SAMPLES), itertools.count()
 
     def measure() -> Gramians:
-        feeds = (batch.feeds for batch in data.batches("calibration", only=only))
-        return measure_gramians(module, bottlenecks, kinds, feeds, seed=seed + next(counter))
+        feeds = (batch.feeds for batch in known.data.batches("calibration", only=only))
+        return measure_gramians(module, bottlenecks, known.kinds, feeds, seed=seed + next(counter))
 
     return measure
 
 
 def _record(
-    recovery: Recovery, reduction: RankReduction, whole: float, views: Mapping[str, Target]
+    recovery: Recovery, reduction: RankReduction, views: Mapping[str, Target]
 ) -> Thresholds:
     epoch = recovery.epochs[-1]
     if not reduction.history:
         return Thresholds(epoch.loss, epoch.validation, None, {}, 0.0)
     last = reduction.history[-1]
     ranks = {views[value].name: rank for value, rank in last.ranks.items()}
-    return Thresholds(epoch.loss, epoch.validation, last.cost / whole, ranks, last.dropped)
+    return Thresholds(epoch.loss, epoch.validation, last.share, ranks, last.dropped)

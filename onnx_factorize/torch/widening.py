@@ -56,7 +56,6 @@ def widened(
     known: Calibrated,
     plan: Plan,
     views: Mapping[str, Target],
-    multiples: Mapping[str, int],
     wider: float,
     options: Options,
 ) -> ir.Model:
@@ -66,11 +65,10 @@ def widened(
         known: The calibrated model.
         plan: The plan.
         views: The views that get more, by the name of their bottleneck's value.
-        multiples: What their ranks are multiples of, likewise.
         wider: What ranks are multiplied by.
-        options: For the model's metadata.
+        options: What ranks are multiples of, and the model's metadata.
     """
-    ranks = dict(plan.ranks)
+    ranks, multiples = dict(plan.ranks), multiples_of(views, known.targets, options)
     for value, view in views.items():
         blocks = math.ceil(wider * ranks[view.name] / multiples[value])
         ranks[view.name] = min(blocks * multiples[value], view.full_rank)
