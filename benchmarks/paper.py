@@ -223,7 +223,7 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
         keeps = sorted({k for m, _, k in cells if m == model and k < 1}, reverse=True)
         seeds = max(len(values) for key, values in cells.items() if key[0] == model)
         dense = float(np.mean(cells[model, "dense", 1.0], axis=0)[0])
-        text += ["", f"**{titles[model]}; mean of {seeds} seeds; dense {dense:.4f}**", ""]
+        text += ["", f"**{titles[model]}; seeds: {seeds}; dense {dense:.4f}**", ""]
         text.append("| method | " + " | ".join(f"{keep:g}" for keep in keeps) + " |")
         text.append("|---|" + "---|" * len(keeps))
         for method in methods:
