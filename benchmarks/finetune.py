@@ -1,16 +1,17 @@
 """What fine-tuning recovers: zero-shot and tuned beside each other, from one calibration.
 
     python -m benchmarks.finetune NAME [--keep 0.5 ...] [--samples N] [--epochs N] [--lr X]
-        [--svt KIND ...]
+        [--svt KIND ...] [--label-share X ...] [--calib PATH]
 
 Needs `python -m models fetch NAME`. For each share of the parameters of the MatMul, Gemm and Conv
 operators: the model's own metrics on its test data, dense, compressed, and compressed and tuned,
-and the time that training took. With several `--svt`, each has the same epochs.
+and the time that training took. With several `--svt` or `--label-share`, each has the same epochs.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -33,6 +34,8 @@ from onnx_factorize.recovery import SVTKind, Training
 @click.option("--lr", type=float, help="Found by trial if not given.")
 @click.option("--hidden", default=0.0, show_default=True)
 @click.option("--svt", "kinds", multiple=True, default=("none",), show_default=True)
+@click.option("--label-share", "shares", multiple=True, type=float, default=(0.0,))
+@click.option("--calib", type=click.Path(exists=True, path_type=Path), help="Other data.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--limit", type=int, help="Test samples to evaluate on.")
 def main(
@@ -43,6 +46,8 @@ def main(
     lr: float | None,
     hidden: float,
     kinds: tuple[SVTKind, ...],
+    shares: tuple[float, ...],
+    calib: Path | None,
     seed: int,
     limit: int | None,
 ) -> None:
@@ -51,15 +56,16 @@ def main(
     options = Options.of(
         samples=samples, seed=seed, op_types=("MatMul", "Gemm", "Conv"), finetune=True
     )
-    known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
+    known = calibrated(recipe.model_path, calib or recipe.calib_path, options, Progress())
     print(f"{name}, {samples} samples, {epochs} epochs, rate {lr or 'by trial'}, seed {seed}")
     print(f"dense          {_shown(recipe.evaluate(recipe.model_path, limit))}", flush=True)
     for keep in keeps:
         asked = dataclasses.replace(options, budget=Budget("targets", keep))
         runs = {"zero-shot": dataclasses.replace(asked, finetune=False)}
-        for kind in kinds:
-            training = Training(epochs, lr, svt=kind, hidden=hidden)
+        for kind, share in itertools.product(kinds, shares):
+            training = Training(epochs, lr, svt=kind, label_share=share, hidden=hidden)
             label = "tuned" if kind == "none" else f"svt {kind}"
+            label += f" labels {share:g}" if share else ""
             runs[label] = dataclasses.replace(asked, training=training)
         for label, each in runs.items():
             progress = Progress()

@@ -1,19 +1,22 @@
 """The seed paper's claims on real models: first projections, and what training makes of them.
 
-    python -m benchmarks.paper [NAME ...] [--keep 0.5 ...] [--seeds 3] [--epochs 6] [--save FILE]
-    python -m benchmarks.paper --docs FILE.json ...    # writes the table of docs/paper.md
+    python -m benchmarks.paper [NAME ...] [--keep 0.5 ...] [--seed 0 ...]
+        [--projection NAME ...] [--samples N] [--epochs N] [--lr X]
+        [--limit N] [--save FILE]
+    python -m benchmarks.paper --docs FILE.json ...    # writes the tables of docs/paper.md
 
 Needs `python -m models fetch all`. For each model, seed, and share of the parameters of the
 MatMul, Gemm and Conv operators: plain SVD, FWSVD and the two-sided Fisher information, zero-shot
-and tuned, and iterative singular value thresholding from the dense weights (hard, soft and
-reweighted). All that is trained has the same samples and epochs; thresholding spends half of them
-on the ranks. The paper is arXiv 2507.09428.
+and tuned, and iterative singular value thresholding (hard, soft and reweighted) at the cost of the
+last. All that is trained has the same samples, epochs and rate. The paper is arXiv 2507.09428.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,15 +24,20 @@ from typing import Any
 
 import click
 import numpy as np
+import onnx_ir as ir
 
 import models
-from benchmarks.finetune import evaluated
+from onnx_factorize import model_io
 from onnx_factorize.budget import Budget
 from onnx_factorize.errors import BudgetError
 from onnx_factorize.options import Options
-from onnx_factorize.pipeline import Calibrated, calibrated, compressed
+from onnx_factorize.parallel import one_blas_thread
+from onnx_factorize.pipeline import Calibrated, calibrated
 from onnx_factorize.progress import Progress
-from onnx_factorize.recovery import Training
+from onnx_factorize.recovery import recover
+from onnx_factorize.session import Session
+from onnx_factorize.spending import spend
+from onnx_factorize.verify import compare_outputs
 
 DOCS = Path(__file__).parent.parent / "docs" / "paper.md"
 NAMES = ("fashion-resnet", "fashion-vit", "minilm", "ppocr-rec")
@@ -48,20 +56,26 @@ BEGIN, END = "<!-- table: benchmarks.paper -->", "<!-- end of the table -->"
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--keep", "keeps", multiple=True, type=float, default=KEEPS)
-@click.option("--seeds", default=3, show_default=True)
-@click.option("--samples", default=4096, show_default=True)
-@click.option("--epochs", default=6, show_default=True)
+@click.option(
+    "--projection", "projections", multiple=True, default=tuple(PROJECTIONS), show_default=True
+)
+@click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
+@click.option("--samples", default=3072, show_default=True)
+@click.option("--epochs", default=4, show_default=True)
 @click.option("--lr", default=1e-3, show_default=True)
+@click.option("--threads", default=1, show_default=True)
 @click.option("--limit", type=int, help="Test samples to evaluate on.")
 @click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
 @click.option("--docs", is_flag=True, help="NAMES are files of figures: write them to the page.")
 def main(
     names: tuple[str, ...],
     keeps: tuple[float, ...],
-    seeds: int,
+    projections: tuple[str, ...],
+    seeds: tuple[int, ...],
     samples: int,
     epochs: int,
     lr: float,
+    threads: int,
     limit: int | None,
     save: Path | None,
     docs: bool,
@@ -70,71 +84,110 @@ def main(
     if docs:
         write_docs([row for name in names for row in json.loads(Path(name).read_text())])
         return
-    rows = []
-    for name in names or NAMES:
-        for seed in range(seeds):
-            for row in measured(name, seed, samples, Training(epochs, lr), keeps, limit):
+    print(
+        f"{samples} samples, {epochs} epochs at rate {lr:g}, seeds {', '.join(map(str, seeds))}, "
+        f"{threads} threads, {limit or 'all'} test samples"
+    )
+    rows, start = [], time.monotonic()
+    # Seed by seed, so that what is there when it is stopped is worth a table.
+    for seed in seeds:
+        for name in names or NAMES:
+            options = Options.of(
+                samples=samples,
+                seed=seed,
+                threads=threads,
+                op_types=("MatMul", "Gemm", "Conv"),
+                finetune=True,
+                epochs=epochs,
+                learning_rate=lr,
+            )
+            for row in measured(name, options, keeps, projections, limit):
                 rows.append(row)
                 print(line(row), flush=True)
                 if save:
                     save.write_text(json.dumps(rows, indent=1))
+    print(f"{(time.monotonic() - start) / 60:.0f} minutes")
 
 
 def measured(
     name: str,
-    seed: int,
-    samples: int,
-    training: Training,
+    options: Options,
     keeps: tuple[float, ...],
+    projections: tuple[str, ...],
     limit: int | None,
 ) -> Iterator[dict[str, Any]]:
     """The figures of one model and seed."""
-    recipe = models.get(name)
-    shared: dict[str, Any] = {"model": name, "seed": seed, "epochs": training.epochs}
+    recipe, training = models.get(name), options.training
+    shared = {
+        "model": name,
+        "seed": options.selection.seed,
+        "samples": options.selection.samples,
+        "epochs": training.epochs,
+        "lr": training.learning_rate,
+    }
     dense = recipe.evaluate(recipe.model_path, limit)
     yield shared | {"method": "dense", "trained": False, "keep": 1.0, "metrics": dense}
-    for method, how in PROJECTIONS.items():
-        options = Options.of(
-            samples=samples,
-            seed=seed,
-            op_types=("MatMul", "Gemm", "Conv"),
-            **dataclasses.asdict(training),
-            **how,
-        )
-        known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
-        kinds = (None, "none", *(THRESHOLDS if method == "two-sided Fisher" else ()))
+    for method in projections:
+        asked = dataclasses.replace(options, **PROJECTIONS[method])
+        known = calibrated(recipe.model_path, recipe.calib_path, asked, Progress())
+        kinds = ("none", *(THRESHOLDS if method == "two-sided Fisher" else ()))
         for keep in keeps:
-            asked = dataclasses.replace(options, budget=Budget("targets", keep))
-            for kind in kinds:
-                found = _outcome(recipe, known, asked, kind, limit)
+            at = dataclasses.replace(asked, budget=Budget("targets", keep))
+            for kind, row in _outcomes(recipe, known, at, kinds, limit):
                 label = method if kind in (None, "none") else f"SVT {kind}"
-                row = {"method": label, "trained": kind is not None, "keep": keep}
-                yield shared | row | found
+                own = {"method": label, "trained": kind is not None, "keep": keep}
+                yield shared | own | row
 
 
-def _outcome(
+@one_blas_thread
+def _spent(known: Calibrated, options: Options) -> tuple[Any, ...]:
+    sample = next(known.data.batches("holdout", batch_size=1))
+    dense = Session(known.dense, options.runtime)
+    found = spend(known, dense, sample, options, Progress())
+    return found.model, found.plan
+
+
+@one_blas_thread
+def _recovered(known: Calibrated, model: ir.Model, plan: Any, options: Options) -> tuple[Any, ...]:
+    model, _, recovery = recover(known, model.clone(), plan, options, Progress())
+    return model, recovery
+
+
+def _outcomes(
     recipe: models.Recipe,
     known: Calibrated,
     options: Options,
-    kind: str | None,
+    kinds: tuple[Any, ...],
     limit: int | None,
-) -> dict[str, Any]:
-    """What comes of one budget, untrained (None), tuned (`none`) or under thresholding."""
-    if kind is not None:
-        training = dataclasses.replace(options.training, svt=kind)  # type: ignore[arg-type]  # a name
-        options = dataclasses.replace(options, finetune=True, training=training)
-    progress = Progress()
+) -> Iterator[tuple[str | None, dict[str, Any]]]:
+    """What comes of one budget: untrained (None), tuned (`none`) and under thresholding."""
     try:
-        result = compressed(known, options, progress)
+        model, plan = _spent(known, options)
     except BudgetError as error:
-        return {"metrics": None, "why": str(error)}
-    finetune = result.report.finetune
-    return {
-        "metrics": evaluated(recipe, result, limit),
-        "divergence": result.report.divergence["holdout"],
-        "seconds": progress.seconds.get("fine-tune", 0.0),
-        "ranks_from": None if finetune is None else finetune["ranks_from"],
-    }
+        for kind in (None, *kinds):
+            yield kind, {"metrics": None, "why": str(error)}
+        return
+    yield None, _judged(recipe, known, model, options, limit)
+    for kind in kinds:
+        training = dataclasses.replace(options.training, svt=kind)
+        start = time.monotonic()
+        trained, recovery = _recovered(
+            known, model, plan, dataclasses.replace(options, training=training)
+        )
+        row = {"seconds": time.monotonic() - start, "ranks_from": recovery.ranks_from}
+        yield kind, row | _judged(recipe, known, trained, options, limit)
+
+
+def _judged(
+    recipe: models.Recipe, known: Calibrated, model: ir.Model, options: Options, limit: int | None
+) -> dict[str, Any]:
+    """The model's own metrics on test data, and its divergence on held-out samples."""
+    pair = Session(known.dense, options.runtime), Session(model, options.runtime)
+    holdout = compare_outputs(*pair, known.kinds, known.data, "holdout")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        model_io.save(model, path, external=model_io.is_external(known.dense))
+        return {"metrics": recipe.evaluate(path, limit), "divergence": holdout.divergence}
 
 
 def line(row: dict[str, Any]) -> str:
@@ -142,14 +195,15 @@ def line(row: dict[str, Any]) -> str:
     metrics = row["metrics"] or {}
     shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()) or "out of reach"
     way = "tuned" if row["trained"] else "zero-shot"
-    tail = f", ranks from {row['ranks_from']}" if row.get("ranks_from") else ""
+    tail = f", held-out divergence {row['divergence']:.4g}" if "divergence" in row else ""
+    tail += f", {row['seconds']:.0f} s, ranks from {row['ranks_from']}" if "seconds" in row else ""
     name = f"{row['model']:15} seed {row['seed']} keep {row['keep']:<4} {row['method']:17} {way:9}"
-    return f"{name} {shown}, {row.get('seconds', 0):.0f} s{tail}"
+    return f"{name} {shown}{tail}"
 
 
 def write_docs(rows: list[dict[str, Any]]) -> None:
-    """Puts the table into the page, between its marks."""
-    cells: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    """Puts the tables into the page, between their marks."""
+    cells: dict[tuple[Any, ...], list[tuple[float, float]]] = defaultdict(list)
     order: dict[str, list[str]] = defaultdict(list)
     titles = {}
     for row in rows:
@@ -159,14 +213,17 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
             order[row["model"]].append(method)
         if row["metrics"]:
             metric, value = next(iter(row["metrics"].items()))
-            cells[row["model"], method, row["keep"]].append(value)
-            titles[row["model"]] = f"{row['model']}, {metric}, {row['epochs']} epochs"
+            cells[row["model"], method, row["keep"]].append((value, row.get("divergence", 0.0)))
+            titles[row["model"]] = (
+                f"{row['model']}: {metric}, and held-out divergence; {row['samples']:,} samples, "
+                f"{row['epochs']} epochs at rate {row['lr']:g}"
+            )
     text = []
     for model, methods in order.items():
         keeps = sorted({k for m, _, k in cells if m == model and k < 1}, reverse=True)
         seeds = max(len(values) for key, values in cells.items() if key[0] == model)
-        dense = float(np.mean(cells[model, "dense", 1.0]))
-        text += ["", f"**{titles[model]}, seeds: {seeds}, dense {dense:.3f}**", ""]
+        dense = float(np.mean(cells[model, "dense", 1.0], axis=0)[0])
+        text += ["", f"**{titles[model]}; seeds: {seeds}; dense {dense:.4f}**", ""]
         text.append("| method | " + " | ".join(f"{keep:g}" for keep in keeps) + " |")
         text.append("|---|" + "---|" * len(keeps))
         for method in methods:
@@ -178,11 +235,13 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
     DOCS.write_text(before + BEGIN + "\n".join(text) + "\n\n" + END + after)
 
 
-def _cell(values: list[float]) -> str:
+def _cell(values: list[tuple[float, float]]) -> str:
+    """The mean of the metric, half of its range over the seeds, and the mean of the divergence."""
     if not values:
         return "out of reach"
-    spread = (max(values) - min(values)) / 2
-    return f"{np.mean(values):.3f}" + (f" ± {spread:.3f}" if len(values) > 1 else "")
+    metric, divergence = np.array(values).T
+    spread = f" ± {np.ptp(metric) / 2:.3f}" if len(values) > 1 else ""
+    return f"{metric.mean():.3f}{spread}, {divergence.mean():.3g}"
 
 
 if __name__ == "__main__":

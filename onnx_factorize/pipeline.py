@@ -127,6 +127,11 @@ class Calibrated:
     costs: Costs
     analysis: Analysis
 
+    @property
+    def computed(self) -> list[str]:
+        """The values that the targets compute."""
+        return [target.node.outputs[0].name or "" for target in self.targets]
+
 
 def calibrated(
     source: model_io.Model, calibration: Calibration, options: Options, progress: Progress

@@ -42,7 +42,7 @@ MEASURED = 4096
 
 SVTKind = Literal["none", "soft", "reweighted", "hard"]
 
-# Half of them bring the ranks down, half tune what is cut.
+# Half of them bring the ranks down, half tune what is left.
 _LEAST_EPOCHS = 2
 
 
@@ -54,8 +54,8 @@ class Training:
         epochs: Times that the calibration samples are passed through, at most.
         learning_rate: The largest step of a weight, about; None to find out what the model bears.
         checkpoint: The .safetensors file that training is kept in and continued from, if any.
-        svt: How ranks are found while training, in the first half of the epochs: `soft`, `hard` or
-            `reweighted` singular value thresholding; `none`: by the plan, and then they stay.
+        svt: How ranks come down from more than the plan's in the first half of the epochs: `soft`,
+            `hard` or `reweighted` singular value thresholding; `none`: they are the plan's.
         label_share: The weight of labels that come with the data, from 0 to 1; the dense model's
             answers have the rest.
         hidden: The weight of what the targets compute within the graph, beside what the model
@@ -113,17 +113,17 @@ class Thresholds:
     Attributes:
         loss: Mean divergence of the batches while they were trained on, in nats.
         validation: Divergence of the samples that were not trained on, after the epoch.
-        cost: What the targets cost after the last proximal step, as a share of what they cost
+        cost: What is thresholded costs after the last proximal step, as a share of what it costs
             dense; None before the first.
-        ranks: Target name to rank.
-        change: How far kept subspaces turned in the last proximal step, from 0 to 1, on average.
+        ranks: View name to rank.
+        dropped: Share of the whitened energy that went in the last proximal step, from 0 to 1.
     """
 
     loss: float
     validation: float
     cost: float | None
     ranks: dict[str, int]
-    change: float
+    dropped: float
 
 
 @dataclasses.dataclass
@@ -200,7 +200,6 @@ def recover(
     from .torch.trainer import finetune, steps_of  # noqa: PLC0415
 
     training = options.training
-    computed = [target.node.outputs[0].name or "" for target in known.targets]
     with progress.stage("fine-tune", steps_of(known.data, training)) as advance:
         if training.svt != "none":
             return recover_by_svt(known, compressed, plan, options, advance)
@@ -212,7 +211,7 @@ def recover(
             training,
             options.runtime,
             options.selection.seed,
-            computed,
+            known.computed,
             advance,
         )
     return compressed, plan, recovery

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class FashionRecipe(Recipe):
     """A classifier: input ``image`` float32 [batch, 1, 28, 28] in 0..1, output ``logits``.
 
-    Calibration data are training images with labels; test data are images of the test split,
-    kept as uint8 under ``image``.
+    Calibration data are training images with labels, `part_images` in each file; test data are
+    images of the test split, kept as uint8 under ``image``.
     """
 
     licence = "Apache-2.0 (trained here); data: Expat"
@@ -30,7 +30,8 @@ class FashionRecipe(Recipe):
     trainable = True
     epochs: ClassVar[int]
     peak_rate: ClassVar[float]
-    calib_images: ClassVar[int] = 4096
+    calib_images: ClassVar[int] = 20480
+    part_images: ClassVar[int] = 4096
     test_images: ClassVar[int] = 10000
 
     @abstractmethod
@@ -39,9 +40,29 @@ class FashionRecipe(Recipe):
 
     def build(self, folder: Path) -> None:
         """Train, export and write the data."""
-        self._train_into(
-            folder / "model.onnx", folder / "calib" / "0.npz", folder / "test" / "0.npz"
-        )
+        self._train_into(folder / "model.onnx")
+        self.write_data(folder / "calib", folder / "test" / "0.npz")
+
+    def write_data(self, calib: Path, test_file: Path) -> None:
+        """Write the images to calibrate and to test with; they do not depend on the model.
+
+        Args:
+            calib: the folder for numbered files of `part_images` images; or one file for all.
+            test_file: the file of test images.
+        """
+        images, labels = fashion_mnist.load("train")
+        test_images, test_labels = fashion_mnist.load("t10k")
+        rng = np.random.default_rng(0)
+        order = np.sort(rng.choice(len(images), self.part_images, replace=False))
+        chosen = np.sort(rng.choice(len(test_images), self.test_images, replace=False))
+        np.savez_compressed(test_file, image=test_images[chosen], label=test_labels[chosen])
+        # Drawn last, so that the first file and the test data do not depend on how many follow.
+        others = np.setdiff1d(np.arange(len(images)), order)
+        order = np.append(order, rng.permutation(others)[: self.calib_images - len(order)])
+        for part, start in enumerate(range(0, len(order), self.part_images)):
+            rows = order[start : start + self.part_images]
+            file = calib / f"{part}.npz" if calib.is_dir() else calib
+            np.savez_compressed(file, image=fashion_mnist.scaled(images[rows]), label=labels[rows])
 
     def measure(self, model: Model, dense: Model, limit: int | None) -> dict[str, float]:
         """Return the accuracy, and the agreement with and the divergence to the dense model."""
@@ -59,7 +80,7 @@ class FashionRecipe(Recipe):
         """The file of test images."""
         return self.test_path / "0.npz"
 
-    def _train_into(self, model_path: Path, calib_file: Path, test_file: Path) -> None:
+    def _train_into(self, model_path: Path) -> None:
         try:
             from models import exporting, training  # noqa: PLC0415 - needs torch
         except ImportError as error:
@@ -86,13 +107,6 @@ class FashionRecipe(Recipe):
             output="logits",
             dynamic={"image": {0: "batch"}},
         )
-        rng = np.random.default_rng(0)
-        chosen = np.sort(rng.choice(len(images), self.calib_images, replace=False))
-        np.savez_compressed(
-            calib_file, image=fashion_mnist.scaled(images[chosen]), label=labels[chosen]
-        )
-        chosen = np.sort(rng.choice(len(test_images), self.test_images, replace=False))
-        np.savez_compressed(test_file, image=test_images[chosen], label=test_labels[chosen])
 
 
 class FashionCnn(FashionRecipe):
@@ -103,6 +117,7 @@ class FashionCnn(FashionRecipe):
     epochs = 5
     peak_rate = 3e-3
     calib_images = 1024
+    part_images = 1024
     test_images = 2000
 
     def network(self) -> "nn.Module":
@@ -142,7 +157,8 @@ class FashionCnn(FashionRecipe):
 
     def train(self) -> None:
         """Train again, into the committed folder."""
-        self._train_into(self.model_path, self.calib_path, self.test_file)
+        self._train_into(self.model_path)
+        self.write_data(self.calib_path, self.test_file)
 
 
 class FashionResNet(FashionRecipe):

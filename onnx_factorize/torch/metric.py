@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from ..passes import OutputKind, Target
+from ..rows import leading_mask
 from .module import GraphModule
 
-__all__ = ["measure_metric", "rows_of"]
+__all__ = ["drawn_loss", "measure_metric", "rows_of", "without_padding"]
 
 _TINY = 1e-20  # no smaller probability is drawn in practice
 
@@ -51,7 +54,7 @@ def measure_metric(
     count = 0
     for feeds in batches:
         run = module.run(feeds, capture={name for pair in ends for name in pair})
-        loss = _drawn_loss(run.outputs, kinds, generator)
+        loss = drawn_loss(run.outputs, kinds, generator)
         at = [run.captured[name] for _, name in ends]
         gradients = torch.autograd.grad(loss, at, allow_unused=True)
         count += 1
@@ -112,17 +115,33 @@ def _damped(moment: Tensor, damping: float) -> Tensor:
     return torch.where(mean > 0, moment + damping * mean * eye, eye)
 
 
-def _drawn_loss(
-    outputs: Mapping[str, Tensor], kinds: Mapping[str, OutputKind], generator: torch.Generator
+def drawn_loss(
+    outputs: Mapping[str, Tensor],
+    kinds: Mapping[str, OutputKind],
+    generator: torch.Generator,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> Tensor:
-    """Minus the log-likelihood of labels drawn from the outputs, summed over samples."""
+    """Minus the log-likelihood of labels drawn from the outputs, summed over samples.
+
+    Args:
+        outputs: Output name to value.
+        kinds: What each stands for.
+        generator: The source of the labels.
+        mask: Which positions hold data, shape (batch, length); None if all do.
+    """
     total = torch.zeros((), device=generator.device)
     for name, kind in kinds.items():
         if kind.kind == "ignore":
             continue
-        y = outputs[name]
+        samples = len(outputs[name])
+        if mask is not None and leading_mask(tuple(outputs[name].shape), mask) is not None:
+            samples = len(mask)
+        # Masking joins leading axes, so the class axis is counted from the end.
+        axis = -1 if kind.axis is None else kind.axis
+        axis -= outputs[name].ndim if axis >= 0 else 0
+        y = without_padding(outputs[name], mask)
         if kind.kind == "categorical":
-            loss, predictions = _categorical(y, kind, generator)
+            loss, predictions = _categorical(y, axis, kind, generator)
         elif kind.kind == "bernoulli":
             p = y.clamp(_TINY, 1)
             event = torch.rand(y.shape, generator=generator, device=y.device) < y
@@ -132,12 +151,19 @@ def _drawn_loss(
             noise = torch.randn(y.shape, generator=generator, device=y.device).to(y.dtype)
             loss = (noise * y).sum() / y.detach().square().mean().sqrt().clamp(min=_TINY)
             predictions = y.numel()
-        total = total + loss * (len(y) / predictions) ** 0.5
+        total = total + loss * (samples / max(1, predictions)) ** 0.5
     return total
 
 
-def _categorical(y: Tensor, kind: OutputKind, generator: torch.Generator) -> tuple[Tensor, int]:
-    axis = -1 if kind.axis is None else kind.axis
+def without_padding(value: Tensor, mask: npt.NDArray[np.bool_] | None) -> Tensor:
+    """The positions of a value that hold data, stacked, if its leading axes are the mask's."""
+    kept = leading_mask(tuple(value.shape), mask)
+    return value if kept is None else value[torch.from_numpy(kept).to(value.device)]
+
+
+def _categorical(
+    y: Tensor, axis: int, kind: OutputKind, generator: torch.Generator
+) -> tuple[Tensor, int]:
     y = y.movedim(axis, -1).reshape(-1, y.shape[axis])
     if kind.scale == "probability":
         logs = y.clamp(min=_TINY).log()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-__all__ = ["cost_at", "find_multiplier", "weight_of"]
+__all__ = ["cost_at", "find_multiplier", "least_multiplier", "weight_of"]
 
 
 def weight_of(multiplier: float, unit: float) -> float:
@@ -52,16 +52,31 @@ def find_multiplier(
 
     See `cost_at` for the arguments. Zero if nothing has to go.
     """
-    if cost_at(0.0, spectra, units, dense) <= allowed:
-        return 0.0
     critical = [s.square().amax() / (2 * unit) for s, unit in zip(spectra, units, strict=True)]
-    high = float(torch.stack(critical).max()) * (1 + 1e-9)
+    return least_multiplier(
+        allowed,
+        lambda multiplier: cost_at(multiplier, spectra, units, dense),
+        float(torch.stack(critical).max()),
+    )
+
+
+def least_multiplier(allowed: float, cost: Callable[[float], float], most: float) -> float:
+    """The smallest multiplier (to 1e-9 of itself) at which a cost is allowed, or the largest.
+
+    Args:
+        allowed: What is allowed.
+        cost: What a multiplier costs; it does not rise.
+        most: A multiplier that leaves nothing.
+    """
+    if cost(0.0) <= allowed:
+        return 0.0
+    high = most * (1 + 1e-9)
     low = high * 1e-18
-    if cost_at(low, spectra, units, dense) <= allowed:
+    if cost(low) <= allowed:
         return low
     while high / low > 1 + 1e-9:
         middle = (low * high) ** 0.5
-        if cost_at(middle, spectra, units, dense) <= allowed:
+        if cost(middle) <= allowed:
             high = middle
         else:
             low = middle

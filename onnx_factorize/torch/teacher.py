@@ -14,22 +14,15 @@ from ..calibration import Batch
 from ..divergence import DivergenceSum
 from ..given_labels import check_labels, labelled_output, mixed_with_labels
 from ..passes import OutputKind
+from ..recovery import Training
 from ..rows import padding_mask
 from ..session import Runtime, Session
 from .distillation import Distillation
 from .module import GraphModule
 
-__all__ = ["Teacher", "common_values"]
+__all__ = ["Teacher"]
 
 Answers = dict[str, npt.NDArray[Any]]
-
-
-def common_values(dense: ir.Model, trained: ir.Model, wanted: Sequence[str]) -> list[str]:
-    """Those of some values that nodes of both main graphs compute, and no output of the model."""
-    outputs = {value.name for value in dense.graph.outputs}
-    both = [{v.name for node in m.graph for v in node.outputs} for m in (dense, trained)]
-    found = [name for name in wanted if name in both[0] & both[1] and name not in outputs]
-    return list(dict.fromkeys(found))
 
 
 class Teacher:
@@ -68,6 +61,35 @@ class Teacher:
         self._outputs = Distillation(self.kinds)
         inner = dict.fromkeys(self.hidden, OutputKind("gaussian"))
         self._hidden = Distillation(inner) if inner else None
+
+    @classmethod
+    def of(
+        cls,
+        training: Training,
+        dense: ir.Model,
+        trained: ir.Model,
+        kinds: Mapping[str, OutputKind],
+        runtime: Runtime,
+        computed: Sequence[str] = (),
+    ) -> Teacher:
+        """The teacher that a training asks for.
+
+        Args:
+            training: What is asked for.
+            dense: The dense model.
+            trained: The graph that is trained.
+            kinds: What each output stands for.
+            runtime: How onnxruntime runs the dense model.
+            computed: Values of the dense graph that may teach, where the other has them too.
+        """
+        return cls(
+            dense,
+            kinds,
+            runtime,
+            label_share=training.label_share,
+            hidden_weight=training.hidden,
+            hidden=_common(dense, trained, computed),
+        )
 
     def answers(self, batch: Batch) -> Answers:
         """What the model should give: the dense model's values, its outputs mixed with labels."""
@@ -118,3 +140,11 @@ def _with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
     values = {value.name: value for node in wider.graph for value in node.outputs}
     wider.graph.outputs.extend(values[name] for name in names)
     return wider
+
+
+def _common(dense: ir.Model, trained: ir.Model, wanted: Sequence[str]) -> list[str]:
+    """Those of some values that nodes of both main graphs compute, and no output of the model."""
+    outputs = {value.name for value in dense.graph.outputs}
+    both = [{v.name for node in m.graph for v in node.outputs} for m in (dense, trained)]
+    found = [name for name in wanted if name in both[0] & both[1] and name not in outputs]
+    return list(dict.fromkeys(found))

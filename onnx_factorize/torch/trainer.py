@@ -18,11 +18,11 @@ from ..session import Runtime
 from .check import check_against_onnxruntime
 from .module import to_torch
 from .rate_trial import RATES, trial_steps
-from .teacher import Teacher, common_values
+from .teacher import Teacher
 from .training_run import TrainingRun
 from .write_back import write_back
 
-__all__ = ["finetune", "steps_of", "validating_samples", "validation_of"]
+__all__ = ["finetune", "patience_of", "steps_of", "validating_samples", "validation_of"]
 
 # Share of the calibration samples that training is validated on, and the most of them.
 _VALIDATION = 0.125
@@ -41,6 +41,11 @@ def steps_of(data: CalibrationData, training: Training) -> int:
     if training.learning_rate is not None:
         return samples
     return samples + len(RATES) * trial_steps(samples // data.batch_size) * data.batch_size
+
+
+def patience_of(training: Training) -> int:
+    """Epochs without a gain after which training ends."""
+    return max(2, math.ceil(_PATIENCE * training.epochs))
 
 
 def validating_samples(data: CalibrationData) -> npt.NDArray[np.bool_]:
@@ -96,19 +101,11 @@ def finetune(
     first = next(data.batches("calibration"))
     check_against_onnxruntime(module, compressed, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
-    teacher = Teacher(
-        dense,
-        kinds,
-        runtime,
-        label_share=training.label_share,
-        hidden_weight=training.hidden,
-        hidden=common_values(dense, compressed, computed),
-    )
+    teacher = Teacher.of(training, dense, compressed, kinds, runtime, computed)
     run = TrainingRun(module, teacher, data, validating, training, seed)
 
     run.start(advance)
-    patience = max(2, math.ceil(_PATIENCE * training.epochs))
-    while not run.over(patience):
+    while not run.over(patience_of(training)):
         run.epoch(advance)
     if run.restore_best():
         write_back(module, compressed)

@@ -74,8 +74,6 @@ class TrainingRun:
         self._given_rate = training.learning_rate
         self.steps = max(1, training.epochs * self._batches)
         self._share = _rate(self.steps)
-        # Whether an epoch that lost much is undone.
-        self.steps_back = True
         self._position = Position(Recovery(before=math.nan))
         self._start = copy.deepcopy(module.state_dict())
         self._best: dict[str, torch.Tensor] | None = None
@@ -157,7 +155,7 @@ class TrainingRun:
             recovery.after, recovery.best = epoch.validation, number
             self._best = copy.deepcopy(self._module.state_dict())
         self._position = Position(recovery, at.steps, scale=at.scale, rate=at.rate)
-        if self.steps_back and not epoch.validation < _LOST * recovery.after:
+        if not epoch.validation < _LOST * recovery.after:
             self._step_back()
         self._save()
 
@@ -187,6 +185,11 @@ class TrainingRun:
             return divergence
 
         return find_rate(measure, before)
+
+    def rebase(self) -> None:
+        """Takes the state as it is for the best: what was before is not comparable."""
+        self.recovery.after, self.recovery.best = self.validate(), len(self.recovery.epochs)
+        self._best = copy.deepcopy(self._module.state_dict())
 
     def restore_best(self) -> bool:
         """Takes the best state; says whether it is another than that of the start."""

@@ -1,0 +1,140 @@
+"""Where the chains of a factorized graph are narrow, and the factors on both sides as matrices."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from ..passes.provenance import origin_name
+
+__all__ = ["Bottleneck", "Factor", "find_bottlenecks"]
+
+# Operators of factors, and the input that holds the weight.
+_WEIGHT = {"Conv": 1, "Gather": 0, "Gemm": 1, "MatMul": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """A weight beside a bottleneck, as matrices whose rows belong to the bottleneck's components.
+
+    Attributes:
+        node: Name of its node.
+        weight: Name of its initializer.
+        convolution: Whether it is the kernel of a convolution.
+        groups: Of that convolution, else 1.
+        reads: Whether it reads the bottleneck, or gives it.
+    """
+
+    node: str
+    weight: str
+    convolution: bool
+    groups: int
+    reads: bool
+
+    def matrices(self, tensor: Tensor) -> Tensor:
+        """A tensor of the weight's form as matrices (groups, width, others)."""
+        if not self.convolution:
+            return (tensor if self.reads else tensor.mT)[None]
+        split = tensor.reshape(self.groups, tensor.shape[0] // self.groups, *tensor.shape[1:])
+        if self.reads:
+            split = split.transpose(1, 2)
+        return split.reshape(self.groups, split.shape[1], -1)
+
+    def stored(self, matrices: Tensor, like: Tensor) -> Tensor:
+        """Matrices (groups, width, others) in the form of the weight, of any width.
+
+        Args:
+            matrices: The matrices.
+            like: The weight, or a tensor of its form.
+        """
+        groups, width, _ = matrices.shape
+        if not self.convolution:
+            return matrices[0] if self.reads else matrices[0].mT
+        outer, inner, *kernel = like.shape
+        if not self.reads:
+            return matrices.reshape(groups * width, inner, *kernel)
+        split = matrices.reshape(groups, width, outer // groups, *kernel)
+        return split.transpose(1, 2).reshape(outer, width, *kernel)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bottleneck:
+    """A value of few channels between two factors.
+
+    Attributes:
+        operator: The operator that was factorized.
+        value: Name of the value.
+        width: Its channels in one group.
+        before: The factor that gives it.
+        after: The factor that reads it.
+    """
+
+    operator: str
+    value: str
+    width: int
+    before: Factor
+    after: Factor
+
+    @property
+    def groups(self) -> int:
+        """Its groups, which do not mix."""
+        return self.before.groups
+
+    def rows(self, z: Tensor) -> Tensor:
+        """The value, or its gradient, as rows (groups, rows, width)."""
+        if not self.before.convolution:
+            return z.reshape(1, -1, z.shape[-1])
+        split = z.reshape(len(z), self.groups, self.width, -1)
+        return split.permute(1, 0, 3, 2).reshape(self.groups, -1, self.width)
+
+
+def find_bottlenecks(model: ir.Model) -> list[Bottleneck]:
+    """Finds the bottlenecks between two factors that are plain weights, each of one node's own.
+
+    Factors that several operators share, or that are converted before they are used, and those of
+    other operators are left out; so is all that is in bodies of loops and branches.
+
+    Args:
+        model: A model that this tool factorized, in the order of the graph.
+    """
+    uses = Counter(value for node in model.graph.all_nodes() for value in set(node.inputs))
+    found = []
+    for node in model.graph:
+        before, operator = _factor(node, uses, reads=False), origin_name(node)
+        users = list(node.outputs[0].uses()) if node.outputs else []
+        if before is None or operator is None or len(users) != 1:
+            continue
+        after = _factor(users[0].node, uses, reads=True)
+        if after is None or origin_name(users[0].node) != operator or users[0].idx != 0:
+            continue
+        if before.groups != after.groups or before.convolution != after.convolution:
+            continue
+        width = before.matrices(torch.empty(_shape(node))).shape[1]
+        found.append(Bottleneck(operator, node.outputs[0].name or "", width, before, after))
+    return found
+
+
+def _factor(node: ir.Node, uses: Counter[ir.Value | None], *, reads: bool) -> Factor | None:
+    index = _WEIGHT.get(node.op_type)
+    if index is None or node.domain not in ("", "ai.onnx") or (reads and index == 0):
+        return None
+    weight = node.inputs[index]
+    if weight is None or weight.const_value is None or weight.producer() is not None:
+        return None
+    if uses[weight] > 1 or weight.is_graph_output():
+        return None
+    if node.attributes.get_int("transB", 0):
+        return None
+    groups = node.attributes.get_int("group", 1)
+    return Factor(node.name or "", weight.name or "", node.op_type == "Conv", groups, reads)
+
+
+def _shape(node: ir.Node) -> tuple[int, ...]:
+    weight = node.inputs[_WEIGHT[node.op_type]]
+    assert weight is not None
+    assert weight.shape is not None
+    return tuple(weight.shape.numpy())

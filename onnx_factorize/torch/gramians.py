@@ -1,0 +1,67 @@
+"""The Gramians of bottlenecks, measured in torch with the weights as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..passes import OutputKind
+from ..rows import padding_mask
+from .bottleneck import Bottleneck
+from .metric import drawn_loss, without_padding
+from .module import GraphModule
+
+__all__ = ["Gramians", "measure_gramians"]
+
+# P and Q of a bottleneck, by the name of its value.
+Gramians = Mapping[str, tuple[Tensor, Tensor]]
+
+
+def measure_gramians(
+    module: GraphModule,
+    bottlenecks: Sequence[Bottleneck],
+    kinds: Mapping[str, OutputKind],
+    batches: Iterable[Mapping[str, npt.NDArray[Any]]],
+    *,
+    seed: int = 0,
+) -> Gramians:
+    """Measures P = E[zᵀ z] and Q = E[Σ gᵀ g] for each bottleneck; see `balanced_truncation`.
+
+    Args:
+        module: The model; its Parameters are not changed.
+        bottlenecks: Values of its graph.
+        kinds: What each output stands for; labels are drawn from it, so that Q belongs to the true
+            Fisher information.
+        batches: Feeds; of padding nothing is counted.
+        seed: Of the labels.
+
+    Returns:
+        Name of a value to P and Q, each of shape (groups, width, width), in float64.
+    """
+    generator = torch.Generator(module.device).manual_seed(seed)
+    names = [each.value for each in bottlenecks]
+    sums: dict[str, list[Tensor]] = {}
+    count = 0
+    for feeds in batches:
+        with torch.enable_grad():
+            run = module.run(feeds, capture=names)
+            mask = padding_mask(feeds)
+            loss = drawn_loss(run.outputs, kinds, generator, mask)
+            values = [run.captured[name] for name in names]
+            gradients = torch.autograd.grad(loss, values, allow_unused=True)
+        count += 1
+        for each, z, g in zip(bottlenecks, values, gradients, strict=True):
+            zero = torch.zeros_like(z)
+            rows, back = (
+                each.rows(without_padding(value, mask)).double()
+                for value in (z.detach(), zero if g is None else g)
+            )
+            new = [rows.mT @ rows / max(1, rows.shape[1]), back.mT @ back / len(z)]
+            old = sums.setdefault(each.value, [torch.zeros_like(moment) for moment in new])
+            sums[each.value] = [a + b for a, b in zip(old, new, strict=True)]
+    means = {name: [total / max(count, 1) for total in pair] for name, pair in sums.items()}
+    return {name: (pair[0], pair[1]) for name, pair in means.items()}
