@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 from rich.console import Console
 
-from . import model_io
+from . import model_io, processes
 from ._version import __version__
 from .budget import Budget
 from .cli_options import (
@@ -171,6 +171,8 @@ def cli() -> None:
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
     """Compress MODEL (the default command)."""
+    if processes.rank():  # the first of several writes, and reports
+        given |= {"dry_run": True, "quiet": True}
     model_io.check_file(pathlib.Path(model))
     target = pathlib.Path(output) if output else default_output(model)
     options = Options(

@@ -23,6 +23,7 @@ from .module import GraphModule
 from .rate_trial import RATES, find_rate, trial_steps
 from .shuffled import shuffled
 from .teacher import Teacher
+from .together import Together
 
 __all__ = ["TrainingRun"]
 
@@ -65,6 +66,8 @@ class TrainingRun:
         self._epochs, self._seed = training.epochs, seed
         self._augment = None if training.augment is None else Augmentation(training.augment)
         self._parameters = list(module.parameters())
+        self._together = Together()
+        self._together.equalize(self._parameters)
         # Fused, a step of a large embedding table takes an eighth of the time.
         self.optimizer = torch.optim.AdamW(
             self._parameters, RATES[-1], weight_decay=0.0, fused=True
@@ -207,10 +210,16 @@ class TrainingRun:
 
     def _step(self, batch: Batch, rate: float) -> float:
         """One step of the optimizer, unless the loss is not finite; the divergence before it."""
-        loss, divergence = self._teacher.loss(self._module, batch)
-        if math.isfinite(float(loss.detach())):
+        own, weight = self._together.share(self._data, batch)
+        loss, divergence = torch.zeros(()), 0.0
+        if own is not None:
+            loss, divergence = self._teacher.loss(self._module, own)
+        divergence = self._together.sum(weight * divergence)
+        if math.isfinite(self._together.sum(weight * float(loss.detach()))):
             self.optimizer.zero_grad()
-            torch.autograd.backward(loss)
+            if own is not None:
+                torch.autograd.backward(weight * loss)
+            self._together.sum_gradients(self._parameters)
             torch.nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
@@ -219,7 +228,7 @@ class TrainingRun:
 
     def _save(self) -> None:
         """Writes the checkpoint, if there is to be one."""
-        if self._checkpoint is None:
+        if self._checkpoint is None or self._together.rank:
             return
         tensors = {f"weights/{name}": value for name, value in self._module.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in (self._best or {}).items()}
@@ -237,7 +246,10 @@ class TrainingRun:
     @torch.no_grad()
     def validate(self) -> float:
         """The divergence of the samples that are not trained on; infinite if it is not finite."""
-        return self._teacher.divergence(self._module, self._validation())
+        found = 0.0
+        if not self._together.rank:
+            found = self._teacher.divergence(self._module, self._validation())
+        return self._together.of_first(found)
 
 
 def _rate(steps: int) -> Callable[[int], float]:
