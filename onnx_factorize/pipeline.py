@@ -139,7 +139,7 @@ def calibrated(
     """The first half of the pipeline: what does not depend on the budget."""
     runtime = options.runtime
     if options.finetune:
-        check_torch()
+        check_torch(options.training.device)
 
     with progress.stage("read"):
         dense = model_io.load(source)

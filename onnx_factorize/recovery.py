@@ -62,6 +62,7 @@ class Training:
             answers: see `torch.teacher`.
         augment: `module:callable` that changes samples before they are trained on; see
             `augmentation`.
+        device: Where to train, as torch calls it: `cpu`, `cuda`, `cuda:1` …
     """
 
     epochs: int = 10
@@ -71,6 +72,7 @@ class Training:
     label_share: float = 0.0
     hidden: float = 0.0
     augment: str | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -147,8 +149,11 @@ class Recovery:
     ranks_from: str = "plan"
 
 
-def check_torch() -> None:
+def check_torch(device: str) -> None:
     """Finds out, before minutes of work, whether what trains is there.
+
+    Args:
+        device: Where to train.
 
     Raises:
         InputError: It is not.
@@ -156,6 +161,10 @@ def check_torch() -> None:
     for needed in ("torch", "safetensors"):
         if importlib.util.find_spec(needed) is None:
             raise InputError(f"--finetune needs {needed}: pip install 'onnx-factorize[train]'.")
+    # Only here does the pipeline need torch.
+    from .torch.devices import check_device  # noqa: PLC0415
+
+    check_device(device)
 
 
 def check_samples(
@@ -195,7 +204,7 @@ def recover(
     Returns:
         The model, the plan by its ranks, and what became of training.
     """
-    # Only here does the pipeline need torch.
+    # Likewise.
     from .torch.thresholding import recover_by_svt  # noqa: PLC0415
     from .torch.trainer import finetune, steps_of  # noqa: PLC0415
 

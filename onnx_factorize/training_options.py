@@ -46,6 +46,9 @@ def training_options(command: _Command) -> _Command:
                 "generator to feeds.",
             ),
             click.option(
+                "--device", default="cpu", show_default=True, help="Where --finetune trains."
+            ),
+            click.option(
                 "--svt",
                 type=click.Choice(get_args(SVTKind)),
                 default="none",
@@ -74,4 +77,5 @@ def training_of(given: Mapping[str, Any]) -> Training:
         given["label_share"],
         given["hidden"],
         given["augment"],
+        given["device"],
     )

@@ -97,7 +97,7 @@ def finetune(
             onnxruntime; or there are too few samples to validate on.
     """
     validating = validating_samples(data)
-    module = to_torch(compressed)
+    module = to_torch(compressed).to(training.device)
     first = next(data.batches("calibration"))
     check_against_onnxruntime(module, compressed, first.feeds, runtime=runtime)
     torch.manual_seed(seed)

@@ -262,6 +262,7 @@ def test_labels_teach_what_the_dense_model_does_not_know():
     [
         ({"epochs": 0}, "--epochs"),
         ({"label_share": 1.5}, "--label-share"),
+        ({"device": "tuba"}, "--device tuba"),
         ({"learning_rate": -1.0}, "--lr"),
         ({"hidden": -1.0}, "--hidden"),
         ({"samples": 4}, "16 calibration"),
