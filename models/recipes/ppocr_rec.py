@@ -30,7 +30,7 @@ class PpOcrRec(PpOcrRecipe):
     summary = "PP-OCRv4 text recogniser (conv + transformer, CTC)"
     metric = "word accuracy"
     file = "ch_PP-OCRv4_rec_infer.onnx"
-    calib_lines = 1536
+    calib_lines = 6144
     test_lines = 300
 
     def build(self, folder: Path) -> None:
