@@ -170,7 +170,7 @@ def calibrated(
         latency_ms = latencies([Session(dense, runtime)], sample.feeds, undisturbed=True)[0]
         costs = latency_budget.timed_costs(costs, latency_ms, normal, targets, options, progress)
 
-    analysis = analyze(normal, targets, data, kinds, options, progress)
+    analysis = analyze(normal, targets, data, kinds, options, progress, costs.arithmetic.total)
     skipped = [*finder.skipped, *excluded]
     return Calibrated(dense, normal, targets, skipped, data, kinds, costs, analysis)
 

@@ -13,15 +13,14 @@ from . import model_io
 from .analysis import Analysis
 from .balance import balanced
 from .costs import Costs
-from .errors import BudgetError
-from .forms import FIXED_FORMS, restricted
+from .forms import Form, forms_of
 from .options import Options
 from .paging import LARGE
 from .passes import Factors, RewriteTargets, Target, sign
 from .progress import Progress
 from .purchase import Bought, Purchase
-from .refit import refit
-from .search import Candidate, most_measurements, search
+from .refit import FITTED, refit
+from .search import Measured, most_measurements, search
 from .trial import Trial
 
 __all__ = ["Plan", "compress"]
@@ -30,9 +29,11 @@ __all__ = ["Plan", "compress"]
 # forms unless one form for all does.
 _REFIT_GAIN = 0.97
 
-# Plans of one form that are refitted beside the one of several: those that come near it.
-_OTHERS = 2
-_NEAR = 2.0
+# Plans in other forms that are refitted beside the best, if they come near it: what refitting gains
+# differs from form to form, and is not known before it is done.
+_OTHERS = 1
+_MOST_OTHERS = 5
+_NEAR = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,42 +95,43 @@ def compress(
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
     purchase = Purchase(targets, analysis, costs, options)
-    candidate, trial = analysis.candidates[0], analysis.trial
+    trial = analysis.trial
+    ways = [Measured(analysis.candidates[0], {}, 0.0)]
     tried: dict[str, float] = {}
-    measured: float | None = None
     if trial is not None:
-        most = most_measurements(analysis.candidates)
+        forms = _forms(targets, options)
+        most = most_measurements(analysis.candidates, forms)
         with progress.stage("try plans", most) as advance:
-            found = search(analysis.candidates, purchase.allocate, trial, advance)
-        candidate, tried, measured = found.candidate, found.tried, found.divergence
+            found = search(analysis.candidates, purchase.allocate, trial, advance, forms)
+        tried = found.tried
+        near = [each for each in found.others if each.divergence < _NEAR * found.best.divergence]
+        ways = [found.best, *near[: int(np.clip(trial.ease, _OTHERS, _MOST_OTHERS))]]
 
     with progress.stage("rewrite"):
-        bought = purchase.buy(dense, candidate)
+        bought = purchase.buy(dense, ways[0].candidate)
+    measured = None if trial is None else ways[0].divergence
     plan = Plan(
-        bought.ranks, bought.losses, candidate.name, tried, measured, squares=bought.squares
+        bought.ranks, bought.losses, ways[0].candidate.name, tried, measured, squares=bought.squares
     )
     if not bought.cut or model_io.weight_bytes(dense) > LARGE:
         return bought.model, plan
     gain: float | None = None
-    if trial is not None and measured is not None:
-        with progress.stage("try forms"):
-            others = _of_one_form(
-                dense, targets, bought, candidate, measured, analysis, costs, options, tried
-            )
-        ways = [(bought, measured), *others]
-        with progress.stage("refit", sum(len(way.cut) for way, _ in ways)) as advance:
-            results = [_refitted(dense, way, trial, advance) for way, _ in ways]
-        best = 0
-        for index, result in enumerate(results):
-            if result.divergence < _REFIT_GAIN * results[best].divergence:
-                best = index
-        (bought, measured), gain = ways[best], results[best].gain
+    if trial is not None:
+        with progress.stage("rewrite"):
+            each = [bought, *(purchase.buy(dense, way.candidate) for way in ways[1:])]
+        with progress.stage("refit", sum(len(one.cut) for one in each)) as advance:
+            results = [_refitted(dense, one, trial, advance) for one in each]
+        after = [
+            (result.gain or 1.0) * way.divergence for result, way in zip(results, ways, strict=True)
+        ]
+        best = int(np.argmin(after))
+        bought, gain = each[best], results[best].gain
         plan = dataclasses.replace(
             plan,
             ranks=bought.ranks,
             losses=bought.losses,
             squares=bought.squares,
-            trial=(gain or 1.0) * measured,
+            trial=after[best],
             refit=gain,
         )
     if gain is None and not options.finetune:
@@ -143,44 +145,11 @@ def compress(
     return model, plan
 
 
-def _of_one_form(
-    dense: ir.Model,
-    targets: Sequence[Target],
-    bought: Bought,
-    candidate: Candidate,
-    measured: float,
-    analysis: Analysis,
-    costs: Costs,
-    options: Options,
-    tried: dict[str, float],
-) -> list[tuple[Bought, float]]:
-    """Plans of one form for all, where the plan has several to choose from, and their divergence.
-
-    What refitting gains differs from form to form, and is not known before it is done.
-    """
+def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, frozenset[str]]]:
+    """The operators whose form is the budget's to choose."""
     if options.form != "auto" or options.budget.kind == "latency":  # measured in one form only
-        return []
-    if not any(view.views or view.view for view in bought.cut):
-        return []
-    assert analysis.trial is not None
-    found: list[tuple[float, Purchase]] = []
-    for form in FIXED_FORMS:
-        asked = dataclasses.replace(options, form=form)
-        try:
-            one = [restricted(target, form) for target in targets]
-            purchase = Purchase(one, analysis, costs, asked)
-        except BudgetError:
-            continue
-        ranks = purchase.allocate(candidate.losses, candidate.uniform)
-        divergence = analysis.trial.measure(ranks, candidate.weighting, candidate.metrics)
-        tried[f"{form} form"] = divergence
-        found.append((divergence, purchase))
-    found.sort(key=lambda pair: pair[0])
-    return [
-        (purchase.buy(dense, candidate), divergence)
-        for divergence, purchase in found[:_OTHERS]
-        if divergence < _NEAR * measured
-    ]
+        return {}
+    return {target.operator: forms_of(target) for target in targets if target.views}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,12 +159,10 @@ class _Refitted:
     Attributes:
         factors: The factors.
         gain: What refitting multiplied the divergence of unseen samples by; None for nothing.
-        divergence: Of unseen samples, in the end.
     """
 
     factors: dict[str, Factors]
-    gain: float | None
-    divergence: float
+    gain: float | None = None
 
 
 def _refitted(
@@ -203,17 +170,19 @@ def _refitted(
 ) -> _Refitted:
     """Refits the factors of a model.
 
-    One fold is left out of the fit and measured on. The plain factors have seen it, the fit has
+    Folds are left out of the fit and measured on. The plain factors have seen them, the fit has
     not: where the fit wins, it does so on unseen data.
     """
-    unseen = 0
-    only = trial.folds != unseen
+    unseen = trial.folds == 0
+    if (trial.folds > 1).sum() >= FITTED:  # enough to fit on without the other one
+        unseen |= trial.folds == 1
     fitted = refit(
-        trial.normal, bought.cut, bought.factors, trial.data, only, trial.runtime, advance
+        trial.normal, bought.cut, bought.factors, trial.data, ~unseen, trial.runtime, advance
     )
     model = dense.clone()
     RewriteTargets(fitted)(model)
-    before, after = trial.divergence(bought.model, unseen), trial.divergence(model, unseen)
+    folds = np.unique(trial.folds[unseen]).tolist()
+    before, after = trial.divergence(bought.model, folds), trial.divergence(model, folds)
     if after < _REFIT_GAIN * before:
-        return _Refitted(fitted, after / before, after)
-    return _Refitted(bought.factors, None, before)
+        return _Refitted(fitted, after / before)
+    return _Refitted(bought.factors)

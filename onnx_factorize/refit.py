@@ -24,12 +24,12 @@ from .regression import Regression
 from .second_factor import fitted, narrowed, second_matrices
 from .session import Runtime
 
-__all__ = ["refit"]
+__all__ = ["FITTED", "refit"]
 
 Array = npt.NDArray[np.float64]
 
 # Samples to fit on, at most.
-_SAMPLES = 256
+FITTED = 256
 
 # Rows wanted for each dimension of z, and how many there must be.
 _ROWS_A_DIMENSION = 40
@@ -65,7 +65,7 @@ def refit(
     Returns:
         The factors, fitted. Those of targets that cannot be are as they were.
     """
-    few = some_of(1, only.astype(np.int64), _SAMPLES)
+    few = some_of(1, only.astype(np.int64), FITTED)
     current = normal.clone()
     found = dict(factors)
     for group in _readers_of_one_value([t for t in targets if t.name in factors]):
