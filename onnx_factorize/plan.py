@@ -25,8 +25,7 @@ from .trial import Trial
 
 __all__ = ["Plan", "compress"]
 
-# Factors are left as they are unless refitting them gains more than chance; so is the choice of
-# forms unless one form for all does.
+# Factors are left as they are unless refitting them gains more than chance.
 _REFIT_GAIN = 0.97
 
 # Plans in other forms that are refitted beside the best, if they come near it: what refitting gains
@@ -95,48 +94,45 @@ def compress(
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
     purchase = Purchase(targets, analysis, costs, options)
-    trial = analysis.trial
-    ways = [Measured(analysis.candidates[0], {}, 0.0)]
+    candidate, trial = analysis.candidates[0], analysis.trial
     tried: dict[str, float] = {}
+    measured: float | None = None
+    others: list[Measured] = []
     if trial is not None:
         forms = _forms(targets, options)
         most = most_measurements(analysis.candidates, forms)
         with progress.stage("try plans", most) as advance:
             found = search(analysis.candidates, purchase.allocate, trial, advance, forms)
-        tried = found.tried
-        near = [each for each in found.others if each.divergence < _NEAR * found.best.divergence]
-        ways = [found.best, *near[: int(np.clip(trial.ease, _OTHERS, _MOST_OTHERS))]]
+        candidate, measured, tried = found.best.candidate, found.best.divergence, found.tried
+        others = [each for each in found.others if each.divergence < _NEAR * measured]
 
     with progress.stage("rewrite"):
-        bought = purchase.buy(dense, ways[0].candidate)
-    measured = None if trial is None else ways[0].divergence
-    plan = Plan(
-        bought.ranks, bought.losses, ways[0].candidate.name, tried, measured, squares=bought.squares
-    )
+        bought = purchase.buy(dense, candidate)
+    plan = Plan(bought.ranks, bought.losses, bought.origin, tried, measured, squares=bought.squares)
     if not bought.cut or model_io.weight_bytes(dense) > LARGE:
         return bought.model, plan
-    gain: float | None = None
-    if trial is not None:
+    refitted: _Refitted | None = None
+    if trial is not None and measured is not None:
         with progress.stage("rewrite"):
-            each = [bought, *(purchase.buy(dense, way.candidate) for way in ways[1:])]
-        with progress.stage("refit", sum(len(one.cut) for one in each)) as advance:
-            results = [_refitted(dense, one, trial, advance) for one in each]
-        after = [
-            (result.gain or 1.0) * way.divergence for result, way in zip(results, ways, strict=True)
-        ]
-        best = int(np.argmin(after))
-        bought, gain = each[best], results[best].gain
+            most = int(np.clip(trial.ease, _OTHERS, _MOST_OTHERS))
+            ways = [(bought, measured)]
+            ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others[:most]]
+        with progress.stage("refit", sum(len(way.cut) for way, _ in ways)) as advance:
+            results = [_refitted(dense, *way, trial, advance) for way in ways]
+        refitted = min(results, key=lambda result: result.divergence)
+        bought = refitted.bought
         plan = dataclasses.replace(
             plan,
+            origin=bought.origin,
             ranks=bought.ranks,
             losses=bought.losses,
             squares=bought.squares,
-            trial=after[best],
-            refit=gain,
+            trial=refitted.divergence,
+            refit=refitted.gain,
         )
-    if gain is None and not options.finetune:
+    if plan.refit is None and not options.finetune:
         return bought.model, plan
-    factors = bought.factors if gain is None else results[best].factors
+    factors = bought.factors if refitted is None else refitted.factors
     if options.finetune:
         factors = balanced(factors, bought.cut)
     model = dense.clone()
@@ -154,19 +150,27 @@ def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, 
 
 @dataclasses.dataclass(frozen=True)
 class _Refitted:
-    """Factors after the refit, or before it if that gains nothing.
+    """A model after the refit of its factors, or before it if that gains nothing.
 
     Attributes:
+        bought: What was refitted.
+        divergence: Of unseen samples, in the end.
         factors: The factors.
         gain: What refitting multiplied the divergence of unseen samples by; None for nothing.
     """
 
+    bought: Bought
+    divergence: float
     factors: dict[str, Factors]
     gain: float | None = None
 
 
 def _refitted(
-    dense: ir.Model, bought: Bought, trial: Trial, advance: Callable[[int], None]
+    dense: ir.Model,
+    bought: Bought,
+    measured: float,
+    trial: Trial,
+    advance: Callable[[int], None],
 ) -> _Refitted:
     """Refits the factors of a model.
 
@@ -184,5 +188,5 @@ def _refitted(
     folds = np.unique(trial.folds[unseen]).tolist()
     before, after = trial.divergence(bought.model, folds), trial.divergence(model, folds)
     if after < _REFIT_GAIN * before:
-        return _Refitted(fitted, after / before)
-    return _Refitted(bought.factors)
+        return _Refitted(bought, measured * after / before, fitted, after / before)
+    return _Refitted(bought, measured, bought.factors)

@@ -151,6 +151,6 @@ def test_the_bundled_model_is_not_made_worse():
     report = factorize(BUNDLED, BUNDLED_DATA, samples=160, threads=1, budget="targets=0.3").report
     gain = report.divergence["refit"]
     assert gain is None or gain < 0.97
-    assert trial.divergence(known.normal, 0) == pytest.approx(0, abs=1e-9)
+    assert trial.divergence(known.normal, [0, 1]) == pytest.approx(0, abs=1e-9)
     assert dataclasses.asdict(report)["divergence"]["predicted"] > 0
     assert Session(known.normal, trial.runtime).outputs
