@@ -142,7 +142,7 @@ def search(
         _try_forms(run, forms)
     for number in range(_CHANGES):
         run.try_out(_changed(run.best, number), "changes of it")
-    return Found(run.best, _in_other_forms(run) if forms else [], run.tried)
+    return Found(run.best, _in_other_forms(run, forms or {}), run.tried)
 
 
 class _Run:
@@ -228,12 +228,12 @@ def _form(plan: Measured, operator: str, forms: Forms) -> Form | None:
     return next((form for form, views in forms[operator].items() if views == cut), None)
 
 
-def _in_other_forms(run: _Run) -> list[Measured]:
-    """The best plan of each set of views that are cut, the best of all left out."""
+def _in_other_forms(run: _Run, forms: Forms) -> list[Measured]:
+    """The best plan of each choice of forms, the best of all left out."""
+    views = {view for each in forms.values() for cut in each.values() for view in cut}
     plans: dict[frozenset[str], Measured] = {}
     for plan in (run.best, *sorted(run.plans, key=lambda each: each.divergence)):
-        cut = frozenset(name for name, rank in plan.ranks.items() if rank)
-        plans.setdefault(cut, plan)
+        plans.setdefault(frozenset(view for view in views if plan.ranks.get(view)), plan)
     return list(plans.values())[1:]
 
 
