@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,13 @@ from .costs import Costs
 from .forms import Form, forms_of
 from .options import Options
 from .paging import LARGE
-from .passes import Factors, RewriteTargets, Target, sign
+from .passes import RewriteTargets, Target, sign
 from .progress import Progress
-from .purchase import Bought, Purchase
-from .refit import FITTED, refit
+from .purchase import Purchase
+from .refitted import Refitted, best_refitted
 from .search import Measured, most_measurements, search
-from .trial import Trial
 
 __all__ = ["Plan", "compress"]
-
-# Factors are left as they are unless refitting them gains more than chance.
-_REFIT_GAIN = 0.97
 
 # Plans in other forms that are refitted beside the best, if they come near it: what refitting gains
 # differs from form to form, and is not known before it is done.
@@ -111,15 +107,14 @@ def compress(
     plan = Plan(bought.ranks, bought.losses, bought.origin, tried, measured, squares=bought.squares)
     if not bought.cut or model_io.weight_bytes(dense) > LARGE:
         return bought.model, plan
-    refitted: _Refitted | None = None
+    refitted: Refitted | None = None
     if trial is not None and measured is not None:
         with progress.stage("rewrite"):
             most = int(np.clip(trial.ease, _OTHERS, _MOST_OTHERS))
             ways = [(bought, measured)]
             ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others[:most]]
         with progress.stage("refit", sum(len(way.cut) for way, _ in ways)) as advance:
-            results = [_refitted(dense, *way, trial, advance) for way in ways]
-        refitted = min(results, key=lambda result: result.divergence)
+            refitted = best_refitted(dense, ways, trial, advance)
         bought = refitted.bought
         plan = dataclasses.replace(
             plan,
@@ -146,47 +141,3 @@ def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, 
     if options.form != "auto" or options.budget.kind == "latency":  # measured in one form only
         return {}
     return {target.operator: forms_of(target) for target in targets if target.views}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Refitted:
-    """A model after the refit of its factors, or before it if that gains nothing.
-
-    Attributes:
-        bought: What was refitted.
-        divergence: Of unseen samples, in the end.
-        factors: The factors.
-        gain: What refitting multiplied the divergence of unseen samples by; None for nothing.
-    """
-
-    bought: Bought
-    divergence: float
-    factors: dict[str, Factors]
-    gain: float | None = None
-
-
-def _refitted(
-    dense: ir.Model,
-    bought: Bought,
-    measured: float,
-    trial: Trial,
-    advance: Callable[[int], None],
-) -> _Refitted:
-    """Refits the factors of a model.
-
-    Folds are left out of the fit and measured on. The plain factors have seen them, the fit has
-    not: where the fit wins, it does so on unseen data.
-    """
-    unseen = trial.folds == 0
-    if (trial.folds > 1).sum() >= FITTED:  # enough to fit on without the other one
-        unseen |= trial.folds == 1
-    fitted = refit(
-        trial.normal, bought.cut, bought.factors, trial.data, ~unseen, trial.runtime, advance
-    )
-    model = dense.clone()
-    RewriteTargets(fitted)(model)
-    folds = np.unique(trial.folds[unseen]).tolist()
-    before, after = trial.divergence(bought.model, folds), trial.divergence(model, folds)
-    if after < _REFIT_GAIN * before:
-        return _Refitted(bought, measured * after / before, fitted, after / before)
-    return _Refitted(bought, measured, bought.factors)
