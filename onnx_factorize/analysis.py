@@ -80,6 +80,7 @@ def analyze(
     kinds: Mapping[str, OutputKind],
     options: Options,
     progress: Progress,
+    macs: float = np.inf,
 ) -> Analysis:
     """Runs the calibration data and works out what every cut of every target costs.
 
@@ -90,6 +91,7 @@ def analyze(
         kinds: What each output stands for, class axes known.
         options: The weighting, and how to calibrate.
         progress: What is told how far the run is.
+        macs: Multiplications of the dense model for one sample; few allow longer trials.
     """
     weighting, uniform = get_weighting(options.weighting), options.ranks == "uniform"
     targets = [view for target in targets for view in views_of(target)]
@@ -155,7 +157,7 @@ def analyze(
             dataclasses.replace(predicted, name="uniform", uniform=True),
             *by_activation.candidates,
         ],
-        trial=Trial(normal, targets, kinds, data, folds, parts, options.runtime),
+        trial=Trial(normal, targets, kinds, data, folds, parts, options.runtime, macs),
     )
 
 

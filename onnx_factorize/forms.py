@@ -27,6 +27,7 @@ __all__ = [
     "Cut",
     "Form",
     "cut_of",
+    "forms_of",
     "operator_choices",
     "pair_latency",
     "restricted",
@@ -72,6 +73,22 @@ def restricted(target: Target, form: Form) -> Target:
         views = tuple(view for view in target.views if view.view == "input")
         return dataclasses.replace(target, views=views)
     return by_view.get(form, dataclasses.replace(target, views=()))
+
+
+def forms_of(target: Target) -> dict[Form, frozenset[str]]:
+    """The forms that an operator may be cut in, with the names of the views that each cuts."""
+    by_view = {view.view: view.name for view in views_of(target)}
+    needed: dict[Form, tuple[str, ...]] = {
+        "channel": ("",),
+        "input": ("input",),
+        "spatial": ("spatial",),
+        "tucker": ("", "input"),
+    }
+    return {
+        form: frozenset(by_view[view] for view in views)
+        for form, views in needed.items()
+        if by_view.keys() >= set(views)
+    }
 
 
 def views_of(target: Target) -> tuple[Target, ...]:

@@ -65,7 +65,8 @@ def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[O
             purchase = Purchase(own, Analysis({}, [uniform]), costs, options)
         except BudgetError:
             continue
-        ranks = purchase.allocate(losses, uniform=True)
+        ranks = purchase.allocate(uniform)
+        assert ranks is not None  # one form each
         params, size, macs, cut = costs.params, costs.bytes, costs.arithmetic.total, 0
         for target in own:
             nodes = [costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses]

@@ -173,7 +173,8 @@ def calibrated(
         costs = latency_budget.timed_costs(costs, latency_ms, normal, targets, options, progress)
 
     measured = data.fewer(MEASURED) if options.finetune else data
-    analysis = analyze(normal, targets, measured, kinds, options, progress)
+    macs = costs.arithmetic.total
+    analysis = analyze(normal, targets, measured, kinds, options, progress, macs)
     skipped = [*finder.skipped, *excluded]
     return Calibrated(dense, normal, targets, skipped, data, kinds, costs, analysis)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,26 +13,22 @@ from . import model_io
 from .analysis import Analysis
 from .balance import balanced
 from .costs import Costs
-from .errors import BudgetError
-from .forms import FIXED_FORMS, restricted
+from .forms import Form, forms_of
 from .options import Options
 from .paging import LARGE
-from .passes import Factors, RewriteTargets, Target, sign
+from .passes import RewriteTargets, Target, sign
 from .progress import Progress
-from .purchase import Bought, Purchase
-from .refit import refit
-from .search import Candidate, most_measurements, search
-from .trial import Trial
+from .purchase import Purchase
+from .refitted import Refitted, best_refitted
+from .search import Measured, most_measurements, search
 
 __all__ = ["Plan", "compress"]
 
-# Factors are left as they are unless refitting them gains more than chance; so is the choice of
-# forms unless one form for all does.
-_REFIT_GAIN = 0.97
-
-# Plans of one form that are refitted beside the one of several: those that come near it.
-_OTHERS = 2
-_NEAR = 2.0
+# Plans in other forms that are refitted beside the best, if they come near it: what refitting gains
+# differs from form to form, and is not known before it is done.
+_OTHERS = 1
+_MOST_OTHERS = 5
+_NEAR = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,44 +93,41 @@ def compress(
     candidate, trial = analysis.candidates[0], analysis.trial
     tried: dict[str, float] = {}
     measured: float | None = None
+    others: list[Measured] = []
     if trial is not None:
-        most = most_measurements(analysis.candidates)
+        forms = _forms(targets, options)
+        most = most_measurements(analysis.candidates, forms)
         with progress.stage("try plans", most) as advance:
-            found = search(analysis.candidates, purchase.allocate, trial, advance)
-        candidate, tried, measured = found.candidate, found.tried, found.divergence
+            found = search(analysis.candidates, purchase.allocate, trial, advance, forms)
+        candidate, measured, tried = found.best.candidate, found.best.divergence, found.tried
+        others = [each for each in found.others if each.divergence < _NEAR * measured]
 
     with progress.stage("rewrite"):
         bought = purchase.buy(dense, candidate)
-    plan = Plan(
-        bought.ranks, bought.losses, candidate.name, tried, measured, squares=bought.squares
-    )
+    plan = Plan(bought.ranks, bought.losses, bought.origin, tried, measured, squares=bought.squares)
     if not bought.cut or model_io.weight_bytes(dense) > LARGE:
         return bought.model, plan
-    gain: float | None = None
+    refitted: Refitted | None = None
     if trial is not None and measured is not None:
-        with progress.stage("try forms"):
-            others = _of_one_form(
-                dense, targets, bought, candidate, measured, analysis, costs, options, tried
-            )
-        ways = [(bought, measured), *others]
+        with progress.stage("rewrite"):
+            most = int(np.clip(trial.ease, _OTHERS, _MOST_OTHERS))
+            ways = [(bought, measured)]
+            ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others[:most]]
         with progress.stage("refit", sum(len(way.cut) for way, _ in ways)) as advance:
-            results = [_refitted(dense, way, trial, advance) for way, _ in ways]
-        best = 0
-        for index, result in enumerate(results):
-            if result.divergence < _REFIT_GAIN * results[best].divergence:
-                best = index
-        (bought, measured), gain = ways[best], results[best].gain
+            refitted = best_refitted(dense, ways, trial, advance)
+        bought = refitted.bought
         plan = dataclasses.replace(
             plan,
+            origin=bought.origin,
             ranks=bought.ranks,
             losses=bought.losses,
             squares=bought.squares,
-            trial=(gain or 1.0) * measured,
-            refit=gain,
+            trial=refitted.divergence,
+            refit=refitted.gain,
         )
-    if gain is None and not options.finetune:
+    if plan.refit is None and not options.finetune:
         return bought.model, plan
-    factors = bought.factors if gain is None else results[best].factors
+    factors = bought.factors if refitted is None else refitted.factors
     if options.finetune:
         factors = balanced(factors, bought.cut)
     model = dense.clone()
@@ -143,77 +136,8 @@ def compress(
     return model, plan
 
 
-def _of_one_form(
-    dense: ir.Model,
-    targets: Sequence[Target],
-    bought: Bought,
-    candidate: Candidate,
-    measured: float,
-    analysis: Analysis,
-    costs: Costs,
-    options: Options,
-    tried: dict[str, float],
-) -> list[tuple[Bought, float]]:
-    """Plans of one form for all, where the plan has several to choose from, and their divergence.
-
-    What refitting gains differs from form to form, and is not known before it is done.
-    """
+def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, frozenset[str]]]:
+    """The operators whose form is the budget's to choose."""
     if options.form != "auto" or options.budget.kind == "latency":  # measured in one form only
-        return []
-    if not any(view.views or view.view for view in bought.cut):
-        return []
-    assert analysis.trial is not None
-    found: list[tuple[float, Purchase]] = []
-    for form in FIXED_FORMS:
-        asked = dataclasses.replace(options, form=form)
-        try:
-            one = [restricted(target, form) for target in targets]
-            purchase = Purchase(one, analysis, costs, asked)
-        except BudgetError:
-            continue
-        ranks = purchase.allocate(candidate.losses, candidate.uniform)
-        divergence = analysis.trial.measure(ranks, candidate.weighting, candidate.metrics)
-        tried[f"{form} form"] = divergence
-        found.append((divergence, purchase))
-    found.sort(key=lambda pair: pair[0])
-    return [
-        (purchase.buy(dense, candidate), divergence)
-        for divergence, purchase in found[:_OTHERS]
-        if divergence < _NEAR * measured
-    ]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Refitted:
-    """Factors after the refit, or before it if that gains nothing.
-
-    Attributes:
-        factors: The factors.
-        gain: What refitting multiplied the divergence of unseen samples by; None for nothing.
-        divergence: Of unseen samples, in the end.
-    """
-
-    factors: dict[str, Factors]
-    gain: float | None
-    divergence: float
-
-
-def _refitted(
-    dense: ir.Model, bought: Bought, trial: Trial, advance: Callable[[int], None]
-) -> _Refitted:
-    """Refits the factors of a model.
-
-    One fold is left out of the fit and measured on. The plain factors have seen it, the fit has
-    not: where the fit wins, it does so on unseen data.
-    """
-    unseen = 0
-    only = trial.folds != unseen
-    fitted = refit(
-        trial.normal, bought.cut, bought.factors, trial.data, only, trial.runtime, advance
-    )
-    model = dense.clone()
-    RewriteTargets(fitted)(model)
-    before, after = trial.divergence(bought.model, unseen), trial.divergence(model, unseen)
-    if after < _REFIT_GAIN * before:
-        return _Refitted(fitted, after / before, after)
-    return _Refitted(bought.factors, None, before)
+        return {}
+    return {target.operator: forms_of(target) for target in targets if target.views}

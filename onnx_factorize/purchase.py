@@ -17,7 +17,7 @@ from .calibrate import Statistics
 from .candidates import automatic_multiple
 from .costs import Costs
 from .errors import BudgetError
-from .forms import operator_choices, views_of
+from .forms import operator_choices, restricted, views_of
 from .options import Options
 from .passes import Factors, Target, sign
 from .rewriting import factors_by_name, rewritten
@@ -40,6 +40,7 @@ class Bought:
 
     Attributes:
         model: The model.
+        origin: The name of the candidate.
         ranks: View name to rank, or `DENSE`.
         losses: Target name to the loss predicted for what was bought of it.
         cut: The views that are cut.
@@ -48,6 +49,7 @@ class Bought:
     """
 
     model: ir.Model
+    origin: str
     ranks: dict[str, int]
     losses: dict[str, float]
     cut: list[Target]
@@ -85,12 +87,12 @@ class Purchase:
         self._targets, self._analysis = targets, analysis
         self._costs, self._options = costs, options
         self._kind = options.budget.kind
-        choices = self._choices(analysis.candidates[0].losses)
+        choices = self._choices(analysis.candidates[0])
         self._cost = costs.of(self._kind, list(targets))
         self._wanted = options.budget.limit(self._cost)
         written = costs.written(self._kind, list(targets))
         self._fixed = written - sum(choice.dense for choice in choices)
-        self._least = sum(float(choice.costs[0]) for choice in choices)
+        self._least = _least(choices)
         least = self._fixed + self._least
         if least > self._wanted:
             if not options.best_effort:
@@ -98,16 +100,15 @@ class Purchase:
             self._wanted = least
         self._room = self._wanted - self._fixed
 
-    def allocate(self, losses: Mapping[str, Array], uniform: bool) -> dict[str, int]:
-        """The ranks within the budget, by the losses of each view."""
-        return self._allocate(self._choices(losses), uniform, self._room)
+    def allocate(self, candidate: Candidate) -> dict[str, int] | None:
+        """The ranks within the budget; None if the forms of the candidate are too dear for it."""
+        choices = self._choices(candidate)
+        if _least(choices) > max(self._room, self._least):
+            return None
+        return _allocate(choices, candidate.uniform, self._room)
 
-    def _allocate(self, choices: Sequence[Choices], uniform: bool, room: float) -> dict[str, int]:
-        buy = allocate_uniform if uniform else allocate_global
-        return buy(choices, max(room, self._least))
-
-    def _choices(self, losses: Mapping[str, Array]) -> list[Choices]:
-        return _choices(self._targets, losses, self._costs, self._options)
+    def _choices(self, candidate: Candidate) -> list[Choices]:
+        return _choices(self._targets, candidate, self._costs, self._options)
 
     def buy(self, dense: ir.Model, candidate: Candidate) -> Bought:
         """The model that a candidate makes, measured to be within the budget.
@@ -117,19 +118,21 @@ class Purchase:
         """
         analysis, room = self._analysis, self._room
         views = [view for target in self._targets for view in views_of(target)]
-        choices = self._choices(candidate.losses)
+        choices = self._choices(candidate)
         for _ in range(_ROUNDS):
-            ranks = self._allocate(choices, candidate.uniform, room)
+            ranks = _allocate(choices, candidate.uniform, room)
             cut = [view for view in views if ranks.get(view.name)]
             spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
             model = rewritten(dense, cut, ranks, spectra, analysis.statistics)
             sign(model, self._options.provenance())
             cost = _cost(self._kind, model, choices, ranks, self._fixed, self._costs.storage)
             over = cost - self._wanted
-            if over <= 0 or room <= self._least:
+            if over <= 0 or room <= _least(choices):
                 break
             # What was not spent must not be given again.
             room = min(room, sum(_cost_of(c, ranks) for c in choices)) - over
+        if over > 0 and candidate.forms:  # others may be cheaper
+            return self.buy(dense, dataclasses.replace(candidate, forms={}))
         if over > 0 and not self._options.best_effort:
             reached = self._wanted + over
             raise BudgetError(_unreachable(self._options, self._cost, reached, self._targets))
@@ -142,12 +145,22 @@ class Purchase:
             )
             for target in self._targets
         }
-        return Bought(model, ranks, losses, cut, spectra, analysis.statistics)
+        return Bought(model, candidate.name, ranks, losses, cut, spectra, analysis.statistics)
+
+
+def _allocate(choices: Sequence[Choices], uniform: bool, room: float) -> dict[str, int]:
+    buy = allocate_uniform if uniform else allocate_global
+    return buy(choices, max(room, _least(choices)))
+
+
+def _least(choices: Sequence[Choices]) -> float:
+    """The cost of the cheapest model."""
+    return sum(float(choice.costs[0]) for choice in choices)
 
 
 def _choices(
     targets: Sequence[Target],
-    losses: Mapping[str, Array],
+    candidate: Candidate,
     costs: Costs,
     options: Options,
 ) -> list[Choices]:
@@ -160,8 +173,10 @@ def _choices(
     choices = []
     for target in targets:
         macs = sum(costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses)
+        form = candidate.forms.get(target.operator, options.form)
+        seen = restricted(target, form) if form != options.form else target
         choices.append(
-            operator_choices(target, losses, kind, macs, multiple, options.form, costs.curves)
+            operator_choices(seen, candidate.losses, kind, macs, multiple, form, costs.curves)
         )
     return choices
 

@@ -24,12 +24,12 @@ from .regression import Regression
 from .second_factor import fitted, narrowed, second_matrices
 from .session import Runtime
 
-__all__ = ["refit"]
+__all__ = ["FITTED", "refit"]
 
 Array = npt.NDArray[np.float64]
 
-# Samples to fit on, at most.
-_SAMPLES = 256
+# Samples to fit on, at most, unless the model is cheap.
+FITTED = 256
 
 # Rows wanted for each dimension of z, and how many there must be.
 _ROWS_A_DIMENSION = 40
@@ -50,6 +50,7 @@ def refit(
     only: npt.NDArray[np.bool_],
     runtime: Runtime,
     advance: Callable[[int], None] = lambda _: None,
+    most: int = FITTED,
 ) -> dict[str, Factors]:
     """Fits the second factors of cuts to the dense model's values.
 
@@ -61,11 +62,12 @@ def refit(
         only: Which calibration samples may be used, shape (samples,).
         runtime: How to run the models.
         advance: Called after each cut with 1.
+        most: Samples to fit on, at most.
 
     Returns:
         The factors, fitted. Those of targets that cannot be are as they were.
     """
-    few = some_of(1, only.astype(np.int64), _SAMPLES)
+    few = some_of(1, only.astype(np.int64), most)
     current = normal.clone()
     found = dict(factors)
     for group in _readers_of_one_value([t for t in targets if t.name in factors]):

@@ -13,19 +13,24 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .forms import FIXED_FORMS, Form
 from .trial import Trial
 from .weighting import Metric, Weighting
 
-__all__ = ["Candidate", "Found", "most_measurements", "search"]
+__all__ = ["Candidate", "Found", "Measured", "most_measurements", "search"]
 
 Array = npt.NDArray[np.float64]
-Allocate = Callable[[Mapping[str, Array], bool], dict[str, int]]
+Allocate = Callable[["Candidate"], dict[str, int] | None]
+Forms = Mapping[str, Mapping[Form, frozenset[str]]]
 
 # Targets that are cut alone to compare measured with predicted loss.
 _ALONE = 20
 
 # Changes of the best plan that are measured.
 _CHANGES = 8
+
+# Other forms of single operators that are measured.
+_SWAPS = 12
 
 # The predicted plan is left only for one that is better by more than chance.
 _MARGIN = 0.97
@@ -45,6 +50,7 @@ class Candidate:
         losses: Target name to the loss at every rank.
         uniform: Whether all targets get the same share, whatever their losses.
         operators: View name to the name of its operator; those without an entry are one.
+        forms: Operator to the only form that it may be cut in; others may be cut in any.
     """
 
     name: str
@@ -53,6 +59,7 @@ class Candidate:
     losses: Mapping[str, Array]
     uniform: bool = False
     operators: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    forms: Mapping[str, Form] = dataclasses.field(default_factory=dict)
 
     def cuts(self, ranks: Mapping[str, int]) -> dict[str, dict[str, int]]:
         """By operator what is cut of it: view name to rank; nothing where it stays dense."""
@@ -74,25 +81,40 @@ class Candidate:
             for name, loss in self.losses.items()
         }
 
+    def costliest(self, ranks: Mapping[str, int]) -> list[str]:
+        """The operators that are cut, those that lose most first."""
+        loss = {name: self.loss(cut) for name, cut in self.cuts(ranks).items() if cut}
+        return sorted(loss, key=lambda name: -loss[name])
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A candidate, the ranks that it buys, and their divergence."""
+
+    candidate: Candidate
+    ranks: Mapping[str, int]
+    divergence: float
+
 
 @dataclasses.dataclass(frozen=True)
 class Found:
     """The outcome.
 
     Attributes:
-        candidate: The best, with its losses as measurements corrected them.
+        best: The best, its losses as measurements corrected them.
+        others: Plans in other forms that came near it, the nearest first.
         tried: Plan to measured divergence, in the order in which they were tried.
-        divergence: Measured for the best.
     """
 
-    candidate: Candidate
+    best: Measured
+    others: list[Measured]
     tried: dict[str, float]
-    divergence: float
 
 
-def most_measurements(candidates: Sequence[Candidate]) -> int:
+def most_measurements(candidates: Sequence[Candidate], forms: Forms) -> int:
     """The candidates, the first one's targets alone, the plan that follows, and its changes."""
-    return len(candidates) + min(_ALONE, len(candidates[0].losses)) + 1 + _CHANGES
+    alone = min(_ALONE, len(candidates[0].losses))
+    return len(candidates) + alone + 1 + _CHANGES + (len(FIXED_FORMS) + _SWAPS if forms else 0)
 
 
 def search(
@@ -100,62 +122,134 @@ def search(
     allocate: Allocate,
     trial: Trial,
     advance: Callable[[int], None] = lambda _: None,
+    forms: Forms | None = None,
 ) -> Found:
     """Chooses among candidates by measurement, and improves the best.
 
     Args:
         candidates: The first is the predicted one, preferred unless another is clearly better.
-        allocate: From losses, and whether ranks are uniform, to ranks within the budget.
+        allocate: From a candidate to ranks within the budget; None if it has none.
         trial: What measures.
         advance: Called after each measurement with 1.
+        forms: Operator to its forms, and the views that each cuts; operators with several only.
     """
-    seen: dict[tuple[str, tuple[tuple[str, int], ...]], float] = {}
+    run = _Run(candidates[0], allocate, trial, advance)
+    for candidate in (_rescaled(run.best, run.measure), *candidates[1:]):
+        run.try_out(candidate, candidate.name)
+    if run.best.candidate.uniform:
+        return Found(run.best, [], run.tried)
+    if forms:
+        _try_forms(run, forms)
+    for number in range(_CHANGES):
+        run.try_out(_changed(run.best, number), "changes of it")
+    return Found(run.best, _in_other_forms(run, forms or {}), run.tried)
 
-    def measure(candidate: Candidate, ranks: Mapping[str, int]) -> float:
+
+class _Run:
+    """What was measured, and the best of it.
+
+    Attributes:
+        best: The best.
+        plans: All plans that were measured, in order.
+        tried: Plan to divergence, for the report.
+    """
+
+    def __init__(
+        self,
+        first: Candidate,
+        allocate: Allocate,
+        trial: Trial,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._allocate, self._trial, self._advance = allocate, trial, advance
+        self._seen: dict[tuple[str, tuple[tuple[str, int], ...]], float] = {}
+        self.plans: list[Measured] = []
+        plan = self._plan(first)
+        assert plan is not None
+        self.best = plan
+        self.tried = {first.name: plan.divergence}
+
+    def try_out(self, candidate: Candidate, name: str) -> None:
+        """Measures a candidate, and keeps it if it is clearly better than all before."""
+        plan = self._plan(candidate)
+        if plan is None:
+            return
+        better = plan.divergence < _MARGIN * self.best.divergence
+        if better:
+            self.best = plan
+        if better or name == candidate.name:
+            self.tried[name] = plan.divergence
+
+    def measure(self, candidate: Candidate, ranks: Mapping[str, int]) -> float:
+        """The divergence of a plan."""
         directions = f"{candidate.weighting.name} {sorted(candidate.metrics.items(), key=str)}"
-        key = directions, tuple(sorted(ranks.items()))
-        if key not in seen:
-            seen[key] = trial.measure(ranks, candidate.weighting, candidate.metrics)
-        advance(1)
-        return seen[key]
+        key = directions, tuple(sorted((name, rank) for name, rank in ranks.items() if rank))
+        if key not in self._seen:
+            self._seen[key] = self._trial.measure(ranks, candidate.weighting, candidate.metrics)
+        self._advance(1)
+        return self._seen[key]
 
-    best = candidates[0]
-    ranks = allocate(best.losses, best.uniform)
-    tried = {best.name: measure(best, ranks)}
-    least = tried[best.name]
+    def _plan(self, candidate: Candidate) -> Measured | None:
+        ranks = self._allocate(candidate)
+        if ranks is None:
+            return None
+        self.plans.append(Measured(candidate, ranks, self.measure(candidate, ranks)))
+        return self.plans[-1]
 
-    rescaled = _rescaled(best, ranks, measure)
-    for candidate in (rescaled, *candidates[1:]):
-        plan = allocate(candidate.losses, candidate.uniform)
-        tried[candidate.name] = measure(candidate, plan)
-        if tried[candidate.name] < _MARGIN * least:
-            best, ranks, least = candidate, plan, tried[candidate.name]
 
-    if not best.uniform:
-        for number in range(_CHANGES):
-            changed = _changed(best, ranks, number)
-            plan = allocate(changed.losses, changed.uniform)
-            divergence = measure(changed, plan)
-            if divergence < _MARGIN * least:
-                best, ranks, least = changed, plan, divergence
-                tried["changes of it"] = divergence
-    return Found(best, tried, least)
+def _try_forms(run: _Run, forms: Forms) -> None:
+    """Measures plans of one form for all, and other forms of what is cut."""
+    start = run.best.candidate
+    for form in FIXED_FORMS:
+        one = dataclasses.replace(start, name=f"{form} form", forms=dict.fromkeys(forms, form))
+        run.try_out(one, one.name)
+    tried = set()
+    for _ in range(_SWAPS):
+        moves = (
+            (operator, form)
+            for operator in run.best.candidate.costliest(run.best.ranks)
+            for form in forms.get(operator, ())
+            if (operator, form) not in tried and form != _form(run.best, operator, forms)
+        )
+        move = next(moves, None)
+        if move is None:
+            return
+        tried.add(move)
+        best, cut = run.best.candidate, run.best.candidate.costliest(run.best.ranks)
+        # What stays dense is free again: it was bound where a plan of one form is the best.
+        bound = {name: form for name, form in best.forms.items() if name in cut}
+        one = dataclasses.replace(best, forms={**bound, move[0]: move[1]})
+        run.try_out(one, "other forms")
+
+
+def _form(plan: Measured, operator: str, forms: Forms) -> Form | None:
+    """The form in which an operator is cut."""
+    cut = plan.candidate.cuts(plan.ranks)[operator].keys()
+    return next((form for form, views in forms[operator].items() if views == cut), None)
+
+
+def _in_other_forms(run: _Run, forms: Forms) -> list[Measured]:
+    """The best plan of each choice of forms, the best of all left out."""
+    views = {view for each in forms.values() for cut in each.values() for view in cut}
+    plans: dict[frozenset[str], Measured] = {}
+    for plan in (run.best, *sorted(run.plans, key=lambda each: each.divergence)):
+        plans.setdefault(frozenset(view for view in views if plan.ranks.get(view)), plan)
+    return list(plans.values())[1:]
 
 
 def _rescaled(
-    candidate: Candidate,
-    ranks: Mapping[str, int],
-    measure: Callable[[Candidate, Mapping[str, int]], float],
+    first: Measured, measure: Callable[[Candidate, Mapping[str, int]], float]
 ) -> Candidate:
     """Losses scaled by what each target's cut costs when it is measured alone."""
+    candidate, ranks = first.candidate, first.ranks
     planned = candidate.cuts(ranks)
     # Of what stays dense, a quarter of the full rank stands for a cut, in its first view.
-    first: dict[str, str] = {}
+    views: dict[str, str] = {}
     for name in ranks:
         if name in candidate.losses:
-            first.setdefault(candidate.operators.get(name, name), name)
+            views.setdefault(candidate.operators.get(name, name), name)
     cuts = {
-        operator: cut or {first[operator]: len(candidate.losses[first[operator]]) // 4}
+        operator: cut or {views[operator]: len(candidate.losses[views[operator]]) // 4}
         for operator, cut in planned.items()
     }
     predicted = {operator: candidate.loss(cut) for operator, cut in cuts.items()}
@@ -172,12 +266,11 @@ def _rescaled(
     return dataclasses.replace(candidate, name=f"{candidate.name}, rescaled", losses=losses)
 
 
-def _changed(candidate: Candidate, ranks: Mapping[str, int], number: int) -> Candidate:
+def _changed(plan: Measured, number: int) -> Candidate:
     """The candidate with one target's loss doubled or halved, those that lose most first."""
-    loss = {name: candidate.loss(cut) for name, cut in candidate.cuts(ranks).items() if cut}
-    order = sorted(loss, key=lambda name: -loss[name])
+    order = plan.candidate.costliest(plan.ranks)
     if not order:
-        return candidate
+        return plan.candidate
     name = order[number // 2 % len(order)]
     factor = 2.0 if number % 2 == 0 else 0.5
-    return dataclasses.replace(candidate, losses=candidate.scaled({name: factor}))
+    return dataclasses.replace(plan.candidate, losses=plan.candidate.scaled({name: factor}))

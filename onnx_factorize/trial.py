@@ -28,9 +28,12 @@ from .weighting import Metric, Weighting
 
 __all__ = ["Trial"]
 
-# Folds that are measured, and samples of each: enough to tell plans apart that differ.
+# Folds that are measured, and samples of each: enough to tell plans apart that differ. Where the
+# model is cheap, more of them tell plans apart that differ less.
 _FOLDS = 2
 _SAMPLES = 32
+_MOST_SAMPLES = 256
+_MACS = 2**30
 
 # Memory for the dense model's outputs.
 _RECORDED_BYTES = 2**28
@@ -53,6 +56,7 @@ class Trial:
         runtime: How models are run.
         data: The calibration data.
         folds: The fold of each calibration sample, shape (samples,).
+        ease: How many times as much may be measured as of a model that takes its time.
         measurements: How many plans were measured.
     """
 
@@ -65,6 +69,7 @@ class Trial:
         folds: npt.NDArray[np.int64],
         parts: Sequence[Mapping[str, Statistics]],
         runtime: Runtime,
+        macs: float = np.inf,
     ) -> None:
         """Runs the dense model on the samples to measure on.
 
@@ -76,6 +81,7 @@ class Trial:
             folds: The fold of each calibration sample, shape (samples,).
             parts: The statistics of each fold.
             runtime: How to run the models.
+            macs: Multiplications of the dense model for one sample.
         """
         self.normal, self.runtime, self._targets = normal, runtime, targets
         self.data, self.folds = data, folds
@@ -84,9 +90,11 @@ class Trial:
         self._spectra: list[dict[tuple[str, str, Metric | None], Spectrum]] = []
         self.measurements = 0
         dense = Session(normal, runtime)
+        samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
+        self.ease = samples // _SAMPLES
         for fold in range(min(_FOLDS, len(parts))):
             batches, outputs, size = [], [], 0
-            for batch in data.batches("calibration", only=some_of(fold, folds, _SAMPLES)):
+            for batch in data.batches("calibration", only=some_of(fold, folds, samples)):
                 batches.append(batch)
                 outputs.append(dense.run(batch.feeds, batch.origin))
                 size += sum(value.nbytes for value in outputs[-1].values())
@@ -128,10 +136,11 @@ class Trial:
             self._add(fold, model, sums)
         return _total(sums)
 
-    def divergence(self, model: ir.Model, fold: int) -> float:
-        """The divergence of a compressed model on the samples of one fold."""
+    def divergence(self, model: ir.Model, folds: Sequence[int]) -> float:
+        """The divergence of a compressed model on the samples of some folds."""
         sums = self._sums()
-        self._add(self._folds[fold], model, sums)
+        for fold in folds:
+            self._add(self._folds[fold], model, sums)
         return _total(sums)
 
     def _sums(self) -> dict[str, DivergenceSum]:

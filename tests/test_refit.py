@@ -10,10 +10,11 @@ from builders import BUNDLED, BUNDLED_DATA, model, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnx_factorize import factorize
+from onnx_factorize import factorize, refitted
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
+from onnx_factorize.purchase import Purchase
 from onnx_factorize.refit import refit
 from onnx_factorize.regression import Regression
 from onnx_factorize.session import Session
@@ -151,6 +152,37 @@ def test_the_bundled_model_is_not_made_worse():
     report = factorize(BUNDLED, BUNDLED_DATA, samples=160, threads=1, budget="targets=0.3").report
     gain = report.divergence["refit"]
     assert gain is None or gain < 0.97
-    assert trial.divergence(known.normal, 0) == pytest.approx(0, abs=1e-9)
+    assert trial.divergence(known.normal, [0, 1]) == pytest.approx(0, abs=1e-9)
     assert dataclasses.asdict(report)["divergence"]["predicted"] > 0
     assert Session(known.normal, trial.runtime).outputs
+
+
+def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
+    _, _, known = deep
+    monkeypatch.setattr(refitted, "FITTED", 64)
+    options = Options.of(samples=512, threads=1, budget="targets=0.3")
+    purchase = Purchase(known.targets, known.analysis, known.costs, options)
+    trial, candidates = known.analysis.trial, known.analysis.candidates
+    ways = []
+    for candidate in (candidates[1], candidates[0]):
+        bought = purchase.buy(known.dense, candidate)
+        divergence = trial.measure(bought.ranks, candidate.weighting, candidate.metrics)
+        ways.append((bought, divergence))
+    best = refitted.best_refitted(known.dense, ways, trial)
+    alone = [refitted.best_refitted(known.dense, [way], trial).divergence for way in ways]
+    assert best.divergence == min(alone) < max(alone)
+    before = dict(zip((bought.origin for bought, _ in ways), (d for _, d in ways), strict=True))
+    assert best.gain < 0.97
+    assert best.divergence == pytest.approx(best.gain * before[best.bought.origin])
+    everything = np.ones(known.data.calibration_samples, bool)
+    wanted = refit(
+        trial.normal,
+        best.bought.cut,
+        best.bought.factors,
+        trial.data,
+        everything,
+        trial.runtime,
+        most=64 * trial.ease,
+    )
+    for name, factors in wanted.items():
+        np.testing.assert_array_equal(best.factors[name].second, factors.second)
