@@ -160,7 +160,7 @@ def test_the_bundled_model_is_not_made_worse():
 def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
     _, _, known = deep
     monkeypatch.setattr(refitted, "FITTED", 64)
-    options = Options.of(samples=512, threads=1, budget="targets=0.3")
+    options = Options.of(samples=512, threads=1, budget="targets=0.15")
     purchase = Purchase(known.targets, known.analysis, known.costs, options)
     trial, candidates = known.analysis.trial, known.analysis.candidates
     ways = []
