@@ -19,6 +19,7 @@ from .calibration import CalibrationData
 from .fitting import fitting_batches
 from .folds import some_of
 from .observer import Observer
+from .paging import keep
 from .passes import Factors, FindDownstream, RewriteTargets, Target
 from .regression import Regression
 from .second_factor import fitted, narrowed, second_matrices
@@ -70,17 +71,21 @@ def refit(
     few = some_of(1, only.astype(np.int64), most)
     current = normal.clone()
     found = dict(factors)
-    for group in _readers_of_one_value([t for t in targets if t.name in factors]):
-        # What reaches the others is what they were made for.
-        changed = FindDownstream({made.operator or n for n, made in factors.items()})
-        changed(current)
-        able = [t for t in group if t.operator in changed.names and _can_be(t)]
-        if able:
-            own = [_own(target) for target in able]
-            dense = Observer(normal, own, runtime, side="output")
+    cut = [target for target in targets if target.name in factors]
+    # What reaches the others is what they were made for.
+    changed = FindDownstream({made.operator or n for n, made in factors.items()})
+    changed(normal)
+    able = [t for t in cut if t.operator in changed.names and _can_be(t)]
+    if not able:
+        return found
+    wanted = _Wanted(normal, able, factors, data, few, runtime)
+    for group in _readers_of_one_value(cut):
+        fitted_here = [target for target in group if target in able]
+        if fitted_here:
+            own = [_own(target) for target in fitted_here]
             compressed = Observer(current, own, runtime, side="input")
-            sums = _sums(dense, compressed, able, factors, data, few)
-            found |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in able}
+            sums = wanted.regressions(compressed, fitted_here)
+            found |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in fitted_here}
         uses = [use for target in group for use in target.uses]
         RewriteTargets({use.name: found[use.name] for use in uses})(current)
         advance(len(group))
@@ -109,37 +114,66 @@ def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:
     return groups
 
 
-def _sums(
-    dense: Observer,
-    compressed: Observer,
-    targets: Sequence[Target],
-    factors: Mapping[str, Factors],
-    data: CalibrationData,
-    only: npt.NDArray[np.bool_],
-) -> dict[str, list[Regression]]:
-    """What the regressions of each target need, group by group."""
-    sums = {
-        target.name: [
-            Regression(*matrix.shape, centred=_own(target).centred)
-            for matrix in second_matrices(target, factors[target.name])
-        ]
-        for target in targets
-    }
-    samples = int(only.sum())
-    for number, batch in enumerate(fitting_batches(data, only, dense, compressed)):
-        before, after = dense.run(batch), compressed.run(batch)
-        for target in targets:
-            own, bias = _own(target), _bias(_own(target))
-            places = max(_PLACES, -(-_ROWS_A_DIMENSION * sums[target.name][0].rank // samples))
-            # Two generators of one seed choose the same places.
-            y = before.signal(own, places, np.random.default_rng(number))
-            x = after.signal(own, places, np.random.default_rng(number))
-            if x is None or y is None or x.shape[1] != y.shape[1]:
-                continue
-            for group, regression in enumerate(sums[target.name]):
-                z = narrowed(target, factors[target.name], x[group], group)
-                regression.add(z.astype(np.float64), y[group] - bias[group])
-    return sums
+class _Wanted:
+    """What targets gave in the dense model, at chosen places: one pass serves all of them."""
+
+    def __init__(
+        self,
+        normal: ir.Model,
+        targets: Sequence[Target],
+        factors: Mapping[str, Factors],
+        data: CalibrationData,
+        only: npt.NDArray[np.bool_],
+        runtime: Runtime,
+    ) -> None:
+        self._factors = factors
+        own = {target.name: _own(target) for target in targets}
+        dense = Observer(normal, list(own.values()), runtime, side="output")
+        samples = int(only.sum())
+        self._places = {
+            target.name: max(_PLACES, -(-_ROWS_A_DIMENSION * factors[target.name].rank // samples))
+            for target in targets
+        }
+        # Few enough samples to keep what they are made of.
+        self._batches = list(fitting_batches(data, only, dense))
+        self._rows: dict[str, list[npt.NDArray[np.float32] | None]] = {n: [] for n in own}
+        for number, batch in enumerate(self._batches):
+            observation = dense.run(batch)
+            for name, target in own.items():
+                rng = np.random.default_rng(number)
+                y = observation.signal(target, self._places[name], rng)
+                self._rows[name].append(None if y is None else keep(y))
+
+    def regressions(
+        self, compressed: Observer, targets: Sequence[Target]
+    ) -> dict[str, list[Regression]]:
+        """What the regressions of some targets need, group by group.
+
+        Args:
+            compressed: The model as compressed so far, observed at their inputs.
+            targets: The targets.
+        """
+        sums = {
+            target.name: [
+                Regression(*matrix.shape, centred=_own(target).centred)
+                for matrix in second_matrices(target, self._factors[target.name])
+            ]
+            for target in targets
+        }
+        for number, batch in enumerate(self._batches):
+            observation = compressed.run(batch)
+            for target in targets:
+                own, bias = _own(target), _bias(_own(target))
+                # Two generators of one seed choose the same places.
+                rng = np.random.default_rng(number)
+                y = self._rows[target.name][number]
+                x = observation.signal(own, self._places[target.name], rng)
+                if x is None or y is None or x.shape[1] != y.shape[1]:
+                    continue
+                for group, regression in enumerate(sums[target.name]):
+                    z = narrowed(target, self._factors[target.name], x[group], group)
+                    regression.add(z.astype(np.float64), y[group] - bias[group])
+        return sums
 
 
 def _solved(target: Target, factors: Factors, regressions: Sequence[Regression]) -> Factors:

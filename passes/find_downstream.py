@@ -1,4 +1,4 @@
-"""Find the targets that some rewritten operators feed."""
+"""Find the targets that some operators feed, rewritten or to be rewritten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["FindDownstream"]
 
 
 class FindDownstream(ir.passes.InPlacePass):
-    """Follows what rewritten operators change; the model is only read.
+    """Follows what operators change that are, or will be, rewritten; the model is only read.
 
     What is in a graph that runs conditionally or repeatedly counts as changed as soon as anything
     in it, or fed to it, is.
@@ -27,7 +27,7 @@ class FindDownstream(ir.passes.InPlacePass):
         """Initializes the pass.
 
         Args:
-            origins: Names of the targets that were rewritten.
+            origins: Names of the targets that were, or will be, rewritten.
         """
         self._origins = set(origins)
         self.names: set[str] = set()
@@ -44,7 +44,8 @@ class FindDownstream(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified=False)
 
     def _is_changed(self, node: ir.Node) -> bool:
-        if origin_name(node) in self._origins or any(v in self._changed for v in node.inputs):
+        name = origin_name(node) or node.name
+        if name in self._origins or any(v in self._changed for v in node.inputs):
             return True
         return any(self._is_changed(inner) for graph in subgraphs(node) for inner in graph)
 
