@@ -31,7 +31,7 @@ from onnx_factorize.recovery import SVTKind, Training
 @click.option("--keep", "keeps", multiple=True, type=float, default=(0.5, 0.25, 0.1))
 @click.option("--samples", default=2048, show_default=True)
 @click.option("--epochs", default=10, show_default=True)
-@click.option("--lr", type=float, help="Found by trial if not given.")
+@click.option("--lr", default=5e-4, show_default=True)
 @click.option("--hidden", default=0.0, show_default=True)
 @click.option("--svt", "kinds", multiple=True, default=("none",), show_default=True)
 @click.option("--label-share", "shares", multiple=True, type=float, default=(0.0,))
@@ -43,7 +43,7 @@ def main(
     keeps: tuple[float, ...],
     samples: int,
     epochs: int,
-    lr: float | None,
+    lr: float,
     hidden: float,
     kinds: tuple[SVTKind, ...],
     shares: tuple[float, ...],
@@ -57,7 +57,7 @@ def main(
         samples=samples, seed=seed, op_types=("MatMul", "Gemm", "Conv"), finetune=True
     )
     known = calibrated(recipe.model_path, calib or recipe.calib_path, options, Progress())
-    print(f"{name}, {samples} samples, {epochs} epochs, rate {lr or 'by trial'}, seed {seed}")
+    print(f"{name}, {samples} samples, {epochs} epochs, rate {lr}, seed {seed}")
     print(f"dense          {_shown(recipe.evaluate(recipe.model_path, limit))}", flush=True)
     for keep in keeps:
         asked = dataclasses.replace(options, budget=Budget("targets", keep))
@@ -82,11 +82,8 @@ def main(
                 flush=True,
             )
             if result.report.finetune is not None:
-                epochs_of = result.report.finetune["epochs"]
-                curve = [epoch["validation"] for epoch in epochs_of]
-                rates = [epoch["learning_rate"] for epoch in epochs_of]
+                curve = [epoch["validation"] for epoch in result.report.finetune["epochs"]]
                 print(f"     validation {', '.join(f'{value:.3g}' for value in curve)}", flush=True)
-                print(f"     rate after the first epoch {rates[0]:.2g}", flush=True)
                 if result.report.finetune["svt"]:
                     print(f"     ranks from {result.report.finetune['ranks_from']}", flush=True)
 

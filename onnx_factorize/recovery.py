@@ -52,7 +52,7 @@ class Training:
 
     Attributes:
         epochs: Times that the calibration samples are passed through, at most.
-        learning_rate: The largest step of a weight, about; None to find out what the model bears.
+        learning_rate: The largest step of a weight, about.
         checkpoint: The .safetensors file that training is kept in and continued from, if any.
         svt: How ranks come down from more than the plan's in the first half of the epochs: `soft`,
             `hard` or `reweighted` singular value thresholding; `none`: they are the plan's.
@@ -66,7 +66,7 @@ class Training:
     """
 
     epochs: int = 10
-    learning_rate: float | None = None
+    learning_rate: float = 5e-4
     checkpoint: str | None = None
     svt: SVTKind = "none"
     label_share: float = 0.0
@@ -87,7 +87,7 @@ class Training:
             raise InputError("--label-share must be at least 0 and at most 1.")
         if not 0 <= self.hidden < math.inf:
             raise InputError("--hidden must be at least 0.")
-        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+        if not 0 < self.learning_rate < 1:
             raise InputError("--lr must be above 0 and below 1.")
         if self.checkpoint is not None and not pathlib.Path(self.checkpoint).parent.is_dir():
             raise InputError(f"--checkpoint {self.checkpoint}: its folder does not exist.")

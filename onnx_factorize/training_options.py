@@ -25,7 +25,7 @@ def training_options(command: _Command) -> _Command:
                 "--epochs", default=10, show_default=True, help="Passes of --finetune, at most."
             ),
             click.option(
-                "--lr", type=float, help="Learning rate of --finetune.  [default: found by trial]"
+                "--lr", default=5e-4, show_default=True, help="Learning rate of --finetune."
             ),
             click.option(
                 "--label-share",

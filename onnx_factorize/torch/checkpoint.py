@@ -38,7 +38,6 @@ class Position:
         samples: Their samples.
         loss: Their divergence, summed over samples, in nats.
         scale: What the learning rate was slowed down by.
-        rate: The largest learning rate.
     """
 
     recovery: Recovery
@@ -47,7 +46,6 @@ class Position:
     samples: int = 0
     loss: float = 0.0
     scale: float = 1.0
-    rate: float = 0.0
 
 
 class Checkpoint:

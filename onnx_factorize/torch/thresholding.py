@@ -80,9 +80,8 @@ def recover_by_svt(
     teacher = Teacher.of(training, known.dense, wide, known.kinds, runtime, known.computed)
     run = TrainingRun(module, teacher, known.data, validating, training, seed)
     reduction = _reduction_of(known, plan, wide, views, module, run, options)
-    run.start(advance)
-    # Not before: the trial of rates is no part of the schedule.
     run.stepper = reduction
+    run.start()
     before = validation_of(known.dense, compressed, known.kinds, known.data, training, runtime)
     curve: list[Thresholds] = []
     while not run.over(patience_of(training)):

@@ -17,7 +17,6 @@ from ..recovery import Recovery, Training
 from ..session import Runtime
 from .check import check_against_onnxruntime
 from .module import to_torch
-from .rate_trial import RATES, trial_steps
 from .teacher import Teacher
 from .training_run import TrainingRun
 from .write_back import write_back
@@ -37,10 +36,7 @@ _PATIENCE = 0.34
 
 def steps_of(data: CalibrationData, training: Training) -> int:
     """Samples that training passes through at most, for the display of progress."""
-    samples = training.epochs * data.calibration_samples
-    if training.learning_rate is not None:
-        return samples
-    return samples + len(RATES) * trial_steps(samples // data.batch_size) * data.batch_size
+    return training.epochs * data.calibration_samples
 
 
 def patience_of(training: Training) -> int:
@@ -104,7 +100,7 @@ def finetune(
     teacher = Teacher.of(training, dense, compressed, kinds, runtime, computed)
     run = TrainingRun(module, teacher, data, validating, training, seed)
 
-    run.start(advance)
+    run.start()
     while not run.over(patience_of(training)):
         run.epoch(advance)
     if run.restore_best():

@@ -20,7 +20,6 @@ from ..errors import InputError
 from ..recovery import Epoch, Recovery, Training
 from .checkpoint import SECONDS, Checkpoint, Position
 from .module import GraphModule
-from .rate_trial import RATES, find_rate, trial_steps
 from .shuffled import shuffled
 from .teacher import Teacher
 from .together import Together
@@ -62,7 +61,7 @@ class TrainingRun:
         self._validating = validating
         for batch in self._validation():
             teacher.observe(batch)
-        self._batches = sum(1 for _ in data.batches("calibration", only=~validating))
+        batches = sum(1 for _ in data.batches("calibration", only=~validating))
         self._epochs, self._seed = training.epochs, seed
         self._augment = None if training.augment is None else Augmentation(training.augment)
         self._parameters = list(module.parameters())
@@ -70,12 +69,12 @@ class TrainingRun:
         self._together.equalize(self._parameters)
         # Fused, a step of a large embedding table takes an eighth of the time.
         self.optimizer = torch.optim.AdamW(
-            self._parameters, RATES[-1], weight_decay=0.0, fused=True
+            self._parameters, training.learning_rate, weight_decay=0.0, fused=True
         )
         # What makes a step; another may be put around the optimizer.
         self.stepper: Any = self.optimizer
-        self._given_rate = training.learning_rate
-        self.steps = max(1, training.epochs * self._batches)
+        self._rate = training.learning_rate
+        self.steps = max(1, training.epochs * batches)
         self._share = _rate(self.steps)
         self._position = Position(Recovery(before=math.nan))
         self._start = copy.deepcopy(module.state_dict())
@@ -92,18 +91,12 @@ class TrainingRun:
         """What the epochs gave."""
         return self._position.recovery
 
-    def start(self, advance: Callable[[int], None] = lambda _: None) -> None:
-        """Measures what there is, and goes on where an earlier run was interrupted.
-
-        Args:
-            advance: Called after each step that looks for a learning rate, with its samples.
-        """
+    def start(self) -> None:
+        """Measures what there is, and goes on where an earlier run was interrupted."""
         before = self.validate()
         found = None if self._checkpoint is None else self._checkpoint.load()
         if found is None:
             self._position.recovery = Recovery(before=before, after=before)
-            rate = self._given_rate
-            self._position.rate = self._found_rate(before, advance) if rate is None else rate
             return
         position, tensors = found
         if not math.isclose(before, position.recovery.before, rel_tol=_SAME_START):
@@ -157,7 +150,7 @@ class TrainingRun:
         if epoch.validation < recovery.after:
             recovery.after, recovery.best = epoch.validation, number
             self._best = copy.deepcopy(self._module.state_dict())
-        self._position = Position(recovery, at.steps, scale=at.scale, rate=at.rate)
+        self._position = Position(recovery, at.steps, scale=at.scale)
         if not epoch.validation < _LOST * recovery.after:
             self._step_back()
         self._save()
@@ -170,24 +163,7 @@ class TrainingRun:
 
     def _current_rate(self) -> float:
         at = self._position
-        return at.rate * at.scale * self._share(at.steps)
-
-    def _found_rate(self, before: float, advance: Callable[[int], None]) -> float:
-        """A learning rate that a short trial chose; the weights are as before."""
-        steps = trial_steps(self.steps)
-        share = _rate(steps)
-
-        def measure(rate: float) -> float:
-            batches = shuffled(self._data, ~self._validating, np.random.default_rng(self._seed))
-            for step, batch in enumerate(itertools.islice(itertools.cycle(batches), steps)):
-                self._step(batch, rate * share(step))
-                advance(batch.samples)
-            divergence = self.validate()
-            self._module.load_state_dict(self._start)
-            self.optimizer.state.clear()
-            return divergence
-
-        return find_rate(measure, before)
+        return self._rate * at.scale * self._share(at.steps)
 
     def rebase(self) -> None:
         """Takes the state as it is for the best: what was before is not comparable."""

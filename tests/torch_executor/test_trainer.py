@@ -283,17 +283,6 @@ def test_labels_are_missed_before_the_work():
         factorize(BUNDLED, [{"image": x}], label_share=0.5, threads=1)
 
 
-def test_the_rate_is_found_where_none_is_given():
-    """Damage of a different size bears a different rate, and the trial itself changes nothing."""
-    steps = []
-    found = _finetune(_damaged(1.0), rate=None, advance=steps.append)
-    assert found.after < 0.2 * found.before
-    assert sum(steps) > 6 * 224  # the trial is counted
-    small = _finetune(_damaged(0.01), rate=None)
-    assert small.after < small.before
-    assert max(e.learning_rate for e in small.epochs) < max(e.learning_rate for e in found.epochs)
-
-
 def test_what_is_within_the_graph_teaches_too():
     compressed, plain = _damaged(0.3), _damaged(0.3)
     for each in (compressed, plain):
