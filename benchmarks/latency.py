@@ -64,7 +64,7 @@ def _row(name: str, known: Calibrated, options: Options, seconds: float) -> None
         print(f"| {name} | `{options.budget}` | {error} | | | | | |", flush=True)
         return
     made = time.perf_counter() - start
-    feeds = next(known.data.batches("holdout", batch_size=1)).feeds
+    feeds = known.data.typical("holdout").feeds
     pair = [Session(model, options.runtime) for model in (known.dense, result.model)]
     dense, small = latencies(pair, feeds, seconds)
     met = result.report.latency

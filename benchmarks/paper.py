@@ -141,7 +141,7 @@ def measured(
 
 @one_blas_thread
 def _spent(known: Calibrated, options: Options) -> tuple[Any, ...]:
-    sample = next(known.data.batches("holdout", batch_size=1))
+    sample = known.data.typical("holdout")
     dense = Session(known.dense, options.runtime)
     found = spend(known, dense, sample, options, Progress())
     return found.model, found.plan

@@ -43,7 +43,7 @@ def main(
         runtime, selection = Runtime(threads=threads), Selection(samples=samples, batch_size=16)
         dense = model_io.load(recipe.model_path)
         data = open_calibration(recipe.calib_path, Signature.of(dense), selection, None)
-        sample = next(data.batches("holdout", batch_size=1))
+        sample = data.typical("holdout")
         way = way_of("int8", dense, count_arithmetic(dense, sample.feeds, runtime).nodes)
         small = factorize(
             recipe.model_path,

@@ -102,7 +102,7 @@ def compare_several(
             "The models do not have the same inputs and outputs, so they cannot be compared."
         )
     data = open_calibration(calibration, Signature.of(models[0]), selection, images)
-    sample = next(data.batches("calibration", batch_size=1))
+    sample = data.typical("calibration")
     kinds = output_kinds(models[0], outputs or {})
     steps = data.calibration_samples * len(others)
     with progress.stage("compare", steps) as advance:

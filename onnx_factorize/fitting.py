@@ -30,8 +30,7 @@ def fitting_batches(
         only: Which calibration samples, shape (samples,); all by default.
         observers: What will observe them. One sample is run to see how much that is.
     """
-    middle = np.arange(data.calibration_samples) == data.calibration_samples // 2
-    sample = next(data.batches("calibration", 1, middle))
+    sample = data.typical("calibration")
     observed = max(observer.observed_bytes(sample) for observer in observers)
     share = observed / max(1, _fed(sample))
     for batch in data.batches("calibration", only=only):

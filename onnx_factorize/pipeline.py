@@ -145,7 +145,7 @@ def calibrated(
         dense = model_io.load(source)
         data = open_calibration(calibration, Signature.of(dense), options.selection, options.images)
         kinds = resolve_axes(dense, output_kinds(dense, options.outputs), data, runtime)
-        sample = next(data.batches("holdout", batch_size=1))
+        sample = data.typical("holdout")
         costs = measure_costs(dense, sample, runtime, source)
 
     if options.finetune:
@@ -183,7 +183,7 @@ def calibrated(
 def compressed(known: Calibrated, options: Options, progress: Progress) -> Result:
     """The second half of the pipeline: spend a budget, verify what comes of it."""
     runtime, data, analysis = options.runtime, known.data, known.analysis
-    sample = next(data.batches("holdout", batch_size=1))
+    sample = data.typical("holdout")
 
     dense = Session(known.dense, runtime)
     spent = spend(known, dense, sample, options, progress)

@@ -72,7 +72,7 @@ def quantized(
         runtime: How to run the models.
         progress: What is told how far it is.
     """
-    sample = next(data.batches("holdout", batch_size=1))
+    sample = data.typical("holdout")
     before = measure_costs(model, sample, runtime)
     with progress.stage("verify factors", data.holdout_samples) as advance:
         pair = Session(dense, runtime), Session(model, runtime)

@@ -189,3 +189,14 @@ def test_batch_size_of_the_caller(tmp_path):
     _write(tmp_path, [9])
     data = open_calibration(tmp_path, _signature(), Selection(holdout=0.0))
     assert [b.samples for b in data.batches("calibration", batch_size=1)] == [1] * 9
+
+
+@pytest.mark.parametrize("unit", [None, 4])
+def test_the_typical_sample_is_in_the_middle(unit):
+    feeds = [{"x": np.full((4, length, 3), length, np.float32)} for length in (2, 8, 64)]
+    signature = _signature(f"float[{unit or 'batch'}, length, 3] x")
+    data = open_calibration(feeds, signature, Selection(holdout=0.0))
+    found = data.typical("calibration")
+    assert found.feeds["x"].shape == (unit or 1, 8, 3)
+    assert data.fewer(4).calibration_samples == 4
+    assert data.fewer(100) is data
