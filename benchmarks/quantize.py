@@ -1,10 +1,12 @@
 """Dense, int8 alone, factorized, factorized + int8: quality, bytes and latency.
 
     python -m benchmarks.quantize [NAME=KIND=VALUE ...] [--samples N] [--limit N] [--threads N]
+        [--made FILE]
 
 For each model and budget it prints four rows of the README's table. Int8 is what `--quantize int8`
 does, in both rows: onnxruntime's dynamic quantizer where matrix products do most of the work, its
-static one where convolutions do. Latency is of one sample, the four models taking turns.
+static one where convolutions do. With `--made`, the factorized model is one that was made before
+(and trained, perhaps), of the budget that the row names. Latency is of one sample, the four models taking turns.
 """
 
 from __future__ import annotations
@@ -30,9 +32,15 @@ _ROWS = ("minilm=targets=0.75", "ppocr-rec=targets=0.75", "fashion-resnet=target
 @click.option("--samples", default=640, show_default=True)
 @click.option("--limit", default=None, type=int, help="Test samples to evaluate on.")
 @click.option("--threads", default=1, show_default=True)
+@click.option("--made", type=click.Path(exists=True, path_type=Path), help="For a single row.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long to time each model.")
 def main(
-    rows: tuple[str, ...], samples: int, limit: int | None, threads: int, seconds: float
+    rows: tuple[str, ...],
+    samples: int,
+    limit: int | None,
+    threads: int,
+    made: Path | None,
+    seconds: float,
 ) -> None:
     """Print the table for ROWS, or for the default ones."""
     print("| model | variant | metric | file size | latency |")
@@ -45,14 +53,17 @@ def main(
         data = open_calibration(recipe.calib_path, Signature.of(dense), selection, None)
         sample = data.typical("holdout")
         way = way_of("int8", dense, count_arithmetic(dense, sample.feeds, runtime).nodes)
-        small = factorize(
-            recipe.model_path,
-            recipe.calib_path,
-            budget=budget,
-            samples=samples,
-            batch_size=16,
-            threads=threads,
-        ).model
+        if made is not None:
+            small = model_io.load(made)
+        else:
+            small = factorize(
+                recipe.model_path,
+                recipe.calib_path,
+                budget=budget,
+                samples=samples,
+                batch_size=16,
+                threads=threads,
+            ).model
         variants: dict[str, ir.Model] = {
             "dense": dense,
             f"int8 ({way})": quantize(dense, way, data),
