@@ -6,7 +6,8 @@
 For each model and budget it prints four rows of the README's table. Int8 is what `--quantize int8`
 does, in both rows: onnxruntime's dynamic quantizer where matrix products do most of the work, its
 static one where convolutions do. With `--made`, the factorized model is one that was made before
-(and trained, perhaps), of the budget that the row names. Latency is of one sample, the four models taking turns.
+(and trained, perhaps), of the budget that the row names. Latency is of one sample, the four models
+taking turns.
 """
 
 from __future__ import annotations
