@@ -74,6 +74,11 @@ class Training:
     augment: str | None = None
     device: str = "cpu"
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the dense model's outputs for a sample, and no more, are asked for again."""
+        return self.epochs > 1 and not self.hidden and self.augment is None
+
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InputError("--epochs must be at least 1.")

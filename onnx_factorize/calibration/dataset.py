@@ -113,6 +113,11 @@ class CalibrationData:
         """Samples of a batch, unless asked otherwise."""
         return self._batch_size
 
+    @property
+    def regroups(self) -> bool:
+        """Whether the model takes samples in any number, or one by one."""
+        return self._signature.batched and self._signature.batch in (None, 1)
+
     def batches(
         self,
         split: Split,

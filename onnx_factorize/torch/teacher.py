@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..rows import padding_mask
 from ..session import Runtime, Session
 from .distillation import Distillation
 from .module import GraphModule
+from .remembered import Remembered
 
 __all__ = ["Teacher"]
 
@@ -58,6 +59,7 @@ class Teacher:
         self._share, self._weight = label_share, hidden_weight
         self._labelled = labelled_output(self.kinds) if label_share else None
         self._session = Session(_with_outputs(dense, self.hidden), runtime)
+        self._asked = Remembered(lambda batch: self._session.run(batch.feeds, batch.origin))
         self._outputs = Distillation(self.kinds)
         inner = dict.fromkeys(self.hidden, OutputKind("gaussian"))
         self._hidden = Distillation(inner) if inner else None
@@ -93,7 +95,7 @@ class Teacher:
 
     def answers(self, batch: Batch) -> Answers:
         """What the model should give: the dense model's values, its outputs mixed with labels."""
-        found = self._session.run(batch.feeds, batch.origin)
+        found = self._asked(batch)
         name = self._labelled
         if name is not None:
             check_labels(batch, self.kinds[name], found[name].shape)
@@ -102,6 +104,10 @@ class Teacher:
                 found[name], batch.labels, self.kinds[name], self._share
             )
         return found
+
+    def remember(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> None:
+        """Asks the dense model once for all that training will ask it again; see `Remembered`."""
+        self._asked.learn(batches, advance)
 
     def observe(self, batch: Batch) -> None:
         """Learns from a batch what the variances are that the loss is measured in."""

@@ -36,7 +36,7 @@ _PATIENCE = 0.34
 
 def steps_of(data: CalibrationData, training: Training) -> int:
     """Samples that training passes through at most, for the display of progress."""
-    return training.epochs * data.calibration_samples
+    return (training.epochs + training.repeats) * data.calibration_samples
 
 
 def patience_of(training: Training) -> int:

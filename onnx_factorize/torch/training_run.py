@@ -63,6 +63,8 @@ class TrainingRun:
             teacher.observe(batch)
         batches = sum(1 for _ in data.batches("calibration", only=~validating))
         self._epochs, self._seed = training.epochs, seed
+        # Whether what the dense model answers is still to be remembered.
+        self._to_remember = training.repeats and data.regroups
         self._augment = None if training.augment is None else Augmentation(training.augment)
         self._parameters = list(module.parameters())
         self._together = Together()
@@ -128,6 +130,9 @@ class TrainingRun:
 
     def epoch(self, advance: Callable[[int], None]) -> None:
         """Passes once through the samples; it ends early where the loss is not finite."""
+        if self._to_remember:
+            self._teacher.remember(self._data.batches("calibration"), advance)
+            self._to_remember = False
         recovery, at = self.recovery, self._position
         number = len(recovery.epochs) + 1
         # The order is the same again if the epoch was interrupted: what was seen is passed over.

@@ -1,0 +1,77 @@
+"""Answers of the dense model that are remembered: the same ones, asked for once, or none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from onnx_factorize.calibration import Batch
+from onnx_factorize.torch.remembered import Remembered
+
+
+class _Model:
+    """Answers with the sum of each row, and counts how often it is asked."""
+
+    def __init__(self, *, by_row=True):
+        self.asked, self.by_row = 0, by_row
+
+    def __call__(self, batch):
+        self.asked += 1
+        total = batch.feeds["x"].sum(1)
+        # Layers along axis 0, as recurrent states have them.
+        return {"y": total[:, None] if self.by_row else np.stack([total, -total])}
+
+
+def _batches(x, size=4):
+    parts = [x[start : start + size] for start in range(0, len(x), size)]
+    return [Batch({"x": part}, len(part), None, "") for part in parts]
+
+
+def _learned(model, batches, **options):
+    remembered, steps = Remembered(model, **options), []
+    remembered.learn(batches, steps.append)
+    assert sum(steps) == sum(batch.samples for batch in batches)
+    model.asked = 0
+    return remembered
+
+
+def test_samples_are_known_in_any_order_and_batch():
+    model, x = _Model(), np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    remembered = _learned(model, _batches(x))
+    order = np.random.default_rng(1).permutation(10)
+    for batch in _batches(x[order], 3):
+        np.testing.assert_array_equal(
+            remembered(batch)["y"], batch.feeds["x"].sum(1, keepdims=True)
+        )
+    assert model.asked == 0
+    remembered(_batches(x + 1)[0])
+    assert model.asked == 1
+
+
+def test_strings_and_shapes_tell_samples_apart():
+    x = np.array([["a", "bc"], ["ab", "c"]], object)
+    answers = {"y": np.array([[1.0], [2.0]])}
+    remembered = Remembered(lambda batch: {"y": answers["y"][: batch.samples]})
+    remembered.learn([Batch({"x": x}, 2, None, "")], lambda _: None)
+    assert remembered(Batch({"x": x[::-1]}, 2, None, ""))["y"].tolist() == [[2.0], [1.0]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_answers_that_are_not_by_sample_are_asked_for_again(size):
+    model, x = _Model(by_row=False), np.random.default_rng(0).normal(size=(8, 3))
+    batches = _batches(x, size)
+    remembered = _learned(model, batches)
+    for batch in batches:
+        assert remembered(batch)["y"].shape == (2, size)
+    assert model.asked == len(batches)
+
+
+def test_more_than_fits_is_forgotten():
+    model, x = _Model(), np.ones((10, 3)) * np.arange(10)[:, None]
+    remembered = _learned(model, _batches(x), most_bytes=40)
+    assert len(_batches(x)) == 3
+    for batch in _batches(x):
+        remembered(batch)
+    assert model.asked == 3
