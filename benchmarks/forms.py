@@ -99,6 +99,9 @@ def measured(
                 result.save(path)
                 figures = recipe.evaluate(path) if metrics else {}
             report = result.report
+            dense, made = report.model["dense"], report.model["compressed"]
+            assert dense.macs
+            assert made.macs
             yield {
                 "model": name,
                 "samples": samples,
@@ -108,8 +111,8 @@ def measured(
                 "divergence": report.divergence["holdout"],
                 "predicted": report.divergence["predicted"],
                 "tried": report.divergence["tried"],
-                "macs": report.model["compressed"].macs / report.model["dense"].macs,
-                "latency": report.model["compressed"].latency_ms / report.model["dense"].latency_ms,
+                "macs": made.macs / dense.macs,
+                "latency": (made.latency_ms or 0) / (dense.latency_ms or 1),
                 "metrics": figures,
                 "forms": collections.Counter(
                     layer.form or "dense" for layer in report.layers if layer.status != "skipped"

@@ -33,7 +33,8 @@ def build(folder: pathlib.Path, blocks: int) -> pathlib.Path:
     with (folder / "model.data").open("wb") as file:
 
         def weight(name: str, array: np.ndarray) -> str:
-            tensor = onnx.TensorProto(name=name, data_type=1, dims=array.shape, data_location=1)
+            tensor = onnx.TensorProto(name=name, data_type=1, dims=array.shape)
+            tensor.data_location = onnx.TensorProto.EXTERNAL
             place = {"location": "model.data", "offset": file.tell(), "length": array.nbytes}
             for key, value in place.items():
                 tensor.external_data.add(key=key, value=str(value))

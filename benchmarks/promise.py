@@ -13,12 +13,14 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
 
 import models
+from models.recipes.fashion import FashionRecipe
 from onnx_factorize import BudgetError, factorize, model_io
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.output_statistics import resolve_axes
@@ -54,11 +56,13 @@ def main(
     print("|---|---|---|---|---|---|---|")
     for name in names or ("fashion-cnn", "fashion-vit"):
         recipe = models.get(name)
+        assert isinstance(recipe, FashionRecipe), "only these have labelled images in arrays"
         model = model_io.load(recipe.model_path)
         test = _arrays(recipe.test_file, scaled=True)
         given = test if pool == "test" else _arrays(recipe.calib_path, scaled=False)
         for promise in promises:
             option, _, text = promise.partition("=")
+            asked: dict[str, Any] = {option: text}
             said = Promise.parse(text) if option == "keep" else Promise("divergence", float(text))
             found = []
             start = time.perf_counter()
@@ -77,7 +81,7 @@ def main(
                             samples=samples,
                             seed=seed,
                             weighting=weighting,
-                            **{option: text},
+                            **asked,
                         )
                     except BudgetError as error:
                         print(f"{name}, {promise}, seed {seed}: {error}", flush=True)
