@@ -63,6 +63,8 @@ def see(page: pathlib.Path, width: int, height: int = 3000) -> Seen:
         timeout=180,
         check=True,
     )
-    title, found, out = json.loads(re.search(r"found(\[.*?\])end</body>", run.stdout, re.S)[1])
+    said = re.search(r"found(\[.*?\])end</body>", run.stdout, re.S)
+    assert said is not None, run.stderr
+    title, found, out = json.loads(said[1])
     complaints = [line for line in run.stderr.splitlines() if "CONSOLE" in line]
     return Seen(title, found, out, complaints, screenshot)
