@@ -21,10 +21,10 @@ from onnx_factorize import Progress, model_io
 from onnx_factorize.analysis import analyze
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.options import Options
-from onnx_factorize.output_statistics import resolve_axes
 from onnx_factorize.passes import FindTargets, LiftWeights
 from onnx_factorize.pipeline import run
 from onnx_factorize.session import Runtime, Session
+from onnx_factorize.statistics.output_statistics import resolve_axes
 from onnx_factorize.verify import output_kinds
 
 

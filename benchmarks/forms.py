@@ -24,7 +24,7 @@ import numpy as np
 
 import models
 from onnx_factorize.budget import Budget
-from onnx_factorize.forms import Form, restricted
+from onnx_factorize.factorization.forms import Form, restricted
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.progress import Progress

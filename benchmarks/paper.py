@@ -34,9 +34,9 @@ from onnx_factorize.options import Options
 from onnx_factorize.parallel import one_blas_thread
 from onnx_factorize.pipeline import Calibrated, calibrated
 from onnx_factorize.progress import Progress
+from onnx_factorize.ranks.spending import spend
 from onnx_factorize.recovery import recover
 from onnx_factorize.session import Session
-from onnx_factorize.spending import spend
 from onnx_factorize.verify import compare_outputs
 
 DOCS = Path(__file__).parent.parent / "docs" / "paper.md"

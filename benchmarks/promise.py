@@ -23,11 +23,11 @@ import models
 from models.recipes.fashion import FashionRecipe
 from onnx_factorize import BudgetError, factorize, model_io
 from onnx_factorize.calibration import Selection, Signature, open_calibration
-from onnx_factorize.output_statistics import resolve_axes
 from onnx_factorize.progress import Progress
-from onnx_factorize.promise import Promise
-from onnx_factorize.promise_search import measure
+from onnx_factorize.promise.promise import Promise
+from onnx_factorize.promise.search import measure
 from onnx_factorize.session import Runtime, Session
+from onnx_factorize.statistics.output_statistics import resolve_axes
 from onnx_factorize.verify import output_kinds
 
 _PROMISES = ("max_divergence=0.01", "max_divergence=0.05", "keep=agreement=0.97", "keep=top1=0.97")

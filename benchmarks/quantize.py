@@ -22,7 +22,7 @@ import models
 from onnx_factorize import factorize, model_io
 from onnx_factorize.arithmetic import count_arithmetic
 from onnx_factorize.calibration import Selection, Signature, open_calibration
-from onnx_factorize.quantization import quantize, way_of
+from onnx_factorize.quantization.quantizers import quantize, way_of
 from onnx_factorize.session import Runtime, Session, latencies
 
 _ROWS = ("minilm=targets=0.75", "ppocr-rec=targets=0.75", "fashion-resnet=targets=0.6")

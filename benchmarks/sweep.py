@@ -21,7 +21,7 @@ from onnx_factorize import BudgetError, Progress
 from onnx_factorize.budget import Budget
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
-from onnx_factorize.report_files import write_report
+from onnx_factorize.report.report_files import write_report
 from onnx_factorize.session import Session, latencies
 from tests.browser import see
 

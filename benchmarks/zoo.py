@@ -20,7 +20,7 @@ import onnxruntime
 
 import models
 from onnx_factorize import factorize
-from onnx_factorize.inspection import inspect
+from onnx_factorize.report.inspection import inspect
 
 
 @click.command()

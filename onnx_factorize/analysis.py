@@ -9,27 +9,27 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .calibrate import Statistics, gather_statistics, merged
 from .calibration import CalibrationData
-from .folds import FOLDS
-from .forms import views_of
-from .losses import kronecker_losses, relative_losses
-from .metric_choice import JUDGES, choose_metrics, groups_of
-from .moments import Moments
-from .observer import Observer
+from .factorization.forms import views_of
+from .factorization.losses import kronecker_losses, relative_losses
+from .factorization.metric_choice import JUDGES, choose_metrics, groups_of
+from .factorization.rewriting import rewritten
+from .factorization.spectrum import Spectrum
+from .factorization.weighting import METRICS, Metric, Weighting, get_weighting, metrics_for
 from .options import Options
-from .output_statistics import SURVEYED, Survey, survey
 from .parallel import in_parallel, one_blas_thread
 from .passes import OutputKind, Target
 from .progress import Progress
-from .rewriting import rewritten
-from .row_importance import gather_row_importance
-from .search import Candidate
+from .ranks.search import Candidate
+from .ranks.trial import Trial
 from .session import Session
-from .spectrum import Spectrum
-from .trial import Trial
+from .statistics.calibrate import Statistics, gather_statistics, merged
+from .statistics.folds import FOLDS
+from .statistics.moments import Moments
+from .statistics.observer import Observer
+from .statistics.output_statistics import SURVEYED, Survey, survey
+from .statistics.row_importance import gather_row_importance
 from .verify import compare_outputs
-from .weighting import METRICS, Metric, Weighting, get_weighting, metrics_for
 
 __all__ = ["Analysis", "analyze"]
 

@@ -14,9 +14,9 @@ from . import model_io
 from .arithmetic import Arithmetic, count_arithmetic
 from .budget import BudgetKind
 from .calibration import Batch
-from .latency_curve import Curve
+from .latency.curve import Curve
 from .passes import Target
-from .report import Figures
+from .report.report import Figures
 from .session import Runtime
 from .storage import Storage
 

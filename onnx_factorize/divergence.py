@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .passes import OutputKind
-from .rows import unmasked
+from .statistics.rows import unmasked
 
 __all__ = ["DivergenceSum"]
 

@@ -11,14 +11,14 @@ from ._version import __version__
 from .budget import Budget
 from .calibration import ImageOptions, Selection
 from .errors import InputError
-from .forms import Form, restricted
-from .given_labels import Labels
+from .factorization.forms import Form, restricted
+from .factorization.weighting import get_weighting
 from .passes import Kind, Skipped, Target
-from .promise import Prefer, Promise, promised
-from .quantization import Bits
+from .promise.promise import Prefer, Promise, promised
+from .quantization.quantizers import Bits
 from .recovery import Training
 from .session import Runtime
-from .weighting import get_weighting
+from .statistics.given_labels import Labels
 
 __all__ = ["Options", "Ranks"]
 

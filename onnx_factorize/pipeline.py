@@ -10,27 +10,29 @@ from typing import Any
 
 import onnx_ir as ir
 
-from . import latency_budget, model_io, promise_search
+from . import model_io
 from .analysis import Analysis, analyze
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .costs import Costs, measure_costs
 from .errors import InputError
+from .factorization.weighting import get_weighting
+from .latency import budget as latency_budget
 from .options import Options
-from .output_statistics import resolve_axes
 from .parallel import one_blas_thread
 from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
 from .progress import Progress
-from .quantization import way_of
-from .quantized import quantized
+from .promise import search as promise_search
+from .quantization.quantizers import way_of
+from .quantization.stage import quantized
+from .ranks.spending import spend
 from .recovery import MEASURED, check_samples, check_torch, recover
-from .report import Report
-from .report_files import check_report, write_report
+from .report.report import Report
+from .report.report_files import check_report, write_report
+from .report.summary import layers_of, summarize, warnings_of
 from .session import Session, latencies
-from .spending import spend
+from .statistics.output_statistics import resolve_axes
 from .storage import Quantized
-from .summary import layers_of, summarize, warnings_of
 from .verify import compare_outputs, output_kinds
-from .weighting import get_weighting
 
 __all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
 

@@ -15,15 +15,15 @@ import onnx_ir as ir
 from .augmentation import Augmentation
 from .calibration import Batch
 from .errors import InputError
-from .given_labels import check_labels, labelled_output
 from .passes import OutputKind
 from .progress import Progress
 from .session import Session
+from .statistics.given_labels import check_labels, labelled_output
 
 if TYPE_CHECKING:
     from .options import Options
     from .pipeline import Calibrated
-    from .plan import Plan
+    from .ranks.plan import Plan
 
 __all__ = [
     "MEASURED",

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from . import model_io
 from .calibration import CalibrationData
 from .passes import Target
-from .quantization import Way, bytes_of_weight, quantize
+from .quantization.quantizers import Way, bytes_of_weight, quantize
 
 __all__ = ["Quantized", "Storage"]
 

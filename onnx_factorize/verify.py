@@ -14,9 +14,9 @@ from .calibration import Batch, CalibrationData
 from .divergence import DivergenceSum
 from .errors import InputError
 from .passes import Kind, OutputKind, RecognizeOutputs
-from .quantities import Divergence
-from .rows import padding_mask
+from .promise.quantities import Divergence
 from .session import Session
+from .statistics.rows import padding_mask
 
 __all__ = ["Agreement", "OutputAgreement", "compare_outputs", "output_kinds"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from . import batched_product, conv_transpose, einsum, fused, left_product, recurrent
+from ..passes import batched_product, conv_transpose, einsum, fused, left_product, recurrent
 from ._operators import TREATED
 from ._variant import Variant
 from ._weights import COMPUTED, Origin, origin_of

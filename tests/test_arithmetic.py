@@ -8,7 +8,7 @@ import pytest
 from builders import model, normal
 
 from onnx_factorize.arithmetic import count_arithmetic
-from onnx_factorize.inspection import inspect
+from onnx_factorize.report.inspection import inspect
 from onnx_factorize.session import Runtime
 
 RUNTIME = Runtime(threads=1)

@@ -11,7 +11,8 @@ import onnx_ir as ir
 import pytest
 from builders import model, normal, run
 
-from onnx_factorize import factorize, model_io, paging, rewriting, session
+from onnx_factorize import factorize, model_io, paging, session
+from onnx_factorize.factorization import rewriting
 from onnx_factorize.paging import spill
 from onnx_factorize.session import Runtime, Session
 

@@ -26,7 +26,7 @@ from builders import (
 )
 
 from onnx_factorize import BudgetError, InputError, factorize
-from onnx_factorize.comparison import compare
+from onnx_factorize.report.comparison import compare
 
 FAST = {"samples": 96, "threads": 1, "weighting": "activation"}
 

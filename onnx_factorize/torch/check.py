@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 
 from ..session import Runtime, Session
-from . import dtypes
+from ..torch import dtypes
 from .errors import DeviationError
 from .module import GraphModule
 from .program import Step

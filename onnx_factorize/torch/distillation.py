@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..divergence import class_axis
 from ..passes import OutputKind
-from ..rows import leading_mask, unmasked
+from ..statistics.rows import leading_mask, unmasked
 
 __all__ = ["Distillation"]
 

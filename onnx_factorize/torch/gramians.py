@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..passes import OutputKind
-from ..rows import padding_mask
+from ..statistics.rows import padding_mask
 from .bottleneck import Bottleneck
 from .metric import drawn_loss, without_padding
 from .module import GraphModule

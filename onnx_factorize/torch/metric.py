@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from ..passes import OutputKind, Target
-from ..rows import leading_mask
+from ..statistics.rows import leading_mask
 from .module import GraphModule
 
 __all__ = ["drawn_loss", "measure_metric", "rows_of", "without_padding"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..model_io import Model, load
-from . import dtypes
+from ..torch import dtypes
 from .build import Built, Constant, build
 from .constants import content, named_constants
 from .parameters import is_trainable, parameter_path

@@ -36,7 +36,7 @@ from .write_back import write_back
 if TYPE_CHECKING:
     from ..options import Options
     from ..pipeline import Calibrated
-    from ..plan import Plan
+    from ..ranks.plan import Plan
 
 __all__ = ["recover_by_svt"]
 

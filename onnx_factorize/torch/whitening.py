@@ -1,6 +1,6 @@
 """Whitened coordinates of a weight that moves: S = A^½ W G^½, on the narrow side only.
 
-As in `onnx_factorize.spectrum`, neither S nor a root of the wide metric is formed. Where N ≤ K (the
+As in `factorization.spectrum`, neither S nor a root of the wide metric is formed. Where N ≤ K (the
 output side), with G = L Lᵀ, the right singular vectors V of S are the eigenvectors of
 Lᵀ (Wᵀ A W) L. Giving S other singular values, each its old one times an element of D, is
 W ← W · L V D Vᵀ L⁻¹; on the input side, with A = L Lᵀ, it is W ← L⁻ᵀ V D Vᵀ Lᵀ · W.

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from ..balance import balanced
-from ..candidates import automatic_multiple
-from ..forms import views_of
+from ..factorization.balance import balanced
+from ..factorization.forms import views_of
+from ..factorization.rewriting import factors_by_name
 from ..passes import RewriteTargets, Target, sign
-from ..rewriting import factors_by_name
+from ..ranks.candidates import automatic_multiple
 from .bottleneck import Bottleneck
 
 if TYPE_CHECKING:
     from ..options import Options
     from ..pipeline import Calibrated
-    from ..plan import Plan
+    from ..ranks.plan import Plan
 
 __all__ = ["multiples_of", "prices_of", "views_by_value", "widened"]
 

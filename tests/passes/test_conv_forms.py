@@ -13,11 +13,11 @@ from builders import assert_close, check, found, model, normal, ops, run, svd_fa
 from generated_convolutions import convolutions
 from hypothesis import strategies as st
 
+from onnx_factorize.factorization.rewriting import rewritten
+from onnx_factorize.factorization.spectrum import decompose
 from onnx_factorize.model_io import load
 from onnx_factorize.passes import RewriteTargets, SeparateViews
 from onnx_factorize.passes.adjoint import AppendAdjoint
-from onnx_factorize.rewriting import rewritten
-from onnx_factorize.spectrum import decompose
 
 
 def _folded(matrices, target, view):

@@ -10,8 +10,8 @@ import onnx_ir as ir
 from builders import assert_close, check, found, model, normal, ops, run, svd_factors
 from onnx.reference import ReferenceEvaluator
 
-from onnx_factorize.inspection import inspect
 from onnx_factorize.passes import LiftWeights, RewriteTargets
+from onnx_factorize.report.inspection import inspect
 
 W = {"w": normal(1, 8, 12), "v": normal(2, 12, 8)}
 

@@ -8,8 +8,8 @@ import pytest
 from builders import check, model, normal, rewritten
 
 from onnx_factorize import InputError, factorize
-from onnx_factorize.inspection import inspect
 from onnx_factorize.passes import history, sign
+from onnx_factorize.report.inspection import inspect
 
 BODY = """(float[b, 16] x) => (float[b, 24] y) {
     [first] h = MatMul (x, w1) [act] r = Relu (h) [second] y = Gemm (r, w2) }"""

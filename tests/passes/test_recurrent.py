@@ -7,7 +7,7 @@ import pytest
 from builders import check, found, model, normal, ops
 
 from onnx_factorize import factorize
-from onnx_factorize.inspection import inspect
+from onnx_factorize.report.inspection import inspect
 
 HIDDEN, WIDTH = 10, 24
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}

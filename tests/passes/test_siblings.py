@@ -8,9 +8,9 @@ import pytest
 from builders import assert_close, check, found, model, normal, run, svd_factors
 
 from onnx_factorize import factorize
-from onnx_factorize.inspection import inspect
 from onnx_factorize.model_io import load, parameters
 from onnx_factorize.passes import RewriteTargets
+from onnx_factorize.report.inspection import inspect
 
 TABLE = normal(1, 30, 12)
 

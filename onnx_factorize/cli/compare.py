@@ -1,0 +1,47 @@
+"""`onnx-factorize compare DENSE SMALL`: two models or more side by side."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ..report.comparison import compare_several
+from ..session import Runtime
+from .console import open_console
+from .data_options import data_options, images_of, output_kinds_of, selection_of
+from .tables import comparison_table, models_table, print_agreement
+
+__all__ = ["compare_command"]
+
+
+@click.command("compare")
+@click.argument("dense", metavar="DENSE", type=click.Path())
+@click.argument("compressed", metavar="COMPRESSED...", type=click.Path(), nargs=-1, required=True)
+@data_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Show divergence, size, arithmetic and latency of two or more models side by side."""
+    console, progress = open_console(quiet=given["quiet"] or as_json)
+    comparisons = compare_several(
+        dense,
+        compressed,
+        given["calib"],
+        selection=selection_of(given, 0.0),
+        images=images_of(given),
+        runtime=Runtime(given["provider"], given["threads"]),
+        outputs=output_kinds_of(given),
+        progress=progress,
+    )
+    if as_json:
+        several = {"models": [found.as_dict() for found in comparisons]}
+        one = comparisons[0].as_dict() if len(comparisons) == 1 else several
+        click.echo(json.dumps(one, indent=1))
+        return
+    if len(comparisons) > 1:
+        console.print(models_table(compressed, comparisons))
+        return
+    found = comparisons[0]
+    console.print(comparison_table(found.dense, found.compressed, found.agreement.accuracy))
+    print_agreement(console, found.agreement)

@@ -1,0 +1,191 @@
+"""`onnx-factorize MODEL --calib DATA`: compress, to one budget or to several."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import click
+
+from .. import model_io, processes
+from ..budget import Budget
+from ..errors import BudgetError, InputError
+from ..options import Options
+from ..pipeline import run
+from ..promise.promise import promised
+from ..report.report_files import write_sweep
+from ..session import Runtime
+from ..sweep import budgets_of, run_sweep, with_suffix
+from .console import open_console
+from .data_options import (
+    check_outputs,
+    data_options,
+    default_output,
+    images_of,
+    output_kinds_of,
+    selection_of,
+    typed,
+)
+from .tables import print_report, sweep_table
+from .training_options import training_of, training_options
+
+__all__ = ["compress_command"]
+
+
+@click.command("compress")
+@click.argument("model", metavar="MODEL", type=click.Path())
+@data_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="OUT",
+    help="Default: MODEL.factorized.onnx beside MODEL.",
+)
+@click.option(
+    "--budget",
+    metavar="KIND=VALUE",
+    help="params (of the whole model), targets (of the factorizable operators), macs, bytes or "
+    "latency (measured here); up to 1 a fraction of the dense model, else absolute, such as "
+    "bytes=12MB or latency=5ms.  "
+    "[default: params=0.5]",
+)
+@click.option(
+    "--max-divergence",
+    type=float,
+    metavar="D",
+    help="The smallest model that stays below D nats a prediction on new data (95 % sure).",
+)
+@click.option(
+    "--keep",
+    metavar="METRIC=FRACTION",
+    help="The smallest model that keeps this share of the dense model's top1 (needs labels), "
+    "agreement, cosine, or module:callable(predictions, labels).",
+)
+@click.option("--prefer", default="size", show_default=True, help="size or latency.")
+@click.option(
+    "--weighting",
+    default="fisher",
+    show_default=True,
+    help="fisher, activation, diagonal or none.",
+)
+@click.option("--ranks", default="global", show_default=True, help="global or uniform.")
+@click.option(
+    "--labels",
+    default="drawn",
+    show_default=True,
+    help="drawn by the model itself, or given as `label` with the data.",
+)
+@click.option("--draws", default=1, show_default=True, help="Labels to draw for each sample.")
+@click.option("--rank-multiple", type=int, help="Default: 16, or less in small models.")
+@click.option(
+    "--form",
+    default="auto",
+    show_default=True,
+    help="How convolutions are cut: channel, input, spatial or tucker; auto buys the best.",
+)
+@click.option("--include", multiple=True, metavar="REGEX", help="Only nodes with such names.")
+@click.option("--exclude", multiple=True, metavar="REGEX", help="No nodes with such names.")
+@click.option("--op-type", multiple=True, metavar="T", help="Only this operator; repeatable.")
+@click.option("--holdout", default=0.2, show_default=True, help="Share of samples to verify on.")
+@click.option(
+    "--sweep",
+    metavar="LIST",
+    help="Several budgets from one calibration, such as 0.9,0.75,0.5, in the unit of --budget; "
+    "writes OUT once for each, as OUT.0.5.onnx.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would come of it; write nothing.")
+@training_options
+@click.option(
+    "--quantize",
+    metavar="BITS",
+    help="int8 (dynamic, or static for convolutions) or int4 (weights of MatMul), at the end.",
+)
+@click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
+@click.option(
+    "--report",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Write what happened: FILE.json or FILE.html.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
+def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
+    """Compress MODEL (the default command)."""
+    if processes.rank():  # the first of several writes, and reports
+        given |= {"dry_run": True, "quiet": True}
+    model_io.check_file(pathlib.Path(model))
+    target = pathlib.Path(output) if output else default_output(model)
+    options = Options(
+        budget=Budget.parse(given["budget"]) if given["budget"] else Budget(),
+        promise=promised({name: given[name] for name in ("budget", "max_divergence", "keep")}),
+        prefer=given["prefer"],
+        weighting=given["weighting"],
+        ranks=given["ranks"],
+        labels=given["labels"],
+        draws=given["draws"],
+        rank_multiple=given["rank_multiple"],
+        form=given["form"],
+        include=given["include"],
+        exclude=given["exclude"],
+        op_types=given["op_type"],
+        outputs=output_kinds_of(given),
+        selection=selection_of(given, given["holdout"]),
+        images=images_of(given),
+        runtime=Runtime(given["provider"], given["threads"]),
+        finetune=given["finetune"],
+        training=training_of(given),
+        quantize=given["quantize"],
+        best_effort=given["best_effort"],
+    )
+    reports = [pathlib.Path(file) for file in report]
+    if given["sweep"] is not None:
+        if options.promise is not None:
+            raise InputError("Give --sweep or a promise, not both: a promise looks for one budget.")
+        _sweep(model, target, reports, options, given)
+        return
+    check_outputs(pathlib.Path(model), target, reports)
+    console, progress = open_console(quiet=given["quiet"])
+    result = run(model, given["calib"], options, progress)
+    result.report.command_line = typed()
+    if not given["dry_run"]:
+        result.save(target, reports)
+    print_report(console, result.report, all_layers=given["verbose"])
+    said = "wrote nothing (--dry-run)" if given["dry_run"] else f"wrote [bold]{target}[/]"
+    console.print(said, highlight=False, soft_wrap=True)
+
+
+def _sweep(
+    model: str,
+    target: pathlib.Path,
+    reports: list[pathlib.Path],
+    options: Options,
+    given: dict[str, Any],
+) -> None:
+    """Compresses to each budget of `--sweep`, prints a line for each, and draws the front."""
+    if options.training.checkpoint is not None:
+        raise InputError("--checkpoint keeps one training, and --sweep makes several.")
+    budgets = budgets_of(options.budget.kind, given["sweep"])
+    for budget in budgets:
+        own = [with_suffix(path, budget) for path in reports]
+        check_outputs(pathlib.Path(model), with_suffix(target, budget), own)
+    pages = [path for path in reports if path.suffix == ".html"]
+    check_outputs(pathlib.Path(model), target, pages)
+    console, progress = open_console(quiet=given["quiet"])
+    found, unmet = [], []
+    for budget, result in run_sweep(model, given["calib"], options, budgets, progress):
+        if isinstance(result, BudgetError):
+            console.print(f"[yellow]skipped:[/] {result}", highlight=False)
+            unmet.append(str(result))
+            continue
+        result.report.command_line = typed()
+        if not given["dry_run"]:
+            result.save(with_suffix(target, budget), [with_suffix(p, budget) for p in reports])
+        found.append((budget, result.report))
+    console.print(sweep_table([report for _, report in found]))
+    if given["dry_run"]:
+        return
+    for page in pages:
+        write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
+    for path in [*(with_suffix(target, budget) for budget, _ in found), *pages]:
+        console.print(f"wrote [bold]{path}[/]", highlight=False, soft_wrap=True)

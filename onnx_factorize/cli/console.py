@@ -1,0 +1,79 @@
+"""How the command line shows where it is: bars on a terminal, lines in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from ..progress import Progress
+
+__all__ = ["ConsoleProgress", "open_console"]
+
+# In a file, seconds from one line to the next; what takes less than the second has no line.
+_EVERY, _BRIEF = 30.0, 2.0
+
+
+class ConsoleProgress(Progress):
+    """Shows each stage, and how long it has left where the number of steps is known."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    @contextlib.contextmanager
+    def _shown(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        if not self._console.is_terminal:
+            with self._lines(name, total) as advance:
+                yield advance
+            return
+        columns = (
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        if total is None:
+            with self._console.status(name):
+                yield lambda _: None
+            return
+        with RichProgress(*columns, console=self._console, transient=True) as bars:
+            task = bars.add_task(name, total=total)
+            yield lambda steps: bars.advance(task, steps)
+
+    @contextlib.contextmanager
+    def _lines(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        start = last = time.perf_counter()
+        done = 0
+
+        def advance(steps: int) -> None:
+            nonlocal done, last
+            done, now = done + steps, time.perf_counter()
+            if total and done and now - last >= _EVERY:
+                left = (now - start) * max(0, total - done) / done
+                self._print(f"{name:<22} {done:,}/{total:,}, {_time(left)} left")
+                last = now
+
+        yield advance
+        taken = time.perf_counter() - start
+        if taken >= _BRIEF:
+            self._print(f"{name:<22} {_time(taken)}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def open_console(*, quiet: bool) -> tuple[Console, Progress]:
+    """Where tables go, and where progress does (stderr, so that output can be piped)."""
+    if quiet:
+        return Console(quiet=True), Progress()
+    return Console(), ConsoleProgress(Console(stderr=True))
+
+
+def _time(seconds: float) -> str:
+    return str(dt.timedelta(seconds=round(seconds)))

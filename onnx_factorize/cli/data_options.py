@@ -1,0 +1,151 @@
+"""Reading the command line's options into the objects that the Python functions take."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import click
+
+from .. import model_io
+from ..calibration import ImageOptions, Selection
+from ..errors import InputError
+from ..passes import Kind
+from ..report.report_files import check_report
+
+__all__ = [
+    "TYPED",
+    "check_outputs",
+    "data_options",
+    "default_output",
+    "images_of",
+    "output_kinds_of",
+    "selection_of",
+    "typed",
+]
+
+# Where click keeps the command line as it was typed.
+TYPED = "onnx_factorize.command_line"
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def data_options(command: _Command) -> _Command:
+    """Options that say which data to use and how to run the model."""
+    for option in reversed(
+        [
+            click.option(
+                "--calib",
+                required=True,
+                type=click.Path(),
+                metavar="PATH",
+                help="Calibration data: a folder of .npz (keys are input names) or .npy, a .npz, "
+                "a folder with test_data_set_*, a folder of images, or module:callable.",
+            ),
+            click.option("--samples", default=1024, show_default=True, help="Use at most N."),
+            click.option(
+                "--batch-size", default=32, show_default=True, help="Samples run at once."
+            ),
+            click.option("--seed", default=0, show_default=True),
+            click.option("--provider", default="CPUExecutionProvider", show_default=True),
+            click.option("--threads", default=0, help="Threads of onnxruntime; 0 for its default."),
+            click.option(
+                "--outputs",
+                multiple=True,
+                metavar="NAME=KIND",
+                help="categorical, bernoulli, gaussian or ignore, where recognition is wrong.",
+            ),
+            click.option("--image-mean", default="0.485,0.456,0.406", show_default=True),
+            click.option("--image-std", default="0.229,0.224,0.225", show_default=True),
+            click.option("--image-layout", type=click.Choice(["NCHW", "NHWC"])),
+            click.option("--image-size", metavar="HxW", help="Where the model leaves it open."),
+            click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def typed() -> str:
+    """The command line as it was typed."""
+    return str(click.get_current_context().meta[TYPED])
+
+
+def selection_of(given: Mapping[str, Any], holdout: float) -> Selection:
+    """Which samples to use."""
+    return Selection(given["samples"], holdout, given["batch_size"], given["seed"])
+
+
+def images_of(given: Mapping[str, Any]) -> ImageOptions:
+    """How image files become arrays."""
+    size = given["image_size"]
+    if size is not None and not re.fullmatch(r"\d+x\d+", size):
+        raise InputError(f"--image-size '{size}' is not of the form HEIGHTxWIDTH, such as 224x224.")
+    height, width = map(int, size.split("x")) if size else (0, 0)
+    return ImageOptions(
+        _numbers("--image-mean", given["image_mean"]),
+        _numbers("--image-std", given["image_std"]),
+        given["image_layout"],
+        (height, width) if size else None,
+    )
+
+
+def output_kinds_of(given: Mapping[str, Any]) -> dict[str, Kind]:
+    """What outputs stand for, as the user says it."""
+    kinds: dict[str, Kind] = {}
+    for text in given["outputs"]:
+        # Output names may contain "=", kinds do not.
+        name, equals, kind = text.rpartition("=")
+        if not equals or not name:
+            raise InputError(f"--outputs '{text}' is not of the form NAME=KIND.")
+        kinds[name] = cast("Kind", kind)
+    return kinds
+
+
+def default_output(model: str) -> pathlib.Path:
+    """MODEL.factorized.onnx beside the model."""
+    path = pathlib.Path(model)
+    return path.with_name(f"{path.name.removesuffix('.onnx')}.factorized.onnx")
+
+
+def check_outputs(
+    model: pathlib.Path, output: pathlib.Path, reports: Sequence[pathlib.Path]
+) -> None:
+    """Finds out now, not after minutes of work, what cannot be written.
+
+    Raises:
+        InputError: A path cannot be written, or is the model itself.
+    """
+    for report in reports:
+        check_report(report)
+        if report.resolve() == output.resolve():
+            raise InputError(f"{report} is to hold both the model and its report; choose another.")
+    _check_weights(model, output.with_name(f"{output.name}.data"))
+    for path in (output, *reports):
+        if path.exists() and model.exists() and path.samefile(model):
+            raise InputError(f"{path} is the dense model itself; choose another output.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give a file to write.")
+        folder = path.parent
+        if not folder.is_dir():
+            raise InputError(f"{path} cannot be written: the folder {folder} does not exist.")
+        if not os.access(folder, os.W_OK):
+            raise InputError(f"{path} cannot be written: no permission to write in {folder}.")
+
+
+def _check_weights(model: pathlib.Path, data: pathlib.Path) -> None:
+    """Refuses to write external weights over those of the dense model."""
+    if not data.exists():
+        return
+    if any(data.samefile(t.path) for t in model_io.external_tensors(model_io.load(model))):
+        raise InputError(f"{data} holds the weights of {model}; choose another output.")
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{name} '{text}' is not a list of numbers such as 0.5,0.5,0.5.") from None

@@ -1,0 +1,48 @@
+"""`onnx-factorize inspect MODEL`: what could be compressed, and what not."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.console import Console
+
+from ..report.inspection import inspect
+from ..report.outlook import BUDGETS
+from .tables import outlook_table, print_layers
+
+__all__ = ["inspect_command"]
+
+
+@click.command("inspect")
+@click.argument("model", metavar="MODEL", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect_command(model: str, as_json: bool) -> None:
+    """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
+    found = inspect(model)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+        return
+    console = Console(soft_wrap=False)
+    for spec in found.inputs:
+        console.print(f"input   {spec}", highlight=False, markup=False)
+    for name, kind in found.outputs.items():
+        console.print(f"output  {name}: {kind}", highlight=False, markup=False)
+    print_layers(console, found.layers)
+    if found.history:
+        made = f"made by onnx-factorize {found.history.get('version', '')}"
+        console.print(f"{made}: {found.history.get('options', '')}", highlight=False, markup=False)
+    share = found.target_params / max(1, found.params)
+    console.print(
+        f"{found.params:,} parameters, {found.target_params:,} of them ({share:.1%}) factorizable; "
+        f"opset {found.opset}",
+        highlight=False,
+    )
+    if found.outlook:
+        console.print(outlook_table(found.outlook))
+        console.print(
+            "  ranks alike; what is lost needs data: onnx-factorize MODEL --calib DATA --sweep "
+            f"{','.join(map(str, BUDGETS))} --dry-run",
+            style="dim",
+            highlight=False,
+        )

@@ -1,0 +1,82 @@
+"""The command line: a thin skin over the Python functions."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import shlex
+import sys
+
+import click
+from click.shell_completion import CompletionItem
+
+from .._version import __version__
+from ..errors import FactorizeError, InputError
+from .compare import compare_command
+from .compress import compress_command
+from .data_options import TYPED
+from .inspect import inspect_command
+
+__all__ = ["main"]
+
+# Commands of the contract that later versions bring.
+_COMMANDS_NOT_YET = ("moments", "merge")
+
+
+class _DefaultCommand(click.Group):
+    """A group whose first argument may be a model: then the command is `compress`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[TYPED] = shlex.join(["onnx-factorize", *args])
+        own = {"--help", "-h", "--version"}
+        if args and args[0] in _COMMANDS_NOT_YET and not pathlib.Path(args[0]).exists():
+            raise InputError(f"The command '{args[0]}' is not available in this version.")
+        if args and args[0] not in self.commands and args[0] not in own:
+            args = ["compress", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and files, because a model may come first."""
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+
+
+@click.group(cls=_DefaultCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="onnx-factorize")
+def cli() -> None:
+    """Compress trained ONNX models by calibrated low-rank factorization.
+
+    \b
+    onnx-factorize MODEL --calib DATA [-o OUT]       compress (see: compress --help)
+    onnx-factorize inspect MODEL                     what could be compressed, and what not
+    onnx-factorize compare DENSE SMALL --calib DATA  two models or more side by side
+
+    \b
+    Examples:
+      onnx-factorize model.onnx --calib data/
+      onnx-factorize model.onnx --calib data.npz --budget bytes=12MB -o small.onnx
+      onnx-factorize model.onnx --calib photos/ --budget targets=0.5 --report report.json
+    """  # noqa: D301 - click takes a backspace for "keep these lines"
+
+
+for _command in (compress_command, inspect_command, compare_command):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Runs the command line; errors become one sentence on stderr and an exit code."""
+    # What it warns of is checked when a model is read, and then is one sentence of ours.
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+    try:
+        cli.main(standalone_mode=False)
+    except FactorizeError as error:
+        click.echo(f"onnx-factorize: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"onnx-factorize: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("onnx-factorize: interrupted; nothing was written.", err=True)
+        sys.exit(130)
+    except MemoryError:
+        click.echo("onnx-factorize: out of memory; try a smaller --batch-size.", err=True)
+        sys.exit(1)

@@ -1,0 +1,220 @@
+"""What the command line prints when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..report.comparison import Comparison
+from ..report.outlook import Outlook
+from ..report.report import Figures, Layer, Report
+from ..report.units import count, size
+from ..verify import Agreement
+
+__all__ = [
+    "comparison_table",
+    "models_table",
+    "outlook_table",
+    "print_agreement",
+    "print_layers",
+    "print_report",
+    "sweep_table",
+]
+
+
+def print_report(console: Console, report: Report, *, all_layers: bool = False) -> None:
+    """Prints before and after side by side, the divergence, and the layers."""
+    accuracy = report.accuracy
+    pair = None if accuracy is None else (accuracy["dense"], accuracy["compressed"])
+    console.print(comparison_table(report.model["dense"], report.model["compressed"], pair))
+    for name, output in report.divergence["outputs"].items():
+        _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
+    if report.promise is not None:
+        _print_promise(console, report.promise)
+    if report.finetune is not None:
+        _print_recovery(console, report.finetune)
+    if report.latency is not None:
+        console.print(
+            "  latency: asked {asked:.3f} of the dense model's, {predicted:.3f} predicted from "
+            "its operators, {measured:.3f} measured".format(**report.latency),
+            highlight=False,
+        )
+    factorized = [layer for layer in report.layers if layer.status == "factorized"]
+    console.print()
+    print_layers(console, report.layers if all_layers else factorized)
+    if not all_layers:
+        kept = sum(layer.status == "kept" for layer in report.layers)
+        skipped = sum(layer.status == "skipped" for layer in report.layers)
+        console.print(
+            f"  {len(factorized)} factorized, {kept} kept dense, {skipped} skipped "
+            "(-v lists them with the reasons)",
+            style="dim",
+        )
+    for warning in report.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+
+
+def _print_recovery(console: Console, found: dict[str, Any]) -> None:
+    before, after, best = found["before"], found["after"], found["best"]
+    said = f"epoch {best} of {len(found['epochs'])} was the best" if best else "nothing was gained"
+    console.print(
+        f"fine-tuned: divergence {before:.4g} -> {after:.4g} on samples not trained on; {said}",
+        highlight=False,
+    )
+
+
+def outlook_table(found: Sequence[Outlook]) -> Table:
+    """A row a budget: what it would leave of a model."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("budget", "params", "size, about", "MACs", "operators cut"):
+        table.add_column(heading, justify="left" if heading == "budget" else "right", no_wrap=True)
+    for row in found:
+        macs = "" if row.macs is None else count(row.macs)
+        table.add_row(row.budget, count(row.params), size(row.bytes), macs, str(row.cut))
+    return table
+
+
+def sweep_table(reports: Sequence[Report]) -> Table:
+    """A row a budget, from the first to the last that was met."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    headings = ["budget", "params", "size", "latency", "divergence", "agreement"]
+    labelled = any(report.accuracy for report in reports)
+    for heading in [*headings, "accuracy"] if labelled else headings:
+        table.add_column(heading, justify="left" if heading == "budget" else "right", no_wrap=True)
+    for report in reports:
+        dense, small = report.model["dense"], report.model["compressed"]
+        outputs = report.divergence["outputs"].values()
+        agreements = [o["agreement"] for o in outputs if o["agreement"] is not None]
+        latency = (
+            ""
+            if not dense.latency_ms or not small.latency_ms
+            else (f"{small.latency_ms / dense.latency_ms:.2f} x")
+        )
+        row = [
+            str(report.command["budget"]),
+            f"{small.params / dense.params:.3f} x",
+            size(small.bytes),
+            latency,
+            f"{report.divergence['holdout']:.3g}",
+            f"{agreements[0]:.1%}" if agreements else "",
+        ]
+        if labelled:
+            row.append(f"{report.accuracy['compressed']:.3f}" if report.accuracy else "")
+        table.add_row(*row)
+    return table
+
+
+def print_agreement(console: Console, agreement: Agreement) -> None:
+    """Prints how the outputs of two models compare."""
+    for name, output in agreement.outputs.items():
+        _print_output(console, name, output.kind, output.divergence, output.agreement)
+
+
+def _print_output(
+    console: Console, name: str, kind: str, divergence: float, agreement: float | None
+) -> None:
+    line = f"  output [bold]{name}[/] ({kind}): divergence {divergence:.4g} nats a prediction"
+    if agreement is not None:
+        line += f", same top class in {agreement:.1%}"
+    console.print(line, highlight=False)
+
+
+def _print_promise(console: Console, promise: Mapping[str, Any]) -> None:
+    below = promise["metric"] == "divergence"
+    what = "divergence" if below else f"{promise['metric']}, as a share of the dense model's,"
+    console.print(
+        f"  [bold]{'promise' if promise['kept'] else 'broken promise'}[/]: {what} "
+        f"{'below' if below else 'above'} {promise['asked']:g} on new data; "
+        f"{promise['measured']:.4g} on {promise['samples']} held-out samples, so "
+        f"{'below' if below else 'above'} {promise['bound']:.4g} with {promise['confidence']:.0%} "
+        f"confidence ({promise['measurements']} measurements; --budget {promise['budget']})",
+        highlight=False,
+    )
+
+
+def comparison_table(
+    dense: Figures, compressed: Figures, accuracy: tuple[float, float] | None = None
+) -> Table:
+    """Two columns, as onnxslim prints them, and their ratio."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for heading in ("dense", "compressed", "ratio"):
+        table.add_column(heading, justify="right")
+    rows: list[tuple[str, float | None, float | None, Callable[[float], str]]] = [
+        ("parameters", dense.params, compressed.params, count),
+        ("file size", dense.bytes, compressed.bytes, size),
+        ("MACs of a sample", dense.macs, compressed.macs, count),
+        ("latency of a sample", dense.latency_ms, compressed.latency_ms, "{:.2f} ms".format),
+    ]
+    for name, a, b, form in rows:
+        if a is not None and b:  # what is quantized is not counted
+            table.add_row(name, form(a), form(b), f"{b / a:.3f}" if a else "")
+    if accuracy is not None:
+        before, after = accuracy
+        table.add_row(
+            "accuracy, held out", f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}"
+        )
+    return table
+
+
+def models_table(names: Sequence[str], comparisons: Sequence[Comparison]) -> Table:
+    """A row a model, the dense one first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", overflow="fold")
+    labelled = any(found.agreement.accuracy for found in comparisons)
+    headings = ["size", "", "latency", "", "divergence", "same class"]
+    for heading in [*headings, "accuracy"] if labelled else headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    dense, accuracy = comparisons[0].dense, comparisons[0].agreement.accuracy
+    table.add_row(
+        dense.file or "dense", size(dense.bytes), "", _ms(dense), "", "", "",
+        *([f"{accuracy[0]:.3f}"] if accuracy else []),
+    )  # fmt: skip
+    for name, found in zip(names, comparisons, strict=True):
+        own, agreement = found.compressed, found.agreement
+        same = [o.agreement for o in agreement.outputs.values() if o.agreement is not None]
+        table.add_row(
+            own.file or name,
+            size(own.bytes),
+            f"{own.bytes / dense.bytes:.2f} x",
+            _ms(own),
+            f"{own.latency_ms / dense.latency_ms:.2f} x"
+            if own.latency_ms and dense.latency_ms
+            else "",
+            f"{agreement.divergence:.3g}",
+            f"{min(same):.1%}" if same else "",
+            *([f"{agreement.accuracy[1]:.3f}"] if agreement.accuracy else []),
+        )
+    return table
+
+
+def _ms(figures: Figures) -> str:
+    return "" if figures.latency_ms is None else f"{figures.latency_ms:.3g} ms"
+
+
+def print_layers(console: Console, layers: Sequence[Layer]) -> None:
+    """Prints what became, or could become, of each linear operator."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("node", overflow="fold")
+    table.add_column("operator", no_wrap=True)
+    table.add_column("form or reason")
+    for heading in ("rank", "parameters", "MACs", "loss"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in layers:
+        dense, now = layer.params
+        macs = "" if layer.macs is None else count(layer.macs[1])
+        table.add_row(
+            layer.name,
+            layer.op_type,
+            layer.form or Text(layer.reason or layer.status, style="dim"),
+            "" if layer.full_rank is None else f"{layer.rank or 'dense'}/{layer.full_rank}",
+            count(dense) if dense == now else f"{count(dense)} → {count(now)}",
+            macs,
+            "" if layer.loss is None else f"{layer.loss:.2g}",
+        )
+    console.print(table)

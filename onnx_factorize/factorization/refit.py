@@ -1,0 +1,197 @@
+"""Refit cuts one after the other, each to what the cuts before it have made of its input.
+
+Every cut is made as if the rest of the model were dense. In order of the graph, each target's
+second factor is fitted again on the calibration data (see `regression`), from what reaches it in
+the model as compressed so far to what it gave in the dense one. So later layers correct the errors
+of earlier ones, as far as they can, and errors do not add up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..calibration import CalibrationData
+from ..paging import keep
+from ..passes import Factors, FindDownstream, RewriteTargets, Target
+from ..session import Runtime
+from ..statistics.fitting import fitting_batches
+from ..statistics.folds import some_of
+from ..statistics.observer import Observer
+from .regression import Regression
+from .second_factor import fitted, narrowed, second_matrices
+
+__all__ = ["FITTED", "refit"]
+
+Array = npt.NDArray[np.float64]
+
+# Samples to fit on, at most, unless the model is cheap.
+FITTED = 256
+
+# Rows wanted for each dimension of z, and how many there must be.
+_ROWS_A_DIMENSION = 40
+_LEAST_ROWS_A_DIMENSION = 8
+
+# Places of an image to look at, at least.
+_PLACES = 16
+
+# Forms whose last operator is not a product of z with a matrix.
+_NOT_A_PRODUCT = ("ConvTranspose",)
+
+
+def refit(
+    normal: ir.Model,
+    targets: Sequence[Target],
+    factors: Mapping[str, Factors],
+    data: CalibrationData,
+    only: npt.NDArray[np.bool_],
+    runtime: Runtime,
+    advance: Callable[[int], None] = lambda _: None,
+    most: int = FITTED,
+) -> dict[str, Factors]:
+    """Fits the second factors of cuts to the dense model's values.
+
+    Args:
+        normal: The normalised model; it is not changed.
+        targets: Its targets, in the order of the graph.
+        factors: Target name to factors; targets without stay dense.
+        data: The calibration data.
+        only: Which calibration samples may be used, shape (samples,).
+        runtime: How to run the models.
+        advance: Called after each cut with 1.
+        most: Samples to fit on, at most.
+
+    Returns:
+        The factors, fitted. Those of targets that cannot be are as they were.
+    """
+    few = some_of(1, only.astype(np.int64), most)
+    current = normal.clone()
+    found = dict(factors)
+    cut = [target for target in targets if target.name in factors]
+    # What reaches the others is what they were made for.
+    changed = FindDownstream({made.operator or n for n, made in factors.items()})
+    changed(normal)
+    able = [t for t in cut if t.operator in changed.names and _can_be(t)]
+    if not able:
+        return found
+    wanted = _Wanted(normal, able, factors, data, few, runtime)
+    for group in _readers_of_one_value(cut):
+        fitted_here = [target for target in group if target in able]
+        if fitted_here:
+            own = [_own(target) for target in fitted_here]
+            compressed = Observer(current, own, runtime, side="input")
+            sums = wanted.regressions(compressed, fitted_here)
+            found |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in fitted_here}
+        uses = [use for target in group for use in target.uses]
+        RewriteTargets({use.name: found[use.name] for use in uses})(current)
+        advance(len(group))
+    return found
+
+
+def _can_be(target: Target) -> bool:
+    """Whether the fit has a known bias to leave out, and a product of its own to fit."""
+    known = _own(target).bias is not None and target.op_type not in _NOT_A_PRODUCT
+    return known and not target.siblings
+
+
+def _own(target: Target) -> Target:
+    """The operator's own view, in whose rows regressions are made."""
+    return target.view_of or target
+
+
+def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:
+    """Targets in order, those that read the same value together: none feeds another."""
+    groups: list[list[Target]] = []
+    for target in targets:
+        if groups and groups[-1][0].x is target.x:
+            groups[-1].append(target)
+        else:
+            groups.append([target])
+    return groups
+
+
+class _Wanted:
+    """What targets gave in the dense model, at chosen places: one pass serves all of them."""
+
+    def __init__(
+        self,
+        normal: ir.Model,
+        targets: Sequence[Target],
+        factors: Mapping[str, Factors],
+        data: CalibrationData,
+        only: npt.NDArray[np.bool_],
+        runtime: Runtime,
+    ) -> None:
+        self._factors = factors
+        own = {target.name: _own(target) for target in targets}
+        dense = Observer(normal, list(own.values()), runtime, side="output")
+        samples = int(only.sum())
+        self._places = {
+            target.name: max(_PLACES, -(-_ROWS_A_DIMENSION * factors[target.name].rank // samples))
+            for target in targets
+        }
+        # Few enough samples to keep what they are made of.
+        self._batches = list(fitting_batches(data, only, dense))
+        self._rows: dict[str, list[npt.NDArray[np.float32] | None]] = {n: [] for n in own}
+        for number, batch in enumerate(self._batches):
+            observation = dense.run(batch)
+            for name, target in own.items():
+                rng = np.random.default_rng(number)
+                y = observation.signal(target, self._places[name], rng)
+                self._rows[name].append(None if y is None else keep(y))
+
+    def regressions(
+        self, compressed: Observer, targets: Sequence[Target]
+    ) -> dict[str, list[Regression]]:
+        """What the regressions of some targets need, group by group.
+
+        Args:
+            compressed: The model as compressed so far, observed at their inputs.
+            targets: The targets.
+        """
+        sums = {
+            target.name: [
+                Regression(*matrix.shape, centred=_own(target).centred)
+                for matrix in second_matrices(target, self._factors[target.name])
+            ]
+            for target in targets
+        }
+        for number, batch in enumerate(self._batches):
+            observation = compressed.run(batch)
+            for target in targets:
+                own, bias = _own(target), _bias(_own(target))
+                # Two generators of one seed choose the same places.
+                rng = np.random.default_rng(number)
+                y = self._rows[target.name][number]
+                x = observation.signal(own, self._places[target.name], rng)
+                if x is None or y is None or x.shape[1] != y.shape[1]:
+                    continue
+                for group, regression in enumerate(sums[target.name]):
+                    z = narrowed(target, self._factors[target.name], x[group], group)
+                    regression.add(z.astype(np.float64), y[group] - bias[group])
+        return sums
+
+
+def _solved(target: Target, factors: Factors, regressions: Sequence[Regression]) -> Factors:
+    """The factors with what the regressions found."""
+    if regressions[0].rows < _LEAST_ROWS_A_DIMENSION * regressions[0].rank:
+        return factors
+    known = second_matrices(target, factors)
+    found = np.stack([each.solve(b)[0] for each, b in zip(regressions, known, strict=True)])
+    made = fitted(factors, found, np.stack([each.moment for each in regressions]))
+    shifts = [
+        each.shift(matrix)
+        for each, matrix in zip(regressions, second_matrices(target, made), strict=True)
+    ]
+    shift = np.concatenate(shifts) if _own(target).centred else None
+    return dataclasses.replace(made, bias_shift=shift)
+
+
+def _bias(target: Target) -> Array:
+    """What the target itself adds, shape (groups, N)."""
+    assert target.bias is not None
+    return target.bias.reshape(target.groups, -1)

@@ -1,0 +1,1 @@
+"""Budgets of measured time."""

@@ -1,0 +1,1 @@
+"""Promises on quality: the smallest model that keeps one."""

@@ -1,0 +1,113 @@
+"""`--keep module:callable=FRACTION`: a metric of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..calibration import Batch
+from ..errors import InputError
+from ..passes import OutputKind
+from ..user_code import imported
+from .confidence import Estimate, ratio
+
+__all__ = ["OwnMetric"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+# Groups that are left out in turn where the metric is one number for all samples.
+_GROUPS = 20
+
+
+class OwnMetric:
+    """The compressed model's metric over the dense model's.
+
+    The callable takes the predictions and the labels of all held-out samples: arrays of shape
+    (samples, …), or lists of one array a sample where shapes differ; predictions are a dictionary
+    by name where several outputs count, labels are None where the data have none. It returns a
+    number, or one for each sample, whose mean counts; more is better.
+    """
+
+    def __init__(self, name: str, kinds: Mapping[str, OutputKind]) -> None:
+        """Finds the callable `module:callable`.
+
+        Raises:
+            InputError: There is none.
+        """
+        self._name = name
+        self._metric: Callable[..., Any] = imported(name, "--keep")
+        self._outputs = [output for output, kind in kinds.items() if kind.kind != "ignore"]
+        self._dense: list[Arrays] = []
+        self._compressed: list[Arrays] = []
+        self._labels: list[npt.NDArray[Any] | None] = []
+
+    def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
+        """Adds the outputs of one batch."""
+        batched = all(
+            dense[n].ndim and dense[n].shape[0] == batch.samples for n in self._outputs
+        ) and (batch.labels is None or len(batch.labels) == batch.samples)
+        for row in range(batch.samples if batched else 1):
+            for rows, outputs in ((self._dense, dense), (self._compressed, compressed)):
+                rows.append({n: outputs[n][row] if batched else outputs[n] for n in self._outputs})
+            labels = batch.labels
+            self._labels.append(labels if labels is None or not batched else labels[row])
+
+    def estimate(self) -> Estimate:
+        """The share of the dense model's metric that is left.
+
+        Raises:
+            InputError: The callable raises, or returns no usable number.
+        """
+        everything = np.arange(len(self._labels))
+        scores = [self._score(rows, everything) for rows in (self._compressed, self._dense)]
+        if not scores[1].sum() > 0:
+            raise InputError(
+                f"--keep {self._name} gives the dense model {scores[1].mean():.3g}, of which no "
+                "share can be kept; the metric must be above zero, and more of it better."
+            )
+        if all(score.ndim == 1 for score in scores):
+            return ratio(scores[0], scores[1], None)
+        return self._jackknife(float(scores[0]) / float(scores[1]), everything)
+
+    def _jackknife(self, value: float, everything: npt.NDArray[np.int64]) -> Estimate:
+        """Pseudo-values of the metric without one group of samples in turn (Tukey's)."""
+        groups = min(_GROUPS, len(everything))
+        shares = []
+        for group in range(groups):
+            left = everything[everything % groups != group]
+            if not len(left):
+                return Estimate(value, np.array([value]))
+            scores = [self._score(rows, left) for rows in (self._compressed, self._dense)]
+            shares.append(groups * value - (groups - 1) * float(scores[0]) / float(scores[1]))
+        return Estimate(value, np.array(shares))
+
+    def _score(self, rows: list[Arrays], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The metric of some samples: a number, or one for each."""
+        outputs = {n: _stacked([rows[i][n] for i in chosen]) for n in self._outputs}
+        predictions = outputs if len(outputs) > 1 else next(iter(outputs.values()))
+        given = [label for i in chosen if (label := self._labels[i]) is not None]
+        labels = _stacked(given) if len(given) == len(chosen) else None
+        try:
+            score = np.asarray(self._metric(predictions, labels), np.float64)
+        except Exception as error:  # whatever the user's callable does
+            raise InputError(
+                f"--keep {self._name} raised {type(error).__name__}: {error}."
+            ) from error
+        if score.shape not in ((), (len(chosen),)):
+            raise InputError(
+                f"--keep {self._name} must return a number or one for each of {len(chosen)} "
+                f"samples; it returned an array of shape {list(score.shape)}."
+            )
+        if not np.isfinite(score).all():
+            raise InputError(f"--keep {self._name} returned numbers that are not finite.")
+        return score
+
+
+def _stacked(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+    """One array where the shapes are one, else the list."""
+    if len({np.shape(array) for array in arrays}) == 1:
+        return np.stack(arrays)
+    return arrays

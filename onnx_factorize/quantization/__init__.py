@@ -1,0 +1,1 @@
+"""Fewer bits on top of fewer parameters."""

@@ -1,0 +1,274 @@
+"""Fewer bits on top of fewer parameters: onnxruntime's own quantizers, factors included.
+
+Where matrix products do most of the work, int8 is dynamic: weights are stored in 8 bits, and
+activations are quantized as they come. Where convolutions do, it is static (QDQ): the ranges of the
+activations are measured on the calibration data. int4 stores the weights of matrix products in
+blocks of 32 with a scale each, and computes in float.
+"""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.version_converter
+import onnx_ir as ir
+
+from .. import model_io
+from ..calibration import CalibrationData
+from ..errors import InputError
+
+__all__ = ["SAMPLES", "Bits", "Way", "bytes_of_weight", "quantize", "way_of"]
+
+Bits = Literal["int8", "int4"]
+Way = Literal["dynamic", "static", "weights"]
+
+# Samples that settle the ranges of activations.
+SAMPLES = 128
+
+# Weights that share a scale in 4 bits.
+_BLOCK = 32
+
+_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+
+# What is treated. What lies between operators with weights stays in float: rounding sums, gates and
+# softmaxes as well loses far more than it saves (a text recogniser: three times the divergence).
+_TREATED: dict[Way, tuple[str, ...]] = {
+    "dynamic": ("MatMul", "Gemm", "Gather"),
+    "static": ("MatMul", "Gemm", "Conv", "ConvTranspose"),
+    "weights": ("MatMul", "Gemm", "Gather"),
+}
+
+# The opset since which DequantizeLinear has an axis, and so each channel a scale of its own.
+_PER_CHANNEL = 13
+
+# Parts of the names of operators of few bits.
+_FEW_BITS = ("QuantizeLinear", "Integer", "NBits", "BlockQuantized")
+
+
+def way_of(bits: Bits, model: ir.Model, macs: Mapping[str, int]) -> Way:
+    """How a model is best quantized.
+
+    Args:
+        bits: To how many.
+        model: The model.
+        macs: Node name to its multiplications, in this model.
+    """
+    if bits == "int4":
+        return "weights"
+    kinds = {node.name: node.op_type for node in model.graph.all_nodes()}
+    convolved = sum(work for name, work in macs.items() if kinds.get(name) in _CONVOLUTIONS)
+    return "static" if 2 * convolved > sum(macs.values()) else "dynamic"
+
+
+def bytes_of_weight(way: Way, op_type: str, stored: float) -> float:
+    """What one weight of an operator takes once it is quantized, about.
+
+    Args:
+        way: See `way_of`.
+        op_type: The operator.
+        stored: What one takes now.
+    """
+    if op_type not in _TREATED[way]:
+        return stored
+    # In 4 bits, half a byte and its share of a scale of 32 bit.
+    return min(stored, 0.5 + 4 / _BLOCK if way == "weights" else 1.0)
+
+
+def quantize(
+    model: ir.Model,
+    way: Way,
+    data: CalibrationData,
+    advance: Callable[[int], None] = lambda _: None,
+) -> ir.Model:
+    """Quantizes a model.
+
+    Args:
+        model: The model; it is not changed.
+        way: See `way_of`.
+        data: What ranges are measured on, if they are.
+        advance: Called after each batch with its number of samples.
+
+    Raises:
+        InputError: The model is too large, or onnxruntime's quantizer refuses it or finds nothing.
+    """
+    if model_io.weight_bytes(model) > model_io.PROTOBUF_LIMIT:
+        raise InputError("A model above 2 GB cannot be quantized by this version.")
+    proto = ir.to_proto(model_io.inlined(model))
+    # The quantizers report their progress and their advice to the root logger.
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            quantized = _run(way, proto, pathlib.Path(folder), data, advance)
+    except InputError:
+        raise
+    except Exception as error:  # their errors have types of all kinds
+        said = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        raise InputError(f"onnxruntime cannot quantize the model: {said}.") from error
+    finally:
+        logging.disable(disabled)
+    if _few_bits(quantized) == _few_bits(proto):
+        raise InputError(
+            "The quantizer of onnxruntime finds nothing to treat in this model (it needs constant "
+            "weights, and does not reach into If, Loop and Scan); leave out --quantize."
+        )
+    _restore_imports(quantized, proto, converted=way == "static")
+    result = ir.from_proto(quantized)
+    result.metadata_props.update(model.metadata_props)
+    return result
+
+
+def _run(
+    way: Way,
+    proto: onnx.ModelProto,
+    folder: pathlib.Path,
+    data: CalibrationData,
+    advance: Callable[[int], None],
+) -> onnx.ModelProto:
+    """Calls the quantizer."""
+    # Imported here: it takes a second.
+    from onnxruntime.quantization import (  # noqa: PLC0415 - slow to import
+        QuantType,
+        quantize_dynamic,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - slow to import
+
+    if way == "weights":
+        return _in_four_bits(proto)
+    source, prepared, target = (folder / f"{name}.onnx" for name in ("a", "b", "c"))
+    if way == "static":
+        proto = _with_axis(proto)
+    source.write_bytes(proto.SerializeToString())
+    # Symbolic inference would need sympy, and gives these quantizers nothing that they need.
+    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    if way == "dynamic":
+        quantize_dynamic(
+            prepared,
+            target,
+            op_types_to_quantize=list(_TREATED["dynamic"]),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
+    else:
+
+        def static(reader: Any, **extra: bool) -> None:
+            quantize_static(
+                prepared,
+                target,
+                reader,
+                op_types_to_quantize=list(_TREATED["static"]),
+                per_channel=_opset(proto) >= _PER_CHANNEL,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                extra_options=extra,
+            )
+
+        try:
+            static(_reader(data, advance))
+        except ValueError:
+            # Its correction of small scales fails on biases that are not vectors.
+            static(_reader(data, lambda _: None), QDQDisableWeightAdjustForInt32Bias=True)
+    return onnx.load(target)
+
+
+def _with_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in an opset that has scales for each channel, where it can be converted."""
+    if _opset(proto) >= _PER_CHANNEL:
+        return proto
+    try:
+        return onnx.version_converter.convert_version(proto, _PER_CHANNEL)
+    except Exception:  # of several types; one scale for a weight remains
+        return proto
+
+
+def _opset(proto: onnx.ModelProto) -> int:
+    return max((int(each.version) for each in proto.opset_import if each.domain == ""), default=1)
+
+
+def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _nodes(graph.node)
+
+
+def _few_bits(proto: onnx.ModelProto) -> int:
+    """Number of operators of few bits."""
+    types = [node.op_type for node in _nodes(proto.graph.node)]
+    return sum(any(part in name for part in _FEW_BITS) for name in types)
+
+
+def _restore_imports(
+    quantized: onnx.ModelProto, source: onnx.ModelProto, *, converted: bool
+) -> None:
+    """Leaves out the domains that nothing uses, and a version that was raised for no node."""
+    known = {each.domain: each.version for each in source.opset_import}
+    bodies = [quantized.graph, *quantized.functions]
+    used = {*known} | {node.domain for body in bodies for node in _nodes(body.node)}
+    versions = {each.domain: each.version for each in quantized.opset_import}
+    del quantized.opset_import[:]
+    for domain, version in versions.items():
+        if domain in used:
+            kept = version if converted else known.get(domain, version)
+            quantized.opset_import.append(onnx.helper.make_opsetid(domain, kept))
+
+
+def _in_four_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The constant right operands of MatMul and Gemm, and the tables of Gather, in 4 bits."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415 - slow to import
+        MatMulNBitsQuantizer,
+    )
+    from onnxruntime.quantization.onnx_model import ONNXModel  # noqa: PLC0415 - slow to import
+
+    copied = onnx.ModelProto()
+    copied.CopyFrom(proto)
+    products = ONNXModel(copied)
+    products.replace_gemm_with_matmul()
+    quantizer = MatMulNBitsQuantizer(
+        products.model,
+        bits=4,
+        block_size=_BLOCK,
+        is_symmetric=True,
+        accuracy_level=4,
+        op_types_to_quantize=("MatMul", "Gather"),
+    )
+    quantizer.process()
+    result: onnx.ModelProto = quantizer.model.model
+    return result
+
+
+def _reader(data: CalibrationData, advance: Callable[[int], None]) -> Any:
+    """Calibration data as the static quantizer reads them."""
+    from onnxruntime.quantization import CalibrationDataReader  # noqa: PLC0415 - slow to import
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        """Yields feeds, then None."""
+
+        def __init__(self) -> None:
+            self._feeds = _feeds(data, advance)
+
+        def get_next(self) -> Mapping[str, npt.NDArray[Any]] | None:
+            return next(self._feeds, None)
+
+    return Reader()
+
+
+def _feeds(
+    data: CalibrationData, advance: Callable[[int], None]
+) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    size = min(SAMPLES, data.calibration_samples)
+    only = np.zeros(data.calibration_samples, bool)
+    only[np.linspace(0, data.calibration_samples - 1, size).round().astype(np.int64)] = True
+    for batch in data.batches("calibration", only=only):
+        yield dict(batch.feeds)
+        advance(batch.samples)

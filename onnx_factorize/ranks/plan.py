@@ -1,0 +1,143 @@
+"""Choose a rank for every target within the budget, and rewrite the graph by it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from .. import model_io
+from ..analysis import Analysis
+from ..costs import Costs
+from ..factorization.balance import balanced
+from ..factorization.forms import Form, forms_of
+from ..options import Options
+from ..paging import LARGE
+from ..passes import RewriteTargets, Target, sign
+from ..progress import Progress
+from .purchase import Purchase
+from .refitted import Refitted, best_refitted
+from .search import Measured, most_measurements, search
+
+__all__ = ["Plan", "compress"]
+
+# Plans in other forms that are refitted beside the best, if they come near it: what refitting gains
+# differs from form to form, and is not known before it is done.
+_OTHERS = 1
+_MOST_OTHERS = 5
+_NEAR = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """One candidate for each target.
+
+    Attributes:
+        ranks: View name to rank, or `DENSE`.
+        losses: Operator to the loss predicted for what was bought of it.
+        origin: The way in which it was chosen.
+        tried: Way to measured divergence, where several were measured.
+        trial: The divergence that was measured for this plan on unseen calibration samples.
+        refit: What refitting the factors multiplied it by; None if that was not tried, or gained
+            nothing.
+        squares: View name to σ² of its directions, for what is cut.
+    """
+
+    ranks: dict[str, int]
+    losses: dict[str, float]
+    origin: str
+    tried: dict[str, float]
+    trial: float | None
+    refit: float | None = None
+    squares: Mapping[str, npt.NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def second_order(self) -> float:
+        """The loss of the whole model, to second order."""
+        return sum(self.losses.values())
+
+    @property
+    def predicted(self) -> float:
+        """What to expect of new data: as measured on unseen samples, else to second order."""
+        return self.second_order if self.trial is None else self.trial
+
+
+def compress(
+    dense: ir.Model,
+    targets: list[Target],
+    analysis: Analysis,
+    costs: Costs,
+    options: Options,
+    progress: Progress,
+) -> tuple[ir.Model, Plan]:
+    """Buys ranks within the budget and rewrites the model by them.
+
+    Args:
+        dense: The dense model; it is not changed.
+        targets: Its targets.
+        analysis: What every cut of every target costs.
+        costs: What the dense model costs.
+        options: The budget, the allocation, and how ranks are rounded.
+        progress: What is told how far the run is.
+
+    Returns:
+        The compressed model, and the plan by which it was made.
+
+    Raises:
+        BudgetError: The budget cannot be met, and the best effort was not asked for.
+    """
+    purchase = Purchase(targets, analysis, costs, options)
+    candidate, trial = analysis.candidates[0], analysis.trial
+    tried: dict[str, float] = {}
+    measured: float | None = None
+    others: list[Measured] = []
+    if trial is not None:
+        forms = _forms(targets, options)
+        most = most_measurements(analysis.candidates, forms)
+        with progress.stage("try plans", most) as advance:
+            found = search(analysis.candidates, purchase.allocate, trial, advance, forms)
+        candidate, measured, tried = found.best.candidate, found.best.divergence, found.tried
+        others = [each for each in found.others if each.divergence < _NEAR * measured]
+
+    with progress.stage("rewrite"):
+        bought = purchase.buy(dense, candidate)
+    plan = Plan(bought.ranks, bought.losses, bought.origin, tried, measured, squares=bought.squares)
+    if not bought.cut or model_io.weight_bytes(dense) > LARGE:
+        return bought.model, plan
+    refitted: Refitted | None = None
+    if trial is not None and measured is not None:
+        with progress.stage("rewrite"):
+            most = int(np.clip(trial.ease, _OTHERS, _MOST_OTHERS))
+            ways = [(bought, measured)]
+            ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others[:most]]
+        with progress.stage("refit", sum(len(way.cut) for way, _ in ways)) as advance:
+            refitted = best_refitted(dense, ways, trial, advance)
+        bought = refitted.bought
+        plan = dataclasses.replace(
+            plan,
+            origin=bought.origin,
+            ranks=bought.ranks,
+            losses=bought.losses,
+            squares=bought.squares,
+            trial=refitted.divergence,
+            refit=refitted.gain,
+        )
+    if plan.refit is None and not options.finetune:
+        return bought.model, plan
+    factors = bought.factors if refitted is None else refitted.factors
+    if options.finetune:
+        factors = balanced(factors, bought.cut)
+    model = dense.clone()
+    RewriteTargets(factors)(model)
+    sign(model, options.provenance())
+    return model, plan
+
+
+def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, frozenset[str]]]:
+    """The operators whose form is the budget's to choose."""
+    if options.form != "auto" or options.budget.kind == "latency":  # measured in one form only
+        return {}
+    return {target.operator: forms_of(target) for target in targets if target.views}

@@ -1,0 +1,169 @@
+"""Measure plans on calibration samples that had no part in the directions.
+
+A fold is measured with the factors that the other folds give, so the divergence is that of unseen
+data, and the samples kept for the final verification stay unseen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..calibration import Batch, CalibrationData
+from ..divergence import DivergenceSum
+from ..factorization.rewriting import rewritten
+from ..factorization.spectrum import Spectrum
+from ..factorization.weighting import Metric, Weighting
+from ..parallel import in_parallel
+from ..passes import OutputKind, Target
+from ..session import Runtime, Session
+from ..statistics.calibrate import Statistics, merged
+from ..statistics.folds import some_of
+from ..statistics.rows import padding_mask
+
+__all__ = ["Trial"]
+
+# Folds that are measured, and samples of each: enough to tell plans apart that differ. Where the
+# model is cheap, more of them tell plans apart that differ less.
+_FOLDS = 2
+_SAMPLES = 32
+_MOST_SAMPLES = 256
+_MACS = 2**30
+
+# Memory for the dense model's outputs.
+_RECORDED_BYTES = 2**28
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fold:
+    """One fold: its samples with the dense model's outputs, and the statistics of the others."""
+
+    batches: list[Batch]
+    outputs: list[dict[str, npt.NDArray[Any]]]
+    statistics: dict[str, Statistics]
+
+
+class Trial:
+    """Plans measured by cross-fitting.
+
+    Attributes:
+        normal: The normalised model.
+        runtime: How models are run.
+        data: The calibration data.
+        folds: The fold of each calibration sample, shape (samples,).
+        ease: How many times as much may be measured as of a model that takes its time.
+        measurements: How many plans were measured.
+    """
+
+    def __init__(
+        self,
+        normal: ir.Model,
+        targets: Sequence[Target],
+        kinds: Mapping[str, OutputKind],
+        data: CalibrationData,
+        folds: npt.NDArray[np.int64],
+        parts: Sequence[Mapping[str, Statistics]],
+        runtime: Runtime,
+        macs: float = np.inf,
+    ) -> None:
+        """Runs the dense model on the samples to measure on.
+
+        Args:
+            normal: The normalised model; it is not changed.
+            targets: Its targets.
+            kinds: What each output stands for.
+            data: The calibration data.
+            folds: The fold of each calibration sample, shape (samples,).
+            parts: The statistics of each fold.
+            runtime: How to run the models.
+            macs: Multiplications of the dense model for one sample.
+        """
+        self.normal, self.runtime, self._targets = normal, runtime, targets
+        self.data, self.folds = data, folds
+        self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
+        self._folds = []
+        self._spectra: list[dict[tuple[str, str, Metric | None], Spectrum]] = []
+        self.measurements = 0
+        dense = Session(normal, runtime)
+        samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
+        self.ease = samples // _SAMPLES
+        for fold in range(min(_FOLDS, len(parts))):
+            batches, outputs, size = [], [], 0
+            for batch in data.batches("calibration", only=some_of(fold, folds, samples)):
+                batches.append(batch)
+                outputs.append(dense.run(batch.feeds, batch.origin))
+                size += sum(value.nbytes for value in outputs[-1].values())
+                if size > _RECORDED_BYTES:
+                    break
+            others = [part for index, part in enumerate(parts) if index != fold] or parts
+            self._folds.append(_Fold(batches, outputs, merged(others)))
+            self._spectra.append({})
+
+    def measure(
+        self,
+        ranks: Mapping[str, int],
+        weighting: Weighting,
+        metrics: Mapping[str, Metric],
+    ) -> float:
+        """The divergence of a plan, in nats; infinite if its outputs are not finite.
+
+        Args:
+            ranks: Target name to rank; 0 keeps a target dense.
+            weighting: The weighting that gives the directions.
+            metrics: Target name to the metric of its directions.
+        """
+        self.measurements += 1
+        sums = self._sums()
+        cut = [target for target in self._targets if ranks.get(target.name)]
+        for fold, known in zip(self._folds, self._spectra, strict=True):
+            # What the other folds never ran cannot be tried.
+            ran = [t for t in cut if t.name in fold.statistics]
+            ran = [t for t in ran if fold.statistics[t.name].ran]
+            keys = {t.name: (t.name, weighting.name, metrics.get(t.name)) for t in ran}
+            new = [t for t in ran if keys[t.name] not in known]
+            for target, made in zip(
+                new, in_parallel(self._of(fold, weighting, metrics), new), strict=True
+            ):
+                known[keys[target.name]] = made
+            spectra = {t.name: known[keys[t.name]] for t in ran}
+            chosen = {name: ranks[name] for name in spectra}
+            model = rewritten(self.normal, cut, chosen, spectra, fold.statistics)
+            self._add(fold, model, sums)
+        return _total(sums)
+
+    def divergence(self, model: ir.Model, folds: Sequence[int]) -> float:
+        """The divergence of a compressed model on the samples of some folds."""
+        sums = self._sums()
+        for fold in folds:
+            self._add(self._folds[fold], model, sums)
+        return _total(sums)
+
+    def _sums(self) -> dict[str, DivergenceSum]:
+        return {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
+
+    def _add(self, fold: _Fold, model: ir.Model, sums: Mapping[str, DivergenceSum]) -> None:
+        """Runs a model on the samples of a fold."""
+        session = Session(model, self.runtime)
+        for batch, p in zip(fold.batches, fold.outputs, strict=True):
+            q = session.run(batch.feeds, batch.origin)
+            for name, total in sums.items():
+                total.add(p[name], q[name], padding_mask(batch.feeds))
+
+    def _of(
+        self, fold: _Fold, weighting: Weighting, metrics: Mapping[str, Metric]
+    ) -> Callable[[Target], Spectrum]:
+        """From a target to its spectrum by the other folds."""
+        return lambda target: weighting.spectrum(
+            target, fold.statistics[target.name], metrics.get(target.name)
+        )
+
+
+def _total(sums: Mapping[str, DivergenceSum]) -> float:
+    """The divergence of all outputs; infinite if they are not finite."""
+    divergence = sum(total.value for total in sums.values())
+    return divergence if np.isfinite(divergence) else float("inf")

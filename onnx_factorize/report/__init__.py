@@ -1,0 +1,1 @@
+"""What happened, for programs and for people."""

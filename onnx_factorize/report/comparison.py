@@ -1,0 +1,131 @@
+"""`compare`: models with the same inputs and outputs, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx_ir as ir
+
+from .. import model_io
+from ..calibration import Calibration, ImageOptions, Selection, Signature, open_calibration
+from ..costs import measure_costs
+from ..errors import InputError
+from ..passes import Kind
+from ..progress import Progress
+from ..session import Runtime, Session, latencies
+from ..verify import Agreement, compare_outputs, output_kinds
+from .report import Figures
+
+__all__ = ["Comparison", "compare", "compare_several"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What `compare` finds.
+
+    Attributes:
+        dense: What the first model costs.
+        compressed: What the second model costs.
+        agreement: How their outputs compare, over all samples.
+    """
+
+    dense: Figures
+    compressed: Figures
+    agreement: Agreement
+
+    def as_dict(self) -> dict[str, Any]:
+        """The findings as plain data."""
+        found = dataclasses.asdict(self)
+        del found["agreement"]["by_sample"]  # an array as long as the data
+        return found | {"divergence": self.agreement.divergence}
+
+
+def compare(
+    dense: model_io.Model,
+    compressed: model_io.Model,
+    calibration: Calibration,
+    *,
+    selection: Selection | None = None,
+    images: ImageOptions | None = None,
+    runtime: Runtime | None = None,
+    outputs: Mapping[str, Kind] | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compares two models on all samples of the data, none of which is set apart.
+
+    Args:
+        dense: The model to compare with.
+        compressed: The model to judge.
+        calibration: Data in any form that `factorize` takes.
+        selection: Which samples to use; its `holdout` does not matter.
+        images: How image files become arrays.
+        runtime: How onnxruntime runs.
+        outputs: What outputs stand for, where recognition is wrong.
+        progress: What is told how far the run is.
+
+    Raises:
+        InputError: A model or the data cannot be used, or the models do not match.
+    """
+    return compare_several(
+        dense,
+        [compressed],
+        calibration,
+        selection=selection,
+        images=images,
+        runtime=runtime,
+        outputs=outputs,
+        progress=progress,
+    )[0]
+
+
+def compare_several(
+    dense: model_io.Model,
+    others: Sequence[model_io.Model],
+    calibration: Calibration,
+    *,
+    selection: Selection | None = None,
+    images: ImageOptions | None = None,
+    runtime: Runtime | None = None,
+    outputs: Mapping[str, Kind] | None = None,
+    progress: Progress | None = None,
+) -> list[Comparison]:
+    """Compares several models with a dense one, all of them timed in turns: see `compare`."""
+    progress = progress or Progress()
+    runtime = runtime or Runtime()
+    selection = dataclasses.replace(selection or Selection(), holdout=0.0)
+    sources = [dense, *others]
+    models = [model_io.load(source) for source in sources]
+    if any(_interface(model) != _interface(models[0]) for model in models[1:]):
+        raise InputError(
+            "The models do not have the same inputs and outputs, so they cannot be compared."
+        )
+    data = open_calibration(calibration, Signature.of(models[0]), selection, images)
+    sample = data.typical("calibration")
+    kinds = output_kinds(models[0], outputs or {})
+    steps = data.calibration_samples * len(others)
+    with progress.stage("compare", steps) as advance:
+        first, *rest = sessions = [Session(model, runtime) for model in models]
+        agreements = [
+            compare_outputs(first, session, kinds, data, "calibration", advance=advance)
+            for session in rest
+        ]
+    with progress.stage("time"):
+        times = latencies(sessions, sample.feeds)
+        figures = [
+            measure_costs(model, sample, runtime, source).figures(time)
+            for model, source, time in zip(models, sources, times, strict=True)
+        ]
+    return [
+        Comparison(figures[0], own, agreement)
+        for own, agreement in zip(figures[1:], agreements, strict=True)
+    ]
+
+
+def _interface(model: ir.Model) -> tuple[list[str | None], list[str | None]]:
+    """The names of what goes in and of what comes out."""
+    return (
+        [value.name for value in model.graph.inputs if not value.is_initializer()],
+        [value.name for value in model.graph.outputs],
+    )

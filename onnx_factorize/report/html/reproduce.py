@@ -1,0 +1,42 @@
+"""How to make the same model again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...options import Options
+
+__all__ = ["command_of"]
+
+# Parts of the options, and how the names of what they hold begin.
+_NESTED = {"selection": "", "images": "image_", "runtime": "", "training": ""}
+
+
+def command_of(report: Mapping[str, Any]) -> str:
+    """What was typed, or the Python call with every option that is not the default."""
+    if report.get("command_line"):
+        return str(report["command_line"])
+    given = _flat(report["command"])
+    usual = _flat(Options().as_dict())
+    changed = [
+        f"{name}={value!r}" for name, value in given.items() if _plain(value) != usual.get(name)
+    ]
+    model = report["model"]["dense"].get("file") or "model.onnx"
+    return f"onnx_factorize.factorize({', '.join([repr(model), 'data', *changed])})"
+
+
+def _flat(command: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as `factorize` takes them."""
+    flat: dict[str, Any] = {}
+    for name, value in command.items():
+        if name in _NESTED and isinstance(value, Mapping):
+            flat |= {_NESTED[name] + inner: _plain(each) for inner, each in value.items()}
+        else:
+            flat[name] = _plain(value)
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no tuples."""
+    return list(value) if isinstance(value, tuple) else value

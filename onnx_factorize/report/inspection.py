@@ -1,0 +1,144 @@
+"""`inspect`: what is factorizable in a model, what it costs, what is skipped and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from .. import model_io
+from ..arithmetic import Arithmetic, count_arithmetic
+from ..calibration import Signature
+from ..costs import Costs
+from ..errors import InputError
+from ..factorization.forms import FORMS
+from ..passes import FindTargets, LiftWeights, Skipped, Target, history
+from ..session import Runtime
+from ..verify import output_kinds
+from .outlook import Outlook, outlook
+from .report import Layer
+
+__all__ = ["Inspection", "inspect"]
+
+# The length that stands in for an axis which the model leaves open, to count arithmetic with.
+_OPEN_AXIS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What `inspect` finds.
+
+    Attributes:
+        inputs: Each input as `name: type[shape]`.
+        outputs: Output name to what it is taken for.
+        opset: The version of the standard operators.
+        params: Constant elements of the whole model.
+        target_params: Those that belong to targets.
+        bytes: Size of the serialized model.
+        macs: Multiplications of one sample; None where the model could not be run on zeros.
+        batched: Whether samples can be batched along axis 0.
+        layers: Every linear operator.
+        outlook: What a few budgets would leave of it.
+        history: What made the model, if this tool did: version and options.
+    """
+
+    inputs: list[str]
+    outputs: dict[str, str]
+    opset: int
+    params: int
+    target_params: int
+    bytes: int
+    macs: int | None
+    batched: bool
+    layers: list[Layer]
+    outlook: list[Outlook] = dataclasses.field(default_factory=list)
+    history: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The findings as plain data."""
+        return dataclasses.asdict(self)
+
+
+def inspect(model: model_io.Model) -> Inspection:
+    """Finds what is factorizable in a model, without calibration data.
+
+    Arithmetic is counted on zeros, with open axes of length 64 and one sample.
+
+    Raises:
+        InputError: The model cannot be read.
+    """
+    dense = model_io.load(model)
+    signature = Signature.of(dense)
+    arithmetic = _arithmetic_on_zeros(dense, signature)
+    normal = dense.clone()
+    LiftWeights()(normal)
+    finder = FindTargets()
+    finder(normal)
+    nodes = arithmetic.nodes if arithmetic is not None else {}
+    layers = []
+    for target, use in ((leader, use) for leader in finder.targets for use in leader.uses):
+        macs = nodes.get(use.name)
+        layers.append(
+            Layer(
+                name=use.name,
+                op_type=use.op_type,
+                form=FORMS[use.op_type],
+                rank=None,
+                full_rank=target.full_rank,
+                params=(target.params, target.params) if use is target else (0, 0),
+                macs=None if macs is None else (macs, macs),
+                loss=None,
+                status="kept",
+                reason=None if use is target else f"shares the weight of '{target.name}'",
+            )
+        )
+    layers += [_skipped(skip) for skip in finder.skipped]
+    return Inspection(
+        inputs=[f"{spec.name}: {spec.describe()}" for spec in signature.inputs],
+        outputs={name: kind.kind for name, kind in output_kinds(dense, {}).items()},
+        opset=dense.opset_imports.get("", 0),
+        params=model_io.parameters(dense),
+        target_params=sum(target.params for target in finder.targets),
+        bytes=model_io.serialized_size(dense),
+        macs=arithmetic.total if arithmetic is not None else None,
+        batched=signature.batched,
+        layers=layers,
+        outlook=_outlook(dense, arithmetic, finder.targets),
+        history=history(dense),
+    )
+
+
+def _outlook(
+    dense: ir.Model, arithmetic: Arithmetic | None, targets: Sequence[Target]
+) -> list[Outlook]:
+    params, size = model_io.parameters(dense), model_io.serialized_size(dense)
+    costs = Costs(params, size, arithmetic or Arithmetic(0, {}))
+    return outlook(costs, targets, counted=arithmetic is not None)
+
+
+def _skipped(skip: Skipped) -> Layer:
+    """An operator that is no target; the form and the rank of one that was factorized before."""
+    layer = Layer.skipped(skip.name, skip.op_type, skip.params, skip.reason)
+    if skip.provenance is not None:
+        layer.form, layer.rank = skip.provenance.form, skip.provenance.rank
+        layer.full_rank = skip.provenance.full_rank
+    return layer
+
+
+def _arithmetic_on_zeros(model: ir.Model, signature: Signature) -> Arithmetic | None:
+    feeds = {}
+    for spec in signature.inputs:
+        if spec.dims is None:
+            return None
+        shape = [d if isinstance(d, int) else _OPEN_AXIS for d in spec.dims]
+        if signature.batched and not isinstance(spec.dims[0], int):
+            shape[0] = 1
+        feeds[spec.name] = np.zeros(shape, spec.dtype)
+    try:
+        return count_arithmetic(model, feeds, Runtime(), signature.batch or 1)
+    except InputError:
+        # Zeros are no valid input of some models; then the arithmetic stays unknown.
+        return None

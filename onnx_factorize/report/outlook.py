@@ -1,0 +1,80 @@
+"""What a few budgets would leave of a model, before there are any data.
+
+Sizes need no data: they follow from the ranks, here the same share of every operator. What a cut
+loses is another matter, and nothing is said of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..analysis import Analysis
+from ..budget import Budget
+from ..costs import Costs
+from ..errors import BudgetError
+from ..factorization.forms import cut_of, restricted
+from ..factorization.weighting import get_weighting
+from ..options import Options
+from ..passes import Target
+from ..ranks.purchase import Purchase
+from ..ranks.search import Candidate
+
+__all__ = ["BUDGETS", "Outlook", "outlook"]
+
+# Shares of the parameters of the whole model.
+BUDGETS = (0.9, 0.75, 0.5, 0.35)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outlook:
+    """What one budget would leave.
+
+    Attributes:
+        budget: The budget, as `--budget` takes it.
+        params: Constant elements of the model.
+        bytes: Size of the model, about.
+        macs: Multiplications of its linear operators; None where they are not known.
+        cut: How many operators would be cut.
+    """
+
+    budget: str
+    params: int
+    bytes: int
+    macs: int | None
+    cut: int
+
+
+def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[Outlook]:
+    """Works out what budgets would leave; those that cannot be met are left out.
+
+    Args:
+        costs: What the dense model costs.
+        targets: Its targets.
+        counted: Whether its arithmetic is known.
+    """
+    own = [restricted(target, "channel") for target in targets]
+    losses = {target.name: np.zeros(target.full_rank + 1) for target in own}
+    uniform = Candidate("uniform", get_weighting("none"), {}, losses, uniform=True)
+    found = []
+    for share in BUDGETS:
+        options = Options(budget=Budget("params", share), ranks="uniform", weighting="none")
+        try:
+            purchase = Purchase(own, Analysis({}, [uniform]), costs, options)
+        except BudgetError:
+            continue
+        ranks = purchase.allocate(uniform)
+        assert ranks is not None  # one form each
+        params, size, macs, cut = costs.params, costs.bytes, costs.arithmetic.total, 0
+        for target in own:
+            nodes = [costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses]
+            pieces = [cut_of(target, ranks, each) for each in nodes]
+            saved = target.params - pieces[0].params
+            params -= saved
+            size -= round(saved * target.itemsize)
+            macs -= sum(nodes) - sum(piece.macs for piece in pieces)
+            cut += pieces[0].form is not None
+        found.append(Outlook(str(options.budget), params, size, macs if counted else None, cut))
+    return found

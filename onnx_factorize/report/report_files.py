@@ -1,0 +1,62 @@
+"""Writing reports, in the format that the file's name says."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from .. import model_io
+from ..errors import InputError
+from .report import Report
+
+__all__ = ["check_report", "write_report", "write_sweep"]
+
+
+def check_report(path: pathlib.Path) -> None:
+    """Finds out before a run whether a report can be made.
+
+    Raises:
+        InputError: There is no such format, or what draws it is missing.
+    """
+    if path.suffix == ".html":
+        from .html.availability import check_available  # noqa: PLC0415  (an extra)
+
+        check_available()
+    elif path.suffix != ".json":
+        raise InputError(f"{path} is no report that can be written; use FILE.json or FILE.html.")
+
+
+def write_report(report: Report, path: pathlib.Path) -> None:
+    """Writes a report, whole or not at all.
+
+    Raises:
+        InputError: Writing fails.
+    """
+    with model_io.atomic_path(path) as temporary:
+        temporary.write_text(_text(report, path), encoding="utf-8")
+
+
+def _text(report: Report, path: pathlib.Path) -> str:
+    if path.suffix != ".html":
+        return report.as_json()
+    from .html.page import report_page  # noqa: PLC0415  (an extra)
+
+    return report_page(report.as_plain())
+
+
+def write_sweep(reports: Mapping[str, Report], unmet: Sequence[str], path: pathlib.Path) -> None:
+    """Writes the page of a sweep.
+
+    Args:
+        reports: The name of the page of each report, beside this one, to the report.
+        unmet: Why other budgets were not met, one sentence each.
+        path: The .html file.
+
+    Raises:
+        InputError: Writing fails.
+    """
+    from .html.sweep_page import sweep_page  # noqa: PLC0415  (an extra)
+
+    plain = [report.as_plain() for report in reports.values()]
+    with model_io.atomic_path(path) as temporary:
+        temporary.write_text(sweep_page(plain, unmet, list(reports)), encoding="utf-8")

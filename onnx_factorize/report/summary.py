@@ -1,0 +1,249 @@
+"""Put together the report of a run from what its stages found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..analysis import Analysis
+from ..calibration import CalibrationData
+from ..costs import Costs
+from ..factorization.forms import FORMS, cut_of, pair_latency, views_of
+from ..passes import Skipped, Target
+from ..quantization.stage import Quantization
+from ..ranks.allocation import DENSE
+from ..ranks.plan import Plan
+from ..recovery import Recovery
+from ..verify import Agreement
+from .report import Layer, Report
+from .sparse import thinned
+
+Line = list[tuple[int, float]]
+
+__all__ = ["layers_of", "summarize", "warnings_of"]
+
+# Predicted and measured divergence further apart are worth a warning, unless both are nothing.
+_ALARM = 4.0
+_NEGLIGIBLE = 1e-3
+
+# Held-out samples that are named.
+_WORST = 8
+
+# A result that takes more than this share of the dense model's time is slower, not just noisy.
+_SLOWER = 1.05
+
+
+def summarize(
+    command: dict[str, Any],
+    plan: Plan | None,
+    costs: tuple[Costs, Costs],
+    latency_ms: tuple[float, float],
+    holdout: Agreement,
+    calibration: Agreement,
+    layers: list[Layer],
+    data: CalibrationData,
+    seconds: dict[str, float],
+    warnings: list[str],
+    recovery: Recovery | None = None,
+    promise: dict[str, Any] | None = None,
+    latency: dict[str, Any] | None = None,
+    quantization: Quantization | None = None,
+) -> Report:
+    """The report of a run."""
+    dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
+    # What is predicted is what the factors lose, not what fewer bits do.
+    factorized = holdout.divergence if quantization is None else quantization.divergence
+    return Report(
+        command=command,
+        model={"dense": dense, "compressed": compressed},
+        divergence={
+            "predicted": None if plan is None else plan.predicted,
+            "second_order": None if plan is None else plan.second_order,
+            "ratio": None if plan is None else _ratio(factorized, plan.predicted),
+            "plan": None if plan is None else plan.origin,
+            "tried": {} if plan is None else plan.tried,
+            "refit": None if plan is None else plan.refit,
+            "calibration": calibration.divergence,
+            "holdout": holdout.divergence,
+            "outputs": {
+                name: {
+                    "kind": output.kind,
+                    "holdout": output.divergence,
+                    "calibration": calibration.outputs[name].divergence,
+                    "agreement": output.agreement,
+                }
+                for name, output in holdout.outputs.items()
+            },
+            "worst": _worst(holdout, data),
+        },
+        layers=layers,
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        warnings=warnings,
+        accuracy=(
+            {"dense": holdout.accuracy[0], "compressed": holdout.accuracy[1]}
+            if holdout.accuracy
+            else None
+        ),
+        finetune=None if recovery is None else dataclasses.asdict(recovery),
+        quantization=None if quantization is None else quantization.as_dict(),
+        samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
+        promise=promise,
+        latency=latency,
+    )
+
+
+def _worst(holdout: Agreement, data: CalibrationData) -> list[dict[str, Any]]:
+    """The held-out samples that diverge most."""
+    if holdout.by_sample is None:
+        return []
+    order = np.argsort(-holdout.by_sample, kind="stable")[:_WORST]
+    return [
+        {
+            "sample": data.origin_of("holdout", int(index)),
+            "divergence": float(holdout.by_sample[index]),
+        }
+        for index in order
+        if holdout.by_sample[index] > 0
+    ]
+
+
+def _ratio(measured: float, predicted: float) -> float | None:
+    return measured / predicted if predicted > 0 else None
+
+
+def layers_of(
+    targets: Sequence[Target],
+    skipped: Sequence[Skipped],
+    plan: Plan,
+    costs: Costs,
+    analysis: Analysis,
+) -> list[Layer]:
+    """What became of every linear operator."""
+    layers = []
+    for target in targets:
+        cut = cut_of(target, plan.ranks, 0)
+        ms = _milliseconds(target, plan, costs)
+        reason = cut.note
+        if cut.form is None:
+            reason = (
+                "never ran on the calibration data"
+                if target.name in analysis.never_ran
+                else "costs more to cut than the budget gains"
+            )
+        curve, spectrum = _lines(target, plan, analysis)
+        for use in target.uses:
+            first, own = use is target, costs.arithmetic.nodes.get(use.operator)
+            layers.append(
+                Layer(
+                    use.operator,
+                    use.op_type,
+                    cut.form if first or cut.form is None else FORMS[use.op_type],
+                    cut.rank,
+                    cut.full_rank,
+                    (target.params, cut.params) if first else (0, 0),
+                    None if own is None else (own, cut_of(target, plan.ranks, own).macs),
+                    plan.losses.get(target.operator) if first else None,
+                    "kept" if cut.form is None else "factorized",
+                    reason if first else f"shares the weight of '{target.name}'",
+                    ms if first else None,
+                    curve if first else None,
+                    spectrum if first else None,
+                )
+            )
+    layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]
+    return layers
+
+
+def _lines(target: Target, plan: Plan, analysis: Analysis) -> tuple[Line | None, Line | None]:
+    """The loss curve and the spectrum of a target, in the form that was taken."""
+    view = next((view for view in views_of(target) if plan.ranks.get(view.name)), target)
+    rank = plan.ranks.get(view.name, DENSE)
+    losses, squares = analysis.candidates[0].losses.get(view.name), plan.squares.get(view.name)
+    return (
+        None if losses is None else thinned(losses, [rank]),
+        None if squares is None else thinned(squares / (squares.sum() or 1.0), [rank - 1]),
+    )
+
+
+def _milliseconds(target: Target, plan: Plan, costs: Costs) -> tuple[float, float] | None:
+    """The latency of an operator alone, before and after; None where it was not timed."""
+    own = costs.curves.get(target.name)
+    if own is None:
+        return None
+    inner = next((v for v in views_of(target) if v.view == "input"), None)
+    if inner is not None and plan.ranks.get(target.name) and plan.ranks.get(inner.name):
+        ranks = (np.array([plan.ranks[view.name]]) for view in (inner, target))
+        return own.dense, float(pair_latency(target, inner, costs.curves, *ranks)[0])
+    timed = [(v.name, costs.curves[v.name]) for v in views_of(target) if v.name in costs.curves]
+    saved = sum(curve.dense - curve.of(plan.ranks.get(name, 0)) for name, curve in timed)
+    return own.dense, own.dense - saved
+
+
+def warnings_of(
+    targets: Sequence[Target],
+    analysis: Analysis,
+    data: CalibrationData,
+    plan: Plan,
+    measured: float,
+    latency_ms: Sequence[float],
+) -> list[str]:
+    """What the user should know, one sentence each.
+
+    Args:
+        targets: The targets.
+        analysis: What is known of them.
+        data: The calibration data.
+        plan: What was cut.
+        measured: The divergence of held-out samples.
+        latency_ms: Of the dense model, and of the result.
+    """
+    warnings = []
+    statistics, never_ran = analysis.statistics, analysis.never_ran
+    if data.shares_holdout:
+        warnings.append(
+            "No samples were held out, so the result was verified on what it was calibrated on; "
+            "give at least two samples and a --holdout above 0."
+        )
+    starved = {
+        target.name: target.width / statistics[target.name].signal.count
+        for target in targets
+        if target.name in statistics and 0 < statistics[target.name].signal.count < target.width
+    }
+    if starved:
+        worst = max(starved, key=lambda name: starved[name])
+        wanted = round(10 * starved[worst] * data.calibration_samples)
+        warnings.append(
+            f"{data.calibration_samples} calibration samples are too few for {len(starved)} of "
+            f"{len(targets)} targets (the worst is '{worst}'); about {wanted} would do."
+        )
+    if analysis.unreachable:
+        name, reason = next(iter(analysis.unreachable.items()))
+        warnings.append(
+            f"{len(analysis.unreachable)} targets have no gradient, and are weighted "
+            f"{analysis.instead}; the first is '{name}': {reason}."
+        )
+    if plan.trial and not 1 / _ALARM < measured / plan.trial < _ALARM and plan.trial > _NEGLIGIBLE:
+        other = (
+            "if the data hold many samples of few things, expect the former of new ones"
+            if measured < plan.trial
+            else "more calibration samples would help"
+        )
+        warnings.append(
+            f"Samples unlike those that made the factors diverge by {plan.trial:.2g}, held-out "
+            f"ones by {measured:.2g}: {other}."
+        )
+    slower = latency_ms[1] / latency_ms[0]
+    if slower > _SLOWER:
+        warnings.append(
+            f"The result takes {slower:.2f} times as long as the dense model on this machine: "
+            "--budget macs=… and latency=… leave out cuts that make an operator slower."
+        )
+    if never_ran:
+        warnings.append(
+            f"{len(never_ran)} targets stayed dense because the calibration data never ran them: "
+            f"{', '.join(sorted(never_ran)[:3])}{' …' if len(never_ran) > 3 else ''}."
+        )
+    return warnings

@@ -1,0 +1,1 @@
+"""What calibration data tell of a model: moments of inputs and gradients."""

@@ -1,0 +1,116 @@
+"""Labels that come with the calibration data, as targets of the shape of the model's output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..calibration import Batch
+from ..errors import InputError
+from ..passes import OutputKind
+
+__all__ = ["Labels", "check_labels", "fed_labels", "labelled_output", "mixed_with_labels"]
+
+Array = npt.NDArray[Any]
+
+# Where labels come from: the model draws them, or the calibration data hold them.
+Labels = Literal["drawn", "given"]
+
+
+def labelled_output(kinds: Mapping[str, OutputKind]) -> str:
+    """The one output that labels belong to.
+
+    Raises:
+        InputError: There are several.
+    """
+    names = [name for name, kind in kinds.items() if kind.kind != "ignore"]
+    if len(names) != 1:
+        raise InputError(
+            f"Labels belong to one output, and {len(names)} count "
+            f"({', '.join(names)}); leave the others out with --outputs NAME=ignore."
+        )
+    return names[0]
+
+
+def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> None:
+    """Finds out whether the labels of a batch belong to an output.
+
+    Args:
+        batch: The batch.
+        kind: What the output stands for. Labels of a categorical one are class numbers, without
+            the class axis; a number that is no class, such as -1, marks what has no label.
+        shape: The output's shape.
+
+    Raises:
+        InputError: There are no labels, or they do not fit.
+    """
+    labels = batch.labels
+    if labels is None:
+        raise InputError(
+            "--labels given and --label-share need a key 'label' in the calibration data; "
+            f"{batch.origin} has none."
+        )
+    wanted = shape
+    if kind.kind == "categorical":
+        assert kind.axis is not None
+        axis = kind.axis % len(shape)
+        wanted = (*shape[:axis], *shape[axis + 1 :])
+    if labels.shape != wanted or labels.dtype.kind not in "biuf":
+        raise InputError(
+            f"{batch.origin}: labels of shape {list(labels.shape)} and type {labels.dtype} do not "
+            f"fit the output, which wants numbers of shape {list(wanted)}."
+        )
+
+
+def fed_labels(labels: Array, kind: OutputKind, classes: int) -> npt.NDArray[np.float32]:
+    """Labels in the shape of their output.
+
+    Args:
+        labels: As `check_labels` wants them.
+        kind: What the output stands for.
+        classes: Its number of classes, if it is categorical.
+
+    Returns:
+        One at the right class and zero elsewhere; or the labels themselves.
+    """
+    if kind.kind != "categorical":
+        return labels.astype(np.float32)
+    assert kind.axis is not None
+    axis = kind.axis % (labels.ndim + 1)
+    numbers = np.arange(classes).reshape(-1, *(1,) * (labels.ndim - axis))
+    return np.asarray(np.expand_dims(labels, axis) == numbers, np.float32)
+
+
+def mixed_with_labels(value: Array, labels: Array, kind: OutputKind, share: float) -> Array:
+    """What a model in training should answer where it has a teacher and the truth.
+
+    The divergence from a mixture of two answers is, but for a constant, the same mixture of the
+    divergence from the one and the cross-entropy (or squared error) to the other.
+
+    Args:
+        value: What the dense model answers.
+        labels: The truth, as `check_labels` wants it. What has no label is left as it is.
+        kind: What the output stands for.
+        share: The weight of the truth, from 0 to 1.
+
+    Returns:
+        The mixture, on the scale of the output.
+    """
+    if kind.kind != "categorical":
+        return np.asarray((1 - share) * value + share * labels, value.dtype)
+    assert kind.axis is not None
+    truth = fed_labels(labels, kind, value.shape[kind.axis])
+    probabilities = value
+    if kind.scale != "probability":
+        shifted = np.exp(value - value.max(axis=kind.axis, keepdims=True))
+        probabilities = shifted / shifted.sum(axis=kind.axis, keepdims=True)
+    known = share * truth.sum(axis=kind.axis, keepdims=True)
+    mixed = (1 - known) * probabilities + share * truth
+    if kind.scale != "probability":
+        # Log-probabilities are logits too. What the dense model rules out stays so.
+        with np.errstate(divide="ignore"):
+            mixed = np.log(mixed)
+    return np.asarray(mixed, value.dtype)

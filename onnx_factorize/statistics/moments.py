@@ -1,0 +1,139 @@
+"""Moments of the rows that a target reads: counts, means and scatter matrices. They add."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..paging import keep
+
+__all__ = ["GradientMoments", "Moments"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass
+class Moments:
+    """The first two moments of rows, group by group.
+
+    Sums are taken about a reference close to the mean, that of the first rows seen, so that a
+    large mean costs no precision and further rows only add (Chan, Golub and LeVeque, "Algorithms
+    for computing the sample variance", 1983: the shifted-data algorithm). Products are taken in
+    the rows' own precision and summed in float64.
+
+    Attributes:
+        count: Number of rows.
+        reference: Shape (groups, K).
+        total: Sum of rows less the reference, shape (groups, K).
+        products: Sum of the products of rows less the reference, shape (groups, K, K).
+    """
+
+    count: int
+    reference: Array
+    total: Array
+    products: Array
+
+    @classmethod
+    def of(cls, rows: npt.NDArray[Any]) -> Moments:
+        """The moments of rows, shape (groups, rows, K)."""
+        moments = cls.empty(rows.shape[0], rows.shape[2])
+        moments.update(rows)
+        return moments
+
+    @classmethod
+    def empty(cls, groups: int, rows: int) -> Moments:
+        """The moments of no rows of length `rows`."""
+        zero = np.zeros((groups, rows))
+        return cls(0, zero, zero.copy(), keep(np.zeros((groups, rows, rows))))
+
+    def update(self, rows: npt.NDArray[Any]) -> None:
+        """Adds rows, shape (groups, rows, K), in place."""
+        if not rows.shape[1]:
+            return
+        work = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
+        if not self.count:
+            # The reference is rounded to the rows' precision: subtracting it is then exact enough.
+            mean = work.mean(axis=1, dtype=np.float64).astype(work.dtype)
+            self.reference = mean.astype(np.float64)
+        centred = work - self.reference.astype(work.dtype)[:, None, :]
+        self.total += centred.sum(axis=1, dtype=np.float64)
+        for products, group in zip(self.products, centred, strict=True):
+            # x.T @ x of one array is BLAS' syrk, at half the arithmetic of a product.
+            np.add(products, group.T @ group, out=products)
+        self.count += rows.shape[1]
+
+    def add(self, other: Moments) -> None:
+        """Adds the moments of further rows, in place."""
+        if not other.count:
+            return
+        if not self.count:
+            self.reference = other.reference.copy()
+        shift = other.reference - self.reference
+        cross = other.total[:, :, None] * shift[:, None, :]
+        self.products += other.products + cross + cross.transpose(0, 2, 1)
+        self.products += other.count * shift[:, :, None] * shift[:, None, :]
+        self.total += other.total + other.count * shift
+        self.count += other.count
+
+    @property
+    def mean(self) -> Array:
+        """Shape (groups, K)."""
+        return self.reference + self.total / max(1, self.count)
+
+    @property
+    def scatter(self) -> Array:
+        """Sum of the products of rows less their mean, shape (groups, K, K)."""
+        offset = self.total / max(1, self.count)
+        return self.products - self.count * offset[:, :, None] * offset[:, None, :]
+
+    @property
+    def covariance(self) -> Array:
+        """Shape (groups, K, K)."""
+        return self.scatter / max(1, self.count)
+
+    @property
+    def second_moment(self) -> Array:
+        """E[x xᵀ], shape (groups, K, K)."""
+        mean = self.mean
+        return self.covariance + mean[:, :, None] * mean[:, None, :]
+
+
+@dataclasses.dataclass
+class GradientMoments:
+    """The second moment of gradients: summed over positions, averaged over samples.
+
+    With the moments of the signal averaged over positions, the losses of all targets are in the
+    unit of the divergence and add up.
+
+    Attributes:
+        samples: Number of samples.
+        total: Sum of the products of gradients, shape (groups, width, width).
+    """
+
+    samples: int
+    total: Array
+
+    @classmethod
+    def empty(cls, groups: int, width: int) -> GradientMoments:
+        """The moments of no gradients of length `width`."""
+        return cls(0, keep(np.zeros((groups, width, width))))
+
+    def add(self, rows: npt.NDArray[Any], samples: int, scale: float = 1.0) -> None:
+        """Adds the gradients of some samples, in place.
+
+        Args:
+            rows: Shape (groups, rows, width).
+            samples: Number of samples that they belong to.
+            scale: How many positions each row stands for.
+        """
+        work = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
+        self.total += scale * np.stack([group.T @ group for group in work])
+        self.samples += samples
+
+    @property
+    def mean(self) -> Array:
+        """E[Σ g gᵀ], shape (groups, width, width)."""
+        return self.total / max(1, self.samples)

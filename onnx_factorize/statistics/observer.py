@@ -1,0 +1,267 @@
+"""A model that shows what its targets compute, and the gradients there, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..calibration import Batch
+from ..errors import InputError
+from ..passes import (
+    Differentiate,
+    GivenLabels,
+    KeepOutputs,
+    Observe,
+    OutputKind,
+    OutputSeed,
+    SeparateViews,
+    Side,
+    Target,
+)
+from ..session import Runtime, Session
+from .given_labels import fed_labels
+from .rows import channel_rows, convolution_rows, linear_rows, padding_mask
+
+__all__ = ["Observation", "Observer", "Pair"]
+
+Array = npt.NDArray[Any]
+
+# Signals, gradients at the same places, and how many places each stands for.
+Pair = tuple[Array, Array, float]
+
+# Places of a sample whose changes are summed, at most: those of a 64 x 64 image.
+_PLACES = 4096
+
+# The same where each place must be unfolded by im2col first.
+_UNFOLDED_PLACES = 256
+
+
+class Observer:
+    """Runs a model with taps at its targets.
+
+    Attributes:
+        unreachable: Target name to the reason why its gradient is not to be had; empty where no
+            gradients are wanted.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        targets: Sequence[Target],
+        runtime: Runtime,
+        seeds: Mapping[str, OutputSeed] | None = None,
+        seed: int = 0,
+        *,
+        side: Side = "narrow",
+    ) -> None:
+        """Builds the session.
+
+        Args:
+            model: The normalised model; it is not changed.
+            targets: The targets to observe.
+            runtime: How to run the model.
+            seeds: Output name to how the gradient is seeded there; None for no gradients.
+            seed: Seed of the labels that are drawn.
+            side: Where signals are observed. Unless that is the narrow side, gradients are those
+                of y.
+        """
+        observed = model.clone()
+        uses = [use for target in targets for use in target.uses]
+        names = [use.name for use in uses]
+        separate = SeparateViews({target.name for target in targets if target.view})
+        separate(observed)
+        observe = Observe(names, side, points=separate.points, replaced=separate.inputs)
+        observe(observed)
+        self.taps = observe.taps
+        self.gradients: dict[str, str] = {}
+        self.unreachable: dict[str, str] = {}
+        self._side = side
+        self._labels: list[tuple[str, OutputKind, GivenLabels | None]] = []
+        if seeds is not None:
+            differentiate = Differentiate(names, seeds, seed, separate.points)
+            differentiate(observed)
+            self.gradients = differentiate.gradients
+            self.unreachable = differentiate.unreachable
+            for target in targets:
+                self._leave_incomplete(target)
+            self._labels = [
+                (label, seeds[name].kind, seeds[name].given)
+                for name, label in differentiate.labels.items()
+            ]
+        # A target that is observed where it is narrower, at its input, needs W g in place of g.
+        self.back = {
+            target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
+            for target in uses
+            if target.side == "input" and target.name in self.gradients and side == "narrow"
+            # In a further view the gradient is observed where the signal is.
+            if not target.view
+        }
+        outputs = sorted({*self.taps.values(), *self.gradients.values()})
+        KeepOutputs(outputs)(observed)
+        self._session = Session(observed, runtime, outputs)
+
+    def _leave_incomplete(self, target: Target) -> None:
+        """Leaves out the gradients of siblings of which not all have one."""
+        reasons = [self.unreachable[u.name] for u in target.uses if u.name in self.unreachable]
+        if reasons:
+            self.unreachable[target.name] = reasons[0]
+            for use in target.uses:
+                self.gradients.pop(use.name, None)
+
+    def observed_bytes(self, batch: Batch) -> int:
+        """How much is observed of a batch."""
+        return sum(value.nbytes for value in self._run(batch).values())
+
+    def run(self, batch: Batch) -> Observation:
+        """Runs one batch."""
+        return Observation(self, self._run(batch), batch)
+
+    def side(self, target: Target) -> Literal["input", "output"]:
+        """Where the signal of a target is observed."""
+        return target.side if self._side == "narrow" else self._side
+
+    def _run(self, batch: Batch) -> dict[str, Array]:
+        feeds = dict(batch.feeds)
+        for name, kind, given in self._labels:
+            assert given is not None
+            assert batch.labels is not None
+            feeds[name] = fed_labels(batch.labels, kind, given.classes)
+        return self._session.run(feeds, batch.origin)
+
+
+class Observation:
+    """What one batch showed.
+
+    Attributes:
+        batch: The batch.
+    """
+
+    def __init__(self, observer: Observer, values: Mapping[str, Array], batch: Batch) -> None:
+        self._observer = observer
+        self._values = values
+        self._mask = padding_mask(batch.feeds)
+        self.batch = batch
+
+    def ran(self, target: Target) -> bool:
+        """Whether the target ran: it did not if it is in a branch that was not taken."""
+        return bool(self._values[self._observer.taps[target.name]].size)
+
+    def signal(self, target: Target, positions: int, rng: np.random.Generator) -> Array | None:
+        """Rows of x, or of y, at no more than `positions` places of each sample of an image.
+
+        Returns:
+            Shape (groups, rows, width), padding left out; None if the target did not run.
+        """
+        if not self.ran(target):
+            return None
+        value = self._values[self._observer.taps[target.name]]
+        return self._finite(self._rows(target, value, self._mask, positions, rng), target)
+
+    def gradient(
+        self, target: Target, positions: int, rng: np.random.Generator
+    ) -> tuple[Array, float] | None:
+        """Rows of W g, or of g, and how many places each stands for.
+
+        Returns:
+            Shape (groups, rows, width); None if the target did not run.
+        """
+        value = self._values[self._observer.gradients[target.name]]
+        if not value.size:
+            return None
+        if target.convolution is None:
+            rows = linear_rows(value)
+        else:
+            rows = channel_rows(value, target.groups, positions, rng)
+        scale = value.size / rows.size
+        if target.name in self._observer.back:
+            rows = rows @ self._observer.back[target.name]
+        return self._finite(rows, target), scale
+
+    def paired(self, target: Target, seed: int) -> tuple[Array, Array, float] | None:
+        """Signal and gradient at the same places, sample by sample.
+
+        Returns:
+            Two arrays of shape (groups, samples, places, width), and how many places each stands
+            for; None if the target did not run, or its rows do not belong to single samples.
+        """
+        if not self.ran(target):
+            return None
+        value = self._values[self._observer.taps[target.name]]
+        unfolded = target.convolution is not None and not target.convolution.pointwise
+        unfolded = unfolded and self._observer.side(target) == "input"
+        positions = _UNFOLDED_PLACES if unfolded else _PLACES
+        # Two generators of one seed choose the same places.
+        found = self.gradient(target, positions, np.random.default_rng(seed))
+        signal = self._rows(target, value, None, positions, np.random.default_rng(seed))
+        # What is the same for all samples of a batch, such as positions, has their summed gradient.
+        common = value.ndim > 2 and value.shape[0] == 1
+        samples = 1 if common else self.batch.samples
+        if found is None or signal.shape[1] % samples or signal.shape[1] != found[0].shape[1]:
+            return None
+        shape = (target.groups, samples, signal.shape[1] // samples, -1)
+        return signal.reshape(shape), found[0].reshape(shape), found[1]
+
+    def lookups(self, target: Target) -> tuple[Array, Array] | None:
+        """The rows that a lookup picked, and the gradient at each, where both sides are observed.
+
+        Returns:
+            Indices of shape (samples, places), and an array of shape (samples, places, N); None if
+            the target did not run, or its rows do not belong to single samples.
+        """
+        picked = self._values[self._observer.taps[target.name]]
+        found = self.gradient(target, 0, np.random.default_rng())
+        if found is None or found[0].shape[1] != picked.size:
+            return None
+        samples = 1 if len(picked) == 1 else self.batch.samples
+        if picked.size % samples:
+            return None
+        indices = picked.reshape(samples, -1) % target.rows
+        return indices, found[0].reshape(*indices.shape, target.columns)
+
+    def pairs(self, target: Target, seed: int) -> list[Pair]:
+        """The same of a target and each of its siblings, as the target sees it.
+
+        A sibling that multiplies by the transpose changes the loss by the same products with
+        signal and gradient exchanged.
+        """
+        found = []
+        for use in target.uses:
+            pair = self.paired(use, seed)
+            if pair is not None:
+                signal, gradient, scale = pair
+                found.append((gradient, signal, scale) if use.flipped else pair)
+        return found
+
+    def _rows(
+        self,
+        target: Target,
+        value: Array,
+        mask: npt.NDArray[np.bool_] | None,
+        positions: int,
+        rng: np.random.Generator,
+    ) -> Array:
+        if target.convolution is None:
+            transposed = target.transposed_input and self._observer.side(target) == "input"
+            rows = linear_rows(value, transposed=transposed, mask=mask)
+        elif self._observer.side(target) == "input":
+            return convolution_rows(value, target.convolution, target.groups, positions, rng)
+        else:
+            rows = channel_rows(value, target.groups, positions, rng)
+        if target.sided == "output" and self._observer.side(target) == "output":
+            # Siblings add different rows to the products that they have in common.
+            assert target.bias is not None
+            rows = rows - target.bias.reshape(target.groups, 1, -1).astype(rows.dtype)
+        return rows
+
+    def _finite(self, rows: Array, target: Target) -> Array:
+        # Squares are what is summed, in the same precision.
+        if not np.isfinite(np.vdot(rows, rows)):
+            raise InputError(
+                f"What '{target.name}' computes, or its gradient, is not finite on "
+                f"{self.batch.origin}."
+            )
+        return rows

@@ -1,0 +1,89 @@
+"""How much each row of a weight matters by the diagonal of the Fisher information.
+
+The importance of row k is the sum over its elements of E[(∂L/∂w_kj)²], where ∂L/∂W = Σ_p x_p g_pᵀ
+for each sample (Hsu, Hua, Chang, Lou, Shen and Jin, "Language model compression with weighted
+low-rank factorization", 2022, equations 4 to 7). They take the labels of the training data: here,
+`--labels given`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..calibration import CalibrationData
+from ..passes import Target
+from .fitting import fitting_batches
+from .observer import Observation, Observer
+
+__all__ = ["gather_row_importance"]
+
+Array = npt.NDArray[np.float64]
+
+
+def gather_row_importance(
+    observer: Observer,
+    targets: Sequence[Target],
+    data: CalibrationData,
+    draws: int = 1,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Array]:
+    """Sums the squared gradients of each row of each weight.
+
+    Args:
+        observer: The model, observed at the inputs of the targets, with gradients.
+        targets: The targets.
+        data: The calibration data.
+        draws: Labels to draw for each sample.
+        advance: Called after each batch with its number of samples.
+
+    Returns:
+        Target name to an array of shape (groups, K), a mean over samples; zero where a target
+        never ran. Targets without gradients, or whose rows do not belong to single samples, are
+        left out.
+
+    Raises:
+        InputError: An activation or a gradient is not finite.
+    """
+    sums: dict[str, Array] = {}
+    for number, batch in enumerate(fitting_batches(data, None, observer)):
+        for _ in range(draws):
+            observation = observer.run(batch)
+            for target in targets:
+                if target.name in observer.gradients:
+                    add = _add_lookups if target.lookup else _add_rows
+                    add(sums, target, observation, number)
+        advance(batch.samples)
+    return {name: total / (draws * data.calibration_samples) for name, total in sums.items()}
+
+
+def _add_rows(sums: dict[str, Array], target: Target, observation: Observation, seed: int) -> None:
+    """Adds what one batch shows of a product."""
+    found = observation.paired(target, seed)
+    if found is None and observation.ran(target):
+        return
+    total = sums.setdefault(target.name, np.zeros((target.groups, target.rows)))
+    if found is None:
+        return
+    signal, gradient, scale = found
+    for group in range(target.groups):
+        # Sample by sample, so that one gradient of the weight is in memory.
+        for x, g in zip(signal[group], gradient[group], strict=True):
+            total[group] += np.square(scale * (x.T @ g)).sum(axis=1, dtype=np.float64)
+
+
+def _add_lookups(
+    sums: dict[str, Array], target: Target, observation: Observation, _seed: int
+) -> None:
+    """Adds what one batch shows of a lookup, whose `x` are one-hot rows."""
+    found = observation.lookups(target)
+    if found is None:
+        return
+    total = sums.setdefault(target.name, np.zeros((1, target.rows)))
+    for picked, gradient in zip(*found, strict=True):
+        rows, places = np.unique(picked, return_inverse=True)
+        summed = np.zeros((len(rows), target.columns))
+        np.add.at(summed, places.reshape(-1), gradient)
+        total[0, rows] += np.square(summed).sum(axis=1)

@@ -1,0 +1,49 @@
+"""Where the command line is, for logs and pipes: lines now and then."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from onnx_factorize.cli import console
+from onnx_factorize.cli.console import ConsoleProgress, open_console
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that each of several steps of 10 seconds moves on."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_a_file_gets_a_line_every_half_minute(clock):
+    out = io.StringIO()
+    with ConsoleProgress(Console(file=out)).stage("calibrate", 1000) as advance:
+        for _ in range(5):
+            clock[0] += 10
+            advance(100)
+    assert out.getvalue().splitlines() == [
+        "calibrate              300/1,000, 0:01:10 left",
+        "calibrate              0:00:50",
+    ]
+
+
+def test_a_file_hears_nothing_of_what_is_brief(clock):
+    out = io.StringIO()
+    progress = ConsoleProgress(Console(file=out))
+    for total in (None, 10):
+        with progress.stage("read", total) as advance:
+            clock[0] += 1
+            advance(10)
+    assert out.getvalue() == ""
+
+
+def test_quiet_is_quiet(capsys):
+    out, progress = open_console(quiet=True)
+    with progress.stage("read") as advance:
+        advance(1)
+    out.print("something")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,45 @@
+"""Balanced factors have the same product, and the same scale."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onnx_factorize.factorization.balance import balanced
+from onnx_factorize.passes import Factors
+
+
+def _target(name, *siblings):
+    target = types.SimpleNamespace(name=name, siblings=siblings)
+    target.uses = (target, *siblings)
+    return target
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 6))
+def test_the_product_stays_and_scales_agree(seed, groups, rank):
+    rng = np.random.default_rng(seed)
+    scales = 10.0 ** rng.uniform(-2, 2, size=rank)
+    first = rng.normal(size=(groups, 9, rank)) * scales
+    second = rng.normal(size=(groups, rank, 7))
+    found = balanced({"a": Factors(first, second)}, [_target("a")])["a"]
+    product = first @ second
+    np.testing.assert_allclose(
+        found.first @ found.second, product, atol=1e-10 * np.abs(product).max()
+    )
+    left = found.first.transpose(0, 2, 1) @ found.first
+    right = found.second @ found.second.transpose(0, 2, 1)
+    np.testing.assert_allclose(left, right, atol=1e-9 * left.max())
+    np.testing.assert_allclose(left, left * np.eye(rank), atol=1e-9 * left.max())
+
+
+def test_what_is_shared_or_in_three_stays():
+    rng = np.random.default_rng(0)
+    plain = Factors(rng.normal(size=(1, 4, 2)), rng.normal(size=(1, 2, 4)))
+    tucker = Factors(plain.first, plain.second, core=rng.normal(size=(1, 2, 9, 2)))
+    sibling = _target("b")
+    cut = [_target("a", sibling), _target("c")]
+    found = balanced({"a": plain, "b": plain, "c": tucker}, cut)
+    assert found == {"a": plain, "b": plain, "c": tucker}

@@ -1,0 +1,106 @@
+"""Losses of cuts: the exact Fisher form, judged on data that did not make the directions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from builders import BUNDLED, BUNDLED_DATA, model, normal
+
+from onnx_factorize import factorize
+from onnx_factorize.factorization.losses import Directions, kronecker_losses, relative_losses
+from onnx_factorize.statistics.observed import Observed
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize(("rows", "columns"), [(7, 4), (4, 7), (5, 5)])
+def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns):
+    """c = Σ_p x_p (W - W_r) g_p, sample by sample, for the weight that is really cut."""
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((groups, rows, columns))
+    x = rng.standard_normal((groups, 6, 10, rows))
+    g = rng.standard_normal((groups, 6, 10, columns))
+    side = "output" if columns <= rows else "input"
+    w = weight[:, None]
+    signal, gradient = (x @ w, g) if side == "output" else (x, g @ w.swapaxes(2, 3))
+    flat = signal.reshape(groups, 60, -1)
+    mean = flat.mean(axis=1, keepdims=True)
+    covariance = np.einsum("gpi,gpj->gij", flat - mean, flat - mean) / 60
+    flat_gradient = gradient.reshape(groups, 60, -1)
+    second = np.einsum("gpi,gpj->gij", flat_gradient, flat_gradient) / 6
+    spectrum = Observed(weight, side, covariance, second).decompose()
+    found = Directions(spectrum, mean).squared_changes([(signal, gradient, 2.0)])
+    x_mean = x.reshape(groups, 60, rows).mean(axis=1)[:, None, None, :]
+    for rank in range(min(rows, columns) + 1):
+        change = weight - np.matmul(*spectrum.truncated(rank))
+        c = 2.0 * np.einsum("gnpi,gij,gnpj->n", x - x_mean, change, g)
+        assert found[rank] == pytest.approx(np.square(c).sum(), rel=1e-4, abs=1e-6)
+
+
+def test_simple_losses_fall_to_zero():
+    weight = normal(1, 6, 4)[None].astype(np.float64)
+    spectrum = Observed(weight, "output", np.eye(4)[None], np.eye(4)[None]).decompose()
+    for losses, first in (
+        (relative_losses(spectrum), 1.0),
+        (kronecker_losses(spectrum), 0.5 * spectrum.energy),
+    ):
+        assert losses.shape == (5,)
+        assert losses[0] == pytest.approx(first)
+        assert losses[-1] == 0
+        assert (np.diff(losses) <= 0).all()
+
+
+def test_prediction_holds_on_the_bundled_model():
+    """To second order the losses are the divergence: within a factor of two."""
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="targets=0.5", threads=1)
+    divergence = result.report.divergence
+    assert 0.5 < divergence["second_order"] / divergence["holdout"] < 2
+    assert 0.5 < divergence["predicted"] / divergence["holdout"] < 2
+    assert divergence["ratio"] == divergence["holdout"] / divergence["predicted"]
+
+
+def test_fisher_beats_activation_where_outputs_matter_unequally():
+    """Of two layers of one shape, one is hardly used by the output: only the gradient knows."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "a": rng.standard_normal((48, 48)).astype(np.float32),
+        "b": rng.standard_normal((48, 48)).astype(np.float32),
+        "small": np.float32(0.01),
+        "head": (0.2 * rng.standard_normal((48, 8))).astype(np.float32),
+    }
+    proto = model(
+        "(float[n, 48] x) => (float[n, 8] logits) {"
+        " [first] p = MatMul (x, a) [second] q = MatMul (x, b)"
+        " r = Mul (q, small) s = Add (p, r) t = Tanh (s) [last] logits = MatMul (t, head) }",
+        weights,
+    )
+    feeds = [{"x": rng.standard_normal((256, 48)).astype(np.float32)}]
+    options = {"budget": "targets=0.55", "threads": 1, "exclude": ["last"], "samples": 256}
+    found = {
+        w: factorize(proto, feeds, weighting=w, **options).report for w in ("fisher", "activation")
+    }
+    assert found["fisher"].divergence["holdout"] < 0.5 * found["activation"].divergence["holdout"]
+    after = {layer.name: layer.params[1] for layer in found["fisher"].layers}
+    assert after["second"] < 0.25 * after["first"]
+
+
+def test_a_target_without_gradient_is_scaled_by_measurement():
+    """A Loop has no adjoint: what it reads is weighted by activation, and the report says so."""
+    proto = model(
+        """(float[n, 16] x) => (float[n, 16] y) {
+            [before] h = MatMul (x, w)
+            trip = Constant <value = int64 {2}> ()
+            go = Constant <value = bool {1}> ()
+            carried = Loop (trip, go, h) <body = step (int64 i, bool c, float[n, 16] s)
+                => (bool again, float[n, 16] t) { again = Identity (c) t = Tanh (s) }>
+            [after] y = MatMul (carried, v)
+        }""",
+        {"w": normal(1, 16, 16), "v": normal(2, 16, 16)},
+    )
+    feeds = [{"x": normal(3, 64, 16)}]
+    report = factorize(proto, feeds, budget="targets=0.7", threads=1).report
+    assert any("'before'" in warning and "no gradient" in warning for warning in report.warnings)
+    assert {layer.name for layer in report.layers if layer.status != "skipped"} == {
+        "before",
+        "after",
+    }
+    assert all(layer.loss is not None and np.isfinite(layer.loss) for layer in report.layers)

@@ -1,0 +1,243 @@
+"""Promises: how they are said, searched with made-up models, and kept on the bundled one."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from builders import BUNDLED, BUNDLED_DATA, model, normal
+from click.testing import CliRunner
+
+from onnx_factorize import BudgetError, InputError, factorize, model_io
+from onnx_factorize.budget import Budget
+from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.cli.main import cli
+from onnx_factorize.passes import OutputKind
+from onnx_factorize.progress import Progress
+from onnx_factorize.promise import search as promise_search
+from onnx_factorize.promise.promise import Promise, promised
+from onnx_factorize.session import Runtime, Session
+
+OPTIONS = {"samples": 256, "holdout": 0.4, "threads": 1, "weighting": "activation"}
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "asked"),
+    [
+        ("top1=0.99", "top1", 0.99),
+        ("agreement = 98%", "agreement", 0.98),
+        ("my.module:metric=.5", "my.module:metric", 0.5),
+    ],
+)
+def test_a_promise_is_parsed(text, metric, asked):
+    assert Promise.parse(text) == Promise(metric, asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("top1", "form"),
+        ("top1=", "form"),
+        ("=0.9", "form"),
+        ("top1=most", "form"),
+        ("top1=1", "between 0 and 1"),
+        ("top1=0", "between 0 and 1"),
+        ("bleu=0.9", "no such metric"),
+    ],
+)
+def test_what_is_no_promise(text, word):
+    with pytest.raises(InputError, match=word):
+        Promise.parse(text)
+
+
+def test_one_promise_and_no_budget():
+    assert promised({"max_divergence": 0.5}) == Promise("divergence", 0.5)
+    assert promised({"max_divergence": None, "keep": None, "budget": "params=0.5"}) is None
+    for given in (
+        {"max_divergence": 0.5, "keep": "top1=0.9"},
+        {"keep": "top1=0.9", "budget": "params=0.5"},
+        {"max_divergence": 0.0},
+        {"max_divergence": float("nan")},
+    ):
+        with pytest.raises(InputError):
+            promised(given)
+
+
+@pytest.mark.parametrize(("metric", "asked"), [("divergence", 0.02), ("cosine", 0.98)])
+def test_strain_is_loss_over_loss_allowed(metric, asked):
+    promise = Promise(metric, asked)
+    assert promise.strain(asked) == pytest.approx(1)
+    worse = 0.04 if metric == "divergence" else 0.96
+    assert promise.strain(worse) == pytest.approx(2)
+
+
+class _Scaled:
+    """Models that lose exactly what a curve says: y = x + s·n(x) with noise of the curve's size."""
+
+    def __init__(self, curve):
+        self.curve = curve
+        self.budgets = []
+        self.runtime = Runtime(threads=1)
+        text = """(float[batch, 16] x) => (float[batch, 16] y) {
+            scaled = Mul (x, large)
+            noise = Sin (scaled)
+            small = Mul (noise, size)
+            y = Add (x, small)
+        }"""
+        self._text = text
+        self.dense = Session(self._model(0.0), self.runtime)
+        proto = model(text, self._weights(0.0))
+        self.data = open_calibration(
+            [{"x": normal(1, 400, 16)}], Signature.of(model_io.load(proto)), Selection(400, 0.5)
+        )
+
+    def _weights(self, size):
+        return {"large": np.float32([997.0]), "size": np.float32([size])}
+
+    def _model(self, size):
+        return model_io.load(model(self._text, self._weights(size)))
+
+    def compress(self, budget):
+        loss = self.curve(budget.value)
+        if loss is None:
+            raise BudgetError("The budget cannot be met.")
+        self.budgets.append(budget)
+        # The variance of x is 1, of a sine 1/2: the divergence is s² / 4.
+        return self._model(2 * np.sqrt(loss)), "plan"
+
+    def keep(self, promise, **more):
+        return promise_search.keep(
+            promise, more.pop("prefer", "size"), self.compress, self.dense,
+            {"y": OutputKind("gaussian")}, self.data, self.runtime, Progress(), **more,
+        )  # fmt: skip
+
+
+def test_the_search_finds_the_smallest_model_that_keeps_the_promise():
+    scaled = _Scaled(lambda budget: 0.01 / budget**2)
+    _, plan, kept = scaled.keep(Promise("divergence", 0.1))
+    assert plan == "plan"
+    # The curve meets the promise at 0.316; the bound is a little above the mean.
+    assert 0.31 < kept.budget.value < 0.35
+    assert kept.budget.kind == "targets"
+    assert kept.measured < kept.bound <= 0.1
+    assert kept.bound < 1.15 * kept.measured
+    assert len(scaled.budgets) == len(kept.tried) <= 10
+    assert kept.as_dict()["kept"] is True
+    assert json.dumps(kept.as_dict())
+
+
+def test_the_model_is_the_one_that_was_promised():
+    scaled = _Scaled(lambda budget: 0.01 / budget**2)
+    found, _, kept = scaled.keep(Promise("divergence", 0.1), prefer="latency")
+    assert kept.budget.kind == "latency"
+    feeds = {"x": normal(7, 50, 16)}
+    wanted = Session(scaled.compress(kept.budget)[0], scaled.runtime).run(feeds)["y"]
+    np.testing.assert_array_equal(Session(found, scaled.runtime).run(feeds)["y"], wanted)
+
+
+def test_what_cannot_be_kept_is_refused_unless_the_best_is_wanted():
+    scaled = _Scaled(lambda budget: 3 - 2 * budget)
+    with pytest.raises(BudgetError, match="best-effort"):
+        scaled.keep(Promise("divergence", 0.1))
+    _, _, kept = scaled.keep(Promise("divergence", 0.1), best_effort=True)
+    assert kept.budget.value > 0.95
+    assert kept.as_dict()["kept"] is False
+
+
+def test_budgets_that_cannot_be_met_are_passed_over():
+    scaled = _Scaled(lambda budget: None if budget < 0.6 else 0.01)
+    assert 0.6 <= scaled.keep(Promise("divergence", 0.1))[2].budget.value < 0.62
+    with pytest.raises(BudgetError, match="no budget"):
+        _Scaled(lambda _: None).keep(Promise("divergence", 0.1))
+
+
+def test_outputs_that_are_not_numbers_break_a_promise():
+    scaled = _Scaled(lambda budget: np.nan if budget < 0.4 else 0.01)
+    assert 0.4 <= scaled.keep(Promise("cosine", 0.9))[2].budget.value < 0.42
+
+
+def test_samples_that_are_too_few_for_a_promise_are_told_beforehand():
+    kinds = {"y": OutputKind("categorical", -1, "logit")}
+    scaled = _Scaled(lambda _: 0.0)
+    check = promise_search.check
+    check(Promise("agreement", 0.95), scaled.dense, kinds, scaled.data, Progress())
+    with pytest.raises(BudgetError, match="hold out about 4000"):
+        check(Promise("agreement", 0.999), scaled.dense, kinds, scaled.data, Progress())
+
+
+def test_the_bundled_model_keeps_its_promise_in_python():
+    result = factorize(BUNDLED, BUNDLED_DATA, max_divergence=0.02, **OPTIONS)
+    promise = result.report.promise
+    assert promise["kept"]
+    assert promise["measured"] == pytest.approx(result.report.divergence["holdout"], rel=1e-5)
+    assert promise["measured"] < promise["bound"] <= 0.02
+    assert promise["measurements"] <= 10
+    dense, small = result.report.model["dense"], result.report.model["compressed"]
+    assert small.params < 0.5 * dense.params
+    again = factorize(BUNDLED, BUNDLED_DATA, budget=promise["budget"], **OPTIONS)
+    assert again.report.divergence["holdout"] == result.report.divergence["holdout"]
+
+
+def _run(folder, *arguments):
+    small = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "256", "--threads", "1"]
+    more = ["--weighting", "activation", "--holdout", "0.4", "-o", str(folder / "s.onnx")]
+    return CliRunner().invoke(cli, [*small, *more, *arguments])
+
+
+def test_the_command_keeps_top1(tmp_path):
+    done = _run(tmp_path, "--keep", "top1=0.93", "--report", str(tmp_path / "r.json"))
+    assert done.exit_code == 0, done.output
+    assert "promise" in done.output
+    report = json.loads((tmp_path / "r.json").read_text())
+    accuracy, promise = report["accuracy"], report["promise"]
+    assert promise["measured"] == pytest.approx(accuracy["compressed"] / accuracy["dense"])
+    assert 0.93 <= promise["bound"] < promise["measured"]
+    assert report["command"]["promise"] == "--keep top1=0.93"
+    assert Budget.parse(report["command"]["budget"]) == Budget.parse(promise["budget"])
+
+
+def test_the_command_refuses_what_cannot_be_kept_or_meant(tmp_path):
+    for arguments, error in (
+        (["--keep", "agreement=0.999"], BudgetError),
+        (["--keep", "agreement=0.9", "--max-divergence", "1"], InputError),
+        (["--max-divergence", "0.1", "--budget", "params=0.5"], InputError),
+        (["--max-divergence", "0.1", "--sweep", "0.5,0.3"], InputError),
+        (["--max-divergence", "0.1", "--holdout", "0"], InputError),
+        (["--prefer", "latency"], InputError),
+        (["--max-divergence", "0.1", "--prefer", "beauty"], InputError),
+    ):
+        done = _run(tmp_path, *arguments)
+        assert isinstance(done.exception, error), arguments
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("more", [{"quantize": "int8"}, {"finetune": True, "epochs": 2}])
+def test_what_is_promised_is_what_is_written(more):
+    """Quantization and training come after the factorization; a promise is of the outcome."""
+    if "finetune" in more:
+        pytest.importorskip("torch")
+    report = factorize(BUNDLED, BUNDLED_DATA, max_divergence=0.02, **OPTIONS, **more).report
+    promise = report.promise
+    assert promise["kept"]
+    assert promise["measured"] < promise["bound"] <= 0.02
+    assert promise["measured"] == pytest.approx(report.divergence["holdout"], rel=1e-5)
+
+
+def test_the_search_measures_the_finished_model():
+    scaled = _Scaled(lambda budget: 0.001 / budget**2)
+    lossy = scaled._model(2 * np.sqrt(0.05))
+    with pytest.raises(BudgetError):
+        scaled.keep(Promise("divergence", 0.04), finish=lambda _: lossy)
+
+
+def test_training_that_breaks_a_promise_is_refused():
+    scaled = _Scaled(lambda budget: 0.01 / budget**2)
+    _, _, kept = scaled.keep(Promise("divergence", 0.1))
+    worse = Session(scaled._model(2 * np.sqrt(0.2)), scaled.runtime)
+    rest = worse, {"y": OutputKind("gaussian")}, scaled.data, Progress()
+    with pytest.raises(BudgetError, match="no more after fine-tuning"):
+        promise_search.confirmed(kept, scaled.dense, *rest)
+    found = promise_search.confirmed(kept, scaled.dense, *rest, best_effort=True)
+    assert found.as_dict()["kept"] is False
+    assert found.measured == pytest.approx(0.2, rel=0.1)

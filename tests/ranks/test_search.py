@@ -1,0 +1,181 @@
+"""Predict, then measure: on a made-up model whose true losses are known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from onnx_factorize.factorization.forms import FIXED_FORMS
+from onnx_factorize.factorization.weighting import get_weighting
+from onnx_factorize.ranks.allocation import Choices, allocate_global, allocate_uniform
+from onnx_factorize.ranks.search import Candidate, most_measurements, search
+
+RANKS = np.arange(1, 9)
+LIMIT = 20.0
+
+
+class FakeTrial:
+    """Measures the true losses, which the candidates need not know."""
+
+    def __init__(self, true):
+        self.true, self.measurements = true, 0
+
+    def measure(self, ranks, weighting, metrics):
+        self.measurements += 1
+        factor = 1.0 if weighting.name == "fisher" else 2.0
+        return factor * sum(self.true[name][rank] for name, rank in ranks.items() if rank)
+
+
+def _curves(weights):
+    return {name: weight * np.append(2.0 ** -np.arange(9), 0.0) for name, weight in weights.items()}
+
+
+def _allocate(candidate):
+    choices = [
+        Choices(name, np.append(RANKS, 0), np.append(RANKS, 12.0), np.append(curve[RANKS], 0.0))
+        for name, curve in candidate.losses.items()
+    ]
+    return (allocate_uniform if candidate.uniform else allocate_global)(choices, LIMIT)
+
+
+def _candidates(losses):
+    fisher, activation = get_weighting("fisher"), get_weighting("activation")
+    return [
+        Candidate("predicted", fisher, {}, losses),
+        Candidate("uniform", fisher, {}, losses, uniform=True),
+        Candidate("activation", activation, {}, losses),
+    ]
+
+
+def test_a_right_prediction_stays():
+    true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
+    trial = FakeTrial(true)
+    candidates = _candidates(true)
+    found = search(candidates, _allocate, trial)
+    assert found.best.candidate.name == "predicted"
+    assert found.tried["predicted"] == min(found.tried.values())
+    assert trial.measurements <= most_measurements(candidates, {})
+
+
+@pytest.mark.parametrize("factor", [0.125, 0.08])
+def test_a_wrong_prediction_is_rescaled(factor):
+    true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
+    wrong = {name: curve * (factor if name == "a" else 1.0) for name, curve in true.items()}
+    found = search(_candidates(wrong), _allocate, FakeTrial(true))
+    right = _allocate(_candidates(true)[0])
+    best = FakeTrial(true).measure(right, get_weighting("fisher"), {})
+    assert found.tried["predicted"] > 1.2 * best
+    assert min(found.tried.values()) < 1.1 * best
+
+
+def test_another_candidate_wins_where_it_is_better():
+    true = _curves({"a": 1.0, "b": 1.0, "c": 1.0})
+    wrong = _curves({"a": 1e6, "b": 1e-6, "c": 1e-6})
+    found = search(_candidates(wrong), _allocate, FakeTrial(true))
+    assert found.best.candidate.name == "uniform"
+    assert found.tried["uniform"] < found.tried["predicted"]
+
+
+def test_what_is_not_finite_never_wins():
+    true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
+
+    class Broken(FakeTrial):
+        def measure(self, ranks, weighting, metrics):
+            value = super().measure(ranks, weighting, metrics)
+            return float("inf") if weighting.name == "activation" else value
+
+    found = search(_candidates(true), _allocate, Broken(true))
+    assert found.best.candidate.weighting.name == "fisher"
+
+
+# Three operators that may each be cut in two views; the trial knows which is the better.
+VIEWS = {name: {"channel": name, "spatial": f"{name} (spatial)"} for name in "abc"}
+FORMS = {
+    name: {form: frozenset([view]) for form, view in views.items()} for name, views in VIEWS.items()
+}
+
+
+def _in_views(by_operator):
+    return {
+        VIEWS[name][form]: curve
+        for name, forms in by_operator.items()
+        for form, curve in forms.items()
+    }
+
+
+def _losses(better):
+    """Curves by view, the better form of each operator losing two thirds of the other."""
+    curve = _curves({"a": 1.0, "b": 4.0, "c": 0.5})
+    return _in_views(
+        {
+            name: {form: curve[name] * (1.0 if form == best else 1.5) for form in VIEWS[name]}
+            for name, best in better.items()
+        }
+    )
+
+
+def _allocate_views(candidate):
+    choices = []
+    for name, views in VIEWS.items():
+        if candidate.forms.get(name) in ("input", "tucker"):
+            return None
+        form = candidate.forms.get(name)
+        wanted = [views[form]] if form else list(views.values())
+        rows = sorted(
+            (float(rank), float(candidate.losses[view][rank]), view)
+            for view in wanted
+            for rank in RANKS
+        )
+        rows = [(c, x, v) for c, x, v in rows if x == min(y for d, y, _ in rows if d == c)]
+        plans = [{w: int(c) if w == v else 0 for w in wanted} for c, _, v in rows]
+        plans.append(dict.fromkeys(wanted, 0))
+        choices.append(
+            Choices(
+                name,
+                np.array([max(plan.values()) for plan in plans]),
+                np.array([*(c for c, _, _ in rows), 12.0]),
+                np.array([*(x for _, x, _ in rows), 0.0]),
+                tuple(plans),
+            )
+        )
+    return (allocate_uniform if candidate.uniform else allocate_global)(choices, LIMIT)
+
+
+def _taken(ranks):
+    return {name for name, rank in ranks.items() if rank}
+
+
+@pytest.mark.parametrize("right", ["a", "b", "c"])
+def test_the_form_of_one_operator_is_corrected(right):
+    """One operator is better off in the form that the prediction thinks the worse."""
+    true = _losses({name: "spatial" if name == right else "channel" for name in VIEWS})
+    wrong = _losses(dict.fromkeys(VIEWS, "channel"))
+    operators = {view: name for name, views in VIEWS.items() for view in views.values()}
+    candidates = [dataclasses.replace(each, operators=operators) for each in _candidates(wrong)]
+    trial = FakeTrial(true)
+    found = search(candidates, _allocate_views, trial, forms=FORMS)
+    assert VIEWS[right]["spatial"] in _taken(found.best.ranks)
+    assert VIEWS[right]["channel"] not in _taken(found.best.ranks)
+    assert found.tried["spatial form"] > found.best.divergence
+    assert "tucker form" not in found.tried  # nothing could be bought in it
+    assert trial.measurements <= most_measurements(candidates, FORMS)
+    without = search(candidates, _allocate_views, FakeTrial(true))
+    assert found.best.divergence < without.best.divergence
+    assert without.others == []
+
+
+def test_one_form_for_all_wins_where_it_is_better():
+    true = _losses(dict.fromkeys(VIEWS, "spatial"))
+    wrong = _losses(dict.fromkeys(VIEWS, "channel"))
+    operators = {view: name for name, views in VIEWS.items() for view in views.values()}
+    candidates = [dataclasses.replace(each, operators=operators) for each in _candidates(wrong)]
+    found = search(candidates, _allocate_views, FakeTrial(true), forms=FORMS)
+    assert found.best.divergence <= found.tried["spatial form"]
+    assert all(name.endswith("(spatial)") for name in _taken(found.best.ranks))
+    # Others have different views, and come in the order of what they lost.
+    assert len({frozenset(_taken(each.ranks)) for each in found.others}) == len(found.others) > 0
+    lost = [each.divergence for each in found.others]
+    assert lost == sorted(lost)
+    assert set(FIXED_FORMS) > {name.split()[0] for name in found.tried if name.endswith(" form")}

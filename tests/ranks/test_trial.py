@@ -1,0 +1,106 @@
+"""Trials measure unseen folds; the choice among metrics falls with the data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from builders import BUNDLED, BUNDLED_DATA
+
+from onnx_factorize import factorize
+from onnx_factorize.factorization import metric_choice
+from onnx_factorize.factorization.forms import views_of
+from onnx_factorize.factorization.weighting import METRICS, get_weighting, metrics_for
+from onnx_factorize.options import Options
+from onnx_factorize.pipeline import calibrated
+from onnx_factorize.progress import Progress
+from onnx_factorize.ranks.plan import Plan
+from onnx_factorize.report.summary import warnings_of
+
+
+@pytest.fixture(scope="module")
+def known():
+    options = Options.of(budget="targets=0.3", samples=160, threads=1)
+    return calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
+
+
+def test_nothing_cut_measures_nothing(known):
+    trial, fisher = known.analysis.trial, get_weighting("fisher")
+    assert trial.measure({}, fisher, {}) == pytest.approx(0, abs=1e-9)
+
+
+def test_deeper_cuts_measure_more(known):
+    trial, candidate = known.analysis.trial, known.analysis.candidates[0]
+    target = max(known.targets, key=lambda each: each.params)
+    found = [
+        trial.measure({target.name: rank}, candidate.weighting, candidate.metrics)
+        for rank in (2, 8, 24)
+    ]
+    assert found[0] > found[1] > found[2] > 0
+
+
+def test_metrics_and_losses_are_there_for_every_target(known):
+    predicted = known.analysis.candidates[0]
+    names = {view.name for target in known.targets for view in views_of(target)}
+    assert set(predicted.losses) == set(predicted.metrics) == names
+    assert set(predicted.metrics.values()) <= set(METRICS)
+
+
+def test_fewer_metrics_are_tried_on_many_samples():
+    assert set(metrics_for(4096)) < set(metrics_for(64))
+
+
+def test_what_was_tried_is_reported():
+    report = factorize(BUNDLED, BUNDLED_DATA, budget="targets=0.5", samples=160, threads=1).report
+    tried = report.divergence["tried"]
+    assert {"predicted", "uniform", "activation"} <= set(tried)
+    assert report.divergence["holdout"] < tried["uniform"]
+    assert "try plans" in report.seconds
+
+
+def test_a_run_repeats_to_the_bit(known):
+    def ranks():
+        report = factorize(
+            BUNDLED, BUNDLED_DATA, budget="targets=0.4", samples=96, threads=1, seed=5
+        ).report
+        return [(layer.rank, layer.loss) for layer in report.layers], report.divergence["holdout"]
+
+    assert ranks() == ranks()
+
+
+def test_one_sample_is_enough():
+    options = {"samples": 2, "holdout": 0.5, "threads": 1, "budget": "targets=0.5"}
+    report = factorize(BUNDLED, BUNDLED_DATA, **options).report
+    assert report.divergence["tried"] == {}
+    assert dataclasses.asdict(report)["samples"] == {"calibration": 1, "holdout": 1}
+
+
+def test_groups_of_targets_change_nothing(known, monkeypatch):
+    """Targets whose directions do not fit in memory together are judged one after the other."""
+    options = Options.of(budget="targets=0.3", samples=160, threads=1)
+    monkeypatch.setattr(metric_choice, "_DIRECTIONS_BYTES", 1)
+    assert len(metric_choice.groups_of(known.targets, 14)) == len(known.targets)
+    again = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
+    assert set(again.analysis.candidates[0].losses) == set(known.analysis.candidates[0].losses)
+
+
+@pytest.mark.parametrize(("measured", "said"), [(0.01, "new ones"), (1.0, "more calibration")])
+def test_predictions_that_fail_are_an_alarm(known, measured, said):
+    plan = Plan({}, {}, "predicted", {}, trial=0.1)
+
+    def warned(holdout):
+        found = warnings_of(known.targets, known.analysis, known.data, plan, holdout, (1.0, 1.0))
+        return any(said in warning for warning in found)
+
+    assert warned(measured)
+    assert not warned(0.1)
+
+
+def test_slower_results_are_said_to_be_so(known):
+    def warned(milliseconds):
+        plan = Plan({}, {}, "predicted", {}, trial=None)
+        found = warnings_of(known.targets, known.analysis, known.data, plan, 0.0, milliseconds)
+        return any("times as long as the dense model" in warning for warning in found)
+
+    assert warned((1.0, 1.2))
+    assert not warned((1.0, 0.9))

@@ -1,0 +1,49 @@
+"""Batches are small enough for what is observed of them, long samples or short."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from builders import model, normal
+
+from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.passes import FindTargets
+from onnx_factorize.session import Runtime
+from onnx_factorize.statistics import fitting
+from onnx_factorize.statistics.fitting import fitting_batches
+from onnx_factorize.statistics.observer import Observer
+
+GRAPH = "(float[b, t, 8] x) => (float[b, t, 4] y) { y = MatMul (x, w) }"
+
+
+@pytest.fixture
+def observer_and_data():
+    graph = ir.from_proto(model(GRAPH, {"w": normal(1, 8, 4)}))
+    finder = FindTargets()
+    finder(graph)
+    # In the order of their lengths, as files of texts often are.
+    feeds = [{"x": normal(t, 16, t, 8).astype(np.float32)} for t in (2, 4, 32, 64)]
+    data = open_calibration(feeds, Signature.of(graph), Selection(batch_size=16, holdout=0.0))
+    return Observer(graph, finder.targets, Runtime(threads=1)), data
+
+
+def test_short_samples_come_in_large_batches(observer_and_data, monkeypatch):
+    observer, data = observer_and_data
+    whole = [(b.samples, b.feeds["x"].shape[1]) for b in fitting_batches(data, None, observer)]
+    assert whole == [(16, 2), (16, 4), (16, 32), (16, 64)]
+    # What is observed of 4 samples of 64 places.
+    monkeypatch.setattr(fitting, "_OBSERVED_BYTES", 4 * 64 * 4 * 4)
+    found = [(b.samples, b.feeds["x"].shape[1]) for b in fitting_batches(data, None, observer)]
+    assert found == [(16, 2), (16, 4), (8, 32), (8, 32), (4, 64), (4, 64), (4, 64), (4, 64)]
+
+
+def test_nothing_is_lost_or_told_twice(observer_and_data, monkeypatch):
+    observer, data = observer_and_data
+    monkeypatch.setattr(fitting, "_OBSERVED_BYTES", 1)
+    only = np.arange(data.calibration_samples) % 3 == 0
+    rows = [b.feeds["x"] for b in fitting_batches(data, only, observer)]
+    whole = [b.feeds["x"] for b in data.batches("calibration", only=only)]
+    assert all(len(row) == 1 for row in rows)
+    joined = np.concatenate([row.ravel() for row in rows])
+    assert np.array_equal(joined, np.concatenate([row.ravel() for row in whole]))
