@@ -23,7 +23,7 @@ from onnx_factorize.budget import Budget
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.progress import Progress
-from onnx_factorize.recovery import SVTKind, Training
+from onnx_factorize.training import SVTKind, Training
 
 
 @click.command()

@@ -17,8 +17,9 @@ import click
 import models
 from onnx_factorize import BudgetError, Progress
 from onnx_factorize.budget import Budget
+from onnx_factorize.calibrated import Calibrated
 from onnx_factorize.options import Options
-from onnx_factorize.pipeline import Calibrated, calibrated, compressed
+from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.session import Session, latencies
 
 _NAMES = ("minilm", "efficientnet-lite0", "ppocr-rec", "fashion-resnet")

@@ -29,10 +29,11 @@ import onnx_ir as ir
 import models
 from onnx_factorize import model_io
 from onnx_factorize.budget import Budget
+from onnx_factorize.calibrated import Calibrated
 from onnx_factorize.errors import BudgetError
 from onnx_factorize.options import Options
 from onnx_factorize.parallel import one_blas_thread
-from onnx_factorize.pipeline import Calibrated, calibrated
+from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
 from onnx_factorize.ranks.spending import spend
 from onnx_factorize.recovery import recover

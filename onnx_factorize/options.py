@@ -16,9 +16,9 @@ from .factorization.weighting import get_weighting
 from .passes import Kind, Skipped, Target
 from .promise.promise import Prefer, Promise, promised
 from .quantization.quantizers import Bits
-from .recovery import Training
 from .session import Runtime
 from .statistics.given_labels import Labels
+from .training import Training
 
 __all__ = ["Options", "Ranks"]
 

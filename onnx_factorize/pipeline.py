@@ -11,15 +11,16 @@ from typing import Any
 import onnx_ir as ir
 
 from . import model_io
-from .analysis import Analysis, analyze
-from .calibration import Calibration, CalibrationData, Signature, open_calibration
-from .costs import Costs, measure_costs
+from .analysis import analyze
+from .calibrated import Calibrated
+from .calibration import Calibration, Signature, open_calibration
+from .costs import measure_costs
 from .errors import InputError
 from .factorization.weighting import get_weighting
 from .latency import budget as latency_budget
 from .options import Options
 from .parallel import one_blas_thread
-from .passes import FindTargets, LiftWeights, OutputKind, Skipped, Target
+from .passes import FindTargets, LiftWeights
 from .progress import Progress
 from .promise import search as promise_search
 from .quantization.quantizers import way_of
@@ -103,36 +104,6 @@ def run(
 ) -> Result:
     """The pipeline behind `factorize`: read it to see how the parts fit."""
     return compressed(calibrated(source, calibration, options, progress), options, progress)
-
-
-@dataclasses.dataclass(frozen=True)
-class Calibrated:
-    """What is known of a model before a budget is spent; it serves any number of budgets.
-
-    Attributes:
-        dense: The dense model.
-        normal: The same, normalised.
-        targets: What may be factorized.
-        skipped: What may not, and why.
-        data: The calibration data.
-        kinds: What each output stands for.
-        costs: What the dense model costs.
-        analysis: What every cut of every target loses.
-    """
-
-    dense: ir.Model
-    normal: ir.Model
-    targets: list[Target]
-    skipped: list[Skipped]
-    data: CalibrationData
-    kinds: dict[str, OutputKind]
-    costs: Costs
-    analysis: Analysis
-
-    @property
-    def computed(self) -> list[str]:
-        """The values that the targets compute."""
-        return [target.node.outputs[0].name or "" for target in self.targets]
 
 
 def calibrated(

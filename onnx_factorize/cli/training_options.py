@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from ..recovery import SVTKind, Training
+from ..training import SVTKind, Training
 
 __all__ = ["training_of", "training_options"]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx_ir as ir
 
 from ..budget import Budget
+from ..calibrated import Calibrated
 from ..calibration import Batch
 from ..latency import budget as latency_budget
 from ..options import Options
@@ -18,9 +19,6 @@ from ..quantization.quantizers import quantize
 from ..session import Session, latencies
 from ..storage import Quantized
 from .plan import Plan, compress
-
-if TYPE_CHECKING:
-    from ..pipeline import Calibrated
 
 __all__ = ["Spent", "spend"]
 

@@ -16,7 +16,7 @@ from ..passes import Skipped, Target
 from ..quantization.stage import Quantization
 from ..ranks.allocation import DENSE
 from ..ranks.plan import Plan
-from ..recovery import Recovery
+from ..training import Recovery
 from ..verify import Agreement
 from .report import Layer, Report
 from .sparse import thinned

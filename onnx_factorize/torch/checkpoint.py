@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..model_io import atomic_path
-from ..recovery import Epoch, Recovery
+from ..training import Epoch, Recovery
 
 __all__ = ["SECONDS", "Checkpoint", "Position"]
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from ..calibration import Batch
 from ..divergence import DivergenceSum
 from ..passes import OutputKind
-from ..recovery import Training
 from ..session import Runtime, Session
 from ..statistics.given_labels import check_labels, labelled_output, mixed_with_labels
 from ..statistics.rows import padding_mask
+from ..training import Training
 from .distillation import Distillation
 from .module import GraphModule
 from .remembered import Remembered

@@ -11,15 +11,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 import torch
 
 from ..arithmetic import count_arithmetic
+from ..calibrated import Calibrated
 from ..errors import InputError
+from ..options import Options
 from ..passes import Target
-from ..recovery import Recovery, Thresholds
+from ..ranks.plan import Plan
+from ..training import Recovery, Thresholds
 from .bottleneck import Bottleneck, find_bottlenecks
 from .check import check_against_onnxruntime
 from .gramians import Gramians, measure_gramians
@@ -32,11 +34,6 @@ from .trainer import patience_of, validating_samples, validation_of
 from .training_run import TrainingRun
 from .widening import multiples_of, prices_of, views_by_value, widened
 from .write_back import write_back
-
-if TYPE_CHECKING:
-    from ..options import Options
-    from ..pipeline import Calibrated
-    from ..ranks.plan import Plan
 
 __all__ = ["recover_by_svt"]
 

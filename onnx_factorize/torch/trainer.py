@@ -13,8 +13,8 @@ import torch
 from ..calibration import CalibrationData
 from ..errors import InputError
 from ..passes import OutputKind
-from ..recovery import Recovery, Training
 from ..session import Runtime
+from ..training import Recovery, Training
 from .check import check_against_onnxruntime
 from .module import to_torch
 from .teacher import Teacher

@@ -17,7 +17,7 @@ import torch
 from ..augmentation import Augmentation
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
-from ..recovery import Epoch, Recovery, Training
+from ..training import Epoch, Recovery, Training
 from .checkpoint import SECONDS, Checkpoint, Position
 from .module import GraphModule
 from .shuffled import shuffled

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from ..calibrated import Calibrated
 from ..factorization.balance import balanced
 from ..factorization.forms import views_of
 from ..factorization.rewriting import factors_by_name
+from ..options import Options
 from ..passes import RewriteTargets, Target, sign
 from ..ranks.candidates import automatic_multiple
+from ..ranks.plan import Plan
 from .bottleneck import Bottleneck
-
-if TYPE_CHECKING:
-    from ..options import Options
-    from ..pipeline import Calibrated
-    from ..ranks.plan import Plan
 
 __all__ = ["multiples_of", "prices_of", "views_by_value", "widened"]
 

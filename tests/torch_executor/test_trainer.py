@@ -17,12 +17,12 @@ from onnx_factorize import InputError, factorize  # noqa: E402
 from onnx_factorize.calibration import Selection, Signature, open_calibration  # noqa: E402
 from onnx_factorize.divergence import DivergenceSum  # noqa: E402
 from onnx_factorize.passes import OutputKind  # noqa: E402
-from onnx_factorize.recovery import Training  # noqa: E402
 from onnx_factorize.session import Runtime, Session  # noqa: E402
 from onnx_factorize.torch.distillation import Distillation  # noqa: E402
 from onnx_factorize.torch.shuffled import shuffled  # noqa: E402
 from onnx_factorize.torch.teacher import _with_outputs  # noqa: E402
 from onnx_factorize.torch.trainer import finetune  # noqa: E402
+from onnx_factorize.training import Training  # noqa: E402
 
 KINDS = [
     OutputKind("categorical", -1, "logit"),
