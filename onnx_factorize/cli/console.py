@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -17,6 +18,9 @@ __all__ = ["ConsoleProgress", "open_console"]
 
 # In a file, seconds from one line to the next; what takes less than the second has no line.
 _EVERY, _BRIEF = 30.0, 2.0
+
+# A file has no edge at which tables must be folded.
+_WIDE = 160
 
 
 class ConsoleProgress(Progress):
@@ -72,7 +76,10 @@ def open_console(*, quiet: bool) -> tuple[Console, Progress]:
     """Where tables go, and where progress does (stderr, so that output can be piped)."""
     if quiet:
         return Console(quiet=True), Progress()
-    return Console(), ConsoleProgress(Console(stderr=True))
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE
+    return console, ConsoleProgress(Console(stderr=True))
 
 
 def _time(seconds: float) -> str:

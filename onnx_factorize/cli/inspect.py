@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import click
-from rich.console import Console
 
 from ..report.inspection import inspect
 from ..report.outlook import BUDGETS
+from .console import open_console
 from .tables import outlook_table, print_layers
 
 __all__ = ["inspect_command"]
@@ -23,7 +23,7 @@ def inspect_command(model: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1))
         return
-    console = Console(soft_wrap=False)
+    console, _ = open_console(quiet=False)
     for spec in found.inputs:
         console.print(f"input   {spec}", highlight=False, markup=False)
     for name, kind in found.outputs.items():
