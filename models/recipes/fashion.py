@@ -30,7 +30,7 @@ class FashionRecipe(Recipe):
     trainable = True
     epochs: ClassVar[int]
     peak_rate: ClassVar[float]
-    calib_images: ClassVar[int] = 20480
+    calib_images: ClassVar[int] = 57344
     part_images: ClassVar[int] = 4096
     test_images: ClassVar[int] = 10000
 
