@@ -1,7 +1,7 @@
 """Every real model through a sweep: what it loses, how long it takes, and whether its page opens.
 
     python -m benchmarks.sweep [NAME ...] [--budget params=0.9 ...] [--weighting fisher]
-        [--pages FOLDER]
+        [--prefer latency] [--pages FOLDER]
 
 Needs `python -m models fetch all`. For each model and budget: the held-out divergence, and the
 latency of one sample as a share of the dense model's, both taking turns for some seconds. With
@@ -33,6 +33,7 @@ _WIDTHS = (1280, 390)
 @click.argument("names", nargs=-1)
 @click.option("--budget", "budgets", multiple=True, default=_BUDGETS)
 @click.option("--weighting", default="fisher", show_default=True)
+@click.option("--prefer", default="size", show_default=True)
 @click.option("--samples", default=128, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True, help="How long to time each pair.")
@@ -41,18 +42,25 @@ def main(
     names: tuple[str, ...],
     budgets: tuple[str, ...],
     weighting: str,
+    prefer: str,
     samples: int,
     threads: int,
     seconds: float,
     pages: Path | None,
 ) -> None:
     """Run the models NAMES, or all."""
-    print(f"{weighting}, {samples} samples, {threads} threads")
+    print(f"{weighting}, {samples} samples, {threads} threads, --prefer {prefer}")
     print("| model | budget | divergence | latency | page |")
     print("|---|---|---|---|---|")
     for name in names or models.names():
         recipe = models.get(name)
-        first = Options.of(weighting=weighting, samples=samples, threads=threads, budget=budgets[0])
+        first = Options.of(
+            weighting=weighting,
+            samples=samples,
+            threads=threads,
+            budget=budgets[0],
+            prefer=prefer,
+        )
         known = calibrated(recipe.model_path, recipe.calib_path, first, Progress())
         feeds = known.data.typical("holdout").feeds
         for budget in budgets:

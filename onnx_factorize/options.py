@@ -56,7 +56,8 @@ class Options:
         training: For how long and how fast.
         best_effort: Come as close as possible to a budget or promise that cannot be met.
         promise: What must hold on new data; then the budget is the smallest that keeps it.
-        prefer: What a promise is to make small: `size` or `latency`.
+        prefer: What a promise is to make small: `size` or `latency`. With a budget, `latency`
+            leaves out what is slower on this machine than the dense operator.
         quantize: Bits to quantize the result to, `int8` or `int4`; None for none.
     """
 
@@ -104,8 +105,6 @@ class Options:
             raise InputError("Labels that are given are not drawn: leave --draws out.")
         if self.prefer not in get_args(Prefer):
             raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
-        if self.prefer == "latency" and self.promise is None:
-            raise InputError("--prefer needs a promise: --max-divergence or --keep.")
         if self.quantize not in (None, *get_args(Bits)):
             raise InputError(f"--quantize is int8 or int4, not '{self.quantize}'.")
         for kind in self.outputs.values():
@@ -176,8 +175,7 @@ class Options:
     @property
     def timed(self) -> bool:
         """Whether every cut must be timed, because speed is wanted and not size alone."""
-        searched = self.promise is not None and self.prefer == "latency"
-        return searched or self.budget.kind in ("latency", "macs")
+        return self.prefer == "latency" or self.budget.kind in ("latency", "macs")
 
     def choose(self, targets: list[Target]) -> tuple[list[Target], list[Skipped]]:
         """Splits targets into those to treat and those that the user excluded."""

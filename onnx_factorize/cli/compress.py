@@ -62,7 +62,13 @@ __all__ = ["compress_command"]
     help="The smallest model that keeps this share of the dense model's top1 (needs labels), "
     "agreement, cosine, or module:callable(predictions, labels).",
 )
-@click.option("--prefer", default="size", show_default=True, help="size or latency.")
+@click.option(
+    "--prefer",
+    default="size",
+    show_default=True,
+    help="What a promise makes small: size or latency. With a budget, latency leaves out cuts that "
+    "are slower here than their dense operators.",
+)
 @click.option(
     "--weighting",
     default="fisher",

@@ -239,7 +239,7 @@ def warnings_of(
     if slower > _SLOWER:
         warnings.append(
             f"The result takes {slower:.2f} times as long as the dense model on this machine: "
-            "--budget macs=… and latency=… leave out cuts that make an operator slower."
+            "--prefer latency leaves out cuts that make an operator slower."
         )
     if never_ran:
         warnings.append(

@@ -257,8 +257,9 @@ def test_the_view_that_saves_more_time_for_the_loss_is_taken(tmp_path):
     assert all(not rank for plan in choices.plans for name, rank in plan.items() if name != "t")
 
 
+@pytest.mark.parametrize("kind", ["macs", "params"])
 @pytest.mark.parametrize("form", ["auto", "channel", "input", "tucker"])
-def test_what_is_slower_is_not_bought_with_multiplications(tmp_path, form):
+def test_what_is_slower_is_not_bought(tmp_path, form, kind):
     target, curves = _convolution(tmp_path)
     views = views_of(target)
     losses = {view.name: np.linspace(1, 0, view.full_rank + 1) for view in views}
@@ -269,10 +270,10 @@ def test_what_is_slower_is_not_bought_with_multiplications(tmp_path, form):
             for name, curve in curves.items()
         }
         one = restricted(target, form)
-        found_choices = operator_choices(one, losses, "macs", macs, lambda _: 2, form, slow)
+        found_choices = operator_choices(one, losses, kind, macs, lambda _: 2, form, slow)
         assert (len(found_choices.costs) > 1) == some
         # Where size alone is wanted, speed does not matter.
-        by_size = operator_choices(one, losses, "macs", macs, lambda _: 2, form)
+        by_size = operator_choices(one, losses, kind, macs, lambda _: 2, form)
         assert len(by_size.costs) > 1
 
 

@@ -204,7 +204,7 @@ def test_the_command_refuses_what_cannot_be_kept_or_meant(tmp_path):
         (["--max-divergence", "0.1", "--budget", "params=0.5"], InputError),
         (["--max-divergence", "0.1", "--sweep", "0.5,0.3"], InputError),
         (["--max-divergence", "0.1", "--holdout", "0"], InputError),
-        (["--prefer", "latency"], InputError),
+        (["--prefer", "beauty"], InputError),
         (["--max-divergence", "0.1", "--prefer", "beauty"], InputError),
     ):
         done = _run(tmp_path, *arguments)
