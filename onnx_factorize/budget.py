@@ -12,6 +12,9 @@ __all__ = ["Budget", "BudgetKind"]
 
 BudgetKind = Literal["params", "targets", "macs", "bytes", "latency"]
 
+# No model has so few parameters, multiplications or bytes: a unit was forgotten.
+_FEW = 100
+
 _PREFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30}
 _VALUE = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([kmg]i?)?(b|macs?|params?|ms)?%?", re.I)
 
@@ -36,6 +39,11 @@ class Budget:
             raise InputError(f"There is no budget '{self.kind}'; use one of {kinds}.")
         if not self.value > 0:
             raise InputError(f"The budget {self.kind}={self.value:g} must be above zero.")
+        if 1 < self.value < _FEW and self.kind != "latency":
+            raise InputError(
+                f"The budget {self.kind}={self.value:g} is neither a share of the dense model (up "
+                "to 1) nor a size: give a unit, such as M."
+            )
 
     @classmethod
     def parse(cls, text: str) -> Budget:

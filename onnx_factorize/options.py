@@ -56,8 +56,9 @@ class Options:
         training: For how long and how fast.
         best_effort: Come as close as possible to a budget or promise that cannot be met.
         promise: What must hold on new data; then the budget is the smallest that keeps it.
-        prefer: What a promise is to make small: `size` or `latency`. With a budget, `latency`
-            leaves out what is slower on this machine than the dense operator.
+        prefer: What a promise is to make small: `size` (the default then) or `latency`. With a
+            budget, `latency` leaves out what is slower on this machine than the dense operator, and
+            `size` does not look; by default it is left out where the whole model became slower.
         quantize: Bits to quantize the result to, `int8` or `int4`; None for none.
     """
 
@@ -80,7 +81,7 @@ class Options:
     quantize: Bits | None = None
     best_effort: bool = False
     promise: Promise | None = None
-    prefer: Prefer = "size"
+    prefer: Prefer | None = None
 
     def __post_init__(self) -> None:
         get_weighting(self.weighting)
@@ -103,7 +104,7 @@ class Options:
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")
         if self.labels == "given" and self.draws > 1:
             raise InputError("Labels that are given are not drawn: leave --draws out.")
-        if self.prefer not in get_args(Prefer):
+        if self.prefer not in (None, *get_args(Prefer)):
             raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
         if self.quantize not in (None, *get_args(Bits)):
             raise InputError(f"--quantize is int8 or int4, not '{self.quantize}'.")

@@ -52,6 +52,8 @@ def test_parse(text, kind, value):
         "size=0.5",
         "params=0.5=2",
         "params=150%",
+        "params=1.5",
+        "bytes=12",
     ],
 )
 def test_refused(text):

@@ -64,10 +64,10 @@ __all__ = ["compress_command"]
 )
 @click.option(
     "--prefer",
-    default="size",
-    show_default=True,
-    help="What a promise makes small: size or latency. With a budget, latency leaves out cuts that "
-    "are slower here than their dense operators.",
+    metavar="size|latency",
+    help="What a promise makes small (default: size). With a budget, latency leaves out cuts that "
+    "are slower here than their dense operators, and size does not look; by default they are left "
+    "out where the whole model became slower.",
 )
 @click.option(
     "--weighting",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -203,7 +204,9 @@ def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
 
 def _unreachable(options: Options, dense: float, least: float, targets: Sequence[Target]) -> str:
     kind, value = options.budget.kind, options.budget.value
-    reach = f"{kind}={least / dense:.3f}" if value <= 1 else f"{least:.6g} {kind}"
+    # Rounded up, so that what is advised can be met.
+    share, digits = math.ceil(1e3 * least / dense - 1e-6) / 1e3, math.ceil(least)
+    reach = f"{kind}={share:.3f}" if value <= 1 else f"{digits:,} {kind}"
     faster = " without making any slower on this machine" if options.timed else ""
     return (
         f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "

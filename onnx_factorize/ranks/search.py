@@ -249,7 +249,7 @@ def _rescaled(
         if name in candidate.losses:
             views.setdefault(candidate.operators.get(name, name), name)
     cuts = {
-        operator: cut or {views[operator]: len(candidate.losses[views[operator]]) // 4}
+        operator: cut or {views[operator]: _quarter(candidate.losses[views[operator]])}
         for operator, cut in planned.items()
     }
     predicted = {operator: candidate.loss(cut) for operator, cut in cuts.items()}
@@ -264,6 +264,11 @@ def _rescaled(
     usual = float(np.exp(np.mean(np.log(list(ratios.values()))))) if ratios else 1.0
     losses = candidate.scaled(ratios, usual)
     return dataclasses.replace(candidate, name=f"{candidate.name}, rescaled", losses=losses)
+
+
+def _quarter(losses: Array) -> int:
+    """A quarter of a full rank, but a cut: rank 0 would be none."""
+    return max(1, (len(losses) - 1) // 4)
 
 
 def _changed(plan: Measured, number: int) -> Candidate:

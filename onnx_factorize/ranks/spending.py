@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import onnx_ir as ir
@@ -10,6 +11,7 @@ import onnx_ir as ir
 from ..budget import Budget
 from ..calibrated import Calibrated
 from ..calibration import Batch
+from ..errors import BudgetError
 from ..latency import budget as latency_budget
 from ..options import Options
 from ..passes import sign
@@ -21,6 +23,10 @@ from ..storage import Quantized
 from .plan import Plan, compress
 
 __all__ = ["Spent", "spend"]
+
+# A result that takes more than this share of the dense model's time became slower; what takes less
+# milliseconds than the second figure is too short for that to be seen.
+_SLOWER, _LEAST_MS = 1.03, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +79,7 @@ def spend(
     if options.promise is not None:
         model, plan, kept = promise_search.keep(
             options.promise,
-            options.prefer,
+            options.prefer or "size",
             lambda budget: within(budget, best_effort=False),
             dense,
             known.kinds,
@@ -84,14 +90,21 @@ def spend(
             best_effort=options.best_effort,
         )
         return Spent(model, plan, kept.budget, promise=kept)
-    if options.budget.kind != "latency":
-        return Spent(*within(options.budget, best_effort=options.best_effort), options.budget)
+
+    def times(model: ir.Model) -> tuple[float, float]:
+        with progress.stage("time"):
+            before, after = latencies([dense, Session(model, options.runtime)], sample.feeds)
+        return before, after
 
     def ratio(model: ir.Model) -> float:
-        with progress.stage("time"):
-            pair = [dense, Session(model, options.runtime)]
-            before, after = latencies(pair, sample.feeds)
+        before, after = times(model)
         return after / before
+
+    if options.budget.kind != "latency":
+        best = within(options.budget, best_effort=options.best_effort)
+        if options.prefer is None and not options.timed:
+            best = _no_slower(best, times, known, options, progress)
+        return Spent(*best, options.budget)
 
     # Predicted milliseconds only guide; whether the budget is met is measured.
     model, plan, met = latency_budget.compress_in_time(
@@ -103,3 +116,37 @@ def spend(
     )
     sign(model, options.provenance())
     return Spent(model, plan, options.budget, latency=met.as_dict())
+
+
+def _no_slower(
+    made: tuple[ir.Model, Plan],
+    times: Callable[[ir.Model], tuple[float, float]],
+    known: Calibrated,
+    options: Options,
+    progress: Progress,
+) -> tuple[ir.Model, Plan]:
+    """The same model, or one of faster cuts if this one is slower than the dense model.
+
+    Few models become slower, and to time all cuts of all models takes long: so one looks first.
+
+    Args:
+        made: The model and its plan.
+        times: The milliseconds of the dense model and of another.
+        known: The calibrated model.
+        options: The budget, one of size.
+        progress: What is told how far the run is.
+    """
+    before, after = times(made[0])
+    if before < _LEAST_MS or after <= _SLOWER * before:
+        return made
+    costs = latency_budget.timed_costs(
+        known.costs, before, known.normal, known.targets, options, progress
+    )
+    asked = dataclasses.replace(options, best_effort=False)
+    try:
+        other = compress(known.dense, known.targets, known.analysis, costs, asked, progress)
+    except BudgetError:
+        # Not without the slower cuts: size is what was asked for.
+        return made
+    dense, faster = times(other[0])
+    return other if faster / dense < after / before else made

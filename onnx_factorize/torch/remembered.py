@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..calibration import Batch
 
-__all__ = ["Remembered"]
+__all__ = ["Remembered", "digest"]
 
 Answers = dict[str, npt.NDArray[Any]]
 
@@ -30,7 +30,7 @@ class Remembered:
             most_bytes: Memory for them.
         """
         self._ask, self._most = ask, most_bytes
-        self._known: dict[bytes, Answers] = {}
+        self._known: dict[str, Answers] = {}
 
     def __call__(self, batch: Batch) -> Answers:
         """The answers to a batch."""
@@ -40,50 +40,65 @@ class Remembered:
             return self._ask(batch)
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
-    def learn(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> None:
+    def learn(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Asks for all answers, in the order given, so that they are the same in every run.
 
         Nothing is kept if they do not fit in memory, or are not one for each sample.
 
         Args:
             batches: The batches.
-            advance: Called after each batch with its number of samples.
+
+        Yields:
+            Each batch, once it is answered.
         """
-        size, able = 0, True
+        size = 0
         for batch in batches:
-            if able:
-                answers = self._ask(batch)
-                size += sum(answer.nbytes for answer in answers.values())
-                able = size <= self._most and self._are_rows(batch, answers)
-                for row, key in enumerate(_keys(batch) if able else []):
-                    self._known[key] = {name: value[row] for name, value in answers.items()}
-            advance(batch.samples)
-        if not able:
-            self._known = {}
+            answers = self._ask(batch)
+            size += sum(answer.nbytes for answer in answers.values())
+            if size > self._most or not self._are_rows(batch, answers):
+                self._known = {}
+                return
+            for row, key in enumerate(_keys(batch)):
+                self._known[key] = {name: value[row] for name, value in answers.items()}
+            yield batch
 
     def _are_rows(self, batch: Batch, answers: Answers) -> bool:
-        """Whether axis 0 of each answer runs over the samples; asked again where it is unclear."""
+        """Whether each sample has a row of each answer, whatever others are beside it.
+
+        Of the first batch all samples but one are asked again: an answer that looks at its whole
+        batch (dynamic quantization) is another one then.
+        """
         if not all(_has_rows(batch, array) for array in (*batch.feeds.values(), *answers.values())):
             return False
         if self._known or batch.samples == 1:
             return True
         feeds = {name: array[1:] for name, array in batch.feeds.items()}
         others = self._ask(Batch(feeds, batch.samples - 1, None, batch.origin))
-        return all(others[name].shape == value[1:].shape for name, value in answers.items())
+        return all(_same(others[name], value[1:]) for name, value in answers.items())
+
+
+def digest(arrays: Iterable[npt.NDArray[Any]]) -> str:
+    """A hash of the shapes, types and values of some arrays."""
+    found = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        found.update(repr((array.shape, array.dtype.str)).encode())
+        found.update(repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes())
+    return found.hexdigest()
+
+
+def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    """Whether two arrays are equal, but for what other blocks of a product make of the sums."""
+    if a.shape != b.shape or a.dtype.kind != "f":
+        return bool(np.array_equal(a, b))
+    scale = float(np.abs(b).max(initial=0.0))
+    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-4 * scale, equal_nan=True))
 
 
 def _has_rows(batch: Batch, array: npt.NDArray[Any]) -> bool:
     return array.ndim > 0 and len(array) == batch.samples
 
 
-def _keys(batch: Batch) -> list[bytes]:
-    """What tells the samples of a batch apart: a hash of all that each feeds."""
-    keys = []
-    for row in range(batch.samples):
-        digest = hashlib.blake2b(digest_size=16)
-        for array in batch.feeds.values():
-            own = array[row]
-            digest.update(repr((own.shape, own.dtype.str)).encode())
-            digest.update(repr(own.tolist()).encode() if own.dtype.hasobject else own.tobytes())
-        keys.append(digest.digest())
-    return keys
+def _keys(batch: Batch) -> list[str]:
+    """What tells the samples of a batch apart: all that each feeds."""
+    rows = range(batch.samples)
+    return [digest(array[row] for array in batch.feeds.values()) for row in rows]

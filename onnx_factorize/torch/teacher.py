@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,9 +105,9 @@ class Teacher:
             )
         return found
 
-    def remember(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> None:
+    def remember(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Asks the dense model once for all that training will ask it again; see `Remembered`."""
-        self._asked.learn(batches, advance)
+        return self._asked.learn(batches)
 
     def observe(self, batch: Batch) -> None:
         """Learns from a batch what the variances are that the loss is measured in."""

@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..training import Epoch, Recovery, Training
 from .checkpoint import SECONDS, Checkpoint, Position
 from .module import GraphModule
+from .remembered import digest
 from .shuffled import shuffled
 from .teacher import Teacher
 from .together import Together
@@ -86,6 +87,9 @@ class TrainingRun:
             shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
             run: dict[str, Any] = dataclasses.asdict(training) | {"checkpoint": None}
             run |= {"seed": seed, "samples": data.calibration_samples, "weights": shapes}
+            first = next(data.batches("calibration")).feeds
+            run |= {"batch_size": data.batch_size, "data": digest(first.values())}
+            run |= {"outputs": {name: dataclasses.astuple(k) for name, k in teacher.kinds.items()}}
             self._checkpoint = Checkpoint(pathlib.Path(training.checkpoint), run, SECONDS)
 
     @property
@@ -131,7 +135,12 @@ class TrainingRun:
     def epoch(self, advance: Callable[[int], None]) -> None:
         """Passes once through the samples; it ends early where the loss is not finite."""
         if self._to_remember:
-            self._teacher.remember(self._data.batches("calibration"), advance)
+            left = self._data.calibration_samples
+            for batch in self._teacher.remember(self._data.batches("calibration")):
+                advance(batch.samples)
+                left -= batch.samples
+            # Where there is no room for more, there was less to do than was said.
+            advance(left)
             self._to_remember = False
         recovery, at = self.recovery, self._position
         number = len(recovery.epochs) + 1

@@ -58,8 +58,8 @@ def test_the_best_of_all_forms_loses_no_more(known):
 def test_a_form_that_is_too_dear_buys_nothing_by_itself(known):
     """Not even the least rank of the channel form is as small as the least of any form."""
     with pytest.raises(BudgetError):
-        _purchase(known, "params=2")
-    purchase = _purchase(known, "params=2", best_effort=True)
+        _purchase(known, "params=1e-6")
+    purchase = _purchase(known, "params=1e-6", best_effort=True)
     candidate = _of_one_form(known, "channel")
     assert purchase.allocate(known.analysis.candidates[0]) is not None
     assert purchase.allocate(candidate) is None

@@ -10,7 +10,13 @@ import pytest
 from onnx_factorize.factorization.forms import FIXED_FORMS
 from onnx_factorize.factorization.weighting import get_weighting
 from onnx_factorize.ranks.allocation import Choices, allocate_global, allocate_uniform
-from onnx_factorize.ranks.search import Candidate, most_measurements, search
+from onnx_factorize.ranks.search import (
+    Candidate,
+    Measured,
+    _rescaled,
+    most_measurements,
+    search,
+)
 
 RANKS = np.arange(1, 9)
 LIMIT = 20.0
@@ -47,6 +53,23 @@ def _candidates(losses):
         Candidate("uniform", fisher, {}, losses, uniform=True),
         Candidate("activation", activation, {}, losses),
     ]
+
+
+@pytest.mark.parametrize("full", [1, 2, 3, 8])
+def test_what_stays_dense_is_cut_to_be_measured(full):
+    """A cut to rank 0 would be none, and measured as one that loses nothing."""
+    losses = {"head": np.linspace(1, 0, full + 1), "body": np.linspace(1, 0, 9)}
+    candidate = Candidate("predicted", get_weighting("fisher"), {}, losses)
+    seen = []
+
+    def measure(candidate, cut):
+        seen.append(cut)
+        return candidate.loss(cut)
+
+    found = _rescaled(Measured(candidate, {"head": 0, "body": 4}, 0.5), measure)
+    assert all(rank for cut in seen for rank in cut.values())
+    for name, loss in losses.items():
+        np.testing.assert_allclose(found.losses[name], loss)
 
 
 def test_a_right_prediction_stays():

@@ -30,9 +30,8 @@ def _batches(x, size=4):
 
 
 def _learned(model, batches, **options):
-    remembered, steps = Remembered(model, **options), []
-    remembered.learn(batches, steps.append)
-    assert sum(steps) == sum(batch.samples for batch in batches)
+    remembered = Remembered(model, **options)
+    list(remembered.learn(batches))
     model.asked = 0
     return remembered
 
@@ -52,9 +51,10 @@ def test_samples_are_known_in_any_order_and_batch():
 
 def test_strings_and_shapes_tell_samples_apart():
     x = np.array([["a", "bc"], ["ab", "c"]], object)
-    answers = {"y": np.array([[1.0], [2.0]])}
-    remembered = Remembered(lambda batch: {"y": answers["y"][: batch.samples]})
-    remembered.learn([Batch({"x": x}, 2, None, "")], lambda _: None)
+    remembered = Remembered(
+        lambda batch: {"y": np.array([[float(len(row[0]))] for row in batch.feeds["x"]])}
+    )
+    list(remembered.learn([Batch({"x": x}, 2, None, "")]))
     assert remembered(Batch({"x": x[::-1]}, 2, None, ""))["y"].tolist() == [[2.0], [1.0]]
 
 
@@ -66,6 +66,23 @@ def test_answers_that_are_not_by_sample_are_asked_for_again(size):
     for batch in batches:
         assert remembered(batch)["y"].shape == (2, size)
     assert model.asked == len(batches)
+
+
+def test_answers_that_look_at_their_batch_are_asked_for_again():
+    """As a dynamically quantized model's do, whose scale is that of all samples."""
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    x[0] *= 10
+    asked = []
+
+    def answer(batch):
+        asked.append(batch)
+        return {"y": batch.feeds["x"] / np.abs(batch.feeds["x"]).max()}
+
+    remembered = Remembered(answer)
+    list(remembered.learn(_batches(x)))
+    before = len(asked)
+    remembered(_batches(x)[0])
+    assert len(asked) == before + 1
 
 
 def test_more_than_fits_is_forgotten():

@@ -1,0 +1,65 @@
+"""A budget of size looks at time where the model became slower; the clock is made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from onnx_factorize import factorize, pipeline
+from onnx_factorize.latency import budget as latency_budget
+from onnx_factorize.latency.curve import Curve
+from onnx_factorize.ranks import spending
+
+SLOW = "first"
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Cuts of one operator take twice as long as it dense, and a model with such a cut too."""
+    timed, models = [], []
+    session = spending.Session
+
+    def loaded(model, runtime):
+        models.append(model)
+        return session(model, runtime)
+
+    def latencies(*_, **__):
+        cut = any(node.name == f"{SLOW}.down" for node in models[-1].graph)
+        return [1.0, 2.0 if cut else 0.5]
+
+    def curves(_, views, __, ranks, *___):
+        timed.extend(view.name for view in views)
+        return {
+            name: Curve(1.0, tuple(of), (2.0 if name == SLOW else 0.5,) * len(of))
+            for name, of in ranks.items()
+        }
+
+    monkeypatch.setattr(spending, "Session", loaded)
+    monkeypatch.setattr(spending, "latencies", latencies)
+    monkeypatch.setattr(latency_budget, "measure_curves", curves)
+    monkeypatch.setattr(pipeline, "latencies", lambda *_, **__: [1.0, 1.0])
+    return timed
+
+
+def _cut(result):
+    return {layer.name for layer in result.report.layers if layer.status == "factorized"}
+
+
+OPTIONS = {"weighting": "activation", "rank_multiple": 1}
+
+
+def test_slower_cuts_are_left_out_where_the_model_became_slower(timed, mlp, mlp_feeds):
+    result = factorize(mlp, mlp_feeds, budget="targets=0.9", **OPTIONS)
+    assert timed
+    assert _cut(result) == {"second"}
+
+
+def test_size_does_not_look(timed, mlp, mlp_feeds):
+    result = factorize(mlp, mlp_feeds, budget="targets=0.9", prefer="size", **OPTIONS)
+    assert not timed
+    assert SLOW in _cut(result)
+
+
+def test_what_cannot_be_had_otherwise_is_slower(timed, mlp, mlp_feeds):
+    result = factorize(mlp, mlp_feeds, budget="targets=0.5", **OPTIONS)
+    assert timed
+    assert SLOW in _cut(result)
