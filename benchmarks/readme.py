@@ -16,17 +16,12 @@ import click
 import models
 from onnx_factorize import factorize
 
-_ROWS = (
-    "fashion-cnn=params=0.5",
-    "minilm=targets=0.75",
-    "minilm=targets=0.5",
-    "ppocr-rec=targets=0.75",
-)
+_ROWS = ("fashion-cnn=params=0.5", "minilm=params=0.5", "ppocr-rec=targets=0.75")
 
 
 @click.command()
 @click.argument("rows", nargs=-1)
-@click.option("--samples", default=1280, show_default=True)
+@click.option("--samples", default=1024, show_default=True)
 @click.option("--limit", default=None, type=int, help="Test samples to evaluate on.")
 def main(rows: tuple[str, ...], samples: int, limit: int | None) -> None:
     """Print the table for ROWS, or for the default ones."""
