@@ -208,6 +208,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             plan,
             holdout.divergence if quantization is None else quantization.divergence,
             latency_ms,
+            None if recovery is None else recovery.untrained,
         ),
         recovery,
         None if promise is None else promise.as_dict(),

@@ -115,6 +115,7 @@ class Recovery:
         epochs: What each epoch gave.
         svt: What each epoch of singular value thresholding gave, before these.
         ranks_from: Whose ranks were kept: `plan`, or `svt` if its result was better.
+        untrained: Divergence of the held-out samples before training, which had no say in it.
     """
 
     before: float
@@ -123,3 +124,4 @@ class Recovery:
     epochs: list[Epoch] = dataclasses.field(default_factory=list)
     svt: list[Thresholds] = dataclasses.field(default_factory=list)
     ranks_from: str = "plan"
+    untrained: float | None = None

@@ -189,6 +189,7 @@ def warnings_of(
     plan: Plan,
     measured: float,
     latency_ms: Sequence[float],
+    untrained: float | None,
 ) -> list[str]:
     """What the user should know, one sentence each.
 
@@ -199,6 +200,7 @@ def warnings_of(
         plan: What was cut.
         measured: The divergence of held-out samples.
         latency_ms: Of the dense model, and of the result.
+        untrained: The divergence of held-out samples before training; None without.
     """
     warnings = []
     statistics, never_ran = analysis.statistics, analysis.never_ran
@@ -234,6 +236,12 @@ def warnings_of(
         warnings.append(
             f"Samples unlike those that made the factors diverge by {plan.trial:.2g}, held-out "
             f"ones by {measured:.2g}: {other}."
+        )
+    if untrained is not None and measured > untrained:
+        warnings.append(
+            f"Training helped on the samples that it was validated on, but not on those held out: "
+            f"they diverge by {measured:.2g}, and did by {untrained:.2g} before; give more "
+            "samples, or leave --finetune out."
         )
     slower = latency_ms[1] / latency_ms[0]
     if slower > _SLOWER:

@@ -89,7 +89,9 @@ def test_predictions_that_fail_are_an_alarm(known, measured, said):
     plan = Plan({}, {}, "predicted", {}, trial=0.1)
 
     def warned(holdout):
-        found = warnings_of(known.targets, known.analysis, known.data, plan, holdout, (1.0, 1.0))
+        found = warnings_of(
+            known.targets, known.analysis, known.data, plan, holdout, (1.0, 1.0), None
+        )
         return any(said in warning for warning in found)
 
     assert warned(measured)
@@ -99,8 +101,17 @@ def test_predictions_that_fail_are_an_alarm(known, measured, said):
 def test_slower_results_are_said_to_be_so(known):
     def warned(milliseconds):
         plan = Plan({}, {}, "predicted", {}, trial=None)
-        found = warnings_of(known.targets, known.analysis, known.data, plan, 0.0, milliseconds)
+        found = warnings_of(
+            known.targets, known.analysis, known.data, plan, 0.0, milliseconds, None
+        )
         return any("times as long as the dense model" in warning for warning in found)
 
     assert warned((1.0, 1.2))
     assert not warned((1.0, 0.9))
+
+
+@pytest.mark.parametrize(("untrained", "said"), [(None, False), (0.2, False), (0.05, True)])
+def test_training_that_did_not_help_new_samples_is_said_not_to(known, untrained, said):
+    known_data = known.targets, known.analysis, known.data
+    found = warnings_of(*known_data, Plan({}, {}, "predicted", {}), 0.1, (1.0, 1.0), untrained)
+    assert any("Training helped" in warning for warning in found) == said
