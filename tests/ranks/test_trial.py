@@ -113,5 +113,7 @@ def test_slower_results_are_said_to_be_so(known):
 @pytest.mark.parametrize(("untrained", "said"), [(None, False), (0.2, False), (0.05, True)])
 def test_training_that_did_not_help_new_samples_is_said_not_to(known, untrained, said):
     known_data = known.targets, known.analysis, known.data
-    found = warnings_of(*known_data, Plan({}, {}, "predicted", {}), 0.1, (1.0, 1.0), untrained)
+    found = warnings_of(
+        *known_data, Plan({}, {}, "predicted", {}, None), 0.1, (1.0, 1.0), untrained
+    )
     assert any("Training helped" in warning for warning in found) == said
