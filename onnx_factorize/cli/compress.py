@@ -16,7 +16,7 @@ from ..promise.promise import promised
 from ..report.report_files import write_sweep
 from ..session import Runtime
 from ..sweep import budgets_of, run_sweep, with_suffix
-from .console import open_console
+from .console import open_console, say
 from .data_options import (
     check_outputs,
     data_options,
@@ -157,8 +157,11 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     if not given["dry_run"]:
         result.save(target, reports)
     print_report(console, result.report, all_layers=given["verbose"])
-    said = "wrote nothing (--dry-run)" if given["dry_run"] else f"wrote [bold]{target}[/]"
-    console.print(said, highlight=False, soft_wrap=True)
+    if given["dry_run"]:
+        say(console, "wrote nothing (--dry-run)")
+        return
+    for path in (target, *reports):
+        say(console, "wrote ", (str(path), "bold"))
 
 
 def _sweep(
@@ -181,7 +184,7 @@ def _sweep(
     found, unmet = [], []
     for budget, result in run_sweep(model, given["calib"], options, budgets, progress):
         if isinstance(result, BudgetError):
-            console.print(f"[yellow]skipped:[/] {result}", highlight=False)
+            say(console, ("skipped:", "yellow"), f" {result}")
             unmet.append(str(result))
             continue
         result.report.command_line = typed()
@@ -193,5 +196,6 @@ def _sweep(
         return
     for page in pages:
         write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
-    for path in [*(with_suffix(target, budget) for budget, _ in found), *pages]:
-        console.print(f"wrote [bold]{path}[/]", highlight=False, soft_wrap=True)
+    made = [with_suffix(path, budget) for budget, _ in found for path in (target, *reports)]
+    for path in [*made, *pages]:
+        say(console, "wrote ", (str(path), "bold"))

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from ..progress import Progress
 
-__all__ = ["ConsoleProgress", "open_console"]
+__all__ = ["ConsoleProgress", "open_console", "say"]
 
 # In a file, seconds from one line to the next; what takes less than the second has no line.
 _EVERY, _BRIEF = 30.0, 2.0
@@ -69,17 +70,27 @@ class ConsoleProgress(Progress):
             self._print(f"{name:<22} {_time(taken)}")
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(Text(line), soft_wrap=True)
 
 
 def open_console(*, quiet: bool) -> tuple[Console, Progress]:
     """Where tables go, and where progress does (stderr, so that output can be piped)."""
     if quiet:
-        return Console(quiet=True), Progress()
-    console = Console()
+        return _plain(quiet=True), Progress()
+    console = _plain()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDE
-    return console, ConsoleProgress(Console(stderr=True))
+    return console, ConsoleProgress(_plain(stderr=True))
+
+
+def say(console: Console, *pieces: str | tuple[str, str]) -> None:
+    """Prints one line, of text and of (text, style); it is folded by terminals only."""
+    console.print(Text.assemble(*pieces), soft_wrap=not console.is_terminal)
+
+
+def _plain(*, quiet: bool = False, stderr: bool = False) -> Console:
+    """A console that prints text as it is: names and paths may hold `[red]` and `:smile:`."""
+    return Console(quiet=quiet, stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def _time(seconds: float) -> str:

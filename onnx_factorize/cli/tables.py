@@ -15,6 +15,7 @@ from ..report.outlook import Outlook
 from ..report.report import Figures, Layer, Report
 from ..report.units import count, size
 from ..verify import Agreement
+from .console import say
 
 __all__ = [
     "comparison_table",
@@ -39,10 +40,10 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     if report.finetune is not None:
         _print_recovery(console, report.finetune)
     if report.latency is not None:
-        console.print(
+        say(
+            console,
             "  latency: asked {asked:.3f} of the dense model's, {predicted:.3f} predicted from "
             "its operators, {measured:.3f} measured".format(**report.latency),
-            highlight=False,
         )
     factorized = [layer for layer in report.layers if layer.status == "factorized"]
     console.print()
@@ -50,22 +51,17 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     if not all_layers:
         kept = sum(layer.status == "kept" for layer in report.layers)
         skipped = sum(layer.status == "skipped" for layer in report.layers)
-        console.print(
-            f"  {len(factorized)} factorized, {kept} kept dense, {skipped} skipped "
-            "(-v lists them with the reasons)",
-            style="dim",
-        )
+        said = f"  {len(factorized)} factorized, {kept} kept dense, {skipped} skipped "
+        say(console, (f"{said}(-v lists them with the reasons)", "dim"))
     for warning in report.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+        say(console, ("warning:", "yellow"), f" {warning}")
 
 
 def _print_recovery(console: Console, found: dict[str, Any]) -> None:
     before, after, best = found["before"], found["after"], found["best"]
     said = f"epoch {best} of {len(found['epochs'])} was the best" if best else "nothing was gained"
-    console.print(
-        f"fine-tuned: divergence {before:.4g} -> {after:.4g} on samples not trained on; {said}",
-        highlight=False,
-    )
+    gain = f"divergence {before:.4g} -> {after:.4g} on samples not trained on"
+    say(console, f"fine-tuned: {gain}; {said}")
 
 
 def outlook_table(found: Sequence[Outlook]) -> Table:
@@ -118,22 +114,24 @@ def print_agreement(console: Console, agreement: Agreement) -> None:
 def _print_output(
     console: Console, name: str, kind: str, divergence: float, agreement: float | None
 ) -> None:
-    line = f"  output [bold]{name}[/] ({kind}): divergence {divergence:.4g} nats a prediction"
+    line = f" ({kind}): divergence {divergence:.4g} nats a prediction"
     if agreement is not None:
         line += f", same top class in {agreement:.1%}"
-    console.print(line, highlight=False)
+    say(console, "  output ", (name, "bold"), line)
 
 
 def _print_promise(console: Console, promise: Mapping[str, Any]) -> None:
     below = promise["metric"] == "divergence"
     what = "divergence" if below else f"{promise['metric']}, as a share of the dense model's,"
-    console.print(
-        f"  [bold]{'promise' if promise['kept'] else 'broken promise'}[/]: {what} "
+    say(
+        console,
+        "  ",
+        ("promise" if promise["kept"] else "broken promise", "bold"),
+        f": {what} "
         f"{'below' if below else 'above'} {promise['asked']:g} on new data; "
         f"{promise['measured']:.4g} on {promise['samples']} held-out samples, so "
         f"{'below' if below else 'above'} {promise['bound']:.4g} with {promise['confidence']:.0%} "
         f"confidence ({promise['measurements']} measurements; --budget {promise['budget']})",
-        highlight=False,
     )
 
 
@@ -172,14 +170,14 @@ def models_table(names: Sequence[str], comparisons: Sequence[Comparison]) -> Tab
         table.add_column(heading, justify="right", no_wrap=True)
     dense, accuracy = comparisons[0].dense, comparisons[0].agreement.accuracy
     table.add_row(
-        dense.file or "dense", size(dense.bytes), "", _ms(dense), "", "", "",
+        Text(dense.file or "dense"), size(dense.bytes), "", _ms(dense), "", "", "",
         *([f"{accuracy[0]:.3f}"] if accuracy else []),
     )  # fmt: skip
     for name, found in zip(names, comparisons, strict=True):
         own, agreement = found.compressed, found.agreement
         same = [o.agreement for o in agreement.outputs.values() if o.agreement is not None]
         table.add_row(
-            own.file or name,
+            Text(own.file or name),
             size(own.bytes),
             f"{own.bytes / dense.bytes:.2f} x",
             _ms(own),
@@ -209,8 +207,8 @@ def print_layers(console: Console, layers: Sequence[Layer]) -> None:
         dense, now = layer.params
         macs = "" if layer.macs is None else count(layer.macs[1])
         table.add_row(
-            layer.name,
-            layer.op_type,
+            Text(layer.name),
+            Text(layer.op_type),
             layer.form or Text(layer.reason or layer.status, style="dim"),
             "" if layer.full_rank is None else f"{layer.rank or 'dense'}/{layer.full_rank}",
             count(dense) if dense == now else f"{count(dense)} → {count(now)}",
