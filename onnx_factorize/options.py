@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from ._version import __version__
 from .budget import Budget
 from .calibration import ImageOptions, Selection
-from .errors import InputError
+from .errors import InputError, at_least
 from .factorization.forms import Form, restricted
 from .factorization.weighting import get_weighting
 from .passes import Kind, Skipped, Target
@@ -107,9 +107,6 @@ class Options:
             raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
         if self.quantize not in (None, *get_args(Bits)):
             raise InputError(f"--quantize is int8 or int4, not '{self.quantize}'.")
-        for kind in self.outputs.values():
-            if kind not in get_args(Kind):
-                raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
 
     def _check_training(self) -> None:
         """Finds what training cannot do, or what needs it."""
@@ -126,18 +123,9 @@ class Options:
 
     def _check_numbers(self) -> None:
         """Finds numbers that are out of range."""
-        if not 0 <= self.selection.holdout < 1:
-            raise InputError("--holdout must be at least 0 and below 1.")
-        for name, value, least in (
-            ("--rank-multiple", self.rank_multiple, 1),
-            ("--draws", self.draws, 1),
-            ("--samples", self.selection.samples, 1),
-            ("--batch-size", self.selection.batch_size, 1),
-            ("--seed", self.selection.seed, 0),
-            ("--threads", self.runtime.threads, 0),
-        ):
-            if value is not None and value < least:
-                raise InputError(f"{name} must be at least {least}.")
+        at_least("--draws", self.draws, 1)
+        if self.rank_multiple is not None:
+            at_least("--rank-multiple", self.rank_multiple, 1)
 
     @classmethod
     def of(cls, **options: Any) -> Options:

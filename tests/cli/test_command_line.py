@@ -175,6 +175,7 @@ CASES = {
     "rank multiple": (1, None, ["m.onnx", *FAST, "--rank-multiple", "0"], ["--rank-multiple"]),
     "outputs form": (1, None, ["m.onnx", *FAST, "--outputs", "y"], ["NAME=KIND"]),
     "outputs kind": (1, None, ["m.onnx", *FAST, "--outputs", "y=poisson"], ["poisson"]),
+    "outputs ignored": (1, None, ["m.onnx", *FAST, "--outputs", "y=ignore"], ["verified"]),
     "outputs name": (1, None, ["m.onnx", *FAST, "--outputs", "z=gaussian"], ["'z'"]),
     "provider": (1, None, ["m.onnx", *FAST, "--provider", "Abacus"], ["Abacus"]),
     "image mean": (1, None, ["m.onnx", *FAST, "--image-mean", "a,b"], ["--image-mean"]),
@@ -245,6 +246,22 @@ CASES = {
         ["compare", "m.onnx", "bad.onnx", "--calib", "d.npz"],
         ["shape"],
     ),
+    **{
+        f"compare {option}": (
+            1,
+            None,
+            ["compare", "m.onnx", "m.onnx", "--calib", "d.npz", option, value],
+            [word],
+        )
+        for option, value, word in (
+            ("--outputs", "y=poisson", "poisson"),
+            ("--outputs", "y=ignore", "nothing could be verified"),
+            ("--samples", "0", "--samples"),
+            ("--batch-size", "0", "--batch-size"),
+            ("--threads", "-1", "--threads"),
+            ("--seed", "-1", "--seed"),
+        )
+    },
     "moments": (1, None, ["moments", "m.onnx", "--calib", "d.npz", "-o", "x"], ["'moments'"]),
     "merge": (1, None, ["merge", "a", "b", "-o", "x"], ["'merge'"]),
 }
