@@ -9,7 +9,7 @@ import click
 
 from ..report.comparison import compare_several
 from ..session import Runtime
-from .console import open_console
+from .console import echo, open_console
 from .data_options import data_options, images_of, output_kinds_of, selection_of
 from .tables import comparison_table, models_table, print_agreement
 
@@ -37,7 +37,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
     if as_json:
         several = {"models": [found.as_dict() for found in comparisons]}
         one = comparisons[0].as_dict() if len(comparisons) == 1 else several
-        click.echo(json.dumps(one, indent=1))
+        echo(json.dumps(one, indent=1))
         return
     if len(comparisons) > 1:
         console.print(models_table(compressed, comparisons))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import click
+from rich.console import Console
 
 from .. import model_io, processes
 from ..budget import Budget
@@ -26,6 +28,7 @@ from .data_options import (
     selection_of,
     typed,
 )
+from .kept import remember, remember_checkpoint
 from .tables import print_report, sweep_table
 from .training_options import training_of, training_options
 
@@ -118,6 +121,8 @@ __all__ = ["compress_command"]
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
     """Compress MODEL (the default command)."""
+    if given["dry_run"] and given["checkpoint"] is not None:
+        raise InputError("--checkpoint writes a file, and --dry-run writes none: leave one out.")
     if processes.rank():  # the first of several writes, and reports
         given |= {"dry_run": True, "quiet": True}
     model_io.check_file(pathlib.Path(model))
@@ -151,17 +156,15 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         _sweep(model, target, reports, options, given)
         return
     check_outputs(pathlib.Path(model), target, reports)
+    remember_checkpoint(given["checkpoint"])
     console, progress = open_console(quiet=given["quiet"])
     result = run(model, given["calib"], options, progress)
     result.report.command_line = typed()
     if not given["dry_run"]:
         result.save(target, reports)
+        remember([target, *reports])
     print_report(console, result.report, all_layers=given["verbose"])
-    if given["dry_run"]:
-        say(console, "wrote nothing (--dry-run)")
-        return
-    for path in (target, *reports):
-        say(console, "wrote ", (str(path), "bold"))
+    _say_written(console, [] if given["dry_run"] else [target, *reports])
 
 
 def _sweep(
@@ -182,20 +185,31 @@ def _sweep(
     check_outputs(pathlib.Path(model), target, pages)
     console, progress = open_console(quiet=given["quiet"])
     found, unmet = [], []
+    written: list[pathlib.Path] = []
     for budget, result in run_sweep(model, given["calib"], options, budgets, progress):
         if isinstance(result, BudgetError):
-            say(console, ("skipped:", "yellow"), f" {result}")
             unmet.append(str(result))
             continue
         result.report.command_line = typed()
         if not given["dry_run"]:
-            result.save(with_suffix(target, budget), [with_suffix(p, budget) for p in reports])
+            own = [with_suffix(path, budget) for path in (target, *reports)]
+            result.save(own[0], own[1:])
+            remember(own)
+            written += own
         found.append((budget, result.report))
+    if not given["dry_run"]:
+        for page in pages:
+            write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
+        remember(pages)
+        written += pages
+    for reason in () if given["quiet"] else unmet:
+        click.echo(f"{click.style('skipped:', fg='yellow')} {reason}", err=True)
     console.print(sweep_table([report for _, report in found]))
-    if given["dry_run"]:
-        return
-    for page in pages:
-        write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
-    made = [with_suffix(path, budget) for budget, _ in found for path in (target, *reports)]
-    for path in [*made, *pages]:
+    _say_written(console, written)
+
+
+def _say_written(console: Console, written: Sequence[pathlib.Path]) -> None:
+    if not written:
+        say(console, "wrote nothing (--dry-run)")
+    for path in written:
         say(console, "wrote ", (str(path), "bold"))

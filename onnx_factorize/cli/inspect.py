@@ -8,7 +8,7 @@ import click
 
 from ..report.inspection import inspect
 from ..report.outlook import BUDGETS
-from .console import open_console, say
+from .console import echo, open_console, say
 from .tables import outlook_table, print_layers
 
 __all__ = ["inspect_command"]
@@ -21,7 +21,7 @@ def inspect_command(model: str, as_json: bool) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
     found = inspect(model)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=1))
+        echo(json.dumps(found.as_dict(), indent=1))
         return
     console, _ = open_console(quiet=False)
     for spec in found.inputs:

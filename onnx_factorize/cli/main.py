@@ -6,21 +6,27 @@ import logging
 import pathlib
 import shlex
 import sys
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from .._version import __version__
-from ..errors import FactorizeError, InputError
+from ..errors import FactorizeError, InputError, PrintError
 from .compare import compare_command
 from .compress import compress_command
 from .data_options import TYPED
 from .inspect import inspect_command
+from .kept import kept
 
 __all__ = ["main"]
 
 # Commands of the contract that later versions bring.
 _COMMANDS_NOT_YET = ("moments", "merge")
+
+
+class _InterruptError(FactorizeError):
+    exit_code = 130
 
 
 class _DefaultCommand(click.Group):
@@ -34,6 +40,15 @@ class _DefaultCommand(click.Group):
         if args and args[0] not in self.commands and args[0] not in own:
             args = ["compress", *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; where it stops early, says what it has left behind."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _InterruptError(f"interrupted; {kept(ctx.meta)}.") from None
+        except PrintError as error:
+            raise PrintError(f"{error}; {kept(ctx.meta)}.") from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and files, because a model may come first."""
