@@ -141,9 +141,13 @@ CASES = {
     "no targets": (1, _no_targets, ["bad.onnx", *FAST], ["nothing to factorize"]),
     "missing weights": (1, _no_external, ["bad.onnx", *FAST], ["w.data", "does not exist"]),
     "unknown operator": (1, _unknown_operator, ["bad.onnx", *FAST], ["Mystery"]),
+    "misspelt command": (1, None, ["inspct", "m.onnx"], ["'inspct'", "is it 'inspect'?"]),
+    "neither": (1, None, ["frobnicate"], ["'frobnicate' is neither a command", "nor a file"]),
+    "missing model, no data": (1, None, ["nonexist.onnx"], ["nonexist.onnx does not exist"]),
     # usage
     "unknown option": (2, None, ["m.onnx", *FAST, "--frobnicate"], ["--frobnicate"]),
-    "no calib": (2, None, ["m.onnx"], ["--calib"]),
+    "no calib": (2, None, ["m.onnx"], ["--calib", "; see onnx-factorize compress --help."]),
+    "unknown option of compare": (2, None, ["compare", "--x"], ["see onnx-factorize compare"]),
     "no number": (2, None, ["m.onnx", *FAST, "--samples", "many"], ["--samples"]),
     "two models": (2, None, ["m.onnx", "n.onnx", *FAST], ["n.onnx"]),
     "image layout": (2, None, ["m.onnx", *FAST, "--image-layout", "CHWN"], ["CHWN"]),
@@ -285,6 +289,13 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
     [
         (["--svt", "soft"], ["--svt", "--finetune"]),
         (["--checkpoint", "run.safetensors"], ["--checkpoint", "--finetune"]),
+        (["--epochs", "3"], ["--epochs", "--finetune"]),
+        (["--epochs", "10"], ["--epochs", "--finetune"]),  # the default, but it was typed
+        (["--hidden", "1"], ["--hidden", "--finetune"]),
+        (["--lr", ".1"], ["--lr", "--finetune"]),
+        (["--device", "cuda"], ["--device", "--finetune"]),
+        (["--label-share", ".5"], ["--label-share", "--finetune"]),
+        (["--augment", "a:b"], ["--augment", "--finetune"]),
         (["--finetune", "--checkpoint", "no/run.safetensors"], ["--checkpoint", "folder"]),
         (["--finetune", "--svt", "hard", "--epochs", "1"], ["--svt", "--epochs"]),
         (["--finetune", "--checkpoint", "r", "--sweep", "0.5,0.25"], ["--checkpoint", "--sweep"]),
@@ -434,6 +445,12 @@ def test_help(arguments, monkeypatch, capsys):
     code, out, error = _main(arguments, monkeypatch, capsys)
     assert (code, error) == (0, "")
     assert "onnx-factorize" in out
+
+
+def test_no_arguments(monkeypatch, capsys):
+    code, out, error = _main([], monkeypatch, capsys)
+    assert (code, out) == (2, "")
+    assert error.startswith("Usage: onnx-factorize")
 
 
 # --- in a process of its own
