@@ -11,7 +11,7 @@ from ..report.comparison import compare_several
 from ..session import Runtime
 from .console import echo, open_console
 from .data_options import data_options, images_of, output_kinds_of, selection_of
-from .tables import comparison_table, models_table, print_agreement
+from .tables import comparison_table, models_table, print_agreement, print_samples
 
 __all__ = ["compare_command"]
 
@@ -41,6 +41,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         return
     if len(comparisons) > 1:
         console.print(models_table(compressed, comparisons))
+        print_samples(console, comparisons[0].agreement.samples)
         return
     found = comparisons[0]
     console.print(comparison_table(found.dense, found.compressed, found.agreement.accuracy))

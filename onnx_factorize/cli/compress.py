@@ -29,7 +29,7 @@ from .data_options import (
     typed,
 )
 from .kept import remember, remember_checkpoint
-from .tables import print_report, sweep_table
+from .tables import print_report, print_samples, sweep_table
 from .training_options import training_of, training_options
 
 __all__ = ["compress_command"]
@@ -205,6 +205,7 @@ def _sweep(
     for reason in () if given["quiet"] else unmet:
         click.echo(f"{click.style('skipped:', fg='yellow')} {reason}", err=True)
     console.print(sweep_table([report for _, report in found]))
+    print_samples(console, found[0][1].samples["holdout"])
     _say_written(console, written)
 
 

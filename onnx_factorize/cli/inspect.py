@@ -28,7 +28,7 @@ def inspect_command(model: str, as_json: bool) -> None:
         say(console, f"input   {spec}")
     for name, kind in found.outputs.items():
         say(console, f"output  {name}: {kind}")
-    print_layers(console, found.layers)
+    print_layers(console, found.layers, decided=False)
     if found.history:
         made = f"made by onnx-factorize {found.history.get('version', '')}"
         say(console, f"{made}: {found.history.get('options', '')}")
