@@ -25,6 +25,7 @@ from .data_options import (
     default_output,
     images_of,
     output_kinds_of,
+    output_of,
     selection_of,
     typed,
 )
@@ -126,7 +127,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     if processes.rank():  # the first of several writes, and reports
         given |= {"dry_run": True, "quiet": True}
     model_io.check_file(pathlib.Path(model))
-    target = pathlib.Path(output) if output else default_output(model)
+    target = output_of(output) if output else default_output(model)
     options = Options(
         budget=Budget.parse(given["budget"]) if given["budget"] else Budget(),
         promise=promised({name: given[name] for name in ("budget", "max_divergence", "keep")}),
@@ -149,7 +150,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         quantize=given["quantize"],
         best_effort=given["best_effort"],
     )
-    reports = [pathlib.Path(file) for file in report]
+    reports = [output_of(file) for file in report]
     if given["sweep"] is not None:
         if options.promise is not None:
             raise InputError("Give --sweep or a promise, not both: a promise looks for one budget.")

@@ -7,7 +7,6 @@ import json
 import click
 
 from ..report.inspection import inspect
-from ..report.outlook import BUDGETS
 from .console import echo, open_console, say
 from .tables import outlook_table, print_layers
 
@@ -40,8 +39,10 @@ def inspect_command(model: str, as_json: bool) -> None:
     )
     if found.outlook:
         console.print(outlook_table(found.outlook))
+    shares = [row.budget.partition("=")[2] for row in found.outlook if row.params is not None]
+    if shares:
         hint = (
             "  ranks alike; what is lost needs data: onnx-factorize MODEL --calib DATA --sweep "
-            f"{','.join(map(str, BUDGETS))} --dry-run"
+            f"{','.join(shares)} --dry-run"
         )
         say(console, (hint, "dim"))

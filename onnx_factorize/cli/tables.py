@@ -76,6 +76,9 @@ def outlook_table(found: Sequence[Outlook]) -> Table:
     for heading in ("budget", "params", "size, about", "MACs", "operators cut"):
         table.add_column(heading, justify="left" if heading == "budget" else "right", no_wrap=True)
     for row in found:
+        if row.params is None or row.bytes is None:
+            table.add_row(row.budget, Text("cannot be met", style="dim"))
+            continue
         macs = "" if row.macs is None else count(row.macs)
         table.add_row(row.budget, count(row.params), size(row.bytes), macs, str(row.cut))
     return table

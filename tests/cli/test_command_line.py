@@ -231,6 +231,7 @@ CASES = {
     "output is the model": (1, None, ["m.onnx", *FAST, "-o", "m.onnx"], ["dense model itself"]),
     "output is the model's link": (1, None, ["m.onnx", *FAST, "-o", "link.onnx"], ["itself"]),
     "output is a folder": (1, None, ["m.onnx", *FAST, "-o", "sub"], ["is a folder"]),
+    "output is a missing folder": (1, None, ["m.onnx", *FAST, "-o", "some/"], ["some/", "folder"]),
     "no folder for report": (1, None, ["m.onnx", *FAST, "--report", "no/r.json"], ["no/r.json"]),
     "report of another kind": (1, None, ["m.onnx", *FAST, "--report", "r.pdf"], ["r.pdf"]),
     "report is the output": (

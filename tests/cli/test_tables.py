@@ -44,6 +44,17 @@ def test_inspect_shows_full_ranks_alone_and_no_empty_columns():
     assert "loss" not in out.partition("factorizable")[0]
 
 
+def test_inspect_suggests_only_budgets_that_can_be_met(folder):
+    text = "(float[b, 8] x) => (float[b, 8] y) { h = MatMul (x, w) y = Add (h, k) }"
+    for name, height, met in (("some", 8, ["0.9", "0.75"]), ("none", 100, [])):
+        proto = model(text, {"w": normal(1, 8, 8), "k": normal(2, height, 8)})
+        (folder / f"{name}.onnx").write_bytes(proto.SerializeToString())
+        out = _out("inspect", f"{name}.onnx")
+        assert out.count("cannot be met") == 4 - len(met)
+        assert ("--sweep" in out) == bool(met)
+        assert f"--sweep {','.join(met)} --dry-run" in out or not met
+
+
 def test_ordinary_names_fit_in_80_columns(folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert f" {NAME} " in _out("inspect", "m.onnx")
