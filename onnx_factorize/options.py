@@ -162,9 +162,7 @@ class Options:
                 own[name] = value
             else:
                 raise InputError(f"There is no option '{name}'.")
-        _read_images(parts["images"])
-        if isinstance(parts["training"].get("checkpoint"), os.PathLike):
-            parts["training"]["checkpoint"] = os.fspath(parts["training"]["checkpoint"])
+        _read(parts["images"], parts["training"])
         for part, values in parts.items():
             check_types(_PARTS[part], values, _PREFIXES.get(part, ""))
         own["promise"] = promised(own)
@@ -225,8 +223,10 @@ def _names(part: str) -> set[str]:
     return {prefix + field.name for field in dataclasses.fields(_PARTS[part])}
 
 
-def _read_images(given: dict[str, Any]) -> None:
-    """Reads what is written as on the command line: `image_size="224x224"`."""
+def _read(images: dict[str, Any], training: dict[str, Any]) -> None:
+    """Reads what is written as on the command line, `image_size="224x224"`, and paths."""
     for name, read in (("mean", numbers_of), ("std", numbers_of), ("size", size_of)):
-        if isinstance(given.get(name), str):
-            given[name] = read(f"image_{name}", given[name])
+        if isinstance(images.get(name), str):
+            images[name] = read(f"image_{name}", images[name])
+    if isinstance(training.get("checkpoint"), os.PathLike):
+        training["checkpoint"] = os.fspath(training["checkpoint"])
