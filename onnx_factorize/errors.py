@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BudgetError", "FactorizeError", "InputError"]
+__all__ = ["BudgetError", "FactorizeError", "InputError", "PrintError", "at_least"]
 
 
 class FactorizeError(Exception):
@@ -19,3 +19,17 @@ class BudgetError(FactorizeError):
     """The budget cannot be met; the message says how close it comes."""
 
     exit_code = 3
+
+
+class PrintError(FactorizeError):
+    """Standard output takes nothing more: its disk is full, say."""
+
+
+def at_least(option: str, value: int, least: int) -> None:
+    """Refuses an option's value that is too small.
+
+    Raises:
+        InputError: It is.
+    """
+    if value < least:
+        raise InputError(f"{option} must be at least {least}.")

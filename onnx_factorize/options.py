@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -10,9 +11,10 @@ from typing import Any, Literal, get_args
 from ._version import __version__
 from .budget import Budget
 from .calibration import ImageOptions, Selection
-from .errors import InputError
+from .errors import InputError, at_least
 from .factorization.forms import Form, restricted
 from .factorization.weighting import get_weighting
+from .option_types import check_types, numbers_of, size_of
 from .passes import Kind, Skipped, Target
 from .promise.promise import Prefer, Promise, promised
 from .quantization.quantizers import Bits
@@ -24,12 +26,18 @@ __all__ = ["Options", "Ranks"]
 
 Ranks = Literal["global", "uniform"]
 
+# Names of the command line whose fields are called otherwise.
+_ALIASES = {"lr": "learning_rate", "op_type": "op_types"}
+
 _PARTS: dict[str, type[Any]] = {
     "selection": Selection,
     "images": ImageOptions,
     "runtime": Runtime,
     "training": Training,
 }
+
+# What is written before the names of a part's fields.
+_PREFIXES = {"images": "image_"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +116,6 @@ class Options:
             raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
         if self.quantize not in (None, *get_args(Bits)):
             raise InputError(f"--quantize is int8 or int4, not '{self.quantize}'.")
-        for kind in self.outputs.values():
-            if kind not in get_args(Kind):
-                raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
 
     def _check_training(self) -> None:
         """Finds what training cannot do, or what needs it."""
@@ -127,27 +132,19 @@ class Options:
 
     def _check_numbers(self) -> None:
         """Finds numbers that are out of range."""
-        if not 0 <= self.selection.holdout < 1:
-            raise InputError("--holdout must be at least 0 and below 1.")
-        for name, value, least in (
-            ("--rank-multiple", self.rank_multiple, 1),
-            ("--draws", self.draws, 1),
-            ("--samples", self.selection.samples, 1),
-            ("--batch-size", self.selection.batch_size, 1),
-            ("--seed", self.selection.seed, 0),
-            ("--threads", self.runtime.threads, 0),
-        ):
-            if value is not None and value < least:
-                raise InputError(f"{name} must be at least {least}.")
+        at_least("--draws", self.draws, 1)
+        if self.rank_multiple is not None:
+            at_least("--rank-multiple", self.rank_multiple, 1)
 
     @classmethod
     def of(cls, **options: Any) -> Options:
         """Options from one flat set of names.
 
         Args:
-            **options: Fields of `Options`, `Selection`, `ImageOptions` (prefixed by `image_`) and
-                `Runtime`; `budget` may be text; single strings stand for tuples of one;
-                `max_divergence` and `keep` make a promise.
+            **options: Fields of `Options`, `Selection`, `ImageOptions` (prefixed by `image_`),
+                `Runtime` and `Training`, also as the command line calls them (`lr`, `op_type`);
+                `budget` may be text; single strings stand for tuples of one; `max_divergence` and
+                `keep` make a promise.
 
         Raises:
             InputError: A name is unknown or a value is wrong.
@@ -155,7 +152,10 @@ class Options:
         parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
         own: dict[str, Any] = {}
         fields = {field.name for field in dataclasses.fields(cls)} | {"max_divergence", "keep"}
-        for name, value in options.items():
+        for given, value in options.items():
+            name = _ALIASES.get(given, given)
+            if name != given and name in options:
+                raise InputError(f"Give {given} or {name}, not both: they are the same option.")
             home = next((part for part in _PARTS if name in _names(part)), None)
             if home is not None:
                 parts[home][name.removeprefix("image_")] = value
@@ -163,6 +163,9 @@ class Options:
                 own[name] = value
             else:
                 raise InputError(f"There is no option '{name}'.")
+        _read(parts["images"], parts["training"])
+        for part, values in parts.items():
+            check_types(_PARTS[part], values, _PREFIXES.get(part, ""))
         own["promise"] = promised(own)
         if isinstance(own.get("budget"), str):
             own["budget"] = Budget.parse(own["budget"])
@@ -171,6 +174,7 @@ class Options:
         for name in ("include", "exclude", "op_types"):
             if isinstance(own.get(name), str):
                 own[name] = (own[name],)
+        check_types(cls, own)
         return cls(**own, **{part: _PARTS[part](**given) for part, given in parts.items()})
 
     @property
@@ -216,5 +220,14 @@ class Options:
 
 def _names(part: str) -> set[str]:
     """The flat names of the fields of a part."""
-    prefix = "image_" if part == "images" else ""
+    prefix = _PREFIXES.get(part, "")
     return {prefix + field.name for field in dataclasses.fields(_PARTS[part])}
+
+
+def _read(images: dict[str, Any], training: dict[str, Any]) -> None:
+    """Reads what is written as on the command line, `image_size="224x224"`, and paths."""
+    for name, read in (("mean", numbers_of), ("std", numbers_of), ("size", size_of)):
+        if isinstance(images.get(name), str):
+            images[name] = read(f"image_{name}", images[name])
+    if isinstance(training.get("checkpoint"), os.PathLike):
+        training["checkpoint"] = os.fspath(training["checkpoint"])

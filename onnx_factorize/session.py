@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
-from .errors import InputError
+from .errors import InputError, at_least
 from .model_io import inlined, weight_bytes
 from .paging import LARGE, PagedModel
 
@@ -35,6 +35,7 @@ class Runtime:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        at_least("--threads", self.threads, 0)
         available = ort.get_available_providers()
         if self.provider not in available:
             raise InputError(

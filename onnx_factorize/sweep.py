@@ -79,7 +79,7 @@ def run_sweep(
 
 
 def budgets_of(kind: str, text: str) -> list[Budget]:
-    """The budgets of `--sweep 0.9,0.75,0.5`, in the unit of `--budget`.
+    """The budgets of `--sweep 0.9,0.75,0.5`, in the unit of `--budget`, each once.
 
     Raises:
         InputError: The list is empty, or holds something else.
@@ -87,7 +87,16 @@ def budgets_of(kind: str, text: str) -> list[Budget]:
     values = [value.strip() for value in text.split(",") if value.strip()]
     if not values:
         raise InputError(f"--sweep '{text}' holds no budgets; give a list such as 0.9,0.75,0.5.")
-    return [Budget.parse(f"{kind}={value}") for value in values]
+    found: dict[Budget, None] = {}
+    for value in values:
+        try:
+            found[Budget.parse(f"{kind}={value}")] = None
+        except InputError:
+            raise InputError(
+                f"--sweep holds '{value}'; give shares above zero such as 0.9,0.75,0.5, or amounts "
+                "in the unit of --budget."
+            ) from None
+    return list(found)
 
 
 def with_suffix(path: pathlib.Path, budget: Budget) -> pathlib.Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from .promise.quantities import Divergence
 from .session import Session
 from .statistics.rows import padding_mask
 
-__all__ = ["Agreement", "OutputAgreement", "compare_outputs", "output_kinds"]
+__all__ = ["Agreement", "OutputAgreement", "compare_outputs", "output_kinds", "recognized"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,20 +64,32 @@ def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, Ou
     """What each output stands for: recognised from the graph, unless overridden.
 
     Raises:
-        InputError: An override names no output.
+        InputError: An override names no output or no kind, or no output counts.
     """
-    recognize = RecognizeOutputs()
-    recognize(model)
-    kinds = dict(recognize.kinds)
+    kinds = recognized(model)
     for name, kind in overrides.items():
         if name not in kinds:
             raise InputError(
                 f"--outputs names '{name}', but the model's outputs are {', '.join(kinds)}."
             )
+        if kind not in get_args(Kind):
+            raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
         if kinds[name].kind != kind:
             # A categorical output that is not recognised as probabilities holds logits.
             kinds[name] = OutputKind(kind, -1, "logit")
+    if all(kind.kind == "ignore" for kind in kinds.values()):
+        raise InputError(
+            f"All outputs ({', '.join(kinds)}) are ignored, so that nothing could be verified; "
+            "give one with real numbers another kind by --outputs NAME=KIND."
+        )
     return kinds
+
+
+def recognized(model: ir.Model) -> dict[str, OutputKind]:
+    """What each output is taken for, from the graph alone."""
+    recognize = RecognizeOutputs()
+    recognize(model)
+    return dict(recognize.kinds)
 
 
 def compare_outputs(

@@ -36,8 +36,9 @@ def test_budgets_that_cannot_be_met_are_left_out():
 
 def test_a_list_of_budgets():
     assert budgets_of("macs", "0.9, 0.5,") == [Budget("macs", 0.9), Budget("macs", 0.5)]
-    for wrong in (" , ", "0.5;0.3"):
-        with pytest.raises(InputError):
+    assert budgets_of("params", "0.5,50%,0.3,0.50") == [Budget(value=0.5), Budget(value=0.3)]
+    for wrong in (" , ", "0.5;0.3", "0.5,a", "0", "150%"):
+        with pytest.raises(InputError, match="--sweep"):
             budgets_of("params", wrong)
 
 
@@ -56,7 +57,15 @@ def test_the_command_writes_a_model_and_a_report_for_each(tmp_path):
     onnx.checker.check_model(onnx.load(tmp_path / "s.0.3.onnx"), full_check=True)
     data = json.loads((tmp_path / "r.0.3.json").read_text())
     assert data["model"]["compressed"]["params"] < 0.3 * data["model"]["dense"]["params"]
-    assert "cannot be met" in done.output
+    assert "cannot be met" in done.stderr
+    assert "cannot be met" not in done.stdout
+
+
+def test_budgets_none_of_which_can_be_met(tmp_path):
+    """The reason is that of the error, which `main` prints once."""
+    done = _run(tmp_path, "--sweep", "0.001,0.002")
+    assert isinstance(done.exception, BudgetError)
+    assert "cannot be met" not in done.output
 
 
 @pytest.mark.parametrize("more", [[], ["--sweep", "0.6,0.3"]])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..errors import InputError, at_least
 from .signature import LABEL_KEYS, Signature
 from .sources import Source
 
@@ -55,6 +55,13 @@ class Selection:
     holdout: float = 0.2
     batch_size: int = 32
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holdout < 1:
+            raise InputError("--holdout must be at least 0 and below 1.")
+        at_least("--samples", self.samples, 1)
+        at_least("--batch-size", self.batch_size, 1)
+        at_least("--seed", self.seed, 0)
 
 
 class CalibrationData:

@@ -9,9 +9,9 @@ import click
 
 from ..report.comparison import compare_several
 from ..session import Runtime
-from .console import open_console
+from .console import echo, open_console
 from .data_options import data_options, images_of, output_kinds_of, selection_of
-from .tables import comparison_table, models_table, print_agreement
+from .tables import comparison_table, models_table, print_agreement, print_samples
 
 __all__ = ["compare_command"]
 
@@ -37,10 +37,11 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
     if as_json:
         several = {"models": [found.as_dict() for found in comparisons]}
         one = comparisons[0].as_dict() if len(comparisons) == 1 else several
-        click.echo(json.dumps(one, indent=1))
+        echo(json.dumps(one, indent=1))
         return
     if len(comparisons) > 1:
         console.print(models_table(compressed, comparisons))
+        print_samples(console, comparisons[0].agreement.samples)
         return
     found = comparisons[0]
     console.print(comparison_table(found.dense, found.compressed, found.agreement.accuracy))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import click
+from rich.console import Console
 
 from .. import model_io, processes
 from ..budget import Budget
@@ -16,17 +18,19 @@ from ..promise.promise import promised
 from ..report.report_files import write_sweep
 from ..session import Runtime
 from ..sweep import budgets_of, run_sweep, with_suffix
-from .console import open_console
+from .console import open_console, say
 from .data_options import (
     check_outputs,
     data_options,
     default_output,
     images_of,
     output_kinds_of,
+    output_of,
     selection_of,
     typed,
 )
-from .tables import print_report, sweep_table
+from .kept import remember, remember_checkpoint
+from .tables import print_report, print_samples, sweep_table
 from .training_options import training_of, training_options
 
 __all__ = ["compress_command"]
@@ -118,10 +122,12 @@ __all__ = ["compress_command"]
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
     """Compress MODEL (the default command)."""
+    if given["dry_run"] and given["checkpoint"] is not None:
+        raise InputError("--checkpoint writes a file, and --dry-run writes none: leave one out.")
     if processes.rank():  # the first of several writes, and reports
         given |= {"dry_run": True, "quiet": True}
     model_io.check_file(pathlib.Path(model))
-    target = pathlib.Path(output) if output else default_output(model)
+    target = output_of(output) if output else default_output(model)
     options = Options(
         budget=Budget.parse(given["budget"]) if given["budget"] else Budget(),
         promise=promised({name: given[name] for name in ("budget", "max_divergence", "keep")}),
@@ -144,21 +150,22 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         quantize=given["quantize"],
         best_effort=given["best_effort"],
     )
-    reports = [pathlib.Path(file) for file in report]
+    reports = [output_of(file) for file in report]
     if given["sweep"] is not None:
         if options.promise is not None:
             raise InputError("Give --sweep or a promise, not both: a promise looks for one budget.")
         _sweep(model, target, reports, options, given)
         return
     check_outputs(pathlib.Path(model), target, reports)
+    remember_checkpoint(given["checkpoint"])
     console, progress = open_console(quiet=given["quiet"])
     result = run(model, given["calib"], options, progress)
     result.report.command_line = typed()
     if not given["dry_run"]:
         result.save(target, reports)
+        remember([target, *reports])
     print_report(console, result.report, all_layers=given["verbose"])
-    said = "wrote nothing (--dry-run)" if given["dry_run"] else f"wrote [bold]{target}[/]"
-    console.print(said, highlight=False, soft_wrap=True)
+    _say_written(console, [] if given["dry_run"] else [target, *reports])
 
 
 def _sweep(
@@ -179,19 +186,32 @@ def _sweep(
     check_outputs(pathlib.Path(model), target, pages)
     console, progress = open_console(quiet=given["quiet"])
     found, unmet = [], []
+    written: list[pathlib.Path] = []
     for budget, result in run_sweep(model, given["calib"], options, budgets, progress):
         if isinstance(result, BudgetError):
-            console.print(f"[yellow]skipped:[/] {result}", highlight=False)
             unmet.append(str(result))
             continue
         result.report.command_line = typed()
         if not given["dry_run"]:
-            result.save(with_suffix(target, budget), [with_suffix(p, budget) for p in reports])
+            own = [with_suffix(path, budget) for path in (target, *reports)]
+            result.save(own[0], own[1:])
+            remember(own)
+            written += own
         found.append((budget, result.report))
+    if not given["dry_run"]:
+        for page in pages:
+            write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
+        remember(pages)
+        written += pages
+    for reason in () if given["quiet"] else unmet:
+        click.echo(f"{click.style('skipped:', fg='yellow')} {reason}", err=True)
     console.print(sweep_table([report for _, report in found]))
-    if given["dry_run"]:
-        return
-    for page in pages:
-        write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
-    for path in [*(with_suffix(target, budget) for budget, _ in found), *pages]:
-        console.print(f"wrote [bold]{path}[/]", highlight=False, soft_wrap=True)
+    print_samples(console, found[0][1].samples["holdout"])
+    _say_written(console, written)
+
+
+def _say_written(console: Console, written: Sequence[pathlib.Path]) -> None:
+    if not written:
+        say(console, "wrote nothing (--dry-run)")
+    for path in written:
+        say(console, "wrote ", (str(path), "bold"))

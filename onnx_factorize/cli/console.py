@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import IO, Any
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
+from ..errors import PrintError
 from ..progress import Progress
 
-__all__ = ["ConsoleProgress", "open_console"]
+__all__ = ["ConsoleProgress", "echo", "open_console", "say"]
 
 # In a file, seconds from one line to the next; what takes less than the second has no line.
 _EVERY, _BRIEF = 30.0, 2.0
@@ -69,17 +74,69 @@ class ConsoleProgress(Progress):
             self._print(f"{name:<22} {_time(taken)}")
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(Text(line), soft_wrap=True)
 
 
 def open_console(*, quiet: bool) -> tuple[Console, Progress]:
     """Where tables go, and where progress does (stderr, so that output can be piped)."""
     if quiet:
-        return Console(quiet=True), Progress()
-    console = Console()
+        return _Plain(quiet=True), Progress()
+    console = _Plain()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDE
-    return console, ConsoleProgress(Console(stderr=True))
+    return console, ConsoleProgress(_Plain(stderr=True))
+
+
+def say(console: Console, *pieces: str | tuple[str, str]) -> None:
+    """Prints one line, of text and of (text, style); it is folded by terminals only."""
+    console.print(Text.assemble(*pieces), soft_wrap=not console.is_terminal)
+
+
+def echo(text: str) -> None:
+    """Prints text that another program reads."""
+    try:
+        with _printing(sys.stdout):
+            click.echo(text)
+    except BrokenPipeError:
+        _drop(sys.stdout)
+        raise SystemExit(0) from None
+
+
+class _Plain(Console):
+    """A console that prints text as it is: names and paths may hold `[red]` and `:smile:`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with _printing(self.file):
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """What reads has seen enough: `| head`. Results are printed last, so all else is done."""
+        self.quiet = True
+        _drop(self.file)
+        if not self.stderr:
+            raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def _printing(file: IO[str]) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop(file)
+        raise PrintError(f"The output cannot be printed: {error.strerror}") from error
+
+
+def _drop(file: IO[str]) -> None:
+    """Sends what a file still holds nowhere; else Python would fail again as it leaves."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, file.fileno())
+        os.close(nowhere)
 
 
 def _time(seconds: float) -> str:

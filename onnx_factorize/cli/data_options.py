@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -13,6 +12,7 @@ import click
 from .. import model_io
 from ..calibration import ImageOptions, Selection
 from ..errors import InputError
+from ..option_types import numbers_of, size_of
 from ..passes import Kind
 from ..report.report_files import check_report
 
@@ -23,6 +23,7 @@ __all__ = [
     "default_output",
     "images_of",
     "output_kinds_of",
+    "output_of",
     "selection_of",
     "typed",
 ]
@@ -82,14 +83,11 @@ def selection_of(given: Mapping[str, Any], holdout: float) -> Selection:
 def images_of(given: Mapping[str, Any]) -> ImageOptions:
     """How image files become arrays."""
     size = given["image_size"]
-    if size is not None and not re.fullmatch(r"\d+x\d+", size):
-        raise InputError(f"--image-size '{size}' is not of the form HEIGHTxWIDTH, such as 224x224.")
-    height, width = map(int, size.split("x")) if size else (0, 0)
     return ImageOptions(
-        _numbers("--image-mean", given["image_mean"]),
-        _numbers("--image-std", given["image_std"]),
+        numbers_of("--image-mean", given["image_mean"]),
+        numbers_of("--image-std", given["image_std"]),
         given["image_layout"],
-        (height, width) if size else None,
+        None if size is None else size_of("--image-size", size),
     )
 
 
@@ -103,6 +101,18 @@ def output_kinds_of(given: Mapping[str, Any]) -> dict[str, Kind]:
             raise InputError(f"--outputs '{text}' is not of the form NAME=KIND.")
         kinds[name] = cast("Kind", kind)
     return kinds
+
+
+def output_of(text: str) -> pathlib.Path:
+    """The path of a file to write.
+
+    Raises:
+        InputError: It ends as folders do, and there is no such folder.
+    """
+    path = pathlib.Path(text)
+    if text.endswith(("/", os.sep)) and not path.is_dir():
+        raise InputError(f"{text} is a folder that does not exist; give a file to write.")
+    return path
 
 
 def default_output(model: str) -> pathlib.Path:
@@ -142,10 +152,3 @@ def _check_weights(model: pathlib.Path, data: pathlib.Path) -> None:
         return
     if any(data.samefile(t.path) for t in model_io.external_tensors(model_io.load(model))):
         raise InputError(f"{data} holds the weights of {model}; choose another output.")
-
-
-def _numbers(name: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"{name} '{text}' is not a list of numbers such as 0.5,0.5,0.5.") from None

@@ -7,8 +7,7 @@ import json
 import click
 
 from ..report.inspection import inspect
-from ..report.outlook import BUDGETS
-from .console import open_console
+from .console import echo, open_console, say
 from .tables import outlook_table, print_layers
 
 __all__ = ["inspect_command"]
@@ -21,28 +20,29 @@ def inspect_command(model: str, as_json: bool) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
     found = inspect(model)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=1))
+        echo(json.dumps(found.as_dict(), indent=1))
         return
     console, _ = open_console(quiet=False)
     for spec in found.inputs:
-        console.print(f"input   {spec}", highlight=False, markup=False)
+        say(console, f"input   {spec}")
     for name, kind in found.outputs.items():
-        console.print(f"output  {name}: {kind}", highlight=False, markup=False)
-    print_layers(console, found.layers)
+        say(console, f"output  {name}: {kind}")
+    print_layers(console, found.layers, decided=False)
     if found.history:
         made = f"made by onnx-factorize {found.history.get('version', '')}"
-        console.print(f"{made}: {found.history.get('options', '')}", highlight=False, markup=False)
+        say(console, f"{made}: {found.history.get('options', '')}")
     share = found.target_params / max(1, found.params)
-    console.print(
+    say(
+        console,
         f"{found.params:,} parameters, {found.target_params:,} of them ({share:.1%}) factorizable; "
         f"opset {found.opset}",
-        highlight=False,
     )
     if found.outlook:
         console.print(outlook_table(found.outlook))
-        console.print(
+    shares = [row.budget.partition("=")[2] for row in found.outlook if row.params is not None]
+    if shares:
+        hint = (
             "  ranks alike; what is lost needs data: onnx-factorize MODEL --calib DATA --sweep "
-            f"{','.join(map(str, BUDGETS))} --dry-run",
-            style="dim",
-            highlight=False,
+            f"{','.join(shares)} --dry-run"
         )
+        say(console, (hint, "dim"))

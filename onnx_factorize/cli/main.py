@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import pathlib
 import shlex
 import sys
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from .. import model_io
 from .._version import __version__
-from ..errors import FactorizeError, InputError
+from ..errors import FactorizeError, InputError, PrintError
 from .compare import compare_command
 from .compress import compress_command
 from .data_options import TYPED
 from .inspect import inspect_command
+from .kept import kept
 
 __all__ = ["main"]
 
 # Commands of the contract that later versions bring.
 _COMMANDS_NOT_YET = ("moments", "merge")
+
+
+class _InterruptError(FactorizeError):
+    exit_code = 130
 
 
 class _DefaultCommand(click.Group):
@@ -32,8 +40,31 @@ class _DefaultCommand(click.Group):
         if args and args[0] in _COMMANDS_NOT_YET and not pathlib.Path(args[0]).exists():
             raise InputError(f"The command '{args[0]}' is not available in this version.")
         if args and args[0] not in self.commands and args[0] not in own:
+            if not ctx.resilient_parsing and own.isdisjoint(args):
+                self._check_model(args[0])
             args = ["compress", *args]
         return super().parse_args(ctx, args)
+
+    def _check_model(self, first: str) -> None:
+        """Finds out whether what came first is a slip, before options are missed in `compress`."""
+        if not first or first.startswith("-") or pathlib.Path(first).exists():
+            return
+        near = difflib.get_close_matches(first, self.commands, 1)
+        if near:
+            raise InputError(f"'{first}' is neither a command nor a file: is it '{near[0]}'?")
+        if not pathlib.Path(first).suffix and pathlib.Path(first).name == first:
+            commands = ", ".join(self.commands)
+            raise InputError(f"'{first}' is neither a command ({commands}) nor a file.")
+        model_io.check_file(pathlib.Path(first))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; where it stops early, says what it has left behind."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _InterruptError(f"interrupted; {kept(ctx.meta)}.") from None
+        except PrintError as error:
+            raise PrintError(f"{error}; {kept(ctx.meta)}.") from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and files, because a model may come first."""
@@ -67,9 +98,17 @@ def main() -> None:
     # What it warns of is checked when a model is read, and then is one sentence of ours.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="onnx-factorize", standalone_mode=False)
     except FactorizeError as error:
         click.echo(f"onnx-factorize: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        path = "onnx-factorize" if error.ctx is None else error.ctx.command_path
+        said = error.format_message().rstrip().removesuffix(".")
+        click.echo(f"onnx-factorize: {said}; see {path} --help.", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         click.echo(f"onnx-factorize: {error.format_message()}", err=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..report.comparison import Comparison
@@ -15,6 +15,7 @@ from ..report.outlook import Outlook
 from ..report.report import Figures, Layer, Report
 from ..report.units import count, size
 from ..verify import Agreement
+from .console import say
 
 __all__ = [
     "comparison_table",
@@ -23,15 +24,21 @@ __all__ = [
     "print_agreement",
     "print_layers",
     "print_report",
+    "print_samples",
     "sweep_table",
 ]
+
+# Characters of a line of a form or a reason, where there is little room.
+_REASON = 12
 
 
 def print_report(console: Console, report: Report, *, all_layers: bool = False) -> None:
     """Prints before and after side by side, the divergence, and the layers."""
     accuracy = report.accuracy
     pair = None if accuracy is None else (accuracy["dense"], accuracy["compressed"])
-    console.print(comparison_table(report.model["dense"], report.model["compressed"], pair))
+    dense, compressed = report.model["dense"], report.model["compressed"]
+    console.print(comparison_table(dense, compressed, pair, held_out=True))
+    print_samples(console, report.samples["holdout"])
     for name, output in report.divergence["outputs"].items():
         _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
     if report.promise is not None:
@@ -39,10 +46,10 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     if report.finetune is not None:
         _print_recovery(console, report.finetune)
     if report.latency is not None:
-        console.print(
+        say(
+            console,
             "  latency: asked {asked:.3f} of the dense model's, {predicted:.3f} predicted from "
             "its operators, {measured:.3f} measured".format(**report.latency),
-            highlight=False,
         )
     factorized = [layer for layer in report.layers if layer.status == "factorized"]
     console.print()
@@ -50,22 +57,17 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     if not all_layers:
         kept = sum(layer.status == "kept" for layer in report.layers)
         skipped = sum(layer.status == "skipped" for layer in report.layers)
-        console.print(
-            f"  {len(factorized)} factorized, {kept} kept dense, {skipped} skipped "
-            "(-v lists them with the reasons)",
-            style="dim",
-        )
+        said = f"  {len(factorized)} factorized, {kept} kept dense, {skipped} skipped "
+        say(console, (f"{said}(-v lists them with the reasons)", "dim"))
     for warning in report.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+        say(console, ("warning:", "yellow"), f" {warning}")
 
 
 def _print_recovery(console: Console, found: dict[str, Any]) -> None:
     before, after, best = found["before"], found["after"], found["best"]
     said = f"epoch {best} of {len(found['epochs'])} was the best" if best else "nothing was gained"
-    console.print(
-        f"fine-tuned: divergence {before:.4g} -> {after:.4g} on samples not trained on; {said}",
-        highlight=False,
-    )
+    gain = f"divergence {before:.4g} -> {after:.4g} on samples not trained on"
+    say(console, f"fine-tuned: {gain}; {said}")
 
 
 def outlook_table(found: Sequence[Outlook]) -> Table:
@@ -74,6 +76,9 @@ def outlook_table(found: Sequence[Outlook]) -> Table:
     for heading in ("budget", "params", "size, about", "MACs", "operators cut"):
         table.add_column(heading, justify="left" if heading == "budget" else "right", no_wrap=True)
     for row in found:
+        if row.params is None or row.bytes is None:
+            table.add_row(row.budget, Text("cannot be met", style="dim"))
+            continue
         macs = "" if row.macs is None else count(row.macs)
         table.add_row(row.budget, count(row.params), size(row.bytes), macs, str(row.cut))
     return table
@@ -111,34 +116,46 @@ def sweep_table(reports: Sequence[Report]) -> Table:
 
 def print_agreement(console: Console, agreement: Agreement) -> None:
     """Prints how the outputs of two models compare."""
+    print_samples(console, agreement.samples)
     for name, output in agreement.outputs.items():
         _print_output(console, name, output.kind, output.divergence, output.agreement)
+
+
+def print_samples(console: Console, samples: int) -> None:
+    """Prints how many samples are behind the figures."""
+    say(console, (f"  measured on n={samples:,} samples", "dim"))
 
 
 def _print_output(
     console: Console, name: str, kind: str, divergence: float, agreement: float | None
 ) -> None:
-    line = f"  output [bold]{name}[/] ({kind}): divergence {divergence:.4g} nats a prediction"
+    line = f" ({kind}): divergence {divergence:.4g} nats a prediction"
     if agreement is not None:
         line += f", same top class in {agreement:.1%}"
-    console.print(line, highlight=False)
+    say(console, "  output ", (name, "bold"), line)
 
 
 def _print_promise(console: Console, promise: Mapping[str, Any]) -> None:
     below = promise["metric"] == "divergence"
     what = "divergence" if below else f"{promise['metric']}, as a share of the dense model's,"
-    console.print(
-        f"  [bold]{'promise' if promise['kept'] else 'broken promise'}[/]: {what} "
+    say(
+        console,
+        "  ",
+        ("promise" if promise["kept"] else "broken promise", "bold"),
+        f": {what} "
         f"{'below' if below else 'above'} {promise['asked']:g} on new data; "
         f"{promise['measured']:.4g} on {promise['samples']} held-out samples, so "
         f"{'below' if below else 'above'} {promise['bound']:.4g} with {promise['confidence']:.0%} "
         f"confidence ({promise['measurements']} measurements; --budget {promise['budget']})",
-        highlight=False,
     )
 
 
 def comparison_table(
-    dense: Figures, compressed: Figures, accuracy: tuple[float, float] | None = None
+    dense: Figures,
+    compressed: Figures,
+    accuracy: tuple[float, float] | None = None,
+    *,
+    held_out: bool = False,
 ) -> Table:
     """Two columns, as onnxslim prints them, and their ratio."""
     table = Table(box=box.SIMPLE_HEAD)
@@ -156,9 +173,8 @@ def comparison_table(
             table.add_row(name, form(a), form(b), f"{b / a:.3f}" if a else "")
     if accuracy is not None:
         before, after = accuracy
-        table.add_row(
-            "accuracy, held out", f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}"
-        )
+        name = "accuracy, held out" if held_out else "accuracy"
+        table.add_row(name, f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}")
     return table
 
 
@@ -172,14 +188,14 @@ def models_table(names: Sequence[str], comparisons: Sequence[Comparison]) -> Tab
         table.add_column(heading, justify="right", no_wrap=True)
     dense, accuracy = comparisons[0].dense, comparisons[0].agreement.accuracy
     table.add_row(
-        dense.file or "dense", size(dense.bytes), "", _ms(dense), "", "", "",
+        Text(dense.file or "dense"), size(dense.bytes), "", _ms(dense), "", "", "",
         *([f"{accuracy[0]:.3f}"] if accuracy else []),
     )  # fmt: skip
     for name, found in zip(names, comparisons, strict=True):
         own, agreement = found.compressed, found.agreement
         same = [o.agreement for o in agreement.outputs.values() if o.agreement is not None]
         table.add_row(
-            own.file or name,
+            Text(own.file or name),
             size(own.bytes),
             f"{own.bytes / dense.bytes:.2f} x",
             _ms(own),
@@ -197,24 +213,50 @@ def _ms(figures: Figures) -> str:
     return "" if figures.latency_ms is None else f"{figures.latency_ms:.3g} ms"
 
 
-def print_layers(console: Console, layers: Sequence[Layer]) -> None:
-    """Prints what became, or could become, of each linear operator."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("node", overflow="fold")
-    table.add_column("operator", no_wrap=True)
-    table.add_column("form or reason")
-    for heading in ("rank", "parameters", "MACs", "loss"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for layer in layers:
-        dense, now = layer.params
-        macs = "" if layer.macs is None else count(layer.macs[1])
-        table.add_row(
-            layer.name,
-            layer.op_type,
-            layer.form or Text(layer.reason or layer.status, style="dim"),
-            "" if layer.full_rank is None else f"{layer.rank or 'dense'}/{layer.full_rank}",
-            count(dense) if dense == now else f"{count(dense)} → {count(now)}",
-            macs,
-            "" if layer.loss is None else f"{layer.loss:.2g}",
-        )
+def print_layers(console: Console, layers: Sequence[Layer], *, decided: bool = True) -> None:
+    """Prints what became, or could become, of each linear operator.
+
+    Args:
+        console: Where to.
+        layers: The operators.
+        decided: Whether ranks were bought; else the largest that each could have is shown.
+    """
+    heading = "rank" if decided or any(layer.rank for layer in layers) else "full rank"
+    columns: list[tuple[Column, list[str | Text]]] = [
+        (Column("node", overflow="fold"), [Text(layer.name) for layer in layers]),
+        (Column("operator", no_wrap=True), [layer.op_type for layer in layers]),
+        (
+            Column("form or reason"),
+            [layer.form or Text(layer.reason or layer.status, style="dim") for layer in layers],
+        ),
+        (_figure(heading), [_rank(layer, decided=decided) for layer in layers]),
+        (_figure("parameters"), [_change(*layer.params) for layer in layers]),
+        (_figure("MACs"), ["" if x.macs is None else count(x.macs[1]) for x in layers]),
+        (_figure("loss"), ["" if x.loss is None else f"{x.loss:.2g}" for x in layers]),
+    ]
+    shown = [(column, cells) for column, cells in columns if not layers or any(map(bool, cells))]
+    # Names are folded last: reasons are of short words, and figures are not to be cut off.
+    name, *rest = (max([len(str(c.header)), *map(len, cells)]) for c, cells in shown)
+    taken = sum(rest) - max(0, rest[1] - _REASON) + 2 * len(shown) - 1
+    shown[0][0].width = min(name, max(_REASON, console.width - taken))
+    columns_of_table = [column for column, _ in shown]
+    table = Table(*columns_of_table, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for row in zip(*(cells for _, cells in shown), strict=True):
+        table.add_row(*row)
     console.print(table)
+
+
+def _figure(heading: str) -> Column:
+    return Column(heading, justify="right", no_wrap=True)
+
+
+def _rank(layer: Layer, *, decided: bool) -> str:
+    if layer.full_rank is None:
+        return ""
+    if layer.rank is None and not decided:
+        return str(layer.full_rank)
+    return f"{layer.rank or 'dense'}/{layer.full_rank}"
+
+
+def _change(dense: int, now: int) -> str:
+    return count(dense) if dense == now else f"{count(dense)} → {count(now)}"

@@ -6,10 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args
 
 import click
+from click.core import ParameterSource
 
+from ..errors import InputError
 from ..training import SVTKind, Training
 
 __all__ = ["training_of", "training_options"]
+
+_OF_TRAINING = (
+    "epochs", "lr", "label_share", "hidden", "augment", "device", "svt", "checkpoint",
+)  # fmt: skip
+_NOT_GIVEN = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -68,7 +75,16 @@ def training_options(command: _Command) -> _Command:
 
 
 def training_of(given: Mapping[str, Any]) -> Training:
-    """How to train."""
+    """How to train.
+
+    Raises:
+        InputError: An option of training was given without --finetune, or is wrong.
+    """
+    context = click.get_current_context()
+    for name in () if given["finetune"] else _OF_TRAINING:
+        if context.get_parameter_source(name) not in _NOT_GIVEN:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} is an option of --finetune: add that, or leave it out.")
     return Training(
         given["epochs"],
         given["lr"],

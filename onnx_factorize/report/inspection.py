@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..factorization.forms import FORMS
 from ..passes import FindTargets, LiftWeights, Skipped, Target, history
 from ..session import Runtime
-from ..verify import output_kinds
+from ..verify import recognized
 from .outlook import Outlook, outlook
 from .report import Layer
 
@@ -98,7 +98,7 @@ def inspect(model: model_io.Model) -> Inspection:
     layers += [_skipped(skip) for skip in finder.skipped]
     return Inspection(
         inputs=[f"{spec.name}: {spec.describe()}" for spec in signature.inputs],
-        outputs={name: kind.kind for name, kind in output_kinds(dense, {}).items()},
+        outputs={name: kind.kind for name, kind in recognized(dense).items()},
         opset=dense.opset_imports.get("", 0),
         params=model_io.parameters(dense),
         target_params=sum(target.params for target in finder.targets),

@@ -34,21 +34,22 @@ class Outlook:
 
     Attributes:
         budget: The budget, as `--budget` takes it.
-        params: Constant elements of the model.
+        params: Constant elements of the model; None, as all the rest, where the budget cannot be
+            met.
         bytes: Size of the model, about.
-        macs: Multiplications of its linear operators; None where they are not known.
+        macs: Multiplications of its linear operators; None also where they are not known.
         cut: How many operators would be cut.
     """
 
     budget: str
-    params: int
-    bytes: int
-    macs: int | None
-    cut: int
+    params: int | None = None
+    bytes: int | None = None
+    macs: int | None = None
+    cut: int | None = None
 
 
 def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[Outlook]:
-    """Works out what budgets would leave; those that cannot be met are left out.
+    """Works out what budgets would leave.
 
     Args:
         costs: What the dense model costs.
@@ -64,6 +65,7 @@ def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[O
         try:
             purchase = Purchase(own, Analysis({}, [uniform]), costs, options)
         except BudgetError:
+            found.append(Outlook(str(options.budget)))
             continue
         ranks = purchase.allocate(uniform)
         assert ranks is not None  # one form each

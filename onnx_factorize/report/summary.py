@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ __all__ = ["layers_of", "summarize", "warnings_of"]
 # Predicted and measured divergence further apart are worth a warning, unless both are nothing.
 _ALARM = 4.0
 _NEGLIGIBLE = 1e-3
+
+# Samples to ask for, as a multiple of those that just end the warning of too few.
+_MARGIN = 1.5
 
 # Held-out samples that are named.
 _WORST = 8
@@ -203,7 +207,7 @@ def warnings_of(
         untrained: The divergence of held-out samples before training; None without.
     """
     warnings = []
-    statistics, never_ran = analysis.statistics, analysis.never_ran
+    statistics, never_ran = analysis.statistics, _by_operator(targets, analysis.never_ran)
     if data.shares_holdout:
         warnings.append(
             "No samples were held out, so the result was verified on what it was calibrated on; "
@@ -216,15 +220,16 @@ def warnings_of(
     }
     if starved:
         worst = max(starved, key=lambda name: starved[name])
-        wanted = round(10 * starved[worst] * data.calibration_samples)
         warnings.append(
             f"{data.calibration_samples} calibration samples are too few for {len(starved)} of "
-            f"{len(targets)} targets (the worst is '{worst}'); about {wanted} would do."
+            f"{len(targets)} targets (the worst is '{worst}'); {_enough(starved[worst], data)}."
         )
-    if analysis.unreachable:
-        name, reason = next(iter(analysis.unreachable.items()))
+    unreachable = _by_operator(targets, analysis.unreachable)
+    if unreachable:
+        name, first = next(iter(unreachable.items()))
+        reason = analysis.unreachable[first]
         warnings.append(
-            f"{len(analysis.unreachable)} targets have no gradient, and are weighted "
+            f"{len(unreachable)} of the operators have no gradient, and are weighted "
             f"{analysis.instead}; the first is '{name}': {reason}."
         )
     if plan.trial and not 1 / _ALARM < measured / plan.trial < _ALARM and plan.trial > _NEGLIGIBLE:
@@ -251,7 +256,30 @@ def warnings_of(
         )
     if never_ran:
         warnings.append(
-            f"{len(never_ran)} targets stayed dense because the calibration data never ran them: "
+            f"{len(never_ran)} operators stayed dense because the calibration data never ran them: "
             f"{', '.join(sorted(never_ran)[:3])}{' …' if len(never_ran) > 3 else ''}."
         )
     return warnings
+
+
+def _by_operator(targets: Sequence[Target], names: Collection[str]) -> dict[str, str]:
+    """The operators behind names of views, which are one to the user, to the first such name."""
+    found: dict[str, str] = {}
+    for use in (use for target in targets for view in views_of(target) for use in view.uses):
+        if use.name in names:
+            found.setdefault(use.operator, use.name)
+    return found
+
+
+def _enough(short: float, data: CalibrationData) -> str:
+    """How many samples end a shortage by so many times, with a margin, and how to get them."""
+    used = data.calibration_samples + (0 if data.shares_holdout else data.holdout_samples)
+    wanted = _MARGIN * short * used
+    step = 10 ** max(0, math.floor(math.log10(wanted)) - 1)
+    enough = math.ceil(wanted / step) * step
+    said = f"about {enough} in all, held-out ones included, would do"
+    if data.available >= enough:
+        return f"{said}: give --samples {enough}"
+    if data.available > used:
+        return f"{said}, and the data hold {data.available}: give --samples {data.available}"
+    return f"{said}, and the data hold {data.available}"

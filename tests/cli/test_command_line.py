@@ -141,9 +141,13 @@ CASES = {
     "no targets": (1, _no_targets, ["bad.onnx", *FAST], ["nothing to factorize"]),
     "missing weights": (1, _no_external, ["bad.onnx", *FAST], ["w.data", "does not exist"]),
     "unknown operator": (1, _unknown_operator, ["bad.onnx", *FAST], ["Mystery"]),
+    "misspelt command": (1, None, ["inspct", "m.onnx"], ["'inspct'", "is it 'inspect'?"]),
+    "neither": (1, None, ["frobnicate"], ["'frobnicate' is neither a command", "nor a file"]),
+    "missing model, no data": (1, None, ["nonexist.onnx"], ["nonexist.onnx does not exist"]),
     # usage
     "unknown option": (2, None, ["m.onnx", *FAST, "--frobnicate"], ["--frobnicate"]),
-    "no calib": (2, None, ["m.onnx"], ["--calib"]),
+    "no calib": (2, None, ["m.onnx"], ["--calib", "; see onnx-factorize compress --help."]),
+    "unknown option of compare": (2, None, ["compare", "--x"], ["see onnx-factorize compare"]),
     "no number": (2, None, ["m.onnx", *FAST, "--samples", "many"], ["--samples"]),
     "two models": (2, None, ["m.onnx", "n.onnx", *FAST], ["n.onnx"]),
     "image layout": (2, None, ["m.onnx", *FAST, "--image-layout", "CHWN"], ["CHWN"]),
@@ -175,6 +179,7 @@ CASES = {
     "rank multiple": (1, None, ["m.onnx", *FAST, "--rank-multiple", "0"], ["--rank-multiple"]),
     "outputs form": (1, None, ["m.onnx", *FAST, "--outputs", "y"], ["NAME=KIND"]),
     "outputs kind": (1, None, ["m.onnx", *FAST, "--outputs", "y=poisson"], ["poisson"]),
+    "outputs ignored": (1, None, ["m.onnx", *FAST, "--outputs", "y=ignore"], ["verified"]),
     "outputs name": (1, None, ["m.onnx", *FAST, "--outputs", "z=gaussian"], ["'z'"]),
     "provider": (1, None, ["m.onnx", *FAST, "--provider", "Abacus"], ["Abacus"]),
     "image mean": (1, None, ["m.onnx", *FAST, "--image-mean", "a,b"], ["--image-mean"]),
@@ -226,6 +231,7 @@ CASES = {
     "output is the model": (1, None, ["m.onnx", *FAST, "-o", "m.onnx"], ["dense model itself"]),
     "output is the model's link": (1, None, ["m.onnx", *FAST, "-o", "link.onnx"], ["itself"]),
     "output is a folder": (1, None, ["m.onnx", *FAST, "-o", "sub"], ["is a folder"]),
+    "output is a missing folder": (1, None, ["m.onnx", *FAST, "-o", "some/"], ["some/", "folder"]),
     "no folder for report": (1, None, ["m.onnx", *FAST, "--report", "no/r.json"], ["no/r.json"]),
     "report of another kind": (1, None, ["m.onnx", *FAST, "--report", "r.pdf"], ["r.pdf"]),
     "report is the output": (
@@ -245,6 +251,22 @@ CASES = {
         ["compare", "m.onnx", "bad.onnx", "--calib", "d.npz"],
         ["shape"],
     ),
+    **{
+        f"compare {option}": (
+            1,
+            None,
+            ["compare", "m.onnx", "m.onnx", "--calib", "d.npz", option, value],
+            [word],
+        )
+        for option, value, word in (
+            ("--outputs", "y=poisson", "poisson"),
+            ("--outputs", "y=ignore", "nothing could be verified"),
+            ("--samples", "0", "--samples"),
+            ("--batch-size", "0", "--batch-size"),
+            ("--threads", "-1", "--threads"),
+            ("--seed", "-1", "--seed"),
+        )
+    },
     "moments": (1, None, ["moments", "m.onnx", "--calib", "d.npz", "-o", "x"], ["'moments'"]),
     "merge": (1, None, ["merge", "a", "b", "-o", "x"], ["'merge'"]),
 }
@@ -268,6 +290,13 @@ def test_bad_inputs(case, folder, monkeypatch, capsys):
     [
         (["--svt", "soft"], ["--svt", "--finetune"]),
         (["--checkpoint", "run.safetensors"], ["--checkpoint", "--finetune"]),
+        (["--epochs", "3"], ["--epochs", "--finetune"]),
+        (["--epochs", "10"], ["--epochs", "--finetune"]),  # the default, but it was typed
+        (["--hidden", "1"], ["--hidden", "--finetune"]),
+        (["--lr", ".1"], ["--lr", "--finetune"]),
+        (["--device", "cuda"], ["--device", "--finetune"]),
+        (["--label-share", ".5"], ["--label-share", "--finetune"]),
+        (["--augment", "a:b"], ["--augment", "--finetune"]),
         (["--finetune", "--checkpoint", "no/run.safetensors"], ["--checkpoint", "folder"]),
         (["--finetune", "--svt", "hard", "--epochs", "1"], ["--svt", "--epochs"]),
         (["--finetune", "--checkpoint", "r", "--sweep", "0.5,0.25"], ["--checkpoint", "--sweep"]),
@@ -417,6 +446,12 @@ def test_help(arguments, monkeypatch, capsys):
     code, out, error = _main(arguments, monkeypatch, capsys)
     assert (code, error) == (0, "")
     assert "onnx-factorize" in out
+
+
+def test_no_arguments(monkeypatch, capsys):
+    code, out, error = _main([], monkeypatch, capsys)
+    assert (code, out) == (2, "")
+    assert error.startswith("Usage: onnx-factorize")
 
 
 # --- in a process of its own

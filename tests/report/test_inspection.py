@@ -1,0 +1,14 @@
+"""What `inspect` finds in models that cannot be compressed as they are."""
+
+from __future__ import annotations
+
+from builders import model, normal
+
+from onnx_factorize.report.inspection import inspect
+
+
+def test_a_model_whose_outputs_are_all_ignored_can_be_inspected():
+    text = "(float[b, 8] x) => (int64[b, 1] y) { [a] h = MatMul (x, w) y = ArgMax (h) }"
+    found = inspect(model(text, {"w": normal(1, 8, 8)}))
+    assert found.outputs == {"y": "ignore"}
+    assert [layer.name for layer in found.layers] == ["a"]
