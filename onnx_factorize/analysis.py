@@ -10,7 +10,6 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from .calibration import CalibrationData
-from .factorization.forms import views_of
 from .factorization.losses import kronecker_losses, relative_losses
 from .factorization.metric_choice import JUDGES, choose_metrics, groups_of
 from .factorization.rewriting import rewritten
@@ -20,6 +19,7 @@ from .options import Options
 from .parallel import in_parallel, one_blas_thread
 from .passes import OutputKind, Target
 from .progress import Progress
+from .ranks.forms import views_of
 from .ranks.search import Candidate
 from .ranks.trial import Trial
 from .session import Session

@@ -16,11 +16,31 @@ from .budget import BudgetKind
 from .calibration import Batch
 from .latency.curve import Curve
 from .passes import Target
-from .report.report import Figures
 from .session import Runtime
 from .storage import Storage
 
-__all__ = ["Costs", "measure_costs"]
+__all__ = ["Costs", "Figures", "measure_costs"]
+
+
+@dataclasses.dataclass
+class Figures:
+    """What one model costs.
+
+    Attributes:
+        params: Constant elements.
+        bytes: Size of its files.
+        macs: Multiplications of its linear operators for one sample.
+        latency_ms: Median time of one sample in onnxruntime.
+        sha256: Of the model's file, if it is one.
+        file: The name of that file.
+    """
+
+    params: int
+    bytes: int
+    macs: int | None = None
+    latency_ms: float | None = None
+    sha256: str | None = None
+    file: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

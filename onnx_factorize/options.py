@@ -12,12 +12,12 @@ from ._version import __version__
 from .budget import Budget
 from .calibration import ImageOptions, Selection
 from .errors import InputError, at_least
-from .factorization.forms import Form, restricted
 from .factorization.weighting import get_weighting
 from .option_types import check_types, numbers_of, size_of
 from .passes import Kind, Skipped, Target
 from .promise.promise import Prefer, Promise, promised
 from .quantization.quantizers import Bits
+from .ranks.forms import Form, restricted
 from .session import Runtime
 from .statistics.given_labels import Labels
 from .training import Training

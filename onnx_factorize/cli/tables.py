@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from ..costs import Figures
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
-from ..report.report import Figures, Layer, Report
+from ..report.report import Layer, Report
 from ..report.units import count, size
 from ..verify import Agreement
 from .console import say

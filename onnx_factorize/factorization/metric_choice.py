@@ -14,9 +14,9 @@ from ..passes import Target
 from ..statistics.calibrate import Statistics, merged
 from ..statistics.fitting import fitting_batches
 from ..statistics.folds import some_of
-from ..statistics.observed import Observed
 from ..statistics.observer import Observer
 from .losses import Directions, Judged, judge
+from .observed import Observed
 from .spectrum import Spectrum
 from .weighting import METRICS, Metric, absorbed_mean, decomposed, metrics_for, observed
 

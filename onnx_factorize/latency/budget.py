@@ -12,12 +12,12 @@ import onnx_ir as ir
 from ..budget import Budget
 from ..costs import Costs
 from ..errors import BudgetError
-from ..factorization.forms import views_of
 from ..options import Options
 from ..passes import Target
 from ..progress import Progress
 from ..ranks.allocation import DENSE
 from ..ranks.candidates import automatic_multiple, smaller_ranks
+from ..ranks.forms import views_of
 from ..ranks.plan import Plan
 from .cache import LatencyCache
 from .curve import Timer, measure_curves, time_models

@@ -13,11 +13,11 @@ from .. import model_io
 from ..analysis import Analysis
 from ..costs import Costs
 from ..factorization.balance import balanced
-from ..factorization.forms import Form, forms_of
 from ..options import Options
 from ..paging import LARGE
 from ..passes import RewriteTargets, Target, sign
 from ..progress import Progress
+from .forms import Form, forms_of
 from .purchase import Purchase
 from .refitted import Refitted, best_refitted
 from .search import Measured, most_measurements, search

@@ -15,7 +15,6 @@ from .. import model_io
 from ..analysis import Analysis
 from ..costs import Costs
 from ..errors import BudgetError
-from ..factorization.forms import operator_choices, restricted, views_of
 from ..factorization.rewriting import factors_by_name, rewritten
 from ..factorization.spectrum import Spectrum
 from ..options import Options
@@ -24,6 +23,7 @@ from ..statistics.calibrate import Statistics
 from ..storage import Storage
 from .allocation import Choices, allocate_global, allocate_uniform
 from .candidates import automatic_multiple
+from .forms import operator_choices, restricted, views_of
 from .search import Candidate
 
 __all__ = ["Bought", "Purchase"]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..factorization.forms import FIXED_FORMS, Form
 from ..factorization.weighting import Metric, Weighting
+from .forms import FIXED_FORMS, Form
 from .trial import Trial
 
 __all__ = ["Candidate", "Found", "Measured", "most_measurements", "search"]

@@ -10,13 +10,12 @@ import onnx_ir as ir
 
 from .. import model_io
 from ..calibration import Calibration, ImageOptions, Selection, Signature, open_calibration
-from ..costs import measure_costs
+from ..costs import Figures, measure_costs
 from ..errors import InputError
 from ..passes import Kind
 from ..progress import Progress
 from ..session import Runtime, Session, latencies
 from ..verify import Agreement, compare_outputs, output_kinds
-from .report import Figures
 
 __all__ = ["Comparison", "compare", "compare_several"]
 

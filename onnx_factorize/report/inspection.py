@@ -14,8 +14,8 @@ from ..arithmetic import Arithmetic, count_arithmetic
 from ..calibration import Signature
 from ..costs import Costs
 from ..errors import InputError
-from ..factorization.forms import FORMS
 from ..passes import FindTargets, LiftWeights, Skipped, Target, history
+from ..ranks.forms import FORMS
 from ..session import Runtime
 from ..verify import recognized
 from .outlook import Outlook, outlook

@@ -15,10 +15,10 @@ from ..analysis import Analysis
 from ..budget import Budget
 from ..costs import Costs
 from ..errors import BudgetError
-from ..factorization.forms import cut_of, restricted
 from ..factorization.weighting import get_weighting
 from ..options import Options
 from ..passes import Target
+from ..ranks.forms import cut_of, restricted
 from ..ranks.purchase import Purchase
 from ..ranks.search import Candidate
 

@@ -11,36 +11,16 @@ from importlib import metadata
 from typing import Any
 
 from .._version import __version__
+from ..costs import Figures
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["SCHEMA", "Figures", "Layer", "Report", "peak_rss_mb", "versions"]
+__all__ = ["SCHEMA", "Layer", "Report", "peak_rss_mb", "versions"]
 
 SCHEMA = "onnx-factorize/report/1"
-
-
-@dataclasses.dataclass
-class Figures:
-    """What one model costs.
-
-    Attributes:
-        params: Constant elements.
-        bytes: Size of its files.
-        macs: Multiplications of its linear operators for one sample.
-        latency_ms: Median time of one sample in onnxruntime.
-        sha256: Of the model's file, if it is one.
-        file: The name of that file.
-    """
-
-    params: int
-    bytes: int
-    macs: int | None = None
-    latency_ms: float | None = None
-    sha256: str | None = None
-    file: str | None = None
 
 
 @dataclasses.dataclass

@@ -12,10 +12,10 @@ import numpy as np
 from ..analysis import Analysis
 from ..calibration import CalibrationData
 from ..costs import Costs
-from ..factorization.forms import FORMS, cut_of, pair_latency, views_of
 from ..passes import Skipped, Target
 from ..quantization.stage import Quantization
 from ..ranks.allocation import DENSE
+from ..ranks.forms import FORMS, cut_of, pair_latency, views_of
 from ..ranks.plan import Plan
 from ..training import Recovery
 from ..verify import Agreement

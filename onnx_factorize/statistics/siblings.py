@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..factorization.observed import Observed
 from ..passes import Target
 from .calibrate import Statistics
-from .observed import Observed
 
 __all__ = ["nearest_kronecker", "shared_observed"]
 

@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from ..calibrated import Calibrated
 from ..factorization.balance import balanced
-from ..factorization.forms import views_of
 from ..factorization.rewriting import factors_by_name
 from ..options import Options
 from ..passes import RewriteTargets, Target, sign
 from ..ranks.candidates import automatic_multiple
+from ..ranks.forms import views_of
 from ..ranks.plan import Plan
 from .bottleneck import Bottleneck
 

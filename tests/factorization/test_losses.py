@@ -8,7 +8,7 @@ from builders import BUNDLED, BUNDLED_DATA, model, normal
 
 from onnx_factorize import factorize
 from onnx_factorize.factorization.losses import Directions, kronecker_losses, relative_losses
-from onnx_factorize.statistics.observed import Observed
+from onnx_factorize.factorization.observed import Observed
 
 
 @pytest.mark.parametrize("groups", [1, 3])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from onnx_factorize.factorization.observed import Observed
 from onnx_factorize.factorization.spectrum import damped, decompose
-from onnx_factorize.statistics.observed import Observed
 
 DAMPING = 1e-4
 

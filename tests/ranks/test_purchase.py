@@ -8,10 +8,10 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
 from onnx_factorize.errors import BudgetError
-from onnx_factorize.factorization.forms import cut_of, forms_of, views_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
+from onnx_factorize.ranks.forms import cut_of, forms_of, views_of
 from onnx_factorize.ranks.purchase import Purchase
 
 

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnx_factorize.factorization.forms import FIXED_FORMS
 from onnx_factorize.factorization.weighting import get_weighting
 from onnx_factorize.ranks.allocation import Choices, allocate_global, allocate_uniform
+from onnx_factorize.ranks.forms import FIXED_FORMS
 from onnx_factorize.ranks.search import (
     Candidate,
     Measured,

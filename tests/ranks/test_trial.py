@@ -9,11 +9,11 @@ from builders import BUNDLED, BUNDLED_DATA
 
 from onnx_factorize import factorize
 from onnx_factorize.factorization import metric_choice
-from onnx_factorize.factorization.forms import views_of
 from onnx_factorize.factorization.weighting import METRICS, get_weighting, metrics_for
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
+from onnx_factorize.ranks.forms import views_of
 from onnx_factorize.ranks.plan import Plan
 from onnx_factorize.report.summary import warnings_of
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..factorization.spectrum import Spectrum, damped, decompose_whitened
+from .spectrum import Spectrum, damped, decompose_whitened
 
 __all__ = ["Observed", "Prior"]
 

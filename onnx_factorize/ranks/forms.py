@@ -18,8 +18,8 @@ import numpy.typing as npt
 from ..budget import BudgetKind
 from ..latency.curve import Curve
 from ..passes import Target
-from ..ranks.allocation import DENSE, Choices
-from ..ranks.candidates import NODE_BYTES, candidates, faster, only_dense
+from .allocation import DENSE, Choices
+from .candidates import NODE_BYTES, candidates, faster, only_dense
 
 __all__ = [
     "FIXED_FORMS",
