@@ -33,7 +33,7 @@ _WIDTHS = (1280, 390)
 @click.argument("names", nargs=-1)
 @click.option("--budget", "budgets", multiple=True, default=_BUDGETS)
 @click.option("--weighting", default="fisher", show_default=True)
-@click.option("--prefer", default="size", show_default=True)
+@click.option("--prefer", help="size or latency; by default what the tool does by itself.")
 @click.option("--samples", default=128, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True, help="How long to time each pair.")
@@ -42,14 +42,14 @@ def main(
     names: tuple[str, ...],
     budgets: tuple[str, ...],
     weighting: str,
-    prefer: str,
+    prefer: str | None,
     samples: int,
     threads: int,
     seconds: float,
     pages: Path | None,
 ) -> None:
     """Run the models NAMES, or all."""
-    print(f"{weighting}, {samples} samples, {threads} threads, --prefer {prefer}")
+    print(f"{weighting}, {samples} samples, {threads} threads, --prefer {prefer or '(default)'}")
     print("| model | budget | divergence | latency | page |")
     print("|---|---|---|---|---|")
     for name in names or models.names():
