@@ -15,6 +15,7 @@ import onnx_ir as ir
 import pytest
 from builders import BUNDLED, BUNDLED_DATA, W_LARGE, model, normal
 from click.shell_completion import ShellComplete
+from commands import main_of
 
 from onnx_factorize.cli import main as cli
 
@@ -44,20 +45,9 @@ def _tree(folder: pathlib.Path) -> dict[str, str]:
     }
 
 
-def _main(arguments, monkeypatch, capsys):
-    """Runs the command in this process: exit code, stdout, stderr."""
-    monkeypatch.setattr(sys, "argv", ["onnx-factorize", *arguments])
-    try:
-        cli.main()
-        code = 0
-    except SystemExit as leaving:
-        code = leaving.code or 0
-    return code, *capsys.readouterr()
-
-
 def _refused(code, arguments, folder, monkeypatch, capsys, words=()):
     before = _tree(folder)
-    found, _, error = _main(arguments, monkeypatch, capsys)
+    found, _, error = main_of(arguments, monkeypatch, capsys)
     assert found == code, error
     assert _tree(folder) == before
     # Status lines of the stages before the failure may stand above, on a terminal only.
@@ -369,7 +359,7 @@ def test_interrupted(folder, monkeypatch, capsys):
 
 
 def test_compress_is_the_default_command(folder, monkeypatch, capsys):
-    code, out, error = _main(["m.onnx", *FAST, "--report", "r.json"], monkeypatch, capsys)
+    code, out, error = main_of(["m.onnx", *FAST, "--report", "r.json"], monkeypatch, capsys)
     assert code == 0, error
     assert set(_tree(folder)) == {"m.onnx", "d.npz", "m.factorized.onnx", "r.json"}
     assert "m.factorized.onnx" in out
@@ -383,25 +373,25 @@ def test_compress_is_the_default_command(folder, monkeypatch, capsys):
     assert report["schema"].startswith("onnx-factorize/report/")
     assert report["tool"]["name"] == "onnx-factorize"
     first = compressed
-    code, _, _ = _main(["compress", *FAST, "-q", "m.onnx"], monkeypatch, capsys)
+    code, _, _ = main_of(["compress", *FAST, "-q", "m.onnx"], monkeypatch, capsys)
     assert (folder / "m.factorized.onnx").read_bytes() == first
 
 
 def test_quiet_prints_nothing(folder, monkeypatch, capsys):
-    assert _main(["-q", "m.onnx", *FAST, "-o", "out.onnx"], monkeypatch, capsys) == (0, "", "")
+    assert main_of(["-q", "m.onnx", *FAST, "-o", "out.onnx"], monkeypatch, capsys) == (0, "", "")
 
 
 def test_best_effort(folder, monkeypatch, capsys):
     arguments = ["m.onnx", *FAST, "--budget", "params=0.001", "--best-effort", "-q", "-o", "o.onnx"]
-    assert _main(arguments, monkeypatch, capsys)[0] == 0
+    assert main_of(arguments, monkeypatch, capsys)[0] == 0
     assert (folder / "o.onnx").stat().st_size < (folder / "m.onnx").stat().st_size / 4
 
 
 def test_inspect(folder, monkeypatch, capsys):
-    code, out, _ = _main(["inspect", "m.onnx"], monkeypatch, capsys)
+    code, out, _ = main_of(["inspect", "m.onnx"], monkeypatch, capsys)
     assert code == 0
     assert "MatMul" in out
-    code, out, _ = _main(["inspect", "m.onnx", "--json"], monkeypatch, capsys)
+    code, out, _ = main_of(["inspect", "m.onnx", "--json"], monkeypatch, capsys)
     found = json.loads(out)
     assert found["params"] == sum(v.size for v in W_LARGE.values())
     assert found["target_params"] == 64 * 96 + 96 * 48
@@ -411,12 +401,12 @@ def test_inspect(folder, monkeypatch, capsys):
 
 
 def test_compare(folder, monkeypatch, capsys):
-    _main(["m.onnx", *FAST, "-o", "out.onnx", "-q"], monkeypatch, capsys)
+    main_of(["m.onnx", *FAST, "-o", "out.onnx", "-q"], monkeypatch, capsys)
     arguments = ["compare", "m.onnx", "out.onnx", "--calib", "d.npz", "--threads", "1"]
-    code, out, _ = _main(arguments, monkeypatch, capsys)
+    code, out, _ = main_of(arguments, monkeypatch, capsys)
     assert code == 0
     assert "divergence" in out
-    code, out, _ = _main([*arguments, "--json"], monkeypatch, capsys)
+    code, out, _ = main_of([*arguments, "--json"], monkeypatch, capsys)
     found = json.loads(out)
     assert found["divergence"] > 0
     assert found["agreement"]["samples"] == 64
@@ -427,13 +417,13 @@ def test_compare(folder, monkeypatch, capsys):
 def test_compare_several(folder, monkeypatch, capsys):
     for budget in ("0.6", "0.4"):
         options = [*FAST, "--budget", f"params={budget}", "-o", f"s{budget}.onnx", "-q"]
-        _main(["m.onnx", *options], monkeypatch, capsys)
+        main_of(["m.onnx", *options], monkeypatch, capsys)
     files = ["s0.6.onnx", "s0.4.onnx", "m.onnx"]
     arguments = ["compare", "m.onnx", *files, "--calib", "d.npz", "--threads", "1"]
-    code, out, _ = _main(arguments, monkeypatch, capsys)
+    code, out, _ = main_of(arguments, monkeypatch, capsys)
     assert code == 0
     assert all(file in out for file in files)
-    code, out, _ = _main([*arguments, "--json"], monkeypatch, capsys)
+    code, out, _ = main_of([*arguments, "--json"], monkeypatch, capsys)
     found = json.loads(out)["models"]
     assert [model["compressed"]["file"] for model in found] == files
     sizes = [model["compressed"]["bytes"] for model in found]
@@ -443,13 +433,13 @@ def test_compare_several(folder, monkeypatch, capsys):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["compress", "-h"], ["--version"]])
 def test_help(arguments, monkeypatch, capsys):
-    code, out, error = _main(arguments, monkeypatch, capsys)
+    code, out, error = main_of(arguments, monkeypatch, capsys)
     assert (code, error) == (0, "")
     assert "onnx-factorize" in out
 
 
 def test_no_arguments(monkeypatch, capsys):
-    code, out, error = _main([], monkeypatch, capsys)
+    code, out, error = main_of([], monkeypatch, capsys)
     assert (code, out) == (2, "")
     assert error.startswith("Usage: onnx-factorize")
 

@@ -6,11 +6,11 @@ import copy
 import html.parser
 import importlib.util
 import json
-import sys
 from collections import Counter
 
 import pytest
 from builders import BUNDLED, BUNDLED_DATA
+from commands import main_of
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -18,7 +18,6 @@ pytest.importorskip("matplotlib")
 from browser import BROWSER, see
 
 from onnx_factorize import factorize
-from onnx_factorize.cli import main as cli
 from onnx_factorize.options import Options
 from onnx_factorize.report.html.bars import everywhere
 from onnx_factorize.report.html.page import report_page
@@ -164,22 +163,12 @@ def test_the_call_that_is_shown_makes_the_same_options(report):
     assert again == json.loads(json.dumps(report["command"]))
 
 
-def _main(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["onnx-factorize", *arguments])
-    try:
-        cli.main()
-        code = 0
-    except SystemExit as leaving:
-        code = leaving.code or 0
-    return code, *capsys.readouterr()
-
-
 def test_the_command_writes_it_with_what_was_typed(tmp_path, monkeypatch, capsys):
     typed = [
         str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "96", "--threads", "1", "-q",
         "-o", str(tmp_path / "s.onnx"), "--report", str(tmp_path / "r.html"),
     ]  # fmt: skip
-    code, _, error = _main(typed, monkeypatch, capsys)
+    code, _, error = main_of(typed, monkeypatch, capsys)
     assert code == 0, error
     page = (tmp_path / "r.html").read_text()
     assert f"onnx-factorize {' '.join(typed)}" in page
@@ -196,7 +185,7 @@ def test_a_missing_library_is_said_before_the_run(missing, tmp_path, monkeypatch
     (tmp_path / "m.onnx").write_bytes(BUNDLED.read_bytes())
     files = [str(tmp_path / "m.onnx"), "--report", str(tmp_path / "r.html")]
     arguments = [*files, "--calib", "nothing"]
-    code, _, error = _main(arguments, monkeypatch, capsys)
+    code, _, error = main_of(arguments, monkeypatch, capsys)
     assert code == 1
     assert "onnx-factorize[report]" in error
     assert missing in error
