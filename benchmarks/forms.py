@@ -128,7 +128,11 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
         here = [r for r in rows if (r["model"], r["samples"], r["keep"]) == (model, samples, keep)]
         metric = next(iter(here[0]["metrics"]), None)
         seeds = len({r["seed"] for r in here})
-        text += ["", f"## {model}, {keep:g} kept, {samples:,} samples, {seeds} seeds", ""]
+        text += [
+            "",
+            f"## {model}, {keep:g} kept, {samples:,} samples, {seeds} seed{'s' * (seeds > 1)}",
+            "",
+        ]
         named = f" {metric} |" if metric else ""
         text.append(
             f"| form | divergence | times auto's |{named} multiplications | taken (first seed) |"

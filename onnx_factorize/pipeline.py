@@ -164,7 +164,11 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     options = dataclasses.replace(options, budget=spent.budget)
     recovery = None
     if options.finetune:
+        start = dense, Session(model, runtime)
+        with progress.stage("verify", data.holdout_samples) as advance:
+            untrained = compare_outputs(*start, known.kinds, data, "holdout", advance=advance)
         model, plan, recovery = recover(known, model, plan, options, progress)
+        recovery.untrained = untrained.divergence
     quantization = None
     storage = known.costs.storage
     if options.quantize and isinstance(storage, Quantized):

@@ -19,7 +19,6 @@ from .ranks.plan import Plan
 from .session import Session
 from .statistics.given_labels import check_labels, labelled_output
 from .training import Recovery, Training
-from .verify import compare_outputs
 
 __all__ = ["MEASURED", "check_samples", "check_torch", "recover"]
 
@@ -86,24 +85,19 @@ def recover(
     from .torch.thresholding import recover_by_svt  # noqa: PLC0415
     from .torch.trainer import finetune, steps_of  # noqa: PLC0415
 
-    training, runtime = options.training, options.runtime
-    with progress.stage("verify", known.data.holdout_samples) as advance:
-        pair = Session(known.dense, runtime), Session(compressed, runtime)
-        untrained = compare_outputs(*pair, known.kinds, known.data, "holdout", advance=advance)
+    training = options.training
     with progress.stage("fine-tune", steps_of(known.data, training)) as advance:
         if training.svt != "none":
-            compressed, plan, recovery = recover_by_svt(known, compressed, plan, options, advance)
-        else:
-            recovery = finetune(
-                known.dense,
-                compressed,
-                known.kinds,
-                known.data,
-                training,
-                runtime,
-                options.selection.seed,
-                known.computed,
-                advance,
-            )
-    recovery.untrained = untrained.divergence
+            return recover_by_svt(known, compressed, plan, options, advance)
+        recovery = finetune(
+            known.dense,
+            compressed,
+            known.kinds,
+            known.data,
+            training,
+            options.runtime,
+            options.selection.seed,
+            known.computed,
+            advance,
+        )
     return compressed, plan, recovery

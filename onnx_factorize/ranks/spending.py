@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from .. import processes
 from ..budget import Budget
 from ..calibrated import Calibrated
 from ..calibration import Batch
@@ -102,7 +103,8 @@ def spend(
 
     if options.budget.kind != "latency":
         best = within(options.budget, best_effort=options.best_effort)
-        if options.prefer is None and not options.timed:
+        # Several processes that train one model must not each decide by a clock of its own.
+        if options.prefer is None and not options.timed and processes.count() == 1:
             best = _no_slower(best, times, known, options, progress)
         return Spent(*best, options.budget)
 

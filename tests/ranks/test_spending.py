@@ -59,6 +59,13 @@ def test_size_does_not_look(timed, mlp, mlp_feeds):
     assert SLOW in _cut(result)
 
 
+def test_several_processes_do_not_look(timed, mlp, mlp_feeds, monkeypatch):
+    """Each would decide by a clock of its own, and they train one model."""
+    monkeypatch.setattr(spending.processes, "count", lambda: 2)
+    factorize(mlp, mlp_feeds, budget="targets=0.9", **OPTIONS)
+    assert not timed
+
+
 def test_what_cannot_be_had_otherwise_is_slower(timed, mlp, mlp_feeds):
     result = factorize(mlp, mlp_feeds, budget="targets=0.5", **OPTIONS)
     assert timed
