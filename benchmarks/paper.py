@@ -98,6 +98,7 @@ def main(
                 seed=seed,
                 threads=threads,
                 op_types=("MatMul", "Gemm", "Conv"),
+                prefer="size",
                 finetune=True,
                 epochs=epochs,
                 learning_rate=lr,

@@ -1,6 +1,6 @@
 """All weightings and allocations on real models, zero-shot, beside each other.
 
-    python -m benchmarks.weightings [NAME ...] [--seeds 3] [--samples N] [--save FILE.json]
+    python -m benchmarks.weightings [NAME ...] [--seed N ...] [--samples N] [--save FILE.json]
     python -m benchmarks.weightings --docs FILE.json ...    # writes docs/weightings.md and the plot
 
 Needs `python -m models fetch all`. For each model, seed, weighting, allocation and share of the
@@ -60,7 +60,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--seeds", default=3, show_default=True)
+@click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2), show_default=True)
 @click.option("--samples", type=int, help="Default: 1,024, fewer where there are fewer.")
 @click.option("--weighting", "weightings", multiple=True, default=tuple(COLOURS))
 @click.option("--ranks", "allocations", multiple=True, default=("global", "uniform"))
@@ -70,7 +70,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 @click.option("--note", help="What a reader of the page should know besides.")
 def main(
     names: tuple[str, ...],
-    seeds: int,
+    seeds: tuple[int, ...],
     samples: int | None,
     weightings: tuple[str, ...],
     allocations: tuple[str, ...],
@@ -84,8 +84,9 @@ def main(
         write_docs([row for name in names for row in json.loads(Path(name).read_text())], note)
         return
     rows = []
-    for name in names or models.names():
-        for seed in range(seeds):
+    # Seed by seed, so that what is there when it is stopped is worth a table.
+    for seed in seeds:
+        for name in names or models.names():
             for weighting in weightings:
                 for row in measured(name, seed, samples, weighting, allocations, keeps):
                     rows.append(row)
@@ -111,6 +112,7 @@ def measured(
         seed=seed,
         op_types=("MatMul", "Gemm", "Conv"),
         form="channel",
+        prefer="size",
     )
     known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
     predicted = known.analysis.candidates[0]

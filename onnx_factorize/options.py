@@ -20,7 +20,7 @@ from .quantization.quantizers import Bits
 from .ranks.forms import Form, restricted
 from .session import Runtime
 from .statistics.given_labels import Labels
-from .training import Training
+from .training import Training, without_training
 
 __all__ = ["Options", "Ranks"]
 
@@ -118,15 +118,7 @@ class Options:
             raise InputError(f"--quantize is int8 or int4, not '{self.quantize}'.")
 
     def _check_training(self) -> None:
-        """Finds what training cannot do, or what needs it."""
-        if self.training.checkpoint is not None and not self.finetune:
-            raise InputError("--checkpoint keeps the training of --finetune: add it.")
-        if self.training.label_share and not self.finetune:
-            raise InputError("--label-share weighs the labels in --finetune: add it.")
-        if self.training.augment is not None and not self.finetune:
-            raise InputError("--augment changes the samples of --finetune: add it.")
-        if self.training.svt != "none" and not self.finetune:
-            raise InputError("--svt finds ranks in the training of --finetune: add it.")
+        """Finds what training cannot do."""
         if self.training.svt != "none" and "latency" in (self.budget.kind, self.prefer):
             raise InputError("--svt counts parameters or multiplications: it cannot buy time.")
 
@@ -175,6 +167,7 @@ class Options:
             if isinstance(own.get(name), str):
                 own[name] = (own[name],)
         check_types(cls, own)
+        without_training([] if own.get("finetune") else _unusual(parts["training"]))
         return cls(**own, **{part: _PARTS[part](**given) for part, given in parts.items()})
 
     @property
@@ -222,6 +215,15 @@ def _names(part: str) -> set[str]:
     """The flat names of the fields of a part."""
     prefix = _PREFIXES.get(part, "")
     return {prefix + field.name for field in dataclasses.fields(_PARTS[part])}
+
+
+def _unusual(training: Mapping[str, Any]) -> list[str]:
+    """The options of training that are not what they are by default.
+
+    A caller may pass all of its settings on, most of which say nothing.
+    """
+    usual = dataclasses.asdict(Training())
+    return [name for name, value in training.items() if value != usual[name]]
 
 
 def _read(images: dict[str, Any], training: dict[str, Any]) -> None:

@@ -82,22 +82,16 @@ def recover(
         The model, the plan by its ranks, and what became of training.
     """
     # Likewise.
+    from .torch.teacher import Teacher  # noqa: PLC0415
     from .torch.thresholding import recover_by_svt  # noqa: PLC0415
     from .torch.trainer import finetune, steps_of  # noqa: PLC0415
 
-    training = options.training
+    training, runtime, seed = options.training, options.runtime, options.selection.seed
     with progress.stage("fine-tune", steps_of(known.data, training)) as advance:
-        if training.svt != "none":
-            return recover_by_svt(known, compressed, plan, options, advance)
-        recovery = finetune(
-            known.dense,
-            compressed,
-            known.kinds,
-            known.data,
-            training,
-            options.runtime,
-            options.selection.seed,
-            known.computed,
-            advance,
+        teacher = Teacher.of(
+            training, known.dense, compressed, known.kinds, runtime, known.computed
         )
+        if training.svt != "none":
+            return recover_by_svt(known, compressed, plan, teacher, options, advance)
+        recovery = finetune(compressed, teacher, known.data, training, runtime, seed, advance)
     return compressed, plan, recovery

@@ -5,13 +5,26 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 from .errors import InputError
 
-__all__ = ["Epoch", "Recovery", "SVTKind", "Thresholds", "Training"]
+__all__ = [
+    "Epoch",
+    "Precision",
+    "Recovery",
+    "SVTKind",
+    "Thresholds",
+    "Training",
+    "without_training",
+]
 
+Precision = Literal["float32", "bfloat16"]
 SVTKind = Literal["none", "soft", "reweighted", "hard"]
+
+# Fields that the command line calls otherwise.
+_OPTIONS = {"learning_rate": "lr"}
 
 # Half of them bring the ranks down, half tune what is left.
 _LEAST_EPOCHS = 2
@@ -34,6 +47,8 @@ class Training:
         augment: `module:callable` that changes samples before they are trained on; see
             `augmentation`.
         device: Where to train, as torch calls it: `cpu`, `cuda`, `cuda:1` …
+        precision: What matrix products and convolutions are computed in while training; weights,
+            and what validates them, are float32 in any case.
     """
 
     epochs: int = 10
@@ -44,6 +59,7 @@ class Training:
     hidden: float = 0.0
     augment: str | None = None
     device: str = "cpu"
+    precision: Precision = "float32"
 
     @property
     def repeats(self) -> bool:
@@ -57,8 +73,8 @@ class Training:
             raise InputError(f"--svt is one of {', '.join(get_args(SVTKind))}, not '{self.svt}'.")
         if self.svt != "none" and self.epochs < _LEAST_EPOCHS:
             raise InputError(f"--svt needs --epochs {_LEAST_EPOCHS} or more.")
-        if self.svt != "none" and self.checkpoint is not None:
-            raise InputError("--checkpoint does not keep the training of --svt: leave one out.")
+        if self.precision not in get_args(Precision):
+            raise InputError(f"--precision is float32 or bfloat16, not '{self.precision}'.")
         if not 0 <= self.label_share <= 1:
             raise InputError("--label-share must be at least 0 and at most 1.")
         if not 0 <= self.hidden < math.inf:
@@ -67,6 +83,20 @@ class Training:
             raise InputError("--lr must be above 0 and below 1.")
         if self.checkpoint is not None and not pathlib.Path(self.checkpoint).parent.is_dir():
             raise InputError(f"--checkpoint {self.checkpoint}: its folder does not exist.")
+
+
+def without_training(given: Iterable[str]) -> None:
+    """Refuses options of training where none is asked for.
+
+    Args:
+        given: Names of options of training that were given, as Python or the command line has them.
+
+    Raises:
+        InputError: There are any.
+    """
+    for name in given:
+        option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
+        raise InputError(f"{option} is an option of --finetune: add that, or leave it out.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +144,7 @@ class Recovery:
         best: The epoch whose state was kept; 0 for the start.
         epochs: What each epoch gave.
         svt: What each epoch of singular value thresholding gave, before these.
-        ranks_from: Whose ranks were kept: `plan`, or `svt` if its result was better.
+        ranks_from: Whose ranks were kept: `plan`, or `svt` if those that it found were better.
         untrained: Divergence of the held-out samples before training, which had no say in it.
     """
 

@@ -12,7 +12,9 @@ from onnx_factorize.options import Options
 
 
 def test_names_of_the_command_line():
-    options = Options.of(lr=0.01, op_type="Conv", image_size="32x48", image_mean="0.5, 0.25")
+    options = Options.of(
+        finetune=True, lr=0.01, op_type="Conv", image_size="32x48", image_mean="0.5, 0.25"
+    )
     assert options.training.learning_rate == 0.01
     assert options.op_types == ("Conv",)
     assert options.images.size == (32, 48)
@@ -22,7 +24,8 @@ def test_names_of_the_command_line():
 def test_values_of_the_right_types():
     options = Options.of(
         epochs=np.int64(3), hidden=1, samples=8, checkpoint=None, image_size=(32, 32),
-        outputs={"y": "gaussian"}, include=["a", "b"], rank_multiple=None, holdout=np.float32(0.5),
+        finetune=True, outputs={"y": "gaussian"}, include=["a", "b"], rank_multiple=None,
+        holdout=np.float32(0.5),
     )  # fmt: skip
     assert options.training.epochs == 3
     kept = Options.of(finetune=True, checkpoint=pathlib.Path("run.safetensors"))
@@ -53,3 +56,10 @@ def test_values_of_the_right_types():
 def test_wrong_names_and_types(given, words):
     with pytest.raises(InputError, match=words):
         Options.of(**given)
+
+
+def test_training_that_is_not_asked_for():
+    with pytest.raises(InputError, match="--lr is an option of --finetune"):
+        Options.of(lr=0.01)
+    # Whoever passes all settings on has said nothing.
+    assert Options.of(epochs=10, lr=5e-4, device="cpu") == Options()

@@ -8,13 +8,12 @@ from typing import Any, TypeVar, get_args
 import click
 from click.core import ParameterSource
 
-from ..errors import InputError
-from ..training import SVTKind, Training
+from ..training import Precision, SVTKind, Training, without_training
 
 __all__ = ["training_of", "training_options"]
 
 _OF_TRAINING = (
-    "epochs", "lr", "label_share", "hidden", "augment", "device", "svt", "checkpoint",
+    "epochs", "lr", "label_share", "hidden", "augment", "device", "precision", "svt", "checkpoint",
 )  # fmt: skip
 _NOT_GIVEN = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
@@ -56,6 +55,13 @@ def training_options(command: _Command) -> _Command:
                 "--device", default="cpu", show_default=True, help="Where --finetune trains."
             ),
             click.option(
+                "--precision",
+                type=click.Choice(get_args(Precision)),
+                default="float32",
+                show_default=True,
+                help="Of matrix products in --finetune; bfloat16 is faster where hardware has it.",
+            ),
+            click.option(
                 "--svt",
                 type=click.Choice(get_args(SVTKind)),
                 default="none",
@@ -80,11 +86,9 @@ def training_of(given: Mapping[str, Any]) -> Training:
     Raises:
         InputError: An option of training was given without --finetune, or is wrong.
     """
-    context = click.get_current_context()
-    for name in () if given["finetune"] else _OF_TRAINING:
-        if context.get_parameter_source(name) not in _NOT_GIVEN:
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{option} is an option of --finetune: add that, or leave it out.")
+    if not given["finetune"]:
+        source = click.get_current_context().get_parameter_source
+        without_training(name for name in _OF_TRAINING if source(name) not in _NOT_GIVEN)
     return Training(
         given["epochs"],
         given["lr"],
@@ -94,4 +98,5 @@ def training_of(given: Mapping[str, Any]) -> Training:
         given["hidden"],
         given["augment"],
         given["device"],
+        given["precision"],
     )

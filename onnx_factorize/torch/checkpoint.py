@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..model_io import atomic_path
-from ..training import Epoch, Recovery
+from ..training import Epoch, Recovery, Thresholds
 
 __all__ = ["SECONDS", "Checkpoint", "Position"]
 
@@ -38,6 +38,7 @@ class Position:
         samples: Their samples.
         loss: Their divergence, summed over samples, in nats.
         scale: What the learning rate was slowed down by.
+        stepper: The state of what is put around the optimizer, as plain data.
     """
 
     recovery: Recovery
@@ -46,6 +47,7 @@ class Position:
     samples: int = 0
     loss: float = 0.0
     scale: float = 1.0
+    stepper: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Checkpoint:
@@ -85,6 +87,7 @@ class Checkpoint:
         position = json.loads(text["position"])
         recovery = position.pop("recovery")
         recovery["epochs"] = [Epoch(**epoch) for epoch in recovery["epochs"]]
+        recovery["svt"] = [Thresholds(**epoch) for epoch in recovery["svt"]]
         return Position(Recovery(**recovery), **position), tensors
 
     @property

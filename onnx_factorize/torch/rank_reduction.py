@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ class RankReduction:
         optimizer: torch.optim.Optimizer,
         module: GraphModule,
         bottlenecks: Sequence[Bottleneck],
-        measure: Callable[[], Gramians],
+        measure: Callable[[int], Gramians],
         prices: Mapping[str, float],
         *,
         schedule: Schedule,
@@ -76,7 +77,8 @@ class RankReduction:
             optimizer: Steps the Parameters of the factors, and any others.
             module: The factorized graph in torch.
             bottlenecks: What is to become narrower.
-            measure: Gives P and Q of each bottleneck, by the name of its value.
+            measure: Gives P and Q of each bottleneck, by the name of its value; it is told how many
+                proximal steps were made before.
             prices: Name of a weight to what it costs as wide as it is.
             schedule: Cost allowed at each optimizer step.
             every: Optimizer steps from one proximal step to the next.
@@ -96,16 +98,30 @@ class RankReduction:
     @property
     def over(self) -> bool:
         """Whether all steps in which the cost comes down are over."""
-        return self._steps >= self._schedule.steps
+        return self.over_after(self._steps)
+
+    def over_after(self, steps: int) -> bool:
+        """Whether they are after so many steps of the optimizer."""
+        return steps >= self._schedule.steps
 
     @property
     def cost(self) -> float:
         """What all factors cost."""
         return cost_of(self.bottlenecks, self._prices, self.ranks)
 
+    def state(self) -> dict[str, Any]:
+        """What continuing needs besides weights and the optimizer's state, as plain data."""
+        history = [dataclasses.asdict(each) for each in self.history]
+        return {"steps": self._steps, "ranks": dict(self.ranks), "history": history}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continues from what `state` gave, with the Parameters as they were then."""
+        self._steps, self.ranks = state["steps"], dict(state["ranks"])
+        self.history = [Reduced(**each) for each in state["history"]]
+
     @torch.no_grad()
-    def resume(self) -> None:
-        """Goes on from what the Parameters are, if those of an earlier step were restored."""
+    def reread(self) -> None:
+        """Goes on from what the Parameters are, if those of an earlier step were put back."""
         for each in self.bottlenecks:
             rows = each.before.matrices(self._parameter(each.before)).abs().amax((0, 2))
             self.ranks[each.value] = int((rows > 0).sum())
@@ -125,7 +141,7 @@ class RankReduction:
     @torch.no_grad()
     def reduce(self) -> Reduced:
         """A proximal step now."""
-        gramians = self._measure()
+        gramians = self._measure(len(self.history))
         found = {
             each.value: balance(*(g[:, :rank, :rank] for g in gramians[each.value]))
             for each in self.bottlenecks

@@ -32,6 +32,11 @@ class Remembered:
         self._ask, self._most = ask, most_bytes
         self._known: dict[str, Answers] = {}
 
+    @property
+    def some(self) -> bool:
+        """Whether any answers are known."""
+        return bool(self._known)
+
     def __call__(self, batch: Batch) -> Answers:
         """The answers to a batch."""
         keys = _keys(batch) if self._known else []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+import torch
 from torch import Tensor
 
 from ..calibration import Batch
@@ -16,7 +17,7 @@ from ..passes import OutputKind
 from ..session import Runtime, Session
 from ..statistics.given_labels import check_labels, labelled_output, mixed_with_labels
 from ..statistics.rows import padding_mask
-from ..training import Training
+from ..training import Precision, Training
 from .distillation import Distillation
 from .module import GraphModule
 from .remembered import Remembered
@@ -43,6 +44,7 @@ class Teacher:
         label_share: float = 0.0,
         hidden_weight: float = 0.0,
         hidden: Sequence[str] = (),
+        precision: Precision = "float32",
     ) -> None:
         """Loads the dense model.
 
@@ -53,6 +55,7 @@ class Teacher:
             label_share: The weight of labels that come with the data, from 0 to 1.
             hidden_weight: The weight of the values within the graph.
             hidden: Their names.
+            precision: What the model in training computes in.
         """
         self.kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
         self.hidden = list(hidden) if hidden_weight else []
@@ -63,6 +66,7 @@ class Teacher:
         self._outputs = Distillation(self.kinds)
         inner = dict.fromkeys(self.hidden, OutputKind("gaussian"))
         self._hidden = Distillation(inner) if inner else None
+        self._half = precision == "bfloat16"
 
     @classmethod
     def of(
@@ -91,6 +95,7 @@ class Teacher:
             label_share=training.label_share,
             hidden_weight=training.hidden,
             hidden=_common(dense, trained, computed),
+            precision=training.precision,
         )
 
     def answers(self, batch: Batch) -> Answers:
@@ -104,6 +109,11 @@ class Teacher:
                 found[name], batch.labels, self.kinds[name], self._share
             )
         return found
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the dense model was asked already for all that training asks it."""
+        return self._asked.some
 
     def remember(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Asks the dense model once for all that training will ask it again; see `Remembered`."""
@@ -119,7 +129,8 @@ class Teacher:
     def loss(self, module: GraphModule, batch: Batch) -> tuple[Tensor, float]:
         """What training brings down on a batch, and the part of it that is the divergence."""
         answers, mask = self.answers(batch), padding_mask(batch.feeds)
-        run = module.run(batch.feeds, capture=self.hidden)
+        with torch.autocast(module.device.type, torch.bfloat16, enabled=self._half):
+            run = module.run(batch.feeds, capture=self.hidden)
         loss = self._outputs(answers, run.outputs, mask)
         divergence = float(loss.detach())
         if self._hidden is not None:

@@ -9,7 +9,7 @@ the others have had steps to make up for those before it.
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..options import Options
 from ..passes import Target
 from ..ranks.plan import Plan
-from ..training import Recovery, Thresholds
+from ..training import Recovery, Thresholds, Training
 from .bottleneck import Bottleneck, find_bottlenecks
 from .check import check_against_onnxruntime
 from .gramians import Gramians, measure_gramians
@@ -30,7 +30,7 @@ from .narrowing import narrow
 from .rank_reduction import RankReduction, cost_of
 from .schedule import Schedule
 from .teacher import Teacher
-from .trainer import patience_of, validating_samples, validation_of
+from .trainer import finetune, patience_of, validating_samples, validation_of
 from .training_run import TrainingRun
 from .widening import multiples_of, prices_of, views_by_value, widened
 from .write_back import write_back
@@ -52,13 +52,22 @@ def recover_by_svt(
     known: Calibrated,
     compressed: ir.Model,
     plan: Plan,
+    teacher: Teacher,
     options: Options,
     advance: Callable[[int], None],
 ) -> tuple[ir.Model, Plan, Recovery]:
     """Finds ranks while training, at the cost that a plan bought.
 
-    The arguments are those of `recovery.recover`. If what comes out is worse than the zero-shot
-    result on samples that were not trained on, that is kept, untrained.
+    If what is there when the cost has come down is worse than the plan untrained, on samples that
+    are not trained on, the plan's factors are trained for the epochs that are left.
+
+    Args:
+        known: What is known of the dense model.
+        compressed: The compressed one. Its constants may be replaced.
+        plan: How it was made.
+        teacher: The dense model.
+        options: How to train.
+        advance: Called after each batch with its number of samples.
 
     Raises:
         InputError: The graph cannot be run in torch, there are too few samples, or there is nothing
@@ -74,37 +83,29 @@ def recover_by_svt(
     first = next(known.data.batches("calibration"))
     check_against_onnxruntime(module, wide, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
-    teacher = Teacher.of(training, known.dense, wide, known.kinds, runtime, known.computed)
     run = TrainingRun(module, teacher, known.data, validating, training, seed)
     reduction = _reduction_of(known, plan, wide, views, module, run, options)
     run.stepper = reduction
     run.start()
-    before = validation_of(known.dense, compressed, known.kinds, known.data, training, runtime)
-    curve: list[Thresholds] = []
+    before = validation_of(compressed, teacher, known.data)
+    _bring_down(run, reduction, before, views, training, advance)
+    curve = run.recovery.svt
+    if not reduction.over or not run.recovery.after < before:
+        recovery = Recovery(before, before)
+        rest = _rest_of(training, len(curve))
+        if rest is not None:
+            recovery = finetune(compressed, teacher, known.data, rest, runtime, seed, advance)
+        return compressed, plan, dataclasses.replace(recovery, svt=curve)
     while not run.over(patience_of(training)):
-        if reduction.over:
-            run.epoch(advance)
-            continue
-        run.rebase()
-        # To come near to what the plan gives at once is no loss that a slower rate would avoid.
-        run.recovery.after = max(run.recovery.after, before)
         run.epoch(advance)
-        # The epoch may have been undone.
-        reduction.resume()
-        curve.append(_record(run.recovery, reduction, views))
-        if reduction.over:
-            run.rebase()
+        run.save()
     recovery = dataclasses.replace(
         run.recovery,
         before=before,
         best=run.recovery.best - len(curve),
         epochs=run.recovery.epochs[len(curve) :],
-        svt=curve,
         ranks_from="svt",
     )
-    if not reduction.over or not recovery.after < before:
-        recovery.after, recovery.best, recovery.ranks_from = before, 0, "plan"
-        return compressed, plan, recovery
     run.restore_best()
     write_back(module, wide)
     narrow(wide, reduction.bottlenecks, reduction.ranks)
@@ -113,6 +114,40 @@ def recover_by_svt(
     changed = {view.operator for view in views.values()}
     losses = {name: loss for name, loss in plan.losses.items() if name not in changed}
     return wide, dataclasses.replace(plan, ranks={**plan.ranks, **ranks}, losses=losses), recovery
+
+
+def _bring_down(
+    run: TrainingRun,
+    reduction: RankReduction,
+    before: float,
+    views: Mapping[str, Target],
+    training: Training,
+    advance: Callable[[int], None],
+) -> None:
+    """Trains until the cost has come down, and records each epoch."""
+    # By where the epoch began: if it is continued, the cost may have come down within it before.
+    while not reduction.over_after(run.epoch_began) and not run.over(patience_of(training)):
+        if not run.within_epoch:
+            run.rebase()
+            # To come near to what the plan gives at once is no loss that a slower rate would avoid.
+            run.recovery.after = max(run.recovery.after, before)
+        run.epoch(advance)
+        # The epoch may have been undone.
+        reduction.reread()
+        run.recovery.svt.append(_record(run.recovery, reduction, views))
+        if reduction.over:
+            run.rebase()
+        run.save()
+
+
+def _rest_of(training: Training, over: int) -> Training | None:
+    """How to train the plan's factors in the epochs that are left, if any are."""
+    if over >= training.epochs:
+        return None
+    path = training.checkpoint
+    if path is not None:
+        path = str(pathlib.Path(path).with_suffix(".plan.safetensors"))
+    return dataclasses.replace(training, epochs=training.epochs - over, svt="none", checkpoint=path)
 
 
 def _reduction_of(
@@ -163,13 +198,13 @@ def _reduction_of(
 
 def _measuring(
     module: GraphModule, bottlenecks: Sequence[Bottleneck], known: Calibrated, seed: int
-) -> Callable[[], Gramians]:
+) -> Callable[[int], Gramians]:
     """Measures what matters, with other labels each time."""
-    only, counter = known.data.some(_SAMPLES), itertools.count()
+    only = known.data.some(_SAMPLES)
 
-    def measure() -> Gramians:
+    def measure(number: int) -> Gramians:
         feeds = (batch.feeds for batch in known.data.batches("calibration", only=only))
-        return measure_gramians(module, bottlenecks, known.kinds, feeds, seed=seed + next(counter))
+        return measure_gramians(module, bottlenecks, known.kinds, feeds, seed=seed + number)
 
     return measure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ import torch
 
 from ..calibration import CalibrationData
 from ..errors import InputError
-from ..passes import OutputKind
 from ..session import Runtime
 from ..training import Recovery, Training
 from .check import check_against_onnxruntime
@@ -59,14 +58,12 @@ def validating_samples(data: CalibrationData) -> npt.NDArray[np.bool_]:
 
 
 def finetune(
-    dense: ir.Model,
     compressed: ir.Model,
-    kinds: Mapping[str, OutputKind],
+    teacher: Teacher,
     data: CalibrationData,
     training: Training,
     runtime: Runtime,
     seed: int = 0,
-    computed: Sequence[str] = (),
     advance: Callable[[int], None] = lambda _: None,
 ) -> Recovery:
     """Trains the weights of a compressed model so that its outputs are those of the dense one.
@@ -75,14 +72,12 @@ def finetune(
     epoch how good the model is. The best state is kept, which is the start if none is better.
 
     Args:
-        dense: The dense model.
-        compressed: The compressed one, whose constants are replaced.
-        kinds: What each output stands for.
+        compressed: The compressed model, whose constants are replaced.
+        teacher: The dense one.
         data: The calibration data.
         training: For how long and how fast.
-        runtime: How onnxruntime runs the dense model.
+        runtime: How onnxruntime runs the compressed model.
         seed: Seed of the order of the samples.
-        computed: Values within the graph that training may look at too.
         advance: Called after each batch with its number of samples.
 
     Returns:
@@ -97,28 +92,20 @@ def finetune(
     first = next(data.batches("calibration"))
     check_against_onnxruntime(module, compressed, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
-    teacher = Teacher.of(training, dense, compressed, kinds, runtime, computed)
     run = TrainingRun(module, teacher, data, validating, training, seed)
 
     run.start()
     while not run.over(patience_of(training)):
         run.epoch(advance)
+        run.save()
     if run.restore_best():
         write_back(module, compressed)
         check_against_onnxruntime(module, compressed, first.feeds, runtime=runtime)
     return run.recovery
 
 
-def validation_of(
-    dense: ir.Model,
-    compressed: ir.Model,
-    kinds: Mapping[str, OutputKind],
-    data: CalibrationData,
-    training: Training,
-    runtime: Runtime,
-) -> float:
+def validation_of(compressed: ir.Model, teacher: Teacher, data: CalibrationData) -> float:
     """The divergence of a model on the samples that are not trained on; see `finetune`."""
-    teacher = Teacher(dense, kinds, runtime, label_share=training.label_share)
     batches = data.batches("calibration", only=validating_samples(data))
     with torch.no_grad():
         return teacher.divergence(to_torch(compressed), batches)

@@ -8,7 +8,7 @@ import itertools
 import math
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +46,27 @@ _SLOWER = 0.25
 _SAME_START = 1e-2
 
 
+class Stepper(Protocol):
+    """What makes a step in place of the optimizer that it is put around."""
+
+    def step(self) -> None:
+        """One step."""
+
+    def state(self) -> dict[str, Any]:
+        """What continuing needs besides weights and the optimizer's state, as plain data."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continues from what `state` gave."""
+
+
 class TrainingRun:
-    """A module in training, and what it is trained with."""
+    """A module in training, and what it is trained with.
+
+    Attributes:
+        optimizer: Steps all its Parameters.
+        stepper: What is put around the optimizer, if anything.
+        steps: Steps that all epochs make.
+    """
 
     def __init__(
         self,
@@ -65,7 +84,7 @@ class TrainingRun:
         batches = sum(1 for _ in data.batches("calibration", only=~validating))
         self._epochs, self._seed = training.epochs, seed
         # Whether what the dense model answers is still to be remembered.
-        self._to_remember = training.repeats and data.regroups
+        self._to_remember = training.repeats and data.regroups and not teacher.remembers
         self._augment = None if training.augment is None else Augmentation(training.augment)
         self._parameters = list(module.parameters())
         self._together = Together()
@@ -74,8 +93,7 @@ class TrainingRun:
         self.optimizer = torch.optim.AdamW(
             self._parameters, training.learning_rate, weight_decay=0.0, fused=True
         )
-        # What makes a step; another may be put around the optimizer.
-        self.stepper: Any = self.optimizer
+        self.stepper: Stepper | None = None
         self._rate = training.learning_rate
         self.steps = max(1, training.epochs * batches)
         self._share = _rate(self.steps)
@@ -96,6 +114,16 @@ class TrainingRun:
     def recovery(self) -> Recovery:
         """What the epochs gave."""
         return self._position.recovery
+
+    @property
+    def within_epoch(self) -> bool:
+        """Whether it goes on within an epoch that was interrupted."""
+        return self._position.batches > 0
+
+    @property
+    def epoch_began(self) -> int:
+        """Steps that were made before the current epoch, or the next one between two."""
+        return self._position.steps - self._position.batches
 
     def start(self) -> None:
         """Measures what there is, and goes on where an earlier run was interrupted."""
@@ -119,6 +147,8 @@ class TrainingRun:
             int(index): _below(index, state) for index in {name.split("/")[0] for name in state}
         }
         self.optimizer.load_state_dict(whole)
+        if self.stepper is not None:
+            self.stepper.restore(position.stepper)
         torch.set_rng_state(tensors["random"].cpu())
 
     def over(self, patience: int) -> bool:
@@ -156,7 +186,7 @@ class TrainingRun:
             if not math.isfinite(loss):
                 break
             if self._checkpoint is not None and self._checkpoint.due:
-                self._save()
+                self.save()
             advance(batch.samples)
         rate = self._current_rate()
         epoch = Epoch(at.loss / max(1, at.samples), self.validate(), rate)
@@ -167,7 +197,6 @@ class TrainingRun:
         self._position = Position(recovery, at.steps, scale=at.scale)
         if not epoch.validation < _LOST * recovery.after:
             self._step_back()
-        self._save()
 
     def _step_back(self) -> None:
         """Goes on from the best state, more slowly."""
@@ -213,13 +242,15 @@ class TrainingRun:
             torch.nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            self.stepper.step()
+            (self.stepper or self.optimizer).step()
         return divergence
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Writes the checkpoint, if there is to be one."""
         if self._checkpoint is None or self._together.rank:
             return
+        if self.stepper is not None:
+            self._position.stepper = self.stepper.state()
         tensors = {f"weights/{name}": value for name, value in self._module.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in (self._best or {}).items()}
         tensors |= {

@@ -69,7 +69,7 @@ def reduction_of(graph, share, optimizer=None, **options):
         ),
         module,
         bottlenecks,
-        lambda: measure_gramians(module, bottlenecks, KINDS, [{"x": X}]),
+        lambda _: measure_gramians(module, bottlenecks, KINDS, [{"x": X}]),
         prices,
         schedule=Schedule(start, share * start, 1),
         every=1,
@@ -143,7 +143,7 @@ def test_a_narrow_graph_gives_what_the_zeros_gave(form, shrinkage):
         torch.optim.AdamW(module.parameters(), 1e-3),
         module,
         bottlenecks,
-        lambda: measure_gramians(module, bottlenecks, kinds, [feeds]),
+        lambda _: measure_gramians(module, bottlenecks, kinds, [feeds]),
         prices,
         schedule=Schedule(start, start / 2, 1),
         every=1,
@@ -178,7 +178,7 @@ def test_what_matters_least_goes():
     module, other = reduction_of(graph, 0.5)
     other._rank = lambda name, sigma, weight: reduction.ranks[name]
 
-    def worst():
+    def worst(_):
         found = measure_gramians(module, find_bottlenecks(graph), KINDS, [{"x": X}])
         # What matters is turned round, so that the components that matter most go.
         return {name: (torch.linalg.inv(p), torch.linalg.inv(q)) for name, (p, q) in found.items()}
@@ -230,7 +230,7 @@ def test_other_coordinates_are_the_same_function():
     graph = factorized()
     module, reduction = reduction_of(graph, 0.5)
     before = module.run({"x": X}).outputs["y"]
-    gramians = reduction._measure()
+    gramians = reduction._measure(0)
     with torch.no_grad():
         for each in find_bottlenecks(graph):
             found = balance(*gramians[each.value])
@@ -262,11 +262,11 @@ def test_an_earlier_state_is_resumed():
     widths = dict(reduction.ranks)
     reduction.step()
     narrow_ranks = dict(reduction.ranks)
-    reduction.resume()
+    reduction.reread()
     assert reduction.ranks == narrow_ranks != widths
     # What is restored is cut at once, as the steps for it are over.
     module.load_state_dict(start)
-    reduction.resume()
+    reduction.reread()
     assert reduction.ranks == narrow_ranks
     assert len(reduction.history) == 2
 

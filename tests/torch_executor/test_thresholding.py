@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-
-from onnx_factorize import InputError, factorize
+from onnx_factorize import InputError, factorize  # noqa: E402
+from onnx_factorize.progress import Progress  # noqa: E402
 
 OPTIONS = {"samples": 128, "threads": 1, "weighting": "activation", "finetune": True}
 
@@ -46,14 +48,67 @@ def test_ranks_move_and_the_better_result_is_kept(monkeypatch):
         named = [layer for layer in result.report.layers if layer.name in wanted]
         assert named
         assert all(layer.rank == wanted[layer.name] for layer in named)
+    # As if the plan were better than all that is found: it is trained in the epochs that are left.
     monkeypatch.setattr("onnx_factorize.torch.thresholding.validation_of", lambda *_: 0.0)
     kept = factorize(BUNDLED, BUNDLED_DATA, **options)
     plain = factorize(BUNDLED, BUNDLED_DATA, **{**options, "svt": "none", "epochs": 1})
     assert kept.report.finetune["ranks_from"] == "plan"
-    assert kept.report.finetune["best"] == 0
+    assert len(kept.report.finetune["svt"]) == 3
+    assert len(kept.report.finetune["epochs"]) == 3
+    assert kept.report.finetune["after"] < kept.report.finetune["before"]
+    assert kept.report.finetune["before"] == plain.report.finetune["before"]
     assert [layer.rank for layer in kept.report.layers] == [
         layer.rank for layer in plain.report.layers
     ]
+
+
+class _Killed(BaseException):
+    pass
+
+
+class _Mortal(Progress):
+    """Dies after a number of batches of training."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    @contextlib.contextmanager
+    def stage(self, name, total=0):
+        with super().stage(name, total) as advance:
+
+            def count(samples):
+                self.left -= name == "fine-tune"
+                if self.left < 0:
+                    raise _Killed
+                advance(samples)
+
+            yield count
+
+
+# Batches: 3 are remembered, an epoch has 3. Ranks come down within the first two of three epochs.
+@pytest.mark.parametrize("killed_after", [[4], [7], [8, -3], [3, 1, -3]])
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+@pytest.mark.parametrize("plan_is_better", [False, True])
+def test_killed_and_resumed_it_is_the_same(
+    killed_after, seconds, plan_is_better, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("onnx_factorize.torch.training_run.SECONDS", seconds)
+    if plan_is_better:
+        monkeypatch.setattr("onnx_factorize.torch.thresholding.validation_of", lambda *_: 0.0)
+    path = tmp_path / "run.safetensors"
+    options = {**OPTIONS, "budget": "targets=0.05", "svt": "hard", "epochs": 3}
+    expected = factorize(BUNDLED, BUNDLED_DATA, **options)
+    options["checkpoint"] = path
+    for batches in killed_after:
+        with pytest.raises(_Killed):
+            factorize(BUNDLED, BUNDLED_DATA, progress=_Mortal(3 + batches), **options)
+    torch.manual_seed(99)
+    found = factorize(BUNDLED, BUNDLED_DATA, **options)
+    assert found.report.finetune == expected.report.finetune
+    for name, value in expected.model.graph.initializers.items():
+        again = found.model.graph.initializers[name].const_value.numpy()
+        np.testing.assert_array_equal(again, value.const_value.numpy())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +116,6 @@ def test_ranks_move_and_the_better_result_is_kept(monkeypatch):
     [
         ({"svt": "firm"}, "--svt"),
         ({"svt": "soft", "epochs": 1}, "--epochs"),
-        ({"svt": "soft", "checkpoint": "run.safetensors"}, "--checkpoint"),
         ({"svt": "soft", "finetune": False}, "--finetune"),
     ],
 )

@@ -20,7 +20,7 @@ from onnx_factorize.passes import OutputKind  # noqa: E402
 from onnx_factorize.session import Runtime, Session  # noqa: E402
 from onnx_factorize.torch.distillation import Distillation  # noqa: E402
 from onnx_factorize.torch.shuffled import shuffled  # noqa: E402
-from onnx_factorize.torch.teacher import _with_outputs  # noqa: E402
+from onnx_factorize.torch.teacher import Teacher, _with_outputs  # noqa: E402
 from onnx_factorize.torch.trainer import finetune  # noqa: E402
 from onnx_factorize.training import Training  # noqa: E402
 
@@ -133,14 +133,18 @@ def _damaged(scale):
     return ir.from_proto(model(MLP, weights))
 
 
-def _finetune(compressed, epochs=6, rate=1e-2, seed=0, checkpoint=None, advance=lambda _: None):
-    dense = ir.from_proto(model(MLP, WEIGHTS))
-    x = normal(5, 256, 24).astype(np.float32)
-    data = open_calibration([{"x": x}], Signature.of(dense), Selection(holdout=0.0))
+def _taught(compressed, training, feeds=None, *, seed=0, advance=lambda _: None, computed=()):
+    """Trains a compressed network towards the one that is not damaged."""
+    dense, runtime = ir.from_proto(model(MLP, WEIGHTS)), Runtime(threads=1)
+    feeds = feeds or {"x": normal(5, 256, 24).astype(np.float32)}
+    data = open_calibration([feeds], Signature.of(dense), Selection(holdout=0.0))
+    teacher = Teacher.of(training, dense, compressed, OUTPUTS, runtime, computed)
+    return finetune(compressed, teacher, data, training, runtime, seed, advance)
+
+
+def _finetune(compressed, epochs=6, rate=1e-2, seed=0, checkpoint=None, **options):
     training = Training(epochs, rate, checkpoint)
-    return finetune(
-        dense, compressed, OUTPUTS, data, training, Runtime(threads=1), seed, advance=advance
-    )
+    return _taught(compressed, training, seed=seed, **options)
 
 
 def test_what_was_lost_comes_back():
@@ -151,6 +155,17 @@ def test_what_was_lost_comes_back():
     assert not np.array_equal(
         compressed.graph.initializers["w2"].const_value.numpy(), WEIGHTS["w2"]
     )
+
+
+def test_half_precision_trains_as_well_and_is_validated_in_single():
+    single, half = (_damaged(0.3) for _ in range(2))
+    expected = _finetune(single)
+    found = _taught(half, Training(6, 1e-2, precision="bfloat16"))
+    assert found.before == expected.before
+    assert found.epochs[0].loss != expected.epochs[0].loss
+    assert found.after == pytest.approx(expected.after, rel=0.2)
+    weight = half.graph.initializers["w2"].const_value
+    assert weight.dtype == ir.DataType.FLOAT
 
 
 def test_it_repeats():
@@ -243,15 +258,13 @@ def test_the_pipeline_recovers_and_reports():
 
 def test_labels_teach_what_the_dense_model_does_not_know():
     """Without a teacher the labels are learned, and with half of one more than with a whole one."""
-    dense = ir.from_proto(model(MLP, WEIGHTS))
     x = normal(5, 512, 24).astype(np.float32)
     labels = (x[:, 0] > 0).astype(np.int64)
-    data = open_calibration([{"x": x, "label": labels}], Signature.of(dense), Selection(holdout=0))
     right = []
     for share in (0.0, 0.5, 1.0):
         tuned = _damaged(0.3)
         training = Training(8, 1e-2, label_share=share)
-        finetune(dense, tuned, OUTPUTS, data, training, Runtime(threads=1))
+        _taught(tuned, training, {"x": x, "label": labels})
         y = Session(tuned, Runtime(threads=1)).run({"x": x})["y"]
         right.append(float((y.argmax(1) == labels).mean()))
     assert right[2] > 0.9
@@ -266,6 +279,7 @@ def test_labels_teach_what_the_dense_model_does_not_know():
         ({"device": "tuba"}, "--device tuba"),
         ({"learning_rate": -1.0}, "--lr"),
         ({"hidden": -1.0}, "--hidden"),
+        ({"precision": "float8"}, "--precision"),
         ({"samples": 4}, "16 calibration"),
         ({"checkpoint": "no/such/folder/run.safetensors"}, "--checkpoint"),
     ],
@@ -280,7 +294,7 @@ def test_labels_are_missed_before_the_work():
     x = np.load(BUNDLED_DATA)["image"][:64]
     with pytest.raises(InputError, match="key 'label'"):
         factorize(BUNDLED, [{"image": x}], finetune=True, label_share=0.5, threads=1)
-    with pytest.raises(InputError, match="add it"):
+    with pytest.raises(InputError, match="--finetune"):
         factorize(BUNDLED, [{"image": x}], label_share=0.5, threads=1)
 
 
@@ -292,14 +306,12 @@ def test_what_is_within_the_graph_teaches_too():
         weight.const_value = ir.tensor(damaged.astype(np.float32), name="w1")
     dense = ir.from_proto(model(MLP, WEIGHTS))
     x = normal(5, 256, 24).astype(np.float32)
-    data = open_calibration([{"x": x}], Signature.of(dense), Selection(holdout=0.0))
 
     def hidden_error(hidden, trained):
         training = Training(6, 1e-2, hidden=hidden)
-        runtime = Runtime(threads=1)
-        finetune(dense, trained, OUTPUTS, data, training, runtime, computed=["h", "y", "none"])
+        _taught(trained, training, computed=["h", "y", "none"])
         before, after = (
-            Session(_with_outputs(each, ["h"]), runtime).run({"x": x})["h"]
+            Session(_with_outputs(each, ["h"]), Runtime(threads=1)).run({"x": x})["h"]
             for each in (dense, trained)
         )
         return np.square(before - after).mean()
