@@ -1,7 +1,7 @@
 """What fine-tuning recovers: zero-shot and tuned beside each other, from one calibration.
 
     python -m benchmarks.finetune NAME [--keep 0.5 ...] [--samples N] [--epochs N] [--lr X]
-        [--svt KIND ...] [--label-share X ...] [--calib PATH]
+        [--svt KIND ...] [--label-share X ...] [--precision P] [--calib PATH]
 
 Needs `python -m models fetch NAME`. For each share of the parameters of the MatMul, Gemm and Conv
 operators: the model's own metrics on its test data, dense, compressed, and compressed and tuned,
@@ -23,7 +23,7 @@ from onnx_factorize.budget import Budget
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.progress import Progress
-from onnx_factorize.training import SVTKind, Training
+from onnx_factorize.training import Precision, SVTKind, Training
 
 
 @click.command()
@@ -35,6 +35,8 @@ from onnx_factorize.training import SVTKind, Training
 @click.option("--hidden", default=0.0, show_default=True)
 @click.option("--svt", "kinds", multiple=True, default=("none",), show_default=True)
 @click.option("--label-share", "shares", multiple=True, type=float, default=(0.0,))
+@click.option("--precision", default="float32", show_default=True)
+@click.option("--threads", default=1, show_default=True)
 @click.option("--calib", type=click.Path(exists=True, path_type=Path), help="Other data.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--limit", type=int, help="Test samples to evaluate on.")
@@ -47,6 +49,8 @@ def main(
     hidden: float,
     kinds: tuple[SVTKind, ...],
     shares: tuple[float, ...],
+    precision: Precision,
+    threads: int,
     calib: Path | None,
     seed: int,
     limit: int | None,
@@ -54,7 +58,11 @@ def main(
     """Run the model NAME."""
     recipe = models.get(name)
     options = Options.of(
-        samples=samples, seed=seed, op_types=("MatMul", "Gemm", "Conv"), finetune=True
+        samples=samples,
+        seed=seed,
+        threads=threads,
+        op_types=("MatMul", "Gemm", "Conv"),
+        finetune=True,
     )
     known = calibrated(recipe.model_path, calib or recipe.calib_path, options, Progress())
     print(f"{name}, {samples} samples, {epochs} epochs, rate {lr}, seed {seed}")
@@ -63,7 +71,9 @@ def main(
         asked = dataclasses.replace(options, budget=Budget("targets", keep))
         runs = {"zero-shot": dataclasses.replace(asked, finetune=False)}
         for kind, share in itertools.product(kinds, shares):
-            training = Training(epochs, lr, svt=kind, label_share=share, hidden=hidden)
+            training = Training(
+                epochs, lr, svt=kind, label_share=share, hidden=hidden, precision=precision
+            )
             label = "tuned" if kind == "none" else f"svt {kind}"
             label += f" labels {share:g}" if share else ""
             runs[label] = dataclasses.replace(asked, training=training)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from . import processes
 from ._version import __version__
 from .budget import Budget
 from .calibration import ImageOptions, Selection
@@ -121,6 +122,11 @@ class Options:
         """Finds what training cannot do."""
         if self.training.svt != "none" and "latency" in (self.budget.kind, self.prefer):
             raise InputError("--svt counts parameters or multiplications: it cannot buy time.")
+        if processes.count() > 1 and self.timed:
+            raise InputError(
+                "Each process would time cuts for itself, and come to a plan of its own: under "
+                "torchrun give a budget of params, targets or bytes, and no --prefer latency."
+            )
 
     def _check_numbers(self) -> None:
         """Finds numbers that are out of range."""

@@ -28,7 +28,7 @@ class Runtime:
 
     Attributes:
         provider: An execution provider.
-        threads: Threads of an operator; 0 leaves the choice to onnxruntime.
+        threads: Threads of an operator, in training too; 0 leaves the choice to the runtimes.
     """
 
     provider: str = "CPUExecutionProvider"

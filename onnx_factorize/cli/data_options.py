@@ -52,7 +52,7 @@ def data_options(command: _Command) -> _Command:
             ),
             click.option("--seed", default=0, show_default=True),
             click.option("--provider", default="CPUExecutionProvider", show_default=True),
-            click.option("--threads", default=0, help="Threads of onnxruntime; 0 for its default."),
+            click.option("--threads", default=0, help="Threads of an operator; 0 for the default."),
             click.option(
                 "--outputs",
                 multiple=True,

@@ -1,12 +1,15 @@
-"""Devices that training may run on."""
+"""Where training runs: on which device, in how many threads."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 
 from ..errors import InputError
 
-__all__ = ["check_device"]
+__all__ = ["check_device", "in_threads"]
 
 
 def check_device(name: str) -> None:
@@ -20,3 +23,14 @@ def check_device(name: str) -> None:
     except Exception as error:  # of many kinds
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(f"--device {name} cannot be used here: {reason}.") from error
+
+
+@contextlib.contextmanager
+def in_threads(count: int) -> Iterator[None]:
+    """Lets torch compute each operator in so many threads meanwhile; 0 leaves it to torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -168,6 +168,23 @@ def test_half_precision_trains_as_well_and_is_validated_in_single():
     assert weight.dtype == ir.DataType.FLOAT
 
 
+def test_training_keeps_to_its_threads(monkeypatch):
+    seen, before = [], torch.get_num_threads()
+    stepped = torch.optim.AdamW.step
+
+    def step(self, *arguments, **options):
+        seen.append(torch.get_num_threads())
+        return stepped(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    options = {"samples": 64, "weighting": "none", "finetune": True, "epochs": 1}
+    for threads in (1, before + 1):
+        factorize(BUNDLED, BUNDLED_DATA, threads=threads, **options)
+        assert set(seen) == {threads}
+        seen.clear()
+    assert torch.get_num_threads() == before
+
+
 def test_it_repeats():
     first, second = _damaged(0.3), _damaged(0.3)
     assert _finetune(first) == _finetune(second)
