@@ -64,7 +64,7 @@ def _mish(x: Tensor) -> Tensor:
 
 @operator("HardSigmoid")
 def _hard_sigmoid(x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
-    return torch.clamp(alpha * x + beta, 0, 1)
+    return F.hardtanh(alpha * x + beta, 0.0, 1.0)
 
 
 @operator("HardSwish", since=14)
