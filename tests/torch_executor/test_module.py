@@ -178,6 +178,22 @@ def test_autocast_and_copies(mlp, mlp_feeds):
         assert copied.state_dict().keys() == module.state_dict().keys()
 
 
+def test_a_bound_that_half_precision_does_not_reach():
+    """Exports that mean "no bound" write the largest float32."""
+    text = """(float[b, 4] x) => (float[b, 4] y) {
+        h = MatMul (x, w)
+        y = Clip <min: float = 0.0, max: float = 3.4028234e38> (h)
+    }"""
+    graph = model(text, {"w": normal(1, 4, 4).astype(np.float32)}, opset=10)
+    x = torch.from_numpy(normal(2, 3, 4).astype(np.float32))
+    module = to_torch(graph)
+    single = module(x)["y"]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = module(x)["y"]
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), single, atol=0.05, rtol=0.05)
+
+
 def test_unknown_operator_is_named():
     node = onnx.helper.make_node("Frobnicate", ["x"], ["y"], name="odd", domain="acme")
     value = onnx.helper.make_tensor_value_info

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -191,6 +193,11 @@ def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @operator("Clip", since=6)
 def _clip_attributes(x: Tensor, *, min_: float | None = None, max_: float | None = None) -> Tensor:
+    if x.is_floating_point():
+        # A bound may be the largest number of a wider type, where half precision is computed in.
+        largest = torch.finfo(x.dtype).max
+        min_ = -math.inf if min_ is not None and min_ < -largest else min_
+        max_ = math.inf if max_ is not None and max_ > largest else max_
     if min_ is None and max_ is None:
         return x
     if min_ is not None and max_ is not None and min_ < max_ and x.is_floating_point():
