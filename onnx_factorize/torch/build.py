@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import onnx_ir as ir
 
 from .constants import content, is_constant, named_constants
 from .errors import Unsupported, UnsupportedError
+from .fusing import Fusion, find_fusions
 from .program import Program, Step
 from .table import find
 
@@ -39,28 +40,40 @@ class Built:
 
     Attributes:
         program: Its main graph.
+        fused: The same in fewer steps.
+        within: Slots that only `program` writes, because they are within what is fused.
         constants: Initializers and Constant nodes of all graphs.
         names: Name of the value in each slot.
     """
 
     program: Program
+    fused: Program
+    within: frozenset[int]
     constants: list[Constant]
     names: dict[int, str]
 
 
-def build(model: ir.Model) -> Built:
+def build(model: ir.Model, trained: Collection[str] = ()) -> Built:
     """Builds the program of a model whose functions are inlined.
+
+    Args:
+        model: The model.
+        trained: Names of constants that may change.
 
     Raises:
         UnsupportedError: A node's operator or one of its attributes is not in the table.
     """
     builder = _Builder(model.opset_imports)
-    program = builder.graph(model.graph)
+    program = fused = builder.graph(model.graph)
+    builder.fusions = find_fusions(model, trained)
+    if builder.fusions:
+        fused = builder.graph(model.graph)
+    within = frozenset(builder.slot(value) for value in _within(builder.fusions))
     constants = []
     for name, value in named_constants(model).items():
         slot = builder.slot(value)
         constants.append(Constant(name, slot, content(value), slot not in builder.computed_with))
-    return Built(program, constants, builder.names)
+    return Built(program, fused, within, constants, builder.names)
 
 
 def label_of(node: ir.Node) -> str:
@@ -70,10 +83,19 @@ def label_of(node: ir.Node) -> str:
     return f"Node '{name}' ({domain}{node.op_type})"
 
 
+def _within(fusions: Mapping[ir.Node, Fusion]) -> Iterator[ir.Value]:
+    """Values that are not computed where nodes are fused."""
+    for last, fusion in fusions.items():
+        for node in fusion.nodes:
+            if node is not last:
+                yield from node.outputs
+
+
 class _Builder:
     def __init__(self, opsets: dict[str, int]) -> None:
         self.names: dict[int, str] = {}
         self.computed_with: set[int] = set()
+        self.fusions: dict[ir.Node, Fusion] = {}
         self._opsets = opsets
         self._slots: dict[ir.Value, int] = {}
 
@@ -88,11 +110,15 @@ class _Builder:
         constant = {self.slot(v) for v in graph.initializers.values() if v.const_value is not None}
         steps = []
         reads: list[set[int]] = []
+        within = {node for fusion in self.fusions.values() for node in fusion.nodes}
         for node in graph:
-            if is_constant(node):
-                continue
-            steps.append(self._step(node))
-            reads.append(set(self._reads(node)))
+            fusion = self.fusions.get(node)
+            if fusion is not None:
+                steps.append(self._fused_step(node, fusion))
+                reads.append({self.slot(fusion.input)})
+            elif not is_constant(node) and node not in within:
+                steps.append(self._step(node))
+                reads.append(set(self._reads(node)))
         outputs = tuple(self.slot(value) for value in graph.outputs)
         self.computed_with.update(outputs)
         own = {slot for step in steps for slot in step.outputs if slot is not None}
@@ -133,6 +159,11 @@ class _Builder:
             tuple(None if v is None else v.dtype for v in node.inputs),
             tuple(v.dtype for v in node.outputs),
         )
+
+    def _fused_step(self, last: ir.Node, fusion: Fusion) -> Step:
+        x, y = fusion.input, last.outputs[0]
+        places = (self.slot(x),), (self.slot(y),)
+        return Step(label_of(last), fusion.operator, {}, *places, (x.dtype,), (y.dtype,))
 
     def _attribute(self, attribute: ir.Attr) -> Any:
         kind = attribute.type

@@ -71,7 +71,7 @@ def to_torch(
         if unknown:
             raise InputError(f"'{min(unknown)}' is not a floating-point constant of the model.")
     ready = prepared(source)
-    return GraphModule(ready.graph, build(ready), chosen)
+    return GraphModule(ready.graph, build(ready, chosen), chosen)
 
 
 def _candidates(model: ir.Model) -> dict[str, ir.Value]:
@@ -103,7 +103,7 @@ class GraphModule(nn.Module):
 
     def __init__(self, graph: ir.Graph, built: Built, trainable: Collection[str]) -> None:
         super().__init__()
-        self._program = built.program
+        self._program, self._fused, self._within = built.program, built.fused, built.within
         self._names = built.names
         self._floating: torch.dtype | None = None
         self._inputs = {
@@ -187,7 +187,9 @@ class GraphModule(nn.Module):
             self._fed(feeds[name]) if name in feeds else state.slots[slot]
             for name, slot in self._inputs.items()
         ]
-        results = state.run(self._program, arguments)
+        # Whoever looks at single nodes gets them; all others have what is faster.
+        whole = observe is not None or not self._within.isdisjoint(kept)
+        results = state.run(self._program if whole else self._fused, arguments)
         captured: dict[str, Any] = {}
         for name, places in slots.items():
             values = [value for slot in places for value in state.captured[slot]]

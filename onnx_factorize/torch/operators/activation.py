@@ -74,7 +74,7 @@ def _hard_swish(x: Tensor) -> Tensor:
 
 @operator("Swish", since=24)
 def _swish(x: Tensor, *, alpha: float = 1.0) -> Tensor:
-    return x * torch.sigmoid(alpha * x)
+    return F.silu(x) if alpha == 1.0 else x * torch.sigmoid(alpha * x)
 
 
 @operator("QuickGelu", domain="com.microsoft")
