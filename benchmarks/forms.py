@@ -23,6 +23,7 @@ import click
 import numpy as np
 
 import models
+from benchmarks import figures
 from onnx_factorize.budget import Budget
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated, compressed
@@ -61,7 +62,7 @@ def main(
 ) -> None:
     """Run the models NAMES."""
     if docs:
-        write_docs([row for name in names for row in json.loads(Path(name).read_text())])
+        write_docs(figures.read(names))
         return
     rows = []
     for name in names or NAMES:
@@ -70,8 +71,7 @@ def main(
             for row in measured(name, seed, count, keeps, forms, metrics=metrics):
                 rows.append(row)
                 print(json.dumps(row), flush=True)
-                if save:
-                    save.write_text(json.dumps(rows, indent=1))
+                figures.write(save, rows)
 
 
 def measured(

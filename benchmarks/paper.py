@@ -14,7 +14,6 @@ last. All that is trained has the same samples, epochs and rate. The paper is ar
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 import time
 from collections import defaultdict
@@ -27,6 +26,7 @@ import numpy as np
 import onnx_ir as ir
 
 import models
+from benchmarks import figures
 from onnx_factorize import model_io
 from onnx_factorize.budget import Budget
 from onnx_factorize.calibrated import Calibrated
@@ -83,7 +83,7 @@ def main(
 ) -> None:
     """Run the models NAMES, or all."""
     if docs:
-        write_docs([row for name in names for row in json.loads(Path(name).read_text())])
+        write_docs(figures.read(names))
         return
     print(
         f"{samples} samples, {epochs} epochs at rate {lr:g}, seeds {', '.join(map(str, seeds))}, "
@@ -106,8 +106,7 @@ def main(
             for row in measured(name, options, keeps, projections, limit):
                 rows.append(row)
                 print(line(row), flush=True)
-                if save:
-                    save.write_text(json.dumps(rows, indent=1))
+                figures.write(save, rows)
     print(f"{(time.monotonic() - start) / 60:.0f} minutes")
 
 

@@ -12,7 +12,6 @@ held out (a fifth).
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import click
 import numpy as np
 
 import models
+from benchmarks import figures
 from onnx_factorize.budget import Budget
 from onnx_factorize.options import Options, Ranks
 from onnx_factorize.pipeline import calibrated, compressed
@@ -81,7 +81,7 @@ def main(
 ) -> None:
     """Run the models NAMES, or all."""
     if docs:
-        write_docs([row for name in names for row in json.loads(Path(name).read_text())], note)
+        write_docs(figures.read(names), note)
         return
     rows = []
     # Seed by seed, so that what is there when it is stopped is worth a table.
@@ -91,8 +91,7 @@ def main(
                 for row in measured(name, seed, samples, weighting, allocations, keeps):
                     rows.append(row)
                     print(line(row), flush=True)
-                    if save:
-                        save.write_text(json.dumps(rows, indent=1))
+                    figures.write(save, rows)
 
 
 def measured(
