@@ -1,6 +1,6 @@
 """Figures that benchmarks keep: a JSON list with a row a line.
 
-Those that pages of docs/ are made of are in benchmarks/figures/, so that a page can be made again
+Those that pages of docs/ are made of are in benchmarks/results/, so that a page can be made again
 when some of them are measured anew.
 """
 
