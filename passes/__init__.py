@@ -3,6 +3,7 @@
 Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 """
 
+from .begin_at import BeginAt, EndBefore
 from .clean_up import CleanUp
 from .differentiate import Differentiate
 from .find_downstream import FindDownstream
@@ -31,9 +32,11 @@ from .target import Convolution, Factors, Skipped, Target
 from .unique_names import UniqueNodeNames
 
 __all__ = [
+    "BeginAt",
     "CleanUp",
     "Convolution",
     "Differentiate",
+    "EndBefore",
     "Factors",
     "FindDownstream",
     "FindTargets",

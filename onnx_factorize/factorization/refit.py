@@ -9,7 +9,7 @@ of earlier ones, as far as they can, and errors do not add up.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,8 @@ from ..passes import Factors, FindDownstream, RewriteTargets, Target
 from ..session import Runtime
 from ..statistics.fitting import fitting_batches
 from ..statistics.folds import some_of
-from ..statistics.observer import Observer
+from ..statistics.observer import Observation, Observer
+from .progressing import Progressing
 from .regression import Regression
 from .second_factor import fitted, narrowed, second_matrices
 
@@ -79,12 +80,15 @@ def refit(
     if not able:
         return found
     wanted = _Wanted(normal, able, factors, data, few, runtime)
+    compressed = Progressing(current, wanted.batches, runtime)
     for group in _readers_of_one_value(cut):
         fitted_here = [target for target in group if target in able]
         if fitted_here:
             own = [_own(target) for target in fitted_here]
-            compressed = Observer(current, own, runtime, side="input")
-            sums = wanted.regressions(compressed, fitted_here)
+            compressed.reach(group[0].node.outputs[0].name or "")
+            observer = Observer(compressed.model, own, runtime, side="input")
+            seen = (observer.run(batch) for batch in compressed.batches)
+            sums = wanted.regressions(seen, fitted_here)
             found |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in fitted_here}
         uses = [use for target in group for use in target.uses]
         RewriteTargets({use.name: found[use.name] for use in uses})(current)
@@ -115,7 +119,11 @@ def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:
 
 
 class _Wanted:
-    """What targets gave in the dense model, at chosen places: one pass serves all of them."""
+    """What targets gave in the dense model, at chosen places: one pass serves all of them.
+
+    Attributes:
+        batches: What it was run on.
+    """
 
     def __init__(
         self,
@@ -135,9 +143,9 @@ class _Wanted:
             for target in targets
         }
         # Few enough samples to keep what they are made of.
-        self._batches = list(fitting_batches(data, only, dense))
+        self.batches = list(fitting_batches(data, only, dense))
         self._rows: dict[str, list[npt.NDArray[np.float32] | None]] = {n: [] for n in own}
-        for number, batch in enumerate(self._batches):
+        for number, batch in enumerate(self.batches):
             observation = dense.run(batch)
             for name, target in own.items():
                 rng = np.random.default_rng(number)
@@ -145,12 +153,12 @@ class _Wanted:
                 self._rows[name].append(None if y is None else keep(y))
 
     def regressions(
-        self, compressed: Observer, targets: Sequence[Target]
+        self, observations: Iterable[Observation], targets: Sequence[Target]
     ) -> dict[str, list[Regression]]:
         """What the regressions of some targets need, group by group.
 
         Args:
-            compressed: The model as compressed so far, observed at their inputs.
+            observations: What each batch shows of the model as compressed so far, at their inputs.
             targets: The targets.
         """
         sums = {
@@ -160,8 +168,7 @@ class _Wanted:
             ]
             for target in targets
         }
-        for number, batch in enumerate(self._batches):
-            observation = compressed.run(batch)
+        for number, observation in enumerate(observations):
             for target in targets:
                 own, bias = _own(target), _bias(_own(target))
                 # Two generators of one seed choose the same places.

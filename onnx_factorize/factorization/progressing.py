@@ -1,0 +1,102 @@
+"""A model that runs from where it has come to, and not from the beginning each time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..calibration import Batch
+from ..paging import keep
+from ..passes import BeginAt, EndBefore
+from ..session import Runtime, Session
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+__all__ = ["Progressing"]
+
+# What is kept of all batches at one place, at most.
+_KEPT_BYTES = 2**30
+
+
+class Progressing:
+    """What is left of a model after a place, and what reaches it there of some batches.
+
+    Changes to the model before the next place are taken into account; what was passed is final.
+
+    Attributes:
+        model: What comes from the place on.
+        batches: Feeds for that.
+    """
+
+    def __init__(self, model: ir.Model, batches: Sequence[Batch], runtime: Runtime) -> None:
+        """Begins at the beginning.
+
+        Args:
+            model: The model. It is changed.
+            batches: What to run it on.
+            runtime: How to run it.
+        """
+        self.model, self.batches = model, list(batches)
+        self._runtime = runtime
+        self._crossing: dict[str, ir.TypeAndShape] = {}
+
+    def reach(self, value: str) -> None:
+        """Goes on to the node that computes a value, or within which it is computed.
+
+        It stays where it is if that was passed, or if more crosses there than can be kept.
+        """
+        before = self.model.clone()
+        end = EndBefore(value)
+        if not end(before).modified:
+            return
+        found = self._computed(before, [each.name or "" for each in end.crossing])
+        if found is None:
+            return
+        for each in end.crossing:
+            name = each.name or ""
+            self._crossing[name] = _described(each, [arrays[name] for arrays in found])
+        BeginAt(value, self._crossing)(self.model)
+        read = {each.name for each in self.model.graph.inputs}
+        self.batches = [
+            dataclasses.replace(
+                batch, feeds={n: a for n, a in (batch.feeds | arrays).items() if n in read}
+            )
+            for batch, arrays in zip(self.batches, found, strict=True)
+        ]
+
+    def _computed(self, model: ir.Model, names: Sequence[str]) -> list[Arrays] | None:
+        """Outputs of a model for each batch, or None if they cannot be kept."""
+        session = Session(model, self._runtime, names)
+        found: list[Arrays] = []
+        size = 0
+        for batch in self.batches:
+            arrays = session.run(batch.feeds, batch.origin)
+            if not all(_is_plain(array) for array in arrays.values()):
+                return None
+            size += sum(array.nbytes for array in arrays.values())
+            if size * len(self.batches) > _KEPT_BYTES * (len(found) + 1):
+                return None
+            found.append({name: keep(array) for name, array in arrays.items()})
+        return found
+
+
+def _is_plain(array: object) -> bool:
+    """Whether it is a tensor of one of numpy's own types, not a sequence or of strings."""
+    return isinstance(array, np.ndarray) and array.dtype.kind in "fiub"
+
+
+def _described(value: ir.Value, arrays: Sequence[npt.NDArray[Any]]) -> ir.TypeAndShape:
+    """The type of a value, and of its declared shape, which may be wrong, what is true."""
+    kind = ir.TensorType(ir.DataType.from_numpy(arrays[0].dtype))
+    if value.shape is None or {array.ndim for array in arrays} != {len(value.shape)}:
+        return ir.TypeAndShape(kind, None)
+    true = [
+        size if {array.shape[axis] for array in arrays} == {size} else None
+        for axis, size in enumerate(value.shape)
+    ]
+    return ir.TypeAndShape(kind, ir.Shape(true))

@@ -1,0 +1,113 @@
+"""Cut a graph in two at a place: what comes before it, and what comes from it on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from ._graph import subgraphs
+
+__all__ = ["BeginAt", "EndBefore"]
+
+
+class EndBefore(ir.passes.InPlacePass):
+    """Leaves of a model what comes before a place; its outputs are what the rest needs of that.
+
+    Where nothing comes before the place, the model is left as it is. What is computed from
+    constants alone counts as part of the rest: operators may want to see that it is constant.
+
+    Attributes:
+        crossing: Those outputs.
+    """
+
+    def __init__(self, value: str) -> None:
+        """Initializes the pass.
+
+        Args:
+            value: What the first node of the rest, or a node within it, computes.
+        """
+        self._value = value
+        self.crossing: list[ir.Value] = []
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Runs the pass."""
+        self.crossing = _crossing(_before(model.graph, self._value))
+        if self.crossing:
+            model.graph.outputs[:] = self.crossing
+            RemoveUnusedNodesPass()(model)
+        return ir.passes.PassResult(model, modified=bool(self.crossing))
+
+
+class BeginAt(ir.passes.InPlacePass):
+    """Leaves of a model what comes from a place on; what crosses becomes inputs.
+
+    Inputs of the user's stay, so that the model still takes the feeds that it took. Those that an
+    earlier cut made go when nothing reads them any more.
+    """
+
+    def __init__(self, value: str, crossing: Mapping[str, ir.TypeAndShape]) -> None:
+        """Initializes the pass.
+
+        Args:
+            value: As for `EndBefore`.
+            crossing: What crosses here, or crossed before: name to type.
+        """
+        self._value, self._crossing = value, crossing
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Runs the pass."""
+        graph = model.graph
+        before = _before(graph, self._value)
+        gone = {value for node in before for value in node.outputs}
+        graph.outputs[:] = [value for value in graph.outputs if value not in gone]
+        for value in _crossing(before):
+            known = self._crossing[value.name or ""]
+            made = ir.Value(name=value.name, type=known.type, shape=known.shape)
+            ir.convenience.replace_all_uses_with(value, made)
+            graph.inputs.append(made)
+        for inner in _nested(before):
+            for index in range(len(inner.inputs)):
+                inner.replace_input_with(index, None)
+        graph.remove(before)
+        graph.inputs[:] = [v for v in graph.inputs if v.uses() or v.name not in self._crossing]
+        return ir.passes.PassResult(model, modified=bool(before))
+
+
+def _before(graph: ir.Graph, name: str) -> list[ir.Node]:
+    """Nodes before the one that computes a value, but for those that compute constants."""
+    found: list[ir.Node] = []
+    constants: set[ir.Value] = set()
+    for node in graph:
+        if any(value.name == name for inner in _nested([node]) for value in inner.outputs):
+            return found
+        if _is_constant(node, constants):
+            constants.update(node.outputs)
+        else:
+            found.append(node)
+    return []
+
+
+def _nested(nodes: Iterable[ir.Node]) -> Iterator[ir.Node]:
+    """Nodes, and those in their subgraphs."""
+    for node in nodes:
+        yield node
+        for graph in subgraphs(node):
+            yield from _nested(graph)
+
+
+def _is_constant(node: ir.Node, constants: set[ir.Value]) -> bool:
+    """Whether a node computes the same in each run, from what is known to be constant."""
+    if node.domain == "" and node.op_type == "Constant":
+        return True
+    read = [value for value in node.inputs if value is not None]
+    fixed = all(v in constants or (v.is_initializer() and not v.is_graph_input()) for v in read)
+    return bool(read) and fixed and not any(subgraphs(node))
+
+
+def _crossing(before: list[ir.Node]) -> list[ir.Value]:
+    """What is computed by some nodes and read elsewhere."""
+    within = set(_nested(before))
+    computed = (value for node in before for value in node.outputs)
+    return [value for value in computed if any(use.node not in within for use in value.uses())]
