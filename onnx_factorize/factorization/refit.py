@@ -22,7 +22,7 @@ from ..session import Runtime
 from ..statistics.fitting import fitting_batches
 from ..statistics.folds import some_of
 from ..statistics.observer import Observation, Observer
-from .progressing import Progressing
+from .incremental import IncrementalRun
 from .regression import Regression
 from .second_factor import fitted, narrowed, second_matrices
 
@@ -80,7 +80,7 @@ def refit(
     if not able:
         return found
     wanted = _Wanted(normal, able, factors, data, few, runtime)
-    compressed = Progressing(current, wanted.batches, runtime)
+    compressed = IncrementalRun(current, wanted.batches, runtime)
     for group in _readers_of_one_value(cut):
         fitted_here = [target for target in group if target in able]
         if fitted_here:

@@ -17,13 +17,13 @@ from ..session import Runtime, Session
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-__all__ = ["Progressing"]
+__all__ = ["IncrementalRun"]
 
 # What is kept of all batches at one place, at most.
 _KEPT_BYTES = 2**30
 
 
-class Progressing:
+class IncrementalRun:
     """What is left of a model after a place, and what reaches it there of some batches.
 
     Changes to the model before the next place are taken into account; what was passed is final.
