@@ -11,13 +11,14 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import Batch
+from ..errors import InputError
 from ..paging import keep
 from ..passes import BeginAt, EndBefore
 from ..session import Runtime, Session
 
-Arrays = dict[str, npt.NDArray[Any]]
-
 __all__ = ["IncrementalRun"]
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 # What is kept of all batches at one place, at most.
 _KEPT_BYTES = 2**30
@@ -54,7 +55,12 @@ class IncrementalRun:
         end = EndBefore(value)
         if not end(before).modified:
             return
-        found = self._computed(before, [each.name or "" for each in end.crossing])
+        try:
+            found = self._computed(before, [each.name or "" for each in end.crossing])
+        except (
+            InputError
+        ):  # numpy has no such type; where the model is at fault, it fails as a whole
+            return
         if found is None:
             return
         for each in end.crossing:

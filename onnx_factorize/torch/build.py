@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import onnx_ir as ir
@@ -65,12 +65,13 @@ def build(model: ir.Model, trained: Collection[str] = ()) -> Built:
     """
     builder = _Builder(model.opset_imports)
     program = fused = builder.graph(model.graph)
-    builder.fusions = find_fusions(model, trained)
+    known = named_constants(model)
+    builder.fusions = find_fusions(model, {known[name] for name in trained})
     if builder.fusions:
         fused = builder.graph(model.graph)
-    within = frozenset(builder.slot(value) for value in _within(builder.fusions))
+    within = frozenset(builder.slot(v) for node in builder.within for v in node.outputs)
     constants = []
-    for name, value in named_constants(model).items():
+    for name, value in known.items():
         slot = builder.slot(value)
         constants.append(Constant(name, slot, content(value), slot not in builder.computed_with))
     return Built(program, fused, within, constants, builder.names)
@@ -83,14 +84,6 @@ def label_of(node: ir.Node) -> str:
     return f"Node '{name}' ({domain}{node.op_type})"
 
 
-def _within(fusions: Mapping[ir.Node, Fusion]) -> Iterator[ir.Value]:
-    """Values that are not computed where nodes are fused."""
-    for last, fusion in fusions.items():
-        for node in fusion.nodes:
-            if node is not last:
-                yield from node.outputs
-
-
 class _Builder:
     def __init__(self, opsets: dict[str, int]) -> None:
         self.names: dict[int, str] = {}
@@ -98,6 +91,11 @@ class _Builder:
         self.fusions: dict[ir.Node, Fusion] = {}
         self._opsets = opsets
         self._slots: dict[ir.Value, int] = {}
+
+    @property
+    def within(self) -> set[ir.Node]:
+        """Nodes that do not run by themselves."""
+        return {node for fusion in self.fusions.values() for node in fusion.before}
 
     def slot(self, value: ir.Value) -> int:
         if value not in self._slots:
@@ -110,7 +108,7 @@ class _Builder:
         constant = {self.slot(v) for v in graph.initializers.values() if v.const_value is not None}
         steps = []
         reads: list[set[int]] = []
-        within = {node for fusion in self.fusions.values() for node in fusion.nodes}
+        within = self.within
         for node in graph:
             fusion = self.fusions.get(node)
             if fusion is not None:

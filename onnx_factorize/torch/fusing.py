@@ -27,20 +27,20 @@ class Fusion:
     Attributes:
         operator: The operator, of one input.
         input: What it reads.
-        nodes: The nodes; nothing reads what is between them.
+        before: The nodes but for the last; nothing else reads what they compute.
     """
 
     operator: Operator
     input: ir.Value
-    nodes: tuple[ir.Node, ...]
+    before: tuple[ir.Node, ...]
 
 
-def find_fusions(model: ir.Model, kept: Collection[str]) -> dict[ir.Node, Fusion]:
+def find_fusions(model: ir.Model, kept: Collection[ir.Value]) -> dict[ir.Node, Fusion]:
     """Finds what can be fused, in subgraphs too.
 
     Args:
         model: A model whose functions are inlined.
-        kept: Names of constants that must go on being read, because they are trained.
+        kept: Constants that must go on being read, because they are trained.
 
     Returns:
         Last node to fusion.
@@ -51,14 +51,10 @@ def find_fusions(model: ir.Model, kept: Collection[str]) -> dict[ir.Node, Fusion
             continue
         for operator, rule in _RULES:
             match = rule.match(model, node.graph, node)
-            if not match or any(
-                value is not None and value.name in kept
-                for inner in match.nodes
-                for value in inner.inputs
-            ):
-                continue
-            found[node] = Fusion(operator, match.bindings["x"], tuple(match.nodes))
-            break
+            if match and not any(v in kept for inner in match.nodes for v in inner.inputs):
+                before = tuple(inner for inner in match.nodes if inner is not node)
+                found[node] = Fusion(operator, match.bindings["x"], before)
+                break
     return found
 
 

@@ -78,13 +78,16 @@ def test_it_stays_where_more_crosses_than_can_be_kept(whole, batches, monkeypatc
     assert whole.graph.num_nodes() == 5
 
 
-def test_it_stays_where_what_crosses_is_no_tensor():
-    text = """(float[n, 4] x) => (float[n, 4] y) {
-        s = SequenceConstruct (x, x)
-        zero = Constant <value_int=0> ()
-        y = SequenceAt (s, zero)
-    }"""
-    whole = ir.from_proto(model(text))
+@pytest.mark.parametrize(
+    "body",
+    [
+        "s = SequenceConstruct (x, x) zero = Constant <value_int=0> () y = SequenceAt (s, zero)",
+        "s = Cast <to=16> (x) y = Cast <to=1> (s)",
+    ],
+    ids=["sequence", "bfloat16"],
+)
+def test_it_stays_where_what_crosses_is_nothing_that_numpy_has(body):
+    whole = ir.from_proto(model(f"(float[n, 4] x) => (float[n, 4] y) {{ {body} }}"))
     current = IncrementalRun(whole, [batch(0, 3)], Runtime(threads=1))
     current.batches[0].feeds.pop("mask")
     current.reach("y")
