@@ -82,14 +82,14 @@ def recover(
         The model, the plan by its ranks, and what became of training.
     """
     # Likewise.
-    from .torch.devices import in_threads  # noqa: PLC0415
+    from .torch.devices import full_precision, in_threads  # noqa: PLC0415
     from .torch.teacher import Teacher  # noqa: PLC0415
     from .torch.thresholding import recover_by_svt  # noqa: PLC0415
     from .torch.trainer import finetune, steps_of  # noqa: PLC0415
 
     training, runtime, seed = options.training, options.runtime, options.selection.seed
     stage = progress.stage("fine-tune", steps_of(known.data, training))
-    with in_threads(runtime.threads), stage as advance:
+    with in_threads(runtime.threads), full_precision(), stage as advance:
         teacher = Teacher.of(
             training, known.dense, compressed, known.kinds, runtime, known.computed
         )

@@ -12,6 +12,7 @@ import torch
 
 from ..session import Runtime, Session
 from ..torch import dtypes
+from .devices import full_precision
 from .errors import DeviationError
 from .module import GraphModule
 from .program import Step
@@ -46,7 +47,7 @@ def check_against_onnxruntime(
         InputError: One of them cannot run.
     """
     runtime = runtime or Runtime()
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         found = module.numpy(module.run(feeds).outputs)
     expected = Session(model, runtime).run(feeds)
     errors = {name: deviation(found[name], value) for name, value in expected.items()}
@@ -116,6 +117,6 @@ def _first_deviation(
             if error > tolerance:
                 clauses.append(f"{step.label} is the first, by {error:.1e} of '{name}'")
 
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         module.run(feeds, observe=look)
     return clauses[0] if clauses else None

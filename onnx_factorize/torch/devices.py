@@ -9,7 +9,7 @@ import torch
 
 from ..errors import InputError
 
-__all__ = ["check_device", "in_threads"]
+__all__ = ["check_device", "full_precision", "in_threads"]
 
 
 def check_device(name: str) -> None:
@@ -34,3 +34,27 @@ def in_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Lets GPUs compute float32 convolutions in float32 meanwhile, and the same again each time.
+
+    By default torch rounds what they read to the ten bits of TF32, which is further from
+    onnxruntime than `check_against_onnxruntime` lets pass. Who wants speed asks for bfloat16.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic
+    try:
+        rounded = cudnn.allow_tf32
+    except RuntimeError:  # somebody set torch's newer switches, and means it
+        rounded = None
+    try:
+        cudnn.deterministic = True
+        if rounded is not None:
+            cudnn.allow_tf32 = False
+        yield
+    finally:
+        cudnn.deterministic = before
+        if rounded is not None:
+            cudnn.allow_tf32 = rounded

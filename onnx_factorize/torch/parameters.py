@@ -7,9 +7,10 @@ import keyword
 import onnx_ir as ir
 from torch import nn
 
+from ..passes.provenance import origin_name
 from .constants import content
 
-__all__ = ["is_trainable", "parameter_path"]
+__all__ = ["is_fine_tuned", "is_trainable", "parameter_path"]
 
 # Inputs that are no weights: by operator, the first of them.
 _SETTINGS = {
@@ -32,6 +33,18 @@ def is_trainable(value: ir.Value) -> bool:
         return False
     return not any(
         use.node.op_type in _SETTINGS and use.idx >= _SETTINGS[use.node.op_type]
+        for use in value.uses()
+    )
+
+
+def is_fine_tuned(value: ir.Value) -> bool:
+    """Whether a floating-point constant is trained by `--finetune`.
+
+    Tables that are only looked up and were not cut stay as they are: nothing is lost in them, few
+    of their rows come up in a batch, and a step of all rows would take longer than the rest.
+    """
+    return is_trainable(value) and not all(
+        use.idx == 0 and use.node.op_type == "Gather" and origin_name(use.node) is None
         for use in value.uses()
     )
 

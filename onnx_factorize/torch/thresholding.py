@@ -27,6 +27,7 @@ from .check import check_against_onnxruntime
 from .gramians import Gramians, measure_gramians
 from .module import GraphModule, to_torch
 from .narrowing import narrow
+from .parameters import is_fine_tuned
 from .rank_reduction import RankReduction, cost_of
 from .schedule import Schedule
 from .teacher import Teacher
@@ -79,7 +80,7 @@ def recover_by_svt(
         raise InputError("--svt finds no factors that it could make narrower: leave it out.")
     wide = widened(known, plan, views, _WIDER, options)
     validating = validating_samples(known.data)
-    module = to_torch(wide).to(training.device)
+    module = to_torch(wide, is_fine_tuned).to(training.device)
     first = next(known.data.batches("calibration"))
     check_against_onnxruntime(module, wide, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
@@ -87,7 +88,7 @@ def recover_by_svt(
     reduction = _reduction_of(known, plan, wide, views, module, run, options)
     run.stepper = reduction
     run.start()
-    before = validation_of(compressed, teacher, known.data)
+    before = validation_of(compressed, teacher, known.data, training.device)
     _bring_down(run, reduction, before, views, training, advance)
     curve = run.recovery.svt
     if not reduction.over or not run.recovery.after < before:

@@ -16,6 +16,7 @@ from ..session import Runtime
 from ..training import Recovery, Training
 from .check import check_against_onnxruntime
 from .module import to_torch
+from .parameters import is_fine_tuned
 from .teacher import Teacher
 from .training_run import TrainingRun
 from .write_back import write_back
@@ -88,7 +89,9 @@ def finetune(
             onnxruntime; or there are too few samples to validate on.
     """
     validating = validating_samples(data)
-    module = to_torch(compressed).to(training.device)
+    module = to_torch(compressed, is_fine_tuned).to(training.device)
+    if not any(True for _ in module.parameters()):
+        raise InputError("--finetune finds no weights that it could train: leave it out.")
     first = next(data.batches("calibration"))
     check_against_onnxruntime(module, compressed, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
@@ -104,8 +107,10 @@ def finetune(
     return run.recovery
 
 
-def validation_of(compressed: ir.Model, teacher: Teacher, data: CalibrationData) -> float:
+def validation_of(
+    compressed: ir.Model, teacher: Teacher, data: CalibrationData, device: str
+) -> float:
     """The divergence of a model on the samples that are not trained on; see `finetune`."""
     batches = data.batches("calibration", only=validating_samples(data))
     with torch.no_grad():
-        return teacher.divergence(to_torch(compressed), batches)
+        return teacher.divergence(to_torch(compressed).to(device), batches)

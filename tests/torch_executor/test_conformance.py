@@ -15,7 +15,9 @@ from torch_executor.listed import RANDOM, REFUSED, ROUNDED
 torch = pytest.importorskip("torch")
 
 from onnx_factorize.torch import UnsupportedError, to_torch  # noqa: E402
+from onnx_factorize.torch.devices import full_precision  # noqa: E402
 
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 REFUSED_NAMES = {name for names in REFUSED.values() for name in names}
 
 
@@ -66,22 +68,24 @@ def compare(found, expected, case):
     np.testing.assert_allclose(found, expected, rtol=case.rtol, atol=atol)
 
 
-def run(case):
-    module = to_torch(ir.from_proto(case.model))
+def run(case, device):
+    module = to_torch(ir.from_proto(case.model)).to(device)
     names = [value.name for value in case.model.graph.input]
     for given, wanted in case.data_sets:
         feeds = {name: array(value) for name, value in zip(names, given, strict=True)}
-        outputs = module.numpy(module.run(feeds).outputs)
+        with full_precision():
+            outputs = module.numpy(module.run(feeds).outputs)
         for output, value in zip(case.model.graph.output, wanted, strict=True):
             compare(outputs[output.name], array(value), case)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("group", cases())
-def test_official_node_tests(group):
+def test_official_node_tests(group, device):
     wrong = []
     for case in cases()[group]:
         try:
-            run(case)
+            run(case, device)
         except UnsupportedError as refusal:
             if case.name not in REFUSED_NAMES:
                 wrong.append(f"{case.name}: {refusal}")

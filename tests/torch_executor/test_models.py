@@ -14,6 +14,8 @@ from onnx_factorize.torch import check_against_onnxruntime, to_torch, write_back
 
 pytestmark = pytest.mark.zoo
 
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
 # (batch, length): whatever of an input's shape the model leaves open.
 SHAPES = {
     "crepe-tiny": [(1, 1024), (3, 1024)],
@@ -61,10 +63,11 @@ def feeds_of(name, model, batch, length):
     return {v.name: arrays[v.name].astype(v.dtype.numpy()) for v in model.graph.inputs}
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", SHAPES)
-def test_agrees_with_onnxruntime(name):
+def test_agrees_with_onnxruntime(name, device):
     model = load(name)
-    module = to_torch(model)
+    module = to_torch(model).to(device)
     assert module.initializers
     for shape in SHAPES[name]:
         feeds = feeds_of(name, model, *shape)
