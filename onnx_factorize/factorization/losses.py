@@ -20,14 +20,16 @@ an allocation sees no optimism: with few samples a spectrum looks far shorter th
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch
+from ..parallel import in_parallel
 from ..passes import Target
-from ..statistics.observer import Observer, Pair
+from ..statistics.observer import Observation, Observer, Pair
 from .spectrum import Spectrum
 
 __all__ = ["Directions", "Judged", "judge", "kronecker_losses", "relative_losses"]
@@ -77,7 +79,7 @@ def judge(
     observer: Observer,
     targets: Sequence[Target],
     batches: Iterable[Batch],
-    directions: Mapping[str, Mapping[int, Directions]],
+    directions: Mapping[str, Directions],
     results: dict[str, dict[int, Judged]],
     draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
@@ -88,48 +90,49 @@ def judge(
         observer: The model, observed at the targets, with gradients.
         targets: The targets; those without gradients are left out.
         batches: The samples.
-        directions: Target name to its directions, by metric.
+        directions: Target name to its directions.
         results: Target name to what was found, by metric.
         draws: Labels to draw for each sample.
         advance: Called after each batch with its number of samples.
     """
+    wanted = [t for t in targets if t.name in directions and t.name in observer.gradients]
     for number, batch in enumerate(batches):
         for _ in range(draws):
-            observation = observer.run(batch)
-            for target in targets:
-                tried = directions.get(target.name)
-                if not tried or target.name not in observer.gradients:
-                    continue
-                pairs = observation.pairs(target, number)
-                if not pairs:
+            changes_of = functools.partial(_changes, observer.run(batch), number, directions)
+            for target, changes in zip(wanted, in_parallel(changes_of, wanted), strict=True):
+                if not changes:
                     continue
                 found = results.setdefault(target.name, {})
-                for metric, each in tried.items():
-                    squares = each.squared_changes(pairs)
+                for metric, squares in changes.items():
                     judged = found.setdefault(metric, Judged(np.zeros_like(squares)))
                     judged.add(squares, batch.samples)
         advance(batch.samples)
 
 
-class Directions:
-    """The directions of a spectrum, ready to meet signals and gradients of other samples."""
+def _changes(
+    observation: Observation, seed: int, directions: Mapping[str, Directions], target: Target
+) -> dict[int, Array]:
+    """The squared changes of one target in one batch, by metric; none if it did not run."""
+    pairs = observation.pairs(target, seed)
+    return directions[target.name].squared_changes(pairs) if pairs else {}
 
-    def __init__(self, spectrum: Spectrum, mean: Array) -> None:
+
+class Directions:
+    """The directions of some spectra of one target, ready to meet signals and gradients."""
+
+    def __init__(self, spectra: Mapping[int, Spectrum], mean: Array) -> None:
         """Prepares the directions.
 
         Args:
-            spectrum: Their source.
+            spectra: Their sources, by metric.
             mean: What a bias absorbs of the signal, shape (groups, 1, width).
         """
-        ahead, behind = spectrum.lift, spectrum.drop.transpose(0, 2, 1)
-        if spectrum.side == "input":
-            # There drop meets x and lift meets W g: the roles are exchanged.
-            ahead, behind = behind, ahead
-        self._ahead = ahead.astype(np.float32)
-        self._behind = behind.astype(np.float32)
+        self.metrics = list(spectra)
         self._mean = mean.astype(np.float32)
+        # By metric: what meets the signal and what meets the gradient, shape (groups, width, k).
+        self._sides = [_sides(spectrum) for spectrum in spectra.values()]
 
-    def squared_changes(self, pairs: Sequence[Pair]) -> Array:
+    def squared_changes(self, pairs: Sequence[Pair]) -> dict[int, Array]:
         """Sum over samples of the squared change of the loss that a cut to each rank makes.
 
         Args:
@@ -137,20 +140,23 @@ class Directions:
                 one for each operator that reads the weight.
 
         Returns:
-            Shape (width + 1,), from rank 0.
+            By metric, shape (width + 1,), from rank 0.
         """
-        changes = [self._coefficients(*pair) for pair in pairs]
-        if len({len(change) for change in changes}) > 1:  # some are known of the whole batch only
-            changes = [change.sum(axis=0, keepdims=True) for change in changes]
-        beyond = np.cumsum(np.sum(changes, axis=0)[:, ::-1], axis=1)[:, ::-1]
-        return np.append(np.square(beyond).sum(axis=0), 0.0)
+        each = [self._coefficients(*pair) for pair in pairs]
+        found = {}
+        for metric, changes in zip(self.metrics, zip(*each, strict=True), strict=True):
+            whole = len({len(change) for change in changes}) > 1  # some know only the whole batch
+            summed = [c.sum(axis=0, keepdims=True) if whole else c for c in changes]
+            beyond = np.cumsum(np.sum(summed, axis=0)[:, ::-1], axis=1)[:, ::-1]
+            found[metric] = np.append(np.square(beyond).sum(axis=0), 0.0)
+        return found
 
     def _coefficients(
         self,
         signal: npt.NDArray[np.float32],
         gradient: npt.NDArray[np.float32],
         scale: float,
-    ) -> Array:
+    ) -> list[Array]:
         """What each direction contributes to the change of each sample's loss.
 
         Args:
@@ -159,14 +165,54 @@ class Directions:
             scale: How many places each stands for.
 
         Returns:
-            Shape (samples, width).
+            For each metric, shape (samples, directions).
         """
-        groups, samples, places, width = signal.shape
-        coefficients = np.zeros((samples, self._ahead.shape[2]))
+        groups, _, places, width = signal.shape
+        count = sum(ahead.shape[2] for ahead, _ in self._sides)
+        # Which of the two ways is less arithmetic, in products of `width` numbers a sample.
+        coefficients_of = _of_places
+        if places * width + width * count < 2 * places * count:
+            coefficients_of = _of_samples
+        total: list[Array] = []
         for group in range(groups):
-            # One product of all rows, not one a sample, which BLAS would start its threads for.
-            s = (signal[group] - self._mean[group]).reshape(-1, width) @ self._ahead[group]
-            d = gradient[group].reshape(-1, width) @ self._behind[group]
-            products = (s * d).reshape(samples, places, -1)
-            coefficients += products.sum(axis=1)
-        return scale * coefficients
+            sides = [(ahead[group], behind[group]) for ahead, behind in self._sides]
+            found = coefficients_of(signal[group] - self._mean[group], gradient[group], sides)
+            total = [a + b for a, b in zip(total, found, strict=True)] if total else found
+        return [scale * coefficients for coefficients in total]
+
+
+_Matrix = npt.NDArray[np.float32]
+
+
+def _sides(spectrum: Spectrum) -> tuple[_Matrix, _Matrix]:
+    ahead, behind = spectrum.lift, spectrum.drop.transpose(0, 2, 1)
+    if spectrum.side == "input":
+        # There drop meets x and lift meets W g: the roles are exchanged.
+        ahead, behind = behind, ahead
+    return ahead.astype(np.float32), behind.astype(np.float32)
+
+
+def _of_places(
+    signal: _Matrix, gradient: _Matrix, sides: Sequence[tuple[_Matrix, _Matrix]]
+) -> list[Array]:
+    """Coefficients as sums over places of the products of what is there in each direction."""
+    samples, places, width = signal.shape
+    rows, others = signal.reshape(-1, width), gradient.reshape(-1, width)
+    found = []
+    for ahead, behind in sides:
+        # One product of all rows, not one a sample.
+        products = (rows @ ahead) * (others @ behind)
+        found.append(products.reshape(samples, places, -1).sum(axis=1).astype(np.float64))
+    return found
+
+
+def _of_samples(
+    signal: _Matrix, gradient: _Matrix, sides: Sequence[tuple[_Matrix, _Matrix]]
+) -> list[Array]:
+    """The same from Σ_p s_p d_pᵀ of each sample, which all metrics share."""
+    ahead, behind = (np.concatenate(each, axis=1) for each in zip(*sides, strict=True))
+    found = np.empty((len(signal), ahead.shape[1]))
+    for number, (rows, others) in enumerate(zip(signal, gradient, strict=True)):
+        found[number] = (ahead * (rows.T @ others @ behind)).sum(axis=0)
+    ends = np.cumsum([side.shape[1] for side, _ in sides])
+    return np.split(found, ends[:-1], axis=1)

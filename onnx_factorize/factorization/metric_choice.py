@@ -129,23 +129,24 @@ def _directions(
     targets: Sequence[Target],
     statistics: Mapping[str, Statistics],
     metrics: Mapping[str, Sequence[int]],
-) -> dict[str, dict[int, Directions]]:
-    """The directions that some statistics give each target that ran, by metric."""
+) -> dict[str, Directions]:
+    """The directions that some statistics give each target that ran."""
 
-    def of(target: Target) -> dict[int, Directions]:
+    def of(target: Target) -> Directions | None:
         found = statistics[target.name]
         if not found.signal.count or found.gradient is None:
-            return {}
+            return None
         mean = absorbed_mean(target, found)
         seen = observed(target, found)
-        return {
-            metric: Directions(_roughly(seen, found.signal.count, METRICS[metric]), mean)
+        spectra = {
+            metric: _roughly(seen, found.signal.count, METRICS[metric])
             for metric in metrics[target.name]
         }
+        return Directions(spectra, mean)
 
     wanted = [target for target in targets if target.name in metrics]
     found = zip(wanted, in_parallel(of, wanted), strict=True)
-    return {target.name: directions for target, directions in found if directions}
+    return {target.name: directions for target, directions in found if directions is not None}
 
 
 def _roughly(seen: Observed, rows: int, metric: Metric) -> Spectrum:

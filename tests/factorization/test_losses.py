@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, normal
@@ -11,29 +13,35 @@ from onnx_factorize.factorization.losses import Directions, kronecker_losses, re
 from onnx_factorize.factorization.observed import Observed
 
 
+@pytest.mark.parametrize("places", [2, 10])  # fewer and more than the rows or columns
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize(("rows", "columns"), [(7, 4), (4, 7), (5, 5)])
-def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns):
+def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns, places):
     """c = Σ_p x_p (W - W_r) g_p, sample by sample, for the weight that is really cut."""
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((groups, rows, columns))
-    x = rng.standard_normal((groups, 6, 10, rows))
-    g = rng.standard_normal((groups, 6, 10, columns))
+    x = rng.standard_normal((groups, 6, places, rows))
+    g = rng.standard_normal((groups, 6, places, columns))
     side = "output" if columns <= rows else "input"
     w = weight[:, None]
     signal, gradient = (x @ w, g) if side == "output" else (x, g @ w.swapaxes(2, 3))
-    flat = signal.reshape(groups, 60, -1)
+    flat = signal.reshape(groups, 6 * places, -1)
     mean = flat.mean(axis=1, keepdims=True)
-    covariance = np.einsum("gpi,gpj->gij", flat - mean, flat - mean) / 60
-    flat_gradient = gradient.reshape(groups, 60, -1)
+    covariance = np.einsum("gpi,gpj->gij", flat - mean, flat - mean) / (6 * places)
+    flat_gradient = gradient.reshape(groups, 6 * places, -1)
     second = np.einsum("gpi,gpj->gij", flat_gradient, flat_gradient) / 6
-    spectrum = Observed(weight, side, covariance, second).decompose()
-    found = Directions(spectrum, mean).squared_changes([(signal, gradient, 2.0)])
-    x_mean = x.reshape(groups, 60, rows).mean(axis=1)[:, None, None, :]
-    for rank in range(min(rows, columns) + 1):
-        change = weight - np.matmul(*spectrum.truncated(rank))
+    plain = np.broadcast_to(np.eye(len(second[0])), second.shape)
+    spectra = {
+        3: Observed(weight, side, covariance, second).decompose(),
+        5: Observed(weight, side, covariance, plain).decompose(),
+    }
+    found = Directions(spectra, mean).squared_changes([(signal, gradient, 2.0)])
+    assert list(found) == [3, 5]
+    x_mean = x.reshape(groups, 6 * places, rows).mean(axis=1)[:, None, None, :]
+    for metric, rank in itertools.product(found, range(min(rows, columns) + 1)):
+        change = weight - np.matmul(*spectra[metric].truncated(rank))
         c = 2.0 * np.einsum("gnpi,gij,gnpj->n", x - x_mean, change, g)
-        assert found[rank] == pytest.approx(np.square(c).sum(), rel=1e-4, abs=1e-6)
+        assert found[metric][rank] == pytest.approx(np.square(c).sum(), rel=1e-4, abs=1e-6)
 
 
 def test_simple_losses_fall_to_zero():
