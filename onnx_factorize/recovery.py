@@ -89,7 +89,7 @@ def recover(
 
     training, runtime, seed = options.training, options.runtime, options.selection.seed
     stage = progress.stage("fine-tune", steps_of(known.data, training))
-    with in_threads(runtime.threads), full_precision(), stage as advance:
+    with in_threads(runtime.threads), full_precision(training.device), stage as advance:
         teacher = Teacher.of(
             training, known.dense, compressed, known.kinds, runtime, known.computed
         )

@@ -82,7 +82,7 @@ def _before(graph: ir.Graph, name: str) -> list[ir.Node]:
     for node in graph:
         if any(value.name == name for inner in _nested([node]) for value in inner.outputs):
             return found
-        if _is_constant(node, constants):
+        if _gives_constants(node, constants):
             constants.update(node.outputs)
         else:
             found.append(node)
@@ -97,7 +97,7 @@ def _nested(nodes: Iterable[ir.Node]) -> Iterator[ir.Node]:
             yield from _nested(graph)
 
 
-def _is_constant(node: ir.Node, constants: set[ir.Value]) -> bool:
+def _gives_constants(node: ir.Node, constants: set[ir.Value]) -> bool:
     """Whether a node computes the same in each run, from what is known to be constant."""
     if node.domain == "" and node.op_type == "Constant":
         return True

@@ -35,6 +35,7 @@ from .spectrum import Spectrum
 __all__ = ["Directions", "Judged", "judge", "kronecker_losses", "relative_losses"]
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.float32]
 
 
 def relative_losses(spectrum: Spectrum) -> Array:
@@ -127,10 +128,14 @@ class Directions:
             spectra: Their sources, by metric.
             mean: What a bias absorbs of the signal, shape (groups, 1, width).
         """
-        self.metrics = list(spectra)
+        self._metrics = list(spectra)
         self._mean = mean.astype(np.float32)
-        # By metric: what meets the signal and what meets the gradient, shape (groups, width, k).
-        self._sides = [_sides(spectrum) for spectrum in spectra.values()]
+        # What meets the signal and what meets the gradient, shape (groups, width, directions),
+        # metrics beside each other.
+        sides = [_sides(spectrum) for spectrum in spectra.values()]
+        self._ahead, self._behind = (
+            np.concatenate(side, axis=2, dtype=np.float32) for side in zip(*sides, strict=True)
+        )
 
     def squared_changes(self, pairs: Sequence[Pair]) -> dict[int, Array]:
         """Sum over samples of the squared change of the loss that a cut to each rank makes.
@@ -144,8 +149,9 @@ class Directions:
         """
         each = [self._coefficients(*pair) for pair in pairs]
         found = {}
-        for metric, changes in zip(self.metrics, zip(*each, strict=True), strict=True):
-            whole = len({len(change) for change in changes}) > 1  # some know only the whole batch
+        for metric, changes in zip(self._metrics, zip(*each, strict=True), strict=True):
+            # An operator whose input all samples share knows only the change of the whole batch.
+            whole = len({len(change) for change in changes}) > 1
             summed = [c.sum(axis=0, keepdims=True) if whole else c for c in changes]
             beyond = np.cumsum(np.sum(summed, axis=0)[:, ::-1], axis=1)[:, ::-1]
             found[metric] = np.append(np.square(beyond).sum(axis=0), 0.0)
@@ -153,8 +159,8 @@ class Directions:
 
     def _coefficients(
         self,
-        signal: npt.NDArray[np.float32],
-        gradient: npt.NDArray[np.float32],
+        signal: Rows,
+        gradient: Rows,
         scale: float,
     ) -> list[Array]:
         """What each direction contributes to the change of each sample's loss.
@@ -165,54 +171,54 @@ class Directions:
             scale: How many places each stands for.
 
         Returns:
-            For each metric, shape (samples, directions).
+            For each metric, shape (samples, width).
         """
-        groups, _, places, width = signal.shape
-        count = sum(ahead.shape[2] for ahead, _ in self._sides)
-        # Which of the two ways is less arithmetic, in products of `width` numbers a sample.
-        coefficients_of = _of_places
-        if places * width + width * count < 2 * places * count:
-            coefficients_of = _of_samples
-        total: list[Array] = []
+        groups, samples, places, width = signal.shape
+        count = self._ahead.shape[2]
+        # Whichever is less arithmetic: 2 · places · count products of vectors of `width` numbers,
+        # or width · places and then width · count of them.
+        by_place = 2 * places * count <= width * (places + count)
+        coefficients_of = _from_places if by_place else _from_cross_moments
+        total = np.zeros((samples, count))
         for group in range(groups):
-            sides = [(ahead[group], behind[group]) for ahead, behind in self._sides]
-            found = coefficients_of(signal[group] - self._mean[group], gradient[group], sides)
-            total = [a + b for a, b in zip(total, found, strict=True)] if total else found
-        return [scale * coefficients for coefficients in total]
+            total += coefficients_of(
+                signal[group] - self._mean[group],
+                gradient[group],
+                self._ahead[group],
+                self._behind[group],
+            )
+        return np.split(scale * total, len(self._metrics), axis=1)
 
 
-_Matrix = npt.NDArray[np.float32]
-
-
-def _sides(spectrum: Spectrum) -> tuple[_Matrix, _Matrix]:
+def _sides(spectrum: Spectrum) -> tuple[Array, Array]:
     ahead, behind = spectrum.lift, spectrum.drop.transpose(0, 2, 1)
-    if spectrum.side == "input":
-        # There drop meets x and lift meets W g: the roles are exchanged.
-        ahead, behind = behind, ahead
-    return ahead.astype(np.float32), behind.astype(np.float32)
+    # Where the input is observed, drop meets x and lift meets W g: the roles are exchanged.
+    return (behind, ahead) if spectrum.side == "input" else (ahead, behind)
 
 
-def _of_places(
-    signal: _Matrix, gradient: _Matrix, sides: Sequence[tuple[_Matrix, _Matrix]]
-) -> list[Array]:
-    """Coefficients as sums over places of the products of what is there in each direction."""
+def _from_places(signal: Rows, gradient: Rows, ahead: Rows, behind: Rows) -> Array:
+    """Coefficients, shape (samples, directions), from what is in each direction at each place.
+
+    Args:
+        signal: Shape (samples, places, width).
+        gradient: Likewise.
+        ahead: What meets the signal, shape (width, directions).
+        behind: What meets the gradient, likewise.
+    """
     samples, places, width = signal.shape
-    rows, others = signal.reshape(-1, width), gradient.reshape(-1, width)
-    found = []
-    for ahead, behind in sides:
+    found = np.empty((samples, ahead.shape[1]))
+    for first in range(0, ahead.shape[1], width):  # metric by metric, to keep what is held small
+        own = slice(first, first + width)
         # One product of all rows, not one a sample.
-        products = (rows @ ahead) * (others @ behind)
-        found.append(products.reshape(samples, places, -1).sum(axis=1).astype(np.float64))
+        products = signal.reshape(-1, width) @ ahead[:, own]
+        products *= gradient.reshape(-1, width) @ behind[:, own]
+        found[:, own] = products.reshape(samples, places, -1).sum(axis=1)
     return found
 
 
-def _of_samples(
-    signal: _Matrix, gradient: _Matrix, sides: Sequence[tuple[_Matrix, _Matrix]]
-) -> list[Array]:
-    """The same from Σ_p s_p d_pᵀ of each sample, which all metrics share."""
-    ahead, behind = (np.concatenate(each, axis=1) for each in zip(*sides, strict=True))
+def _from_cross_moments(signal: Rows, gradient: Rows, ahead: Rows, behind: Rows) -> Array:
+    """The same from Σ_p s_p d_pᵀ of each sample, which all directions share."""
     found = np.empty((len(signal), ahead.shape[1]))
-    for number, (rows, others) in enumerate(zip(signal, gradient, strict=True)):
-        found[number] = (ahead * (rows.T @ others @ behind)).sum(axis=0)
-    ends = np.cumsum([side.shape[1] for side, _ in sides])
-    return np.split(found, ends[:-1], axis=1)
+    for number, (s, d) in enumerate(zip(signal, gradient, strict=True)):
+        found[number] = np.einsum("wk,wk->k", ahead, s.T @ d @ behind)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,11 @@ __all__ = ["check_against_onnxruntime"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+# Where a model amplifies rounding, torch and onnxruntime may differ by so many times what torch
+# differs from itself in float64, but by no more than the second.
+_ROUNDING = 4.0
+_MOST_ROUNDING = 1e-2
+
 
 def check_against_onnxruntime(
     module: GraphModule,
@@ -35,7 +41,8 @@ def check_against_onnxruntime(
         module: What `to_torch` made of the model.
         model: The model.
         feeds: Input name to array.
-        tolerance: The largest difference allowed, relative to the largest magnitude of an output.
+        tolerance: The largest difference allowed, relative to the largest magnitude of an output;
+            more where float32 itself is that far from float64.
         runtime: How onnxruntime runs.
 
     Returns:
@@ -47,18 +54,30 @@ def check_against_onnxruntime(
         InputError: One of them cannot run.
     """
     runtime = runtime or Runtime()
-    with torch.no_grad(), full_precision():
+    with torch.no_grad(), full_precision(module.device):
         found = module.numpy(module.run(feeds).outputs)
     expected = Session(model, runtime).run(feeds)
     errors = {name: deviation(found[name], value) for name, value in expected.items()}
     worst = max(errors, key=lambda name: errors[name])
     if errors[worst] <= tolerance:
         return errors[worst]
+    if errors[worst] <= _MOST_ROUNDING:
+        rounding = _rounding(module, feeds, found)
+        if all(error <= max(tolerance, _ROUNDING * rounding[n]) for n, error in errors.items()):
+            return errors[worst]
     where = _first_deviation(module, model, feeds, tolerance, runtime)
     raise DeviationError(
         f"torch and onnxruntime differ by {errors[worst]:.1e} of output '{worst}'; "
         f"{where or 'no single node shows where it begins'}."
     )
+
+
+def _rounding(module: GraphModule, feeds: Arrays, found: Arrays) -> dict[str, float]:
+    """How far each output is from what the module gives in float64."""
+    exact = copy.deepcopy(module).double()
+    with torch.no_grad():
+        outputs = exact.numpy(exact.run(feeds).outputs)
+    return {name: deviation(value, outputs[name]) for name, value in found.items()}
 
 
 def deviation(found: Any, expected: Any) -> float:
@@ -117,6 +136,6 @@ def _first_deviation(
             if error > tolerance:
                 clauses.append(f"{step.label} is the first, by {error:.1e} of '{name}'")
 
-    with torch.no_grad(), full_precision():
+    with torch.no_grad(), full_precision(module.device):
         module.run(feeds, observe=look)
     return clauses[0] if clauses else None

@@ -82,7 +82,7 @@ class Checkpoint:
         if text.get("run") != self._run:
             raise InputError(
                 f"--checkpoint {self._path} is of another training (model, data or options "
-                "differ): remove it, or name another file."
+                "differ), or of another version: remove it, or name another file."
             )
         position = json.loads(text["position"])
         recovery = position.pop("recovery")

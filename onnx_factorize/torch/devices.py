@@ -37,24 +37,29 @@ def in_threads(count: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def full_precision() -> Iterator[None]:
-    """Lets GPUs compute float32 convolutions in float32 meanwhile, and the same again each time.
+def full_precision(device: torch.device | str) -> Iterator[None]:
+    """Lets a GPU compute float32 in float32 meanwhile, and convolutions the same again each time.
 
-    By default torch rounds what they read to the ten bits of TF32, which is further from
+    By default torch rounds what convolutions read to the ten bits of TF32, which is further from
     onnxruntime than `check_against_onnxruntime` lets pass. Who wants speed asks for bfloat16.
+    Switches of torch's newer kind (`fp32_precision`), where somebody set them, are left alone.
     """
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    cudnn, deterministic = torch.backends.cudnn, torch.backends.cudnn.deterministic
     try:
-        rounded = cudnn.allow_tf32
-    except RuntimeError:  # somebody set torch's newer switches, and means it
-        rounded = None
+        before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    except RuntimeError:
+        before = None
     try:
         cudnn.deterministic = True
-        if rounded is not None:
+        if before is not None:
+            torch.set_float32_matmul_precision("highest")
             cudnn.allow_tf32 = False
         yield
     finally:
-        cudnn.deterministic = before
-        if rounded is not None:
-            cudnn.allow_tf32 = rounded
+        cudnn.deterministic = deterministic
+        if before is not None:
+            torch.set_float32_matmul_precision(before[0])
+            cudnn.allow_tf32 = before[1]

@@ -26,6 +26,9 @@ _SETTINGS = {
     "Upsample": 1,
 }
 
+# Elements from which a table of rows is large: its step takes milliseconds.
+_LARGE_TABLE = 2**20
+
 
 def is_trainable(value: ir.Value) -> bool:
     """Whether a floating-point constant is trained by default (see `to_torch`)."""
@@ -40,12 +43,24 @@ def is_trainable(value: ir.Value) -> bool:
 def is_fine_tuned(value: ir.Value) -> bool:
     """Whether a floating-point constant is trained by `--finetune`.
 
-    Tables that are only looked up and were not cut stay as they are: nothing is lost in them, few
-    of their rows come up in a batch, and a step of all rows would take longer than the rest.
+    Large tables in which rows are looked up, and that were not cut, stay as they are: few of their
+    rows come up in a batch, and a step of all of them takes longer than much of a small encoder.
     """
-    return is_trainable(value) and not all(
-        use.idx == 0 and use.node.op_type == "Gather" and origin_name(use.node) is None
-        for use in value.uses()
+    return is_trainable(value) and not _is_large_table(value)
+
+
+def _is_large_table(value: ir.Value) -> bool:
+    """Whether a constant is a large matrix that nodes of the dense model read rows of."""
+    tensor, uses = content(value), value.uses()
+    if tensor.size < _LARGE_TABLE or len(tensor.shape) != 2 or value.is_graph_output():
+        return False
+    return bool(uses) and all(
+        use.idx == 0
+        and use.node.op_type == "Gather"
+        and use.node.domain in ("", "ai.onnx")
+        and use.node.attributes.get_int("axis", 0) in (0, -2)
+        and origin_name(use.node) is None
+        for use in uses
     )
 
 

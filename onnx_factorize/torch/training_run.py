@@ -89,7 +89,7 @@ class TrainingRun:
         self._parameters = list(module.parameters())
         self._together = Together()
         self._together.equalize(self._parameters)
-        # Fused, a step of a large embedding table takes an eighth of the time.
+        # Fused, a step of a large table takes an eighth of the time.
         self.optimizer = torch.optim.AdamW(
             self._parameters, training.learning_rate, weight_decay=0.0, fused=True
         )

@@ -9,11 +9,17 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, normal
 
 from onnx_factorize import factorize
-from onnx_factorize.factorization.losses import Directions, kronecker_losses, relative_losses
+from onnx_factorize.factorization.losses import (
+    Directions,
+    _from_cross_moments,
+    _from_places,
+    kronecker_losses,
+    relative_losses,
+)
 from onnx_factorize.factorization.observed import Observed
 
 
-@pytest.mark.parametrize("places", [2, 10])  # fewer and more than the rows or columns
+@pytest.mark.parametrize("places", [2, 10])
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize(("rows", "columns"), [(7, 4), (4, 7), (5, 5)])
 def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns, places):
@@ -42,6 +48,31 @@ def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns, plac
         change = weight - np.matmul(*spectra[metric].truncated(rank))
         c = 2.0 * np.einsum("gnpi,gij,gnpj->n", x - x_mean, change, g)
         assert found[metric][rank] == pytest.approx(np.square(c).sum(), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("places", [1, 4, 50])
+def test_both_ways_to_coefficients_agree(places):
+    signal, gradient = normal(1, 3, places, 8), normal(2, 3, places, 8)
+    ahead, behind = normal(3, 8, 24), normal(4, 8, 24)
+    expected = np.einsum("npw,wk,npv,vk->nk", signal, ahead, gradient, behind)
+    for way in (_from_places, _from_cross_moments):
+        np.testing.assert_allclose(way(signal, gradient, ahead, behind), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_operators_that_share_a_weight_change_the_loss_together():
+    """As one operator with the places of both; of a batch, if one knows no single samples."""
+    seen = Observed(normal(1, 6, 4)[None], "output", np.eye(4)[None], np.eye(4)[None])
+    directions = Directions({0: seen.decompose()}, np.zeros((1, 1, 4)))
+    pairs = [(normal(n, 1, 5, 3, 4), normal(n + 1, 1, 5, 3, 4), 1.0) for n in (2, 4)]
+    joined = tuple(np.concatenate([pair[side] for pair in pairs], axis=2) for side in (0, 1))
+    (together,) = directions.squared_changes(pairs).values()
+    (expected,) = directions.squared_changes([(*joined, 1.0)]).values()
+    np.testing.assert_allclose(together, expected, rtol=1e-4)
+    whole = [tuple(array.reshape(1, 1, 15, 4) for array in pair[:2]) for pair in pairs]
+    (mixed,) = directions.squared_changes([pairs[0], (*whole[1], 1.0)]).values()
+    of_batch = tuple(np.concatenate([pair[side] for pair in whole], axis=2) for side in (0, 1))
+    (expected,) = directions.squared_changes([(*of_batch, 1.0)]).values()
+    np.testing.assert_allclose(mixed, expected, rtol=1e-4)
 
 
 def test_simple_losses_fall_to_zero():

@@ -14,10 +14,11 @@ from torch_executor.listed import RANDOM, REFUSED, ROUNDED
 
 torch = pytest.importorskip("torch")
 
+from torch_executor.devices import DEVICES  # noqa: E402
+
 from onnx_factorize.torch import UnsupportedError, to_torch  # noqa: E402
 from onnx_factorize.torch.devices import full_precision  # noqa: E402
 
-DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 REFUSED_NAMES = {name for names in REFUSED.values() for name in names}
 
 
@@ -73,7 +74,7 @@ def run(case, device):
     names = [value.name for value in case.model.graph.input]
     for given, wanted in case.data_sets:
         feeds = {name: array(value) for name, value in zip(names, given, strict=True)}
-        with full_precision():
+        with full_precision(device):
             outputs = module.numpy(module.run(feeds).outputs)
         for output, value in zip(case.model.graph.output, wanted, strict=True):
             compare(outputs[output.name], array(value), case)

@@ -9,12 +9,12 @@ from builders import ROOT
 
 torch = pytest.importorskip("torch")
 
+from torch_executor.devices import DEVICES  # noqa: E402
+
 from onnx_factorize.session import Runtime  # noqa: E402
 from onnx_factorize.torch import check_against_onnxruntime, to_torch, write_back  # noqa: E402
 
 pytestmark = pytest.mark.zoo
-
-DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 # (batch, length): whatever of an input's shape the model leaves open.
 SHAPES = {

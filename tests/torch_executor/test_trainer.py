@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from torch_executor.devices import DEVICES  # noqa: E402
+
 from onnx_factorize import InputError, factorize  # noqa: E402
 from onnx_factorize.calibration import Selection, Signature, open_calibration  # noqa: E402
 from onnx_factorize.divergence import DivergenceSum  # noqa: E402
@@ -142,8 +144,8 @@ def _taught(compressed, training, feeds=None, *, seed=0, advance=lambda _: None,
     return finetune(compressed, teacher, data, training, runtime, seed, advance)
 
 
-def _finetune(compressed, epochs=6, rate=1e-2, seed=0, checkpoint=None, **options):
-    training = Training(epochs, rate, checkpoint)
+def _finetune(compressed, epochs=6, rate=1e-2, seed=0, checkpoint=None, device="cpu", **options):
+    training = Training(epochs, rate, checkpoint, device=device)
     return _taught(compressed, training, seed=seed, **options)
 
 
@@ -185,9 +187,10 @@ def test_training_keeps_to_its_threads(monkeypatch):
     assert torch.get_num_threads() == before
 
 
-def test_it_repeats():
+@pytest.mark.parametrize("device", DEVICES)
+def test_it_repeats(device):
     first, second = _damaged(0.3), _damaged(0.3)
-    assert _finetune(first) == _finetune(second)
+    assert _finetune(first, device=device) == _finetune(second, device=device)
     for name, value in first.graph.initializers.items():
         again = second.graph.initializers[name].const_value.numpy()
         assert np.array_equal(value.const_value.numpy(), again)
@@ -199,12 +202,15 @@ class _Killed(BaseException):
 
 @pytest.mark.parametrize("killed_after", [[0], [3], [6, 2], [1, 20]])
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
-def test_interrupted_and_resumed_it_is_the_same(killed_after, seconds, tmp_path, monkeypatch):
+@pytest.mark.parametrize("device", DEVICES)
+def test_interrupted_and_resumed_it_is_the_same(
+    killed_after, seconds, device, tmp_path, monkeypatch
+):
     """Written after every step, or after every epoch: what comes out does not depend on it."""
     monkeypatch.setattr("onnx_factorize.torch.training_run.SECONDS", seconds)
     path = tmp_path / "run.safetensors"
     at_once, resumed = _damaged(0.3), _damaged(0.3)
-    expected = _finetune(at_once)
+    expected = _finetune(at_once, device=device)
     for limit in killed_after:
         # First the dense model answers to all samples, batch by batch.
         steps = iter(range(256 // 32 + limit))
@@ -214,14 +220,15 @@ def test_interrupted_and_resumed_it_is_the_same(killed_after, seconds, tmp_path,
                 raise _Killed
 
         with pytest.raises(_Killed):
-            _finetune(_damaged(0.3), checkpoint=str(path), advance=advance)
+            _finetune(_damaged(0.3), checkpoint=str(path), device=device, advance=advance)
     torch.manual_seed(99)
-    assert _finetune(resumed, checkpoint=str(path)) == expected
+    assert _finetune(resumed, checkpoint=str(path), device=device) == expected
     for name, value in at_once.graph.initializers.items():
         again = resumed.graph.initializers[name].const_value.numpy()
         np.testing.assert_allclose(again, value.const_value.numpy(), atol=1e-7)
     steps = []
-    assert _finetune(_damaged(0.3), checkpoint=str(path), advance=steps.append) == expected
+    again = _finetune(_damaged(0.3), checkpoint=str(path), device=device, advance=steps.append)
+    assert again == expected
     assert not steps
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
 
@@ -273,14 +280,15 @@ def test_the_pipeline_recovers_and_reports():
     }
 
 
-def test_labels_teach_what_the_dense_model_does_not_know():
+@pytest.mark.parametrize("device", DEVICES)
+def test_labels_teach_what_the_dense_model_does_not_know(device):
     """Without a teacher the labels are learned, and with half of one more than with a whole one."""
     x = normal(5, 512, 24).astype(np.float32)
     labels = (x[:, 0] > 0).astype(np.int64)
     right = []
     for share in (0.0, 0.5, 1.0):
         tuned = _damaged(0.3)
-        training = Training(8, 1e-2, label_share=share)
+        training = Training(8, 1e-2, label_share=share, device=device)
         _taught(tuned, training, {"x": x, "label": labels})
         y = Session(tuned, Runtime(threads=1)).run({"x": x})["y"]
         right.append(float((y.argmax(1) == labels).mean()))
