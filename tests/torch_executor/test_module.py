@@ -246,6 +246,26 @@ def test_the_first_deviating_node_is_named(mlp, mlp_feeds):
         check_against_onnxruntime(module, source, mlp_feeds[0])
 
 
+# Of numbers near one, a few parts in ten thousand are left of float32's digits.
+ROUGH = "c = Constant <value_float = 16384.0> () p = Mul (x, w) s = Add (p, c) y = Sub (s, c)"
+
+
+@pytest.mark.parametrize(("body", "rounded"), [("y = Mul (x, w)", False), (ROUGH, True)])
+def test_what_float32_loses_by_itself_is_no_deviation(body, rounded):
+    """A difference of 3e-4 is an error of the executor, unless rounding alone makes as much."""
+    weights = {"w": np.array([1.0, 1.0], np.float32)}
+    source = ir.from_proto(model(f"(float[n, 2] x) => (float[n, 2] y) {{ {body} }}", weights))
+    module = to_torch(source)
+    with torch.no_grad():
+        module.get_parameter("w").mul_(1.0003)
+    feeds = {"x": normal(1, 16, 2).astype(np.float32)}
+    if rounded:
+        assert 1e-4 < check_against_onnxruntime(module, source, feeds) < 2e-3
+    else:
+        with pytest.raises(DeviationError, match="Mul"):
+            check_against_onnxruntime(module, source, feeds)
+
+
 def test_weights_in_branches_have_gradients_and_find_back():
     text = """(float[n] x, bool c) => (float[n] y) {
         y = If (c) <
