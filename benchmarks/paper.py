@@ -212,9 +212,10 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
         method = row["method"] + ("" if row["method"].startswith("SVT") else way)
         if method not in order[row["model"]]:
             order[row["model"]].append(method)
+        here = cells[row["model"], method, row["keep"]]  # empty if the budget is out of reach
         if row["metrics"]:
             metric, value = next(iter(row["metrics"].items()))
-            cells[row["model"], method, row["keep"]].append((value, row.get("divergence", 0.0)))
+            here.append((value, row.get("divergence", 0.0)))
             titles[row["model"]] = (
                 f"{row['model']}: {metric}, and held-out divergence; {row['samples']:,} samples, "
                 f"{row['epochs']} epochs at rate {row['lr']:g}"
@@ -229,15 +230,17 @@ def write_docs(rows: list[dict[str, Any]]) -> None:
         text.append("|---|" + "---|" * len(keeps))
         for method in methods:
             if method != "dense":
-                found = [_cell(cells[model, method, keep]) for keep in keeps]
+                found = [_cell(cells.get((model, method, keep))) for keep in keeps]
                 text.append(f"| {method} | " + " | ".join(found) + " |")
     page = DOCS.read_text()
     before, after = page.split(BEGIN)[0], page.split(END)[1]
     DOCS.write_text(before + BEGIN + "\n".join(text) + "\n\n" + END + after)
 
 
-def _cell(values: list[tuple[float, float]]) -> str:
+def _cell(values: list[tuple[float, float]] | None) -> str:
     """The mean of the metric, half of its range over the seeds, and the mean of the divergence."""
+    if values is None:
+        return "not run"
     if not values:
         return "out of reach"
     metric, divergence = np.array(values).T
