@@ -56,7 +56,9 @@ def test_both_ways_to_coefficients_agree(places):
     ahead, behind = normal(3, 8, 24), normal(4, 8, 24)
     expected = np.einsum("npw,wk,npv,vk->nk", signal, ahead, gradient, behind)
     for way in (_from_places, _from_cross_moments):
-        np.testing.assert_allclose(way(signal, gradient, ahead, behind), expected, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(
+            way(signal, gradient, ahead, behind), expected, rtol=1e-4, atol=1e-3
+        )
 
 
 def test_operators_that_share_a_weight_change_the_loss_together():
