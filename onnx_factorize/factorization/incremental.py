@@ -57,9 +57,8 @@ class IncrementalRun:
             return
         try:
             found = self._computed(before, [each.name or "" for each in end.crossing])
-        except (
-            InputError
-        ):  # numpy has no such type; where the model is at fault, it fails as a whole
+        except InputError:
+            # numpy has no such type; where the model is at fault, it fails as a whole
             return
         if found is None:
             return

@@ -157,12 +157,7 @@ class Directions:
             found[metric] = np.append(np.square(beyond).sum(axis=0), 0.0)
         return found
 
-    def _coefficients(
-        self,
-        signal: Rows,
-        gradient: Rows,
-        scale: float,
-    ) -> list[Array]:
+    def _coefficients(self, signal: Rows, gradient: Rows, scale: float) -> list[Array]:
         """What each direction contributes to the change of each sample's loss.
 
         Args:

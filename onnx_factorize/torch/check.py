@@ -54,8 +54,7 @@ def check_against_onnxruntime(
         InputError: One of them cannot run.
     """
     runtime = runtime or Runtime()
-    with torch.no_grad(), full_precision(module.device):
-        found = module.numpy(module.run(feeds).outputs)
+    found = _outputs(module, feeds)
     expected = Session(model, runtime).run(feeds)
     errors = {name: deviation(found[name], value) for name, value in expected.items()}
     worst = max(errors, key=lambda name: errors[name])
@@ -72,12 +71,15 @@ def check_against_onnxruntime(
     )
 
 
-def _rounding(module: GraphModule, feeds: Arrays, found: Arrays) -> dict[str, float]:
+def _rounding(module: GraphModule, feeds: Arrays, found: Mapping[str, Any]) -> dict[str, float]:
     """How far each output is from what the module gives in float64."""
-    exact = copy.deepcopy(module).double()
-    with torch.no_grad():
-        outputs = exact.numpy(exact.run(feeds).outputs)
-    return {name: deviation(value, outputs[name]) for name, value in found.items()}
+    exact = _outputs(copy.deepcopy(module).double(), feeds)
+    return {name: deviation(value, exact[name]) for name, value in found.items()}
+
+
+def _outputs(module: GraphModule, feeds: Arrays) -> dict[str, Any]:
+    with torch.no_grad(), full_precision(module.device):
+        return module.numpy(module.run(feeds).outputs)
 
 
 def deviation(found: Any, expected: Any) -> float:

@@ -10,11 +10,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from torch_executor.devices import DEVICES
 from torch_executor.listed import RANDOM, REFUSED, ROUNDED
 
 torch = pytest.importorskip("torch")
-
-from torch_executor.devices import DEVICES  # noqa: E402
 
 from onnx_factorize.torch import UnsupportedError, to_torch  # noqa: E402
 from onnx_factorize.torch.devices import full_precision  # noqa: E402

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
+from onnx_factorize import factorize
+
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
-from onnx_factorize import factorize  # noqa: E402
 
 OPTIONS = {"samples": 256, "budget": "targets=0.05", "weighting": "activation", "epochs": 4}
 

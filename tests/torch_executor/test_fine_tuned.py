@@ -7,9 +7,10 @@ import onnx_ir as ir
 import pytest
 from builders import model, normal
 
+from onnx_factorize import factorize
+
 torch = pytest.importorskip("torch")
 
-from onnx_factorize import factorize  # noqa: E402
 from onnx_factorize.torch.parameters import is_fine_tuned  # noqa: E402
 
 READER = """(int64[b, 7] tokens) => (float[b, 5] logits) {
@@ -86,7 +87,7 @@ def test_a_table_that_is_not_only_looked_up_is_trained(name):
 def test_small_tables_and_stacks_of_matrices_are_trained(monkeypatch):
     stack = graph("m = Gather (stack, tokens) y = Neg (m)", stack=normal(1, 4, 8, 8))
     assert is_fine_tuned(stack.graph.initializers["stack"])
-    monkeypatch.undo()
+    monkeypatch.undo()  # sixty rows are few again
     small = graph("y = Gather (table, tokens)", table=WEIGHTS["table"])
     assert is_fine_tuned(small.graph.initializers["table"])
 

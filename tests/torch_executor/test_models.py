@@ -6,10 +6,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from builders import ROOT
+from torch_executor.devices import DEVICES
 
 torch = pytest.importorskip("torch")
-
-from torch_executor.devices import DEVICES  # noqa: E402
 
 from onnx_factorize.session import Runtime  # noqa: E402
 from onnx_factorize.torch import check_against_onnxruntime, to_torch, write_back  # noqa: E402

@@ -10,10 +10,9 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, normal
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_executor.devices import DEVICES
 
 torch = pytest.importorskip("torch")
-
-from torch_executor.devices import DEVICES  # noqa: E402
 
 from onnx_factorize import InputError, factorize  # noqa: E402
 from onnx_factorize.calibration import Selection, Signature, open_calibration  # noqa: E402
