@@ -1,15 +1,21 @@
-"""Colour photographs of Debian's opencv-doc, and random crops of them."""
+"""Colour photographs of Debian packages and of one wheel, and random crops of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from models.debian import installed
+from models.packages import unpacked
 from models.session import Array
 
-PACKAGE = "opencv-doc"
-_FOLDER = "/usr/share/doc/opencv-doc/examples"
+_OPENCV = "/usr/share/doc/opencv-doc/examples"
 
-# Photographs of one scene stay on one side of the split.
+# Wallpapers are larger than any crop needs.
+_LONGEST_SIDE = 1600
+
+# Photographs of one scene stay on one side of the split. All of opencv-doc.
 TEST = (
     "alphamat/input_images/plant.jpg",
     "data/aloeL.jpg",
@@ -60,10 +66,109 @@ CALIBRATION = (
 )
 
 
-def load(name: str) -> Image.Image:
-    """Return a photograph in RGB."""
-    with Image.open(installed(f"{_FOLDER}/{name}", PACKAGE)) as image:
+# Folder, package, and names.
+_WALLPAPERS = (
+    (
+        "/usr/share/backgrounds",
+        "lomiri-wallpapers-16.04",
+        (
+            "Bridge_by_Sander_Klootwijk.jpg",
+            "Dragonfly_by_Bolly.jpg",
+            "Picture_0B_by_freespace.jpg",
+            "Picture_1A_by_freespace.jpg",
+            "Wine_by_Jakkub_Mede.jpg",
+            "aitzgorri_by_Aitzol_Berasategi.jpg",
+            "analogpattern_by_Peter_Nerlich.jpg",
+            "free_by_Peter_Nerlich.jpg",
+            "friends_by_Aitzol_Berasategi.jpg",
+            "greentock_by_Peter_Nerlich.jpg",
+            "life_by_Aitzol_Berasategi.jpg",
+            "picosdeeuropa_by_Aitzol_Berasategi.jpg",
+            "seeding_by_Clements_Engelhardt.jpg",
+            "sunset_by_Aitzol_Berasategi.jpg",
+            "umang_by_Abhishek_Mudgal.jpg",
+        ),
+    ),
+    (
+        "/usr/share/backgrounds",
+        "lomiri-wallpapers-20.04",
+        (
+            "Fossa_by_Jasper_Roks.jpg",
+            "Infinite-Sea_by_Aury88.jpg",
+            "Kleiber_by_Lukas_Baubkus.jpg",
+            "Painting-Colors_by__herobrine7gamer.jpg",
+        ),
+    ),
+    (
+        "/usr/share/backgrounds/mate/nature",
+        "mate-backgrounds",
+        (
+            "Aqua.jpg",
+            "Blinds.jpg",
+            "Dune.jpg",
+            "FreshFlower.jpg",
+            "Garden.jpg",
+            "GreenMeadow.jpg",
+            "LadyBird.jpg",
+            "RainDrops.jpg",
+            "Storm.jpg",
+            "TwoWings.jpg",
+            "Wood.jpg",
+            "YellowFlower.jpg",
+        ),
+    ),
+    (
+        "/usr/share/wallpapers",
+        "plasma-workspace-wallpapers",
+        tuple(
+            f"{name}/contents/images/2560x1600.jpg"
+            for name in (
+                "Autumn",
+                "BytheWater",
+                "ColorfulCups",
+                "DarkestHour",
+                "EveningGlow",
+                "FallenLeaf",
+                "Grey",
+                "Kite",
+                "OneStandsOut",
+                "Path",
+            )
+        ),
+    ),
+)
+
+
+def for_test() -> list[Image.Image]:
+    """Return the photographs to test with."""
+    return [_opened(installed(f"{_OPENCV}/{name}", "opencv-doc")) for name in TEST]
+
+
+def for_calibration() -> list[Image.Image]:
+    """Return the photographs to calibrate on: of all sources, none of a scene of the tests."""
+    return [
+        *(_opened(installed(f"{_OPENCV}/{name}", "opencv-doc")) for name in CALIBRATION),
+        *(
+            _opened(installed(f"{folder}/{name}", package))
+            for folder, package, names in _WALLPAPERS
+            for name in names
+        ),
+        *_of_imagenet(),
+    ]
+
+
+def _of_imagenet() -> Iterator[Image.Image]:
+    """Yield the 20 photographs of ImageNet that foolbox carries."""
+    with unpacked("foolbox", "3.3.4") as package:
+        for path in sorted((package / "foolbox" / "data").glob("imagenet_*.jpg")):
+            yield _opened(path)
+
+
+def _opened(path: Path) -> Image.Image:
+    """Return a photograph in RGB, no larger than is needed."""
+    with Image.open(path) as image:
         converted: Image.Image = image.convert("RGB")
+    converted.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     return converted
 
 

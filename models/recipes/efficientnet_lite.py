@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from models.data import photographs, stamps
 from models.data.imagenet import ClassFinder
@@ -47,8 +48,8 @@ class EfficientNetLite0(Recipe):
         network = _load()
         say("Exporting the classifier")
         rng = np.random.default_rng(CALIBRATION_SEED)
-        probes = [photographs.load(name) for name in photographs.TEST[:5]]
-        probe = np.stack([photographs.random_crop(image, SIZE, rng) for image in probes])
+        seen, unseen = photographs.for_calibration(), photographs.for_test()
+        probe = np.stack([photographs.random_crop(image, SIZE, rng) for image in unseen[:5]])
         from models.exporting import export  # noqa: PLC0415
 
         export(
@@ -58,8 +59,8 @@ class EfficientNetLite0(Recipe):
             output="logits",
             dynamic={"image": {0: "batch"}},
         )
-        write_crops(folder / "calib", photographs.CALIBRATION, self.calib_images, CALIBRATION_SEED)
-        write_crops(folder / "test", photographs.TEST, self.test_images, TEST_SEED)
+        write_crops(folder / "calib", seen, self.calib_images, CALIBRATION_SEED)
+        write_crops(folder / "test", unseen, self.test_images, TEST_SEED)
         if stamps.available():
             write_stamps(folder / "test" / "stamps")
         else:
@@ -92,10 +93,9 @@ def normalised(images: Array) -> Array:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
-def write_crops(folder: Path, names: Sequence[str], count: int, seed: int) -> None:
+def write_crops(folder: Path, images: Sequence[Image.Image], count: int, seed: int) -> None:
     """Write `count` random crops, of the photographs in turn, 32 a file."""
     rng = np.random.default_rng(seed)
-    images = [photographs.load(name) for name in names]
     starts = range(0, count, 32)
     for start in track(starts, f"Cutting {count:,} crops"):
         indices = range(start, min(start + 32, count))

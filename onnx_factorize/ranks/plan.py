@@ -19,15 +19,13 @@ from ..passes import RewriteTargets, Target, sign
 from ..progress import Progress
 from .forms import Form, forms_of
 from .purchase import Purchase
-from .refitted import Refitted, best_refitted
+from .refitted import Refitted, best_refitted, most_cuts
 from .search import Measured, most_measurements, search
 
 __all__ = ["Plan", "compress"]
 
-# Plans in other forms that are refitted beside the best, if they come near it: what refitting gains
+# Plans in other forms are refitted beside the best if they come near it: what refitting gains
 # differs from form to form, and is not known before it is done.
-_OTHERS = 1
-_MOST_OTHERS = 5
 _NEAR = 1.5
 
 
@@ -110,10 +108,10 @@ def compress(
     refitted: Refitted | None = None
     if trial is not None and measured is not None:
         with progress.stage("rewrite"):
-            most = int(np.clip(trial.ease, _OTHERS, _MOST_OTHERS))
+            others = others[: 2 * trial.ease - 1]
             ways = [(bought, measured)]
-            ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others[:most]]
-        with progress.stage("refit", sum(len(way.cut) for way, _ in ways)) as advance:
+            ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others]
+        with progress.stage("refit", most_cuts(ways)) as advance:
             refitted = best_refitted(dense, ways, trial, advance)
         bought = refitted.bought
         plan = dataclasses.replace(

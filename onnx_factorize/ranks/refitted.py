@@ -8,6 +8,7 @@ fit wins, it does so on unseen data.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,7 +20,10 @@ from ..passes import Factors, RewriteTargets
 from .purchase import Bought
 from .trial import Trial
 
-__all__ = ["Refitted", "best_refitted"]
+__all__ = ["Refitted", "best_refitted", "most_cuts"]
+
+# Plans that are refitted on all samples; of more, the best after a refit on few of them.
+_FINALISTS = 2
 
 # Factors are left as they are unless refitting them gains more than chance.
 _GAIN = 0.97
@@ -59,25 +63,35 @@ def best_refitted(
     # Where the model is cheap, and there is enough to fit on, all that is measured is left out.
     thorough = trial.ease > 1 and int((trial.folds > 1).sum()) >= FITTED
     unseen = trial.folds < (2 if thorough else 1)
-    best = min(
-        (_refitted(dense, *way, trial, unseen, advance) for way in ways),
-        key=lambda result: result.divergence,
-    )
+    refitted = functools.partial(_refitted, dense, trial, unseen, advance)
+    if len(ways) > _FINALISTS:
+        quick = [refitted(FITTED, *way).divergence for way in ways]
+        ways = [ways[number] for number in np.argsort(quick, kind="stable")[:_FINALISTS]]
+    most = FITTED * trial.ease
+    best = min((refitted(most, *way) for way in ways), key=lambda result: result.divergence)
     if best.gain is None or not thorough:
         return best
     # Two folds were enough to choose by; what is kept is fitted on all.
-    return dataclasses.replace(best, factors=_fitted(best.bought, trial, np.ones_like(unseen)))
+    factors = _fitted(best.bought, trial, np.ones_like(unseen), most)
+    return dataclasses.replace(best, factors=factors)
+
+
+def most_cuts(ways: Sequence[tuple[Bought, float]]) -> int:
+    """How many cuts are fitted, at most, to find the best of some models."""
+    cuts = [len(bought.cut) for bought, _ in ways]
+    return sum(cuts) + (_FINALISTS * max(cuts) if len(cuts) > _FINALISTS else 0)
 
 
 def _refitted(
     dense: ir.Model,
-    bought: Bought,
-    measured: float,
     trial: Trial,
     unseen: npt.NDArray[np.bool_],
     advance: Callable[[int], None],
+    most: int,
+    bought: Bought,
+    measured: float,
 ) -> Refitted:
-    fitted = _fitted(bought, trial, ~unseen, advance)
+    fitted = _fitted(bought, trial, ~unseen, most, advance)
     model = dense.clone()
     RewriteTargets(fitted)(model)
     folds = np.unique(trial.folds[unseen]).tolist()
@@ -91,6 +105,7 @@ def _fitted(
     bought: Bought,
     trial: Trial,
     only: npt.NDArray[np.bool_],
+    most: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Factors]:
     return refit(
@@ -101,5 +116,5 @@ def _fitted(
         only,
         trial.runtime,
         advance,
-        FITTED * trial.ease,
+        most,
     )
