@@ -187,3 +187,36 @@ def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
     )
     for name, factors in wanted.items():
         np.testing.assert_array_equal(best.factors[name].second, factors.second)
+
+
+def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, monkeypatch):
+    _, _, known = deep
+    monkeypatch.setattr(refitted, "FITTED", 64)
+    monkeypatch.setattr(refitted, "_FINALISTS", 1)
+    options = Options.of(samples=512, threads=1, budget="targets=0.15")
+    purchase = Purchase(known.targets, known.analysis, known.costs, options)
+    trial, candidates = known.analysis.trial, known.analysis.candidates
+    ways = []
+    for candidate in (candidates[1], candidates[0]):
+        bought = purchase.buy(known.dense, candidate)
+        divergence = trial.measure(bought.ranks, candidate.weighting, candidate.metrics)
+        ways.append((bought, divergence))
+    fitted = []
+    original = refitted.refit
+
+    def counted(normal, targets, factors, data, only, runtime, advance, most):
+        fitted.append((len(targets), most))
+        return original(normal, targets, factors, data, only, runtime, advance, most)
+
+    monkeypatch.setattr(refitted, "refit", counted)
+    steps = []
+    best = refitted.best_refitted(known.dense, ways, trial, steps.append)
+    alone = refitted.best_refitted(
+        known.dense, [way for way in ways if way[0] is best.bought], trial
+    )
+    assert best.divergence == alone.divergence
+    # Both quickly, the better one in full, and in the end on all samples.
+    full = 64 * trial.ease
+    assert trial.ease > 1
+    assert [most for _, most in fitted[:4]] == [64, 64, full, full]
+    assert sum(steps) <= refitted.most_cuts(ways)
