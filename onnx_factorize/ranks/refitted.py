@@ -64,7 +64,7 @@ def best_refitted(
     thorough = trial.ease > 1 and int((trial.folds > 1).sum()) >= FITTED
     unseen = trial.folds < (2 if thorough else 1)
     refitted = functools.partial(_refitted, dense, trial, unseen, advance)
-    if len(ways) > _FINALISTS:
+    if len(ways) > _FINALISTS and int((~unseen).sum()) > FITTED:
         quick = [refitted(FITTED, *way).divergence for way in ways]
         ways = [ways[number] for number in np.argsort(quick, kind="stable")[:_FINALISTS]]
     most = FITTED * trial.ease

@@ -158,9 +158,8 @@ def test_the_bundled_model_is_not_made_worse():
     assert Session(known.normal, trial.runtime).outputs
 
 
-def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
-    _, _, known = deep
-    monkeypatch.setattr(refitted, "FITTED", 64)
+def _two_ways(known):
+    """Two plans, bought and measured."""
     options = Options.of(samples=512, threads=1, budget="targets=0.15")
     purchase = Purchase(known.targets, known.analysis, known.costs, options)
     trial, candidates = known.analysis.trial, known.analysis.candidates
@@ -169,6 +168,13 @@ def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
         bought = purchase.buy(known.dense, candidate)
         divergence = trial.measure(bought.ranks, candidate.weighting, candidate.metrics)
         ways.append((bought, divergence))
+    return ways
+
+
+def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
+    _, _, known = deep
+    monkeypatch.setattr(refitted, "FITTED", 64)
+    trial, ways = known.analysis.trial, _two_ways(known)
     best = refitted.best_refitted(known.dense, ways, trial)
     alone = [refitted.best_refitted(known.dense, [way], trial).divergence for way in ways]
     assert best.divergence == min(alone) < max(alone)
@@ -193,14 +199,7 @@ def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, m
     _, _, known = deep
     monkeypatch.setattr(refitted, "FITTED", 64)
     monkeypatch.setattr(refitted, "_FINALISTS", 1)
-    options = Options.of(samples=512, threads=1, budget="targets=0.15")
-    purchase = Purchase(known.targets, known.analysis, known.costs, options)
-    trial, candidates = known.analysis.trial, known.analysis.candidates
-    ways = []
-    for candidate in (candidates[1], candidates[0]):
-        bought = purchase.buy(known.dense, candidate)
-        divergence = trial.measure(bought.ranks, candidate.weighting, candidate.metrics)
-        ways.append((bought, divergence))
+    trial, ways = known.analysis.trial, _two_ways(known)
     fitted = []
     original = refitted.refit
 
