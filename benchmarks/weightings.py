@@ -48,7 +48,7 @@ INTRODUCTION = (
     "Made by `python -m benchmarks.weightings`: zero-shot, `--budget targets=KEEP` of the MatMul, "
     "Gemm and Conv operators only, convolutions in the channel form. Each cell holds the "
     "divergence on held-out calibration data (nats a prediction, ± half of the spread of the "
-    "seeds) and the model's first metric on its test data, on average. A fifth of the samples is "
+    "seeds where they are several) and the model's first metric on its test data, on average. A fifth of the samples is "
     "held out."
 )
 NOTES = {
@@ -193,13 +193,13 @@ def write_docs(rows: list[dict[str, Any]], note: str | None) -> None:
 
 
 def cell(rows: list[dict[str, Any]], metric: str) -> str:
-    """The mean of the seeds."""
+    """The mean of the seeds, and half of their spread where they are several."""
     if not rows:
         return ""
     values = [row["divergence"] for row in rows]
-    spread = (max(values) - min(values)) / 2
+    spread = f" ± {(max(values) - min(values)) / 2:.1g}" if len(values) > 1 else ""
     score = float(np.mean([row["metrics"][metric] for row in rows]))
-    return f"{np.mean(values):.2g} ± {spread:.1g}; {score:.3f}"
+    return f"{np.mean(values):.2g}{spread}; {score:.3f}"
 
 
 def plot(cells: dict[tuple[Any, ...], list[dict[str, Any]]]) -> None:
