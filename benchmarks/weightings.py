@@ -48,8 +48,8 @@ INTRODUCTION = (
     "Made by `python -m benchmarks.weightings`: zero-shot, `--budget targets=KEEP` of the MatMul, "
     "Gemm and Conv operators only, convolutions in the channel form. Each cell holds the "
     "divergence on held-out calibration data (nats a prediction, ± half of the spread of the "
-    "seeds where they are several) and the model's first metric on its test data, on average. A fifth of the samples is "
-    "held out."
+    "seeds where they are several) and the model's first metric on its test data, on average. A "
+    "fifth of the samples is held out."
 )
 NOTES = {
     "efficientnet-lite0": "Samples held out are other crops of the photographs that were "
