@@ -1,6 +1,6 @@
 """Colour photographs of Debian packages and of one wheel, and random crops of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -141,20 +141,20 @@ _WALLPAPERS = (
 
 def for_test() -> list[Image.Image]:
     """Return the photographs to test with."""
-    return [_opened(installed(f"{_OPENCV}/{name}", "opencv-doc")) for name in TEST]
+    return list(_of_package(_OPENCV, "opencv-doc", TEST))
 
 
 def for_calibration() -> list[Image.Image]:
     """Return the photographs to calibrate on: of all sources, none of a scene of the tests."""
-    return [
-        *(_opened(installed(f"{_OPENCV}/{name}", "opencv-doc")) for name in CALIBRATION),
-        *(
-            _opened(installed(f"{folder}/{name}", package))
-            for folder, package, names in _WALLPAPERS
-            for name in names
-        ),
-        *_of_imagenet(),
-    ]
+    sources = ((_OPENCV, "opencv-doc", CALIBRATION), *_WALLPAPERS)
+    images = [image for source in sources for image in _of_package(*source)]
+    return [*images, *_of_imagenet()]
+
+
+def _of_package(folder: str, package: str, names: Sequence[str]) -> Iterator[Image.Image]:
+    """Yield photographs that a Debian package installs."""
+    for name in names:
+        yield _opened(installed(f"{folder}/{name}", package))
 
 
 def _of_imagenet() -> Iterator[Image.Image]:
