@@ -18,9 +18,10 @@ from ..paging import LARGE
 from ..passes import RewriteTargets, Target, sign
 from ..progress import Progress
 from .forms import Form, forms_of
-from .purchase import Purchase
+from .purchase import Bought, Purchase
 from .refitted import Refitted, best_refitted, most_cuts
-from .search import Measured, most_measurements, search
+from .search import Found, most_measurements, search
+from .trial import Trial
 
 __all__ = ["Plan", "compress"]
 
@@ -38,7 +39,7 @@ class Plan:
         losses: Operator to the loss predicted for what was bought of it.
         origin: The way in which it was chosen.
         tried: Way to measured divergence, where several were measured.
-        trial: The divergence that was measured for this plan on unseen calibration samples.
+        trial: The divergence to expect of new data, measured on unseen calibration samples.
         refit: What refitting the factors multiplied it by; None if that was not tried, or gained
             nothing.
         squares: View name to σ² of its directions, for what is cut.
@@ -88,42 +89,37 @@ def compress(
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
     purchase = Purchase(targets, analysis, costs, options)
-    candidate, trial = analysis.candidates[0], analysis.trial
-    tried: dict[str, float] = {}
-    measured: float | None = None
-    others: list[Measured] = []
+    trial, candidate = analysis.trial, analysis.candidates[0]
+    found: Found | None = None
     if trial is not None:
         forms = _forms(targets, options)
         most = most_measurements(analysis.candidates, forms)
         with progress.stage("try plans", most) as advance:
             found = search(analysis.candidates, purchase.allocate, trial, advance, forms)
-        candidate, measured, tried = found.best.candidate, found.best.divergence, found.tried
-        others = [each for each in found.others if each.divergence < _NEAR * measured]
-
+        candidate = found.best.candidate
     with progress.stage("rewrite"):
         bought = purchase.buy(dense, candidate)
-    plan = Plan(bought.ranks, bought.losses, bought.origin, tried, measured, squares=bought.squares)
-    if not bought.cut or model_io.weight_bytes(dense) > LARGE:
-        return bought.model, plan
+    large = model_io.weight_bytes(dense) > LARGE
     refitted: Refitted | None = None
-    if trial is not None and measured is not None:
-        with progress.stage("rewrite"):
-            others = others[: 2 * trial.ease - 1]
-            ways = [(bought, measured)]
-            ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others]
-        with progress.stage("refit", most_cuts(ways)) as advance:
-            refitted = best_refitted(dense, ways, trial, advance)
-        bought = refitted.bought
-        plan = dataclasses.replace(
-            plan,
-            origin=bought.origin,
-            ranks=bought.ranks,
-            losses=bought.losses,
-            squares=bought.squares,
-            trial=refitted.divergence,
-            refit=refitted.gain,
-        )
-    if plan.refit is None and not options.finetune:
+    expected = None if found is None else found.best.divergence
+    if trial is not None and found is not None and bought.cut:
+        if not large:
+            refitted = _refitted(dense, bought, found, purchase, trial, progress)
+            bought = refitted.bought
+        with progress.stage("predict", trial.parts) as advance:
+            chosen = bought.candidate
+            expected = trial.expect(bought.ranks, chosen.weighting, chosen.metrics, advance)
+    gain = None if refitted is None else refitted.gain
+    plan = Plan(
+        bought.ranks,
+        bought.losses,
+        bought.candidate.name,
+        {} if found is None else found.tried,
+        expected if expected is None or gain is None else gain * expected,
+        gain,
+        bought.squares,
+    )
+    if large or not bought.cut or (gain is None and not options.finetune):
         return bought.model, plan
     factors = bought.factors if refitted is None else refitted.factors
     if options.finetune:
@@ -132,6 +128,25 @@ def compress(
     RewriteTargets(factors)(model)
     sign(model, options.provenance())
     return model, plan
+
+
+def _refitted(
+    dense: ir.Model,
+    best: Bought,
+    found: Found,
+    purchase: Purchase,
+    trial: Trial,
+    progress: Progress,
+) -> Refitted:
+    """The best of what was bought and of other plans that come near it, once refitted."""
+    measured = found.best.divergence
+    others = [way for way in found.others if way.divergence < _NEAR * measured]
+    with progress.stage("rewrite"):
+        others = others[: 2 * trial.ease - 1]
+        ways = [(best, measured)]
+        ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others]
+    with progress.stage("refit", most_cuts(ways)) as advance:
+        return best_refitted(dense, ways, trial, advance)
 
 
 def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, frozenset[str]]]:

@@ -41,7 +41,7 @@ class Bought:
 
     Attributes:
         model: The model.
-        origin: The name of the candidate.
+        candidate: What it was bought by.
         ranks: View name to rank, or `DENSE`.
         losses: Target name to the loss predicted for what was bought of it.
         cut: The views that are cut.
@@ -50,7 +50,7 @@ class Bought:
     """
 
     model: ir.Model
-    origin: str
+    candidate: Candidate
     ranks: dict[str, int]
     losses: dict[str, float]
     cut: list[Target]
@@ -146,7 +146,7 @@ class Purchase:
             )
             for target in self._targets
         }
-        return Bought(model, candidate.name, ranks, losses, cut, spectra, analysis.statistics)
+        return Bought(model, candidate, ranks, losses, cut, spectra, analysis.statistics)
 
 
 def _allocate(choices: Sequence[Choices], uniform: bool, room: float) -> dict[str, int]:

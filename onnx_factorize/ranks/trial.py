@@ -35,8 +35,15 @@ _SAMPLES = 32
 _MOST_SAMPLES = 256
 _MACS = 2**30
 
+# What to expect of the plan that is taken is measured on all folds, and on more samples of each:
+# the divergence of most models is that of their few worst samples.
+_MORE_SAMPLES = 2
+
 # Memory for the dense model's outputs.
 _RECORDED_BYTES = 2**28
+
+# By target, weighting and metric.
+Spectra = dict[tuple[str, str, Metric | None], Spectrum]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +63,7 @@ class Trial:
         runtime: How models are run.
         data: The calibration data.
         folds: The fold of each calibration sample, shape (samples,).
+        parts: The number of folds.
         ease: How many times as much may be measured as of a model that takes its time.
         measurements: How many plans were measured.
     """
@@ -85,13 +93,14 @@ class Trial:
         """
         self.normal, self.runtime, self._targets = normal, runtime, targets
         self.data, self.folds = data, folds
+        self.parts, self._parts = len(parts), parts
         self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
         self._folds = []
-        self._spectra: list[dict[tuple[str, str, Metric | None], Spectrum]] = []
+        self._spectra: list[Spectra] = []
         self.measurements = 0
         dense = Session(normal, runtime)
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
-        self.ease = samples // _SAMPLES
+        self._samples, self.ease = samples, samples // _SAMPLES
         for fold in range(min(_FOLDS, len(parts))):
             batches, outputs, size = [], [], 0
             for batch in data.batches("calibration", only=some_of(fold, folds, samples)):
@@ -100,8 +109,7 @@ class Trial:
                 size += sum(value.nbytes for value in outputs[-1].values())
                 if size > _RECORDED_BYTES:
                     break
-            others = [part for index, part in enumerate(parts) if index != fold] or parts
-            self._folds.append(_Fold(batches, outputs, merged(others)))
+            self._folds.append(_Fold(batches, outputs, self._others(fold)))
             self._spectra.append({})
 
     def measure(
@@ -119,21 +127,38 @@ class Trial:
         """
         self.measurements += 1
         sums = self._sums()
-        cut = [target for target in self._targets if ranks.get(target.name)]
         for fold, known in zip(self._folds, self._spectra, strict=True):
-            # What the other folds never ran cannot be tried.
-            ran = [t for t in cut if t.name in fold.statistics]
-            ran = [t for t in ran if fold.statistics[t.name].ran]
-            keys = {t.name: (t.name, weighting.name, metrics.get(t.name)) for t in ran}
-            new = [t for t in ran if keys[t.name] not in known]
-            for target, made in zip(
-                new, in_parallel(self._of(fold, weighting, metrics), new), strict=True
-            ):
-                known[keys[target.name]] = made
-            spectra = {t.name: known[keys[t.name]] for t in ran}
-            chosen = {name: ranks[name] for name in spectra}
-            model = rewritten(self.normal, cut, chosen, spectra, fold.statistics)
+            model = self._rewritten(fold.statistics, known, ranks, weighting, metrics)
             self._add(fold, model, sums)
+        return _total(sums)
+
+    def expect(
+        self,
+        ranks: Mapping[str, int],
+        weighting: Weighting,
+        metrics: Mapping[str, Metric],
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> float:
+        """The divergence to expect of a plan: as `measure` does, on all folds.
+
+        Args:
+            ranks: Target name to rank; 0 keeps a target dense.
+            weighting: The weighting that gives the directions.
+            metrics: Target name to the metric of its directions.
+            advance: Called with 1 after each fold.
+        """
+        sums, dense = self._sums(), Session(self.normal, self.runtime)
+        for fold in range(len(self._parts)):
+            known = self._spectra[fold] if fold < len(self._spectra) else {}
+            statistics = self._folds[fold].statistics if known else self._others(fold)
+            compressed = Session(
+                self._rewritten(statistics, known, ranks, weighting, metrics), self.runtime
+            )
+            only = some_of(fold, self.folds, _MORE_SAMPLES * self._samples)
+            for batch in self.data.batches("calibration", only=only):
+                p = dense.run(batch.feeds, batch.origin)
+                _compare(batch, p, compressed, sums)
+            advance(1)
         return _total(sums)
 
     def divergence(self, model: ir.Model, folds: Sequence[int]) -> float:
@@ -150,17 +175,48 @@ class Trial:
         """Runs a model on the samples of a fold."""
         session = Session(model, self.runtime)
         for batch, p in zip(fold.batches, fold.outputs, strict=True):
-            q = session.run(batch.feeds, batch.origin)
-            for name, total in sums.items():
-                total.add(p[name], q[name], padding_mask(batch.feeds))
+            _compare(batch, p, session, sums)
 
-    def _of(
-        self, fold: _Fold, weighting: Weighting, metrics: Mapping[str, Metric]
-    ) -> Callable[[Target], Spectrum]:
-        """From a target to its spectrum by the other folds."""
-        return lambda target: weighting.spectrum(
-            target, fold.statistics[target.name], metrics.get(target.name)
-        )
+    def _others(self, fold: int) -> dict[str, Statistics]:
+        """What all folds but one found."""
+        others = [part for number, part in enumerate(self._parts) if number != fold]
+        return merged(others or self._parts)
+
+    def _rewritten(
+        self,
+        statistics: Mapping[str, Statistics],
+        known: Spectra,
+        ranks: Mapping[str, int],
+        weighting: Weighting,
+        metrics: Mapping[str, Metric],
+    ) -> ir.Model:
+        """The model that a plan makes of some statistics; new spectra are added to `known`."""
+        cut = [target for target in self._targets if ranks.get(target.name)]
+        # What they do not know, for it never ran, cannot be tried.
+        ran = [t for t in cut if t.name in statistics and statistics[t.name].ran]
+        keys = {t.name: (t.name, weighting.name, metrics.get(t.name)) for t in ran}
+        new = [t for t in ran if keys[t.name] not in known]
+
+        def spectrum(target: Target) -> Spectrum:
+            return weighting.spectrum(target, statistics[target.name], metrics.get(target.name))
+
+        for target, made in zip(new, in_parallel(spectrum, new), strict=True):
+            known[keys[target.name]] = made
+        spectra = {t.name: known[keys[t.name]] for t in ran}
+        chosen = {name: ranks[name] for name in spectra}
+        return rewritten(self.normal, cut, chosen, spectra, statistics)
+
+
+def _compare(
+    batch: Batch,
+    dense: Mapping[str, npt.NDArray[Any]],
+    compressed: Session,
+    sums: Mapping[str, DivergenceSum],
+) -> None:
+    """Adds the divergence of one batch, given the dense model's outputs."""
+    q = compressed.run(batch.feeds, batch.origin)
+    for name, total in sums.items():
+        total.add(dense[name], q[name], padding_mask(batch.feeds))
 
 
 def _total(sums: Mapping[str, DivergenceSum]) -> float:

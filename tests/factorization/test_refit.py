@@ -178,9 +178,9 @@ def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
     best = refitted.best_refitted(known.dense, ways, trial)
     alone = [refitted.best_refitted(known.dense, [way], trial).divergence for way in ways]
     assert best.divergence == min(alone) < max(alone)
-    before = dict(zip((bought.origin for bought, _ in ways), (d for _, d in ways), strict=True))
+    before = {bought.candidate.name: divergence for bought, divergence in ways}
     assert best.gain < 0.97
-    assert best.divergence == pytest.approx(best.gain * before[best.bought.origin])
+    assert best.divergence == pytest.approx(best.gain * before[best.bought.candidate.name])
     everything = np.ones(known.data.calibration_samples, bool)
     wanted = refit(
         trial.normal,

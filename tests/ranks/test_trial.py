@@ -13,6 +13,7 @@ from onnx_factorize.factorization.weighting import METRICS, get_weighting, metri
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
+from onnx_factorize.ranks import trial as trial_module
 from onnx_factorize.ranks.forms import views_of
 from onnx_factorize.ranks.plan import Plan
 from onnx_factorize.report.summary import warnings_of
@@ -37,6 +38,26 @@ def test_deeper_cuts_measure_more(known):
         for rank in (2, 8, 24)
     ]
     assert found[0] > found[1] > found[2] > 0
+
+
+def test_what_is_expected_is_the_divergence_of_all_folds(monkeypatch):
+    monkeypatch.setattr(trial_module, "_FOLDS", 99)
+    options = Options.of(budget="targets=0.3", samples=160, threads=1)
+    known = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
+    trial, candidate = known.analysis.trial, known.analysis.candidates[0]
+    plan = {each.name: len(candidate.losses[each.name]) // 4 for each in known.targets}
+    measured = trial.measure(plan, candidate.weighting, candidate.metrics)
+    folds = []
+    trial._spectra.clear()  # none are at hand of the folds that no plan was tried on
+    expected = trial.expect(plan, candidate.weighting, candidate.metrics, folds.append)
+    assert sum(folds) == trial.parts == 4
+    assert expected == pytest.approx(measured, rel=1e-9)
+    assert trial.expect({}, candidate.weighting, {}) == pytest.approx(0, abs=1e-9)
+
+
+def test_what_is_expected_of_a_plan_is_what_is_found(known):
+    compressed = factorize(BUNDLED, BUNDLED_DATA, budget="targets=0.5", samples=800, threads=1)
+    assert 0.5 < compressed.report.divergence["ratio"] < 2
 
 
 def test_metrics_and_losses_are_there_for_every_target(known):
