@@ -26,7 +26,7 @@ from .promise import search as promise_search
 from .quantization.quantizers import way_of
 from .quantization.stage import quantized
 from .ranks.spending import spend
-from .recovery import MEASURED, check_samples, check_torch, recover
+from .recovery import MEASURED, check_torch, check_training, recover
 from .report.report import Report
 from .report.report_files import check_report, write_report
 from .report.summary import layers_of, summarize, warnings_of
@@ -122,7 +122,8 @@ def calibrated(
         costs = measure_costs(dense, sample, runtime, source)
 
     if options.finetune:
-        check_samples(options.training, Session(dense, runtime), kinds, sample)
+        with progress.stage("check that torch agrees"):
+            check_training(dense, kinds, data, options)
     if options.promise is not None:
         promise_search.check(options.promise, Session(dense, runtime), kinds, data, progress)
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from .augmentation import Augmentation
 from .calibrated import Calibrated
-from .calibration import Batch
+from .calibration import CalibrationData
 from .errors import InputError
 from .options import Options
 from .passes import OutputKind
@@ -18,9 +18,9 @@ from .progress import Progress
 from .ranks.plan import Plan
 from .session import Session
 from .statistics.given_labels import check_labels, labelled_output
-from .training import Recovery, Training
+from .training import Recovery
 
-__all__ = ["MEASURED", "check_samples", "check_torch", "recover"]
+__all__ = ["MEASURED", "check_torch", "check_training", "recover"]
 
 # More samples than this teach, but bring nothing to moments.
 MEASURED = 4096
@@ -44,26 +44,38 @@ def check_torch(device: str) -> None:
     check_device(device)
 
 
-def check_samples(
-    training: Training, dense: Session, kinds: Mapping[str, OutputKind], sample: Batch
+def check_training(
+    dense: ir.Model, kinds: Mapping[str, OutputKind], data: CalibrationData, options: Options
 ) -> None:
-    """Finds out, before minutes of work, whether samples hold what training wants of them.
+    """Finds out, before minutes of work, whether the model and its data can be trained with.
 
     Args:
-        training: How to train.
-        dense: The dense model.
+        dense: The dense model; it is not changed.
         kinds: What each output stands for.
-        sample: One of the samples.
+        data: The calibration data.
+        options: How to train.
 
     Raises:
-        InputError: They do not, or cannot be augmented.
+        InputError: There are too few samples, or they do not hold what training wants of them, or
+            cannot be augmented; or torch cannot run the model as onnxruntime does.
     """
+    # Likewise.
+    from .torch.check import check_against_onnxruntime  # noqa: PLC0415
+    from .torch.devices import full_precision, in_threads  # noqa: PLC0415
+    from .torch.module import to_torch  # noqa: PLC0415
+    from .torch.trainer import validating_samples  # noqa: PLC0415
+
+    training, runtime, sample = options.training, options.runtime, data.typical("holdout")
+    validating_samples(data)
     if training.augment is not None:
         Augmentation(training.augment)(sample, np.random.default_rng(0))
     if training.label_share:
         output = labelled_output(kinds)
-        shape = dense.run(sample.feeds, sample.origin)[output].shape
+        shape = Session(dense, runtime).run(sample.feeds, sample.origin)[output].shape
         check_labels(sample, kinds[output], shape)
+    with in_threads(runtime.threads), full_precision(training.device):
+        module = to_torch(dense).to(training.device)
+        check_against_onnxruntime(module, dense, sample.feeds, runtime=runtime)
 
 
 def recover(

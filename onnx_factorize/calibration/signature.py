@@ -131,9 +131,7 @@ class Signature:
                     f"{where} is {array.dtype}, but the model wants {spec.describe()}; convert the "
                     "data as the model was trained (an image, for example, must be scaled)."
                 )
-            if wanted.kind in "iu" and not np.array_equal(array.astype(wanted), array):
-                raise InputError(f"{where} has values that do not fit into {wanted}.")
-            array = array.astype(wanted)
+            array = _converted(array, wanted, where)
         if spec.dims is not None:
             if array.ndim == len(spec.dims) - 1 and self.batched and self.batch in (1, None):
                 array = array[None]
@@ -155,6 +153,21 @@ class Signature:
             if length != dim and not (axis == 0 and self.batched):
                 return False
         return True
+
+
+def _converted(
+    array: npt.NDArray[np.generic], wanted: np.dtype[np.generic], where: str
+) -> npt.NDArray[np.generic]:
+    """The array in another width; refused where its values do not fit."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = array.astype(wanted)
+    if wanted.kind in "iu":
+        fits = np.array_equal(found, array)
+    else:
+        fits = np.array_equal(np.isinf(found), np.isinf(array))
+    if not fits:
+        raise InputError(f"{where} has values that do not fit into {wanted}.")
+    return found
 
 
 def _dim(dim: int | ir.SymbolicDim) -> int | str | None:

@@ -78,6 +78,7 @@ def test_safe_conversions(kind, given, wanted):
         ("float", np.array([["1", "2"]])),
         ("bool", np.zeros((1, 2), np.int64)),
         ("int32", np.array([[2**40, 0]])),
+        ("float", np.array([[1e39, 0]])),
         ("uint8", np.array([[-1, 0]])),
         ("float", np.zeros((1, 3), np.float32)),
         ("float", np.zeros((1, 2, 1), np.float32)),

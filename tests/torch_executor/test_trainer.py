@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, normal
@@ -17,7 +18,10 @@ torch = pytest.importorskip("torch")
 from onnx_factorize import InputError, factorize  # noqa: E402
 from onnx_factorize.calibration import Selection, Signature, open_calibration  # noqa: E402
 from onnx_factorize.divergence import DivergenceSum  # noqa: E402
+from onnx_factorize.options import Options  # noqa: E402
 from onnx_factorize.passes import OutputKind  # noqa: E402
+from onnx_factorize.pipeline import calibrated  # noqa: E402
+from onnx_factorize.progress import Progress  # noqa: E402
 from onnx_factorize.session import Runtime, Session  # noqa: E402
 from onnx_factorize.torch.distillation import Distillation  # noqa: E402
 from onnx_factorize.torch.shuffled import shuffled  # noqa: E402
@@ -320,6 +324,19 @@ def test_labels_are_missed_before_the_work():
         factorize(BUNDLED, [{"image": x}], finetune=True, label_share=0.5, threads=1)
     with pytest.raises(InputError, match="--finetune"):
         factorize(BUNDLED, [{"image": x}], label_share=0.5, threads=1)
+
+
+def test_what_torch_cannot_run_is_found_before_the_work(mlp, mlp_feeds):
+    """onnxruntime has the operator, and the model can be compressed, but not trained."""
+    mlp.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    head = onnx.helper.make_node("SampleOp", ["x"], ["sampled"], "head", domain="com.microsoft")
+    for node in mlp.graph.node:
+        node.input[:] = ["sampled" if name == "x" else name for name in node.input]
+    mlp.graph.node.insert(0, head)
+    progress = Progress()
+    with pytest.raises(InputError, match=r"'head' \(com.microsoft.SampleOp\)"):
+        calibrated(mlp, mlp_feeds * 8, Options.of(finetune=True, threads=1), progress)
+    assert "calibrate" not in progress.seconds
 
 
 def test_what_is_within_the_graph_teaches_too():
