@@ -26,8 +26,10 @@ from .trial import Trial
 __all__ = ["Plan", "compress"]
 
 # Plans in other forms are refitted beside the best if they come near it: what refitting gains
-# differs from form to form, and is not known before it is done.
+# differs from form to form, and is not known before it is done. From origin to origin it differs
+# more; where the model is cheap, those are refitted that are not hopelessly worse.
 _NEAR = 1.5
+_HOPELESS = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +142,11 @@ def _refitted(
 ) -> Refitted:
     """The best of what was bought and of other plans that come near it, once refitted."""
     measured = found.best.divergence
-    others = [way for way in found.others if way.divergence < _NEAR * measured]
+    origins = [way for way in found.origins if way.divergence < _HOPELESS * measured]
+    origins = origins if trial.ease > 1 else []
+    known = {id(way) for way in origins}
+    near = [way for way in found.others if way.divergence < _NEAR * measured]
+    others = [*origins, *(way for way in near if id(way) not in known)]
     with progress.stage("rewrite"):
         others = others[: 2 * trial.ease - 1]
         ways = [(best, measured)]

@@ -102,11 +102,13 @@ class Found:
 
     Attributes:
         best: The best, its losses as measurements corrected them.
-        others: Plans in other forms that came near it, the nearest first.
+        origins: The best of each other origin, the nearest first.
+        others: Plans in other forms, the nearest first.
         tried: Plan to measured divergence, in the order in which they were tried.
     """
 
     best: Measured
+    origins: list[Measured]
     others: list[Measured]
     tried: dict[str, float]
 
@@ -136,13 +138,12 @@ def search(
     run = _Run(candidates[0], allocate, trial, advance)
     for candidate in (_rescaled(run.best, run.measure), *candidates[1:]):
         run.try_out(candidate, candidate.name)
-    if run.best.candidate.uniform:
-        return Found(run.best, [], run.tried)
-    if forms:
-        _try_forms(run, forms)
-    for number in range(_CHANGES):
-        run.try_out(_changed(run.best, number), "changes of it")
-    return Found(run.best, _in_other_forms(run, forms or {}), run.tried)
+    if not run.best.candidate.uniform:
+        if forms:
+            _try_forms(run, forms)
+        for number in range(_CHANGES):
+            run.try_out(_changed(run.best, number), "changes of it")
+    return Found(run.best, _of_other_origins(run), _in_other_forms(run, forms or {}), run.tried)
 
 
 class _Run:
@@ -235,6 +236,21 @@ def _in_other_forms(run: _Run, forms: Forms) -> list[Measured]:
     for plan in (run.best, *sorted(run.plans, key=lambda each: each.divergence)):
         plans.setdefault(frozenset(view for view in views if plan.ranks.get(view)), plan)
     return list(plans.values())[1:]
+
+
+def _of_other_origins(run: _Run) -> list[Measured]:
+    """The best plan of each origin that buys something else than the best of all."""
+    plans: dict[str, Measured] = {}
+    for plan in (run.best, *sorted(run.plans, key=lambda each: each.divergence)):
+        plans.setdefault(plan.candidate.name, plan)
+    cuts = {_cut(plan): plan for plan in reversed(plans.values())}
+    return [plan for plan in plans.values() if plan is cuts[_cut(plan)]][1:]
+
+
+def _cut(plan: Measured) -> tuple[str, frozenset[tuple[str, int]]]:
+    """What tells plans apart, whatever their origin."""
+    ranks = frozenset((name, rank) for name, rank in plan.ranks.items() if rank)
+    return plan.candidate.weighting.name, ranks
 
 
 def _rescaled(

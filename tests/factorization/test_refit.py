@@ -17,7 +17,7 @@ from onnx_factorize.factorization.weighting import factors_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
-from onnx_factorize.ranks import refitted
+from onnx_factorize.ranks import plan, refitted
 from onnx_factorize.ranks.purchase import Purchase
 from onnx_factorize.session import Session
 
@@ -169,6 +169,26 @@ def _two_ways(known):
         divergence = trial.measure(bought.ranks, candidate.weighting, candidate.metrics)
         ways.append((bought, divergence))
     return ways
+
+
+def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monkeypatch):
+    """What a refit gains, the order of plans before it does not tell."""
+    proto, feeds, _ = deep
+    seen = []
+    original = plan.best_refitted
+
+    def watched(dense, ways, trial, advance):
+        seen.extend((bought.candidate.name, divergence) for bought, divergence in ways)
+        return original(dense, ways, trial, advance)
+
+    monkeypatch.setattr(plan, "best_refitted", watched)
+    options = {"samples": 512, "threads": 1, "budget": "targets=0.15"}
+    tried = factorize(proto, feeds, **options).report.divergence["tried"]
+    divergences = [divergence for _, divergence in seen]
+    assert divergences[0] == min(divergences)
+    assert max(divergences) < 4 * divergences[0]
+    assert len({name for name, _ in seen}) == len(seen) > 1
+    assert {name for name, _ in seen} <= set(tried)
 
 
 def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):

@@ -101,6 +101,21 @@ def test_another_candidate_wins_where_it_is_better():
     assert found.tried["uniform"] < found.tried["predicted"]
 
 
+def test_the_best_of_other_origins_is_known_too():
+    """Without what buys the same as the best: that would be refitted twice."""
+    true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
+    found = search(_candidates(true), _allocate, FakeTrial(true))
+    names = [each.candidate.name for each in found.origins]
+    assert found.best.candidate.name == "predicted"
+    assert names == ["uniform", "activation"] or names == ["activation", "uniform"]
+    lost = [each.divergence for each in found.origins]
+    assert found.best.divergence <= lost[0] <= lost[1]
+    one = _candidates(_curves({"a": 1.0, "b": 1e6, "c": 1e-6}))
+    best = search(one, _allocate, FakeTrial(_curves({"a": 1.0, "b": 1.0, "c": 1.0})))
+    assert best.best.candidate.name == "uniform"
+    assert "predicted" in [each.candidate.name for each in best.origins]
+
+
 def test_what_is_not_finite_never_wins():
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
 
