@@ -59,7 +59,7 @@ def check_training(
         InputError: There are too few samples, or they do not hold what training wants of them, or
             cannot be augmented; or torch cannot run the model as onnxruntime does.
     """
-    # Likewise.
+    # Torch, as above: imported for fine-tuning only.
     from .torch.check import check_against_onnxruntime  # noqa: PLC0415
     from .torch.devices import full_precision, in_threads  # noqa: PLC0415
     from .torch.module import to_torch  # noqa: PLC0415
@@ -93,7 +93,7 @@ def recover(
     Returns:
         The model, the plan by its ranks, and what became of training.
     """
-    # Likewise.
+    # Torch, as above: imported for fine-tuning only.
     from .torch.devices import full_precision, in_threads  # noqa: PLC0415
     from .torch.teacher import Teacher  # noqa: PLC0415
     from .torch.thresholding import recover_by_svt  # noqa: PLC0415

@@ -144,9 +144,8 @@ def _refitted(
     measured = found.best.divergence
     origins = [way for way in found.origins if way.divergence < _HOPELESS * measured]
     origins = origins if trial.ease > 1 else []
-    known = {id(way) for way in origins}
     near = [way for way in found.others if way.divergence < _NEAR * measured]
-    others = [*origins, *(way for way in near if id(way) not in known)]
+    others = [*origins, *(way for way in near if not any(way is each for each in origins))]
     with progress.stage("rewrite"):
         others = others[: 2 * trial.ease - 1]
         ways = [(best, measured)]

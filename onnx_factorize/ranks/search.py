@@ -8,7 +8,7 @@ measurements is bounded, not their time, so that a run repeats exactly.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ __all__ = ["Candidate", "Found", "Measured", "most_measurements", "search"]
 Array = npt.NDArray[np.float64]
 Allocate = Callable[["Candidate"], dict[str, int] | None]
 Forms = Mapping[str, Mapping[Form, frozenset[str]]]
+_Cut = tuple[str, tuple[tuple[str, int], ...]]
 
 # Targets that are cut alone to compare measured with predicted loss.
 _ALONE = 20
@@ -163,7 +164,7 @@ class _Run:
         advance: Callable[[int], None],
     ) -> None:
         self._allocate, self._trial, self._advance = allocate, trial, advance
-        self._seen: dict[tuple[str, tuple[tuple[str, int], ...]], float] = {}
+        self._seen: dict[_Cut, float] = {}
         self.plans: list[Measured] = []
         plan = self._plan(first)
         assert plan is not None
@@ -183,8 +184,7 @@ class _Run:
 
     def measure(self, candidate: Candidate, ranks: Mapping[str, int]) -> float:
         """The divergence of a plan."""
-        directions = f"{candidate.weighting.name} {sorted(candidate.metrics.items(), key=str)}"
-        key = directions, tuple(sorted((name, rank) for name, rank in ranks.items() if rank))
+        key = _cut(candidate, ranks)
         if key not in self._seen:
             self._seen[key] = self._trial.measure(ranks, candidate.weighting, candidate.metrics)
         self._advance(1)
@@ -232,25 +232,28 @@ def _form(plan: Measured, operator: str, forms: Forms) -> Form | None:
 def _in_other_forms(run: _Run, forms: Forms) -> list[Measured]:
     """The best plan of each choice of forms, the best of all left out."""
     views = {view for each in forms.values() for cut in each.values() for view in cut}
-    plans: dict[frozenset[str], Measured] = {}
-    for plan in (run.best, *sorted(run.plans, key=lambda each: each.divergence)):
-        plans.setdefault(frozenset(view for view in views if plan.ranks.get(view)), plan)
-    return list(plans.values())[1:]
+    return _best_of_each(run, lambda plan: frozenset(v for v in views if plan.ranks.get(v)))[1:]
 
 
 def _of_other_origins(run: _Run) -> list[Measured]:
     """The best plan of each origin that buys something else than the best of all."""
-    plans: dict[str, Measured] = {}
+    plans = _best_of_each(run, lambda plan: plan.candidate.name)
+    first = {_cut(plan.candidate, plan.ranks): plan for plan in reversed(plans)}
+    return [plan for plan in plans if plan is first[_cut(plan.candidate, plan.ranks)]][1:]
+
+
+def _best_of_each(run: _Run, kind: Callable[[Measured], Hashable]) -> list[Measured]:
+    """The best plan of each kind, the best of all first and then the nearest."""
+    plans: dict[Hashable, Measured] = {}
     for plan in (run.best, *sorted(run.plans, key=lambda each: each.divergence)):
-        plans.setdefault(plan.candidate.name, plan)
-    cuts = {_cut(plan): plan for plan in reversed(plans.values())}
-    return [plan for plan in plans.values() if plan is cuts[_cut(plan)]][1:]
+        plans.setdefault(kind(plan), plan)
+    return list(plans.values())
 
 
-def _cut(plan: Measured) -> tuple[str, frozenset[tuple[str, int]]]:
+def _cut(candidate: Candidate, ranks: Mapping[str, int]) -> _Cut:
     """What tells plans apart, whatever their origin."""
-    ranks = frozenset((name, rank) for name, rank in plan.ranks.items() if rank)
-    return plan.candidate.weighting.name, ranks
+    directions = f"{candidate.weighting.name} {sorted(candidate.metrics.items(), key=str)}"
+    return directions, tuple(sorted((name, rank) for name, rank in ranks.items() if rank))
 
 
 def _rescaled(

@@ -43,7 +43,7 @@ _MORE_SAMPLES = 2
 _RECORDED_BYTES = 2**28
 
 # By target, weighting and metric.
-Spectra = dict[tuple[str, str, Metric | None], Spectrum]
+_Spectra = dict[tuple[str, str, Metric | None], Spectrum]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,6 @@ class Trial:
         runtime: How models are run.
         data: The calibration data.
         folds: The fold of each calibration sample, shape (samples,).
-        parts: The number of folds.
         ease: How many times as much may be measured as of a model that takes its time.
         measurements: How many plans were measured.
     """
@@ -93,10 +92,10 @@ class Trial:
         """
         self.normal, self.runtime, self._targets = normal, runtime, targets
         self.data, self.folds = data, folds
-        self.parts, self._parts = len(parts), parts
+        self._parts = parts
         self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
         self._folds = []
-        self._spectra: list[Spectra] = []
+        self._spectra: list[_Spectra] = []
         self.measurements = 0
         dense = Session(normal, runtime)
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
@@ -111,6 +110,11 @@ class Trial:
                     break
             self._folds.append(_Fold(batches, outputs, self._others(fold)))
             self._spectra.append({})
+
+    @property
+    def parts(self) -> int:
+        """The number of folds."""
+        return len(self._parts)
 
     def measure(
         self,
@@ -148,12 +152,13 @@ class Trial:
             advance: Called with 1 after each fold.
         """
         sums, dense = self._sums(), Session(self.normal, self.runtime)
-        for fold in range(len(self._parts)):
-            known = self._spectra[fold] if fold < len(self._spectra) else {}
-            statistics = self._folds[fold].statistics if known else self._others(fold)
-            compressed = Session(
-                self._rewritten(statistics, known, ranks, weighting, metrics), self.runtime
-            )
+        for fold in range(self.parts):
+            if fold < len(self._folds):
+                statistics, known = self._folds[fold].statistics, self._spectra[fold]
+            else:
+                statistics, known = self._others(fold), {}
+            model = self._rewritten(statistics, known, ranks, weighting, metrics)
+            compressed = Session(model, self.runtime)
             only = some_of(fold, self.folds, _MORE_SAMPLES * self._samples)
             for batch in self.data.batches("calibration", only=only):
                 p = dense.run(batch.feeds, batch.origin)
@@ -185,7 +190,7 @@ class Trial:
     def _rewritten(
         self,
         statistics: Mapping[str, Statistics],
-        known: Spectra,
+        known: _Spectra,
         ranks: Mapping[str, int],
         weighting: Weighting,
         metrics: Mapping[str, Metric],

@@ -48,7 +48,7 @@ def test_what_is_expected_is_the_divergence_of_all_folds(monkeypatch):
     plan = {each.name: len(candidate.losses[each.name]) // 4 for each in known.targets}
     measured = trial.measure(plan, candidate.weighting, candidate.metrics)
     folds = []
-    trial._spectra.clear()  # none are at hand of the folds that no plan was tried on
+    trial._folds.clear()  # none are at hand of the folds that no plan was tried on
     expected = trial.expect(plan, candidate.weighting, candidate.metrics, folds.append)
     assert sum(folds) == trial.parts == 4
     assert expected == pytest.approx(measured, rel=1e-9)
