@@ -16,7 +16,6 @@ from .errors import InputError
 from .passes import Kind, OutputKind, RecognizeOutputs
 from .promise.quantities import Divergence
 from .session import Session
-from .statistics.rows import padding_mask
 
 __all__ = ["Agreement", "OutputAgreement", "compare_outputs", "output_kinds", "recognized"]
 
@@ -122,7 +121,7 @@ def compare_outputs(
     for batch in data.batches("holdout" if split == "holdout" else "calibration"):
         p = dense.run(batch.feeds, batch.origin)
         q = compressed.run(batch.feeds, batch.origin)
-        mask = padding_mask(batch.feeds)
+        mask = batch.mask
         for name, total in sums.items():
             if p[name].shape != q[name].shape:
                 raise InputError(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError, at_least
+from .masks import padding_mask
 from .signature import LABEL_KEYS, Signature
 from .sources import Source
 
@@ -32,12 +33,19 @@ class Batch:
         samples: Number of samples.
         labels: Labels of the samples, shape (samples, …), or None.
         origin: The file, or the first of the files, that they come from.
+        indices: The place of each sample in the whole data set, shape (samples,): what is random
+            is keyed by it, and so does not depend on batches.
+        mask: Which positions hold data, shape (samples, length); None if all do.
     """
 
     feeds: dict[str, npt.NDArray[Any]]
     samples: int
     labels: npt.NDArray[Any] | None
     origin: str
+    indices: npt.NDArray[np.int64] = dataclasses.field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
+    mask: npt.NDArray[np.bool_] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +250,8 @@ class CalibrationData:
                         raise InputError(
                             f"{origin}: '{LABEL_KEYS[0]}' does not hold one label for each sample."
                         )
-                whole = Batch(fitted, samples, labels, origin)
+                indices = int(first) + np.arange(start, stop)[:samples]
+                whole = Batch(fitted, samples, labels, origin, indices, padding_mask(fitted))
                 if self._signature.batched and len(inside) < stop - start:
                     whole = _rows(whole, inside - start)
                 yield whole
@@ -268,8 +277,9 @@ def _rows(batch: Batch, start: int | npt.NDArray[np.int64], stop: int | None = N
     index: Any = slice(start, stop) if isinstance(start, int) else start
     feeds = {name: array[index] for name, array in batch.feeds.items()}
     labels = None if batch.labels is None else batch.labels[index]
-    samples = len(next(iter(feeds.values())))
-    return Batch(feeds, samples, labels, batch.origin)
+    indices = batch.indices[index]
+    mask = None if batch.mask is None else batch.mask[index]
+    return Batch(feeds, len(next(iter(feeds.values()))), labels, batch.origin, indices, mask)
 
 
 def _joinable(a: Batch, b: Batch) -> bool:
@@ -284,9 +294,12 @@ def _joined(batches: list[Batch]) -> Batch:
     first = batches[0]
     feeds = {name: np.concatenate([b.feeds[name] for b in batches]) for name in first.feeds}
     labels = [b.labels for b in batches if b.labels is not None]
+    masks = [b.mask for b in batches if b.mask is not None]
     return Batch(
         feeds,
         sum(b.samples for b in batches),
         np.concatenate(labels) if labels else None,
         first.origin,
+        np.concatenate([b.indices for b in batches]),
+        np.concatenate(masks) if masks else None,
     )

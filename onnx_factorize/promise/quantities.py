@@ -16,7 +16,7 @@ from ..calibration import Batch
 from ..divergence import DivergenceSum
 from ..errors import InputError
 from ..passes import OutputKind
-from ..statistics.rows import padding_mask, unmasked
+from ..statistics.rows import unmasked
 from .confidence import Estimate, ratio
 
 __all__ = ["QUANTITIES", "Agreement", "Cosine", "Divergence", "Quantity", "Top1"]
@@ -45,7 +45,7 @@ class Divergence:
 
     def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
         """Adds the outputs of one batch."""
-        mask = padding_mask(batch.feeds)
+        mask = batch.mask
         for name, total in self._totals.items():
             total.add(dense[name], compressed[name], mask)
         for name, one in _sums(self._kinds, batch, dense, compressed):
@@ -144,7 +144,7 @@ class Cosine:
 
     def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
         """Adds the outputs of one batch; padding is left out."""
-        mask = padding_mask(batch.feeds)
+        mask = batch.mask
         for piece in _pieces(batch, {name: dense[name] for name in self._names}):
             cosines = []
             for name in self._names:
@@ -183,7 +183,7 @@ def _sums(
     kinds: Mapping[str, OutputKind], batch: Batch, dense: Arrays, compressed: Arrays
 ) -> list[tuple[str, DivergenceSum]]:
     """How each sample compares, output by output."""
-    mask = padding_mask(batch.feeds)
+    mask = batch.mask
     found = []
     pieces = _pieces(batch, {name: dense[name] for name in kinds})
     for name, kind in kinds.items():

@@ -24,7 +24,6 @@ from ..passes import OutputKind, Target
 from ..session import Runtime, Session
 from ..statistics.calibrate import Statistics, merged
 from ..statistics.folds import some_of
-from ..statistics.rows import padding_mask
 
 __all__ = ["Trial"]
 
@@ -221,7 +220,7 @@ def _compare(
     """Adds the divergence of one batch, given the dense model's outputs."""
     q = compressed.run(batch.feeds, batch.origin)
     for name, total in sums.items():
-        total.add(dense[name], q[name], padding_mask(batch.feeds))
+        total.add(dense[name], q[name], batch.mask)
 
 
 def _total(sums: Mapping[str, DivergenceSum]) -> float:

@@ -24,7 +24,7 @@ from ..passes import (
 )
 from ..session import Runtime, Session
 from .given_labels import fed_labels
-from .rows import channel_rows, convolution_rows, linear_rows, padding_mask
+from .rows import channel_rows, convolution_rows, linear_rows
 
 __all__ = ["Observation", "Observer", "Pair"]
 
@@ -143,7 +143,7 @@ class Observation:
     def __init__(self, observer: Observer, values: Mapping[str, Array], batch: Batch) -> None:
         self._observer = observer
         self._values = values
-        self._mask = padding_mask(batch.feeds)
+        self._mask = batch.mask
         self.batch = batch
 
     def ran(self, target: Target) -> bool:

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
+from ..calibration.masks import padding_mask_name
 from ..divergence import class_axis
 from ..passes import GivenLabels, OutputKind, OutputSeed
 from ..session import Runtime, Session
 from .folds import deal
 from .given_labels import Labels, check_labels, labelled_output
-from .rows import padding_mask_name, unmasked
+from .rows import unmasked
 from .signatures import signature
 
 __all__ = ["SURVEYED", "Survey", "resolve_axes", "survey"]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..calibration import Batch
 from ..passes import OutputKind
-from ..statistics.rows import padding_mask
 from .bottleneck import Bottleneck
 from .metric import drawn_loss, without_padding
 from .module import GraphModule
@@ -25,7 +23,7 @@ def measure_gramians(
     module: GraphModule,
     bottlenecks: Sequence[Bottleneck],
     kinds: Mapping[str, OutputKind],
-    batches: Iterable[Mapping[str, npt.NDArray[Any]]],
+    batches: Iterable[Batch],
     *,
     seed: int = 0,
 ) -> Gramians:
@@ -36,7 +34,7 @@ def measure_gramians(
         bottlenecks: Values of its graph.
         kinds: What each output stands for; labels are drawn from it, so that Q belongs to the true
             Fisher information.
-        batches: Feeds; of padding nothing is counted.
+        batches: Samples; of padding nothing is counted.
         seed: Of the labels.
 
     Returns:
@@ -46,18 +44,17 @@ def measure_gramians(
     names = [each.value for each in bottlenecks]
     sums: dict[str, list[Tensor]] = {}
     count = 0
-    for feeds in batches:
+    for batch in batches:
         with torch.enable_grad():
-            run = module.run(feeds, capture=names)
-            mask = padding_mask(feeds)
-            loss = drawn_loss(run.outputs, kinds, generator, mask)
+            run = module.run(batch.feeds, capture=names)
+            loss = drawn_loss(run.outputs, kinds, generator, batch.mask)
             values = [run.captured[name] for name in names]
             gradients = torch.autograd.grad(loss, values, allow_unused=True)
         count += 1
         for each, z, g in zip(bottlenecks, values, gradients, strict=True):
             zero = torch.zeros_like(z)
             rows, back = (
-                each.rows(without_padding(value, mask)).double()
+                each.rows(without_padding(value, batch.mask)).double()
                 for value in (z.detach(), zero if g is None else g)
             )
             new = [rows.mT @ rows / max(1, rows.shape[1]), back.mT @ back / len(z)]

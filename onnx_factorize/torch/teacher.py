@@ -16,7 +16,6 @@ from ..divergence import DivergenceSum
 from ..passes import OutputKind
 from ..session import Runtime, Session
 from ..statistics.given_labels import check_labels, labelled_output, mixed_with_labels
-from ..statistics.rows import padding_mask
 from ..training import Precision, Training
 from .distillation import Distillation
 from .module import GraphModule
@@ -121,14 +120,14 @@ class Teacher:
 
     def observe(self, batch: Batch) -> None:
         """Learns from a batch what the variances are that the loss is measured in."""
-        answers, mask = self.answers(batch), padding_mask(batch.feeds)
+        answers, mask = self.answers(batch), batch.mask
         self._outputs.observe(answers, mask)
         if self._hidden is not None:
             self._hidden.observe(answers, mask)
 
     def loss(self, module: GraphModule, batch: Batch) -> tuple[Tensor, float]:
         """What training brings down on a batch, and the part of it that is the divergence."""
-        answers, mask = self.answers(batch), padding_mask(batch.feeds)
+        answers, mask = self.answers(batch), batch.mask
         with torch.autocast(module.device.type, torch.bfloat16, enabled=self._half):
             run = module.run(batch.feeds, capture=self.hidden)
         loss = self._outputs(answers, run.outputs, mask)
@@ -144,7 +143,7 @@ class Teacher:
         for batch in batches:
             p, q = self.answers(batch), module.numpy(module.run(batch.feeds).outputs)
             for name, total in sums.items():
-                total.add(p[name], q[name], padding_mask(batch.feeds))
+                total.add(p[name], q[name], batch.mask)
         found = sum(total.value for total in sums.values())
         return found if np.isfinite(found) else float("inf")
 

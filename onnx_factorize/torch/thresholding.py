@@ -204,8 +204,8 @@ def _measuring(
     only = known.data.some(_SAMPLES)
 
     def measure(number: int) -> Gramians:
-        feeds = (batch.feeds for batch in known.data.batches("calibration", only=only))
-        return measure_gramians(module, bottlenecks, known.kinds, feeds, seed=seed + number)
+        batches = known.data.batches("calibration", only=only)
+        return measure_gramians(module, bottlenecks, known.kinds, batches, seed=seed + number)
 
     return measure
 

@@ -200,3 +200,18 @@ def test_the_typical_sample_is_in_the_middle(unit):
     assert found.feeds["x"].shape == (unit or 1, 8, 3)
     assert data.fewer(4).calibration_samples == 4
     assert data.fewer(100) is data
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_a_batch_knows_where_its_samples_are_and_what_is_padding(tmp_path, batch_size):
+    signature = _signature("float[batch, 3] x, int64[batch, 3] attention_mask")
+    masks = {"attention_mask": lambda rows: (rows[:, None] > np.arange(3)).astype(np.int64)}
+    _write(tmp_path, [4, 1, 6], **masks)
+    data = open_calibration(tmp_path, signature, Selection(8, 0.25, batch_size))
+    seen = []
+    for split in ("calibration", "holdout"):
+        for batch in data.batches(split):
+            np.testing.assert_array_equal(batch.indices, batch.feeds["x"][:, 0])
+            np.testing.assert_array_equal(batch.mask, batch.feeds["attention_mask"] != 0)
+            seen.extend(index for part in data.parts(batch, 2) for index in part.indices)
+    assert len(set(seen)) == len(seen) == 8

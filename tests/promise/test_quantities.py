@@ -51,7 +51,7 @@ def test_a_divergence_is_that_of_the_report(kinds):
 def test_padding_is_left_out_of_a_divergence():
     p, q = normal(1, 3, 4, 5), normal(2, 3, 4, 5)
     mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]], np.int64)
-    batch = Batch({"attention_mask": mask}, 3, None, "batch")
+    batch = Batch({"attention_mask": mask}, 3, None, "batch", mask=mask.astype(bool))
     whole = DivergenceSum(LOGITS["y"])
     whole.add(p, q, mask.astype(bool))
     found = _estimate(Divergence(LOGITS), [(batch, {"y": p}, {"y": q})])

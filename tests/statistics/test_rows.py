@@ -12,7 +12,6 @@ from onnx_factorize.statistics.rows import (
     channel_rows,
     convolution_rows,
     linear_rows,
-    padding_mask,
     unmasked,
 )
 
@@ -108,31 +107,6 @@ def test_masked_rows_are_left_out():
     # One row a sample, as after pooling: nothing to mask.
     np.testing.assert_array_equal(unmasked(x[:, 0], mask), x[:, 0])
     np.testing.assert_array_equal(unmasked(x, None), x)
-
-
-@pytest.mark.parametrize(
-    ("name", "is_mask"),
-    [
-        ("attention_mask", True),
-        ("input_mask", True),
-        ("mask", True),
-        ("encoder.attention_mask", True),
-        ("key_padding_mask", False),
-        ("input_ids", False),
-        ("masked_positions", False),
-    ],
-)
-def test_which_input_is_a_mask(name, is_mask):
-    feed = {name: np.array([[1, 1, 0]])}
-    found_mask = padding_mask(feed)
-    assert (found_mask is not None) == is_mask
-    if is_mask:
-        np.testing.assert_array_equal(found_mask, [[True, True, False]])
-
-
-def test_a_mask_of_floats_or_of_four_axes_is_not_one():
-    assert padding_mask({"attention_mask": np.ones((1, 3), np.float32)}) is None
-    assert padding_mask({"attention_mask": np.ones((1, 1, 3, 3), np.int64)}) is None
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3])

@@ -10,6 +10,8 @@ from builders import BUNDLED, BUNDLED_DATA, check, model, normal, run, svd_facto
 torch = pytest.importorskip("torch")
 
 from onnx_factorize import factorize, model_io  # noqa: E402
+from onnx_factorize.calibration import Batch  # noqa: E402
+from onnx_factorize.calibration.masks import padding_mask  # noqa: E402
 from onnx_factorize.passes import FindTargets, OutputKind, RewriteTargets  # noqa: E402
 from onnx_factorize.passes.provenance import provenance_of  # noqa: E402
 from onnx_factorize.torch import Schedule, to_torch, write_back  # noqa: E402
@@ -43,6 +45,10 @@ KINDS = {"y": OutputKind("categorical", -1, "logit")}
 X = normal(7, 64, 8, 6, 6)
 
 
+def _batch(feeds):
+    return Batch(feeds, 1, None, "", mask=padding_mask(feeds))
+
+
 def factorized():
     """The network, each operator as two of full rank."""
     graph = ir.from_proto(model(NET, WEIGHTS))
@@ -69,7 +75,7 @@ def reduction_of(graph, share, optimizer=None, **options):
         ),
         module,
         bottlenecks,
-        lambda _: measure_gramians(module, bottlenecks, KINDS, [{"x": X}]),
+        lambda _: measure_gramians(module, bottlenecks, KINDS, [_batch({"x": X})]),
         prices,
         schedule=Schedule(start, share * start, 1),
         every=1,
@@ -143,7 +149,7 @@ def test_a_narrow_graph_gives_what_the_zeros_gave(form, shrinkage):
         torch.optim.AdamW(module.parameters(), 1e-3),
         module,
         bottlenecks,
-        lambda _: measure_gramians(module, bottlenecks, kinds, [feeds]),
+        lambda _: measure_gramians(module, bottlenecks, kinds, [_batch(feeds)]),
         prices,
         schedule=Schedule(start, start / 2, 1),
         every=1,
@@ -179,7 +185,7 @@ def test_what_matters_least_goes():
     other._rank = lambda name, sigma, weight: reduction.ranks[name]
 
     def worst(_):
-        found = measure_gramians(module, find_bottlenecks(graph), KINDS, [{"x": X}])
+        found = measure_gramians(module, find_bottlenecks(graph), KINDS, [_batch({"x": X})])
         # What matters is turned round, so that the components that matter most go.
         return {name: (torch.linalg.inv(p), torch.linalg.inv(q)) for name, (p, q) in found.items()}
 
@@ -289,7 +295,7 @@ def test_padding_is_not_measured():
     found = []
     for padding in (0.0, 50.0):
         feeds = {"x": np.where(mask[..., None], x, np.float32(padding)), "attention_mask": mask}
-        found.append(measure_gramians(module, bottlenecks, KINDS, [feeds]))
+        found.append(measure_gramians(module, bottlenecks, KINDS, [_batch(feeds)]))
     for name, pair in found[0].items():
         for one, other in zip(pair, found[1][name], strict=True):
             torch.testing.assert_close(one, other)
