@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,8 @@ import onnx
 import onnx_ir as ir
 
 from .errors import InputError
+from .external import locate
+from .foreign import reading
 from .passes import UniqueNodeNames
 from .protobuf import from_proto, restore_training
 
@@ -59,28 +62,22 @@ def load(model: Model) -> ir.Model:
 
 
 def _read(model: Model) -> ir.Model:
+    name, path = "The model", None
     if isinstance(model, ir.Model):
-        return model.clone()
-    if isinstance(model, onnx.ModelProto):
-        loaded = from_proto(model)
-        _check_complete(loaded, "The model")
-        return loaded
-    path = pathlib.Path(model)
-    check_file(path)
-    try:
-        loaded = from_proto(onnx.load(path, load_external_data=False))
-        ir.external_data.set_base_dir(loaded.graph, path.parent)
-    except Exception as error:  # protobuf and onnx_ir raise types of their own
-        raise InputError(f"{path} cannot be read as an ONNX model; is it complete?") from error
+        loaded = model.clone()
+    elif isinstance(model, onnx.ModelProto):
+        with reading("The model cannot be read"):
+            loaded = from_proto(model)
+    else:
+        path = pathlib.Path(model)
+        name = str(path)
+        check_file(path)
+        with reading(f"{path} cannot be read as an ONNX model (is it complete?)"):
+            loaded = from_proto(onnx.load(path, load_external_data=False))
     if not loaded.graph.outputs:
-        raise InputError(f"{path} is not an ONNX model: it has no outputs.")
-    _check_complete(loaded, str(path))
-    for tensor in external_tensors(loaded):
-        if not pathlib.Path(tensor.path).exists():
-            raise InputError(f"{path} keeps weights in {tensor.path}, which does not exist.")
-        end = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
-        if pathlib.Path(tensor.path).stat().st_size < end:
-            raise InputError(f"{path} keeps weights in {tensor.path}, which is truncated.")
+        raise InputError(f"{name} is not an ONNX model: it has no outputs.")
+    _check_complete(loaded, name)
+    locate(loaded, path, name)
     return loaded
 
 
@@ -88,12 +85,18 @@ def check_file(path: pathlib.Path) -> None:
     """Checks that a model's file is there.
 
     Raises:
-        InputError: It is missing, or a folder.
+        InputError: It is missing, out of reach, a folder, or a device.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path} does not exist.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if stat.S_ISDIR(mode):
         raise InputError(f"{path} is a folder; give the .onnx file in it.")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is a pipe or a device, which can be read but once: give a file.")
 
 
 def _check_complete(model: ir.Model, name: str) -> None:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
+from .external import SharedTensor
+
 __all__ = ["LARGE", "PagedModel", "keep", "spill"]
 
 Array = npt.NDArray[Any]
@@ -129,7 +131,7 @@ def spill(model: ir.Model) -> None:
             assert tensor is not None
             offset = file.tell()
             file.write(np.ascontiguousarray(tensor.numpy()).data)
-            value.const_value = _external(tensor, offset, value.name or "", folder.name)
+            value.const_value = SharedTensor(pathlib.Path(folder.name) / _DATA, offset, tensor)
             value.const_value.meta["folder"] = folder
 
 
@@ -163,7 +165,7 @@ class PagedModel:
             if isinstance(tensor, ir.ExternalTensor) and _is_large(tensor):
                 name = value.name or ""
                 self._lend(tensor, name)
-                lent.append((value, _external(tensor, end, name, self._folder.name)))
+                lent.append((value, _placeholder(tensor, end, name)))
                 value.const_value = ir.tensor(np.zeros((0,), tensor.dtype.numpy()), name=name)
                 end += tensor.nbytes
         paged = ir.external_data.load_to_model(paged)  # what is small, and in subgraphs
@@ -194,13 +196,7 @@ def _is_large(tensor: ir.TensorProtocol) -> bool:
     return tensor.nbytes > _SMALL and tensor.dtype in _MAPPABLE
 
 
-def _external(tensor: ir.TensorProtocol, offset: int, name: str, folder: str) -> ir.ExternalTensor:
-    return ir.ExternalTensor(
-        _DATA,
-        offset,
-        tensor.nbytes,
-        tensor.dtype,
-        shape=ir.Shape(tensor.shape.numpy()),
-        name=name,
-        base_dir=folder,
-    )
+def _placeholder(tensor: ir.TensorProtocol, offset: int, name: str) -> ir.ExternalTensor:
+    """A weight that is said to be in the file beside the graph's."""
+    shape = ir.Shape(tensor.shape.numpy())
+    return ir.ExternalTensor(_DATA, offset, tensor.nbytes, tensor.dtype, shape=shape, name=name)

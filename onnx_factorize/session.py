@@ -14,6 +14,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from .errors import InputError, at_least
+from .foreign import reading
 from .model_io import inlined, weight_bytes
 from .paging import LARGE, PagedModel
 
@@ -86,15 +87,13 @@ class Session:
         options = runtime.options()
         self.clock = runtime.clock
         self._paged = PagedModel(model, options) if weight_bytes(model) > LARGE else None
-        try:
+        with reading("onnxruntime cannot load the model"):
             if self._paged is not None:
                 self._session = self._paged.session(runtime.provider)
             else:
                 # In memory there is no folder that external weights could be beside.
                 source = ir.to_proto(inlined(model)).SerializeToString()
                 self._session = ort.InferenceSession(source, options, [runtime.provider])
-        except Exception as error:  # onnxruntime raises types of its own
-            raise InputError(f"onnxruntime cannot load the model: {first_line(error)}.") from error
         self.outputs = list(outputs or (output.name for output in self._session.get_outputs()))
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], origin: str = "the data") -> Arrays:
@@ -107,12 +106,8 @@ class Session:
         Raises:
             InputError: The model fails on these feeds.
         """
-        try:
+        with reading(f"The model cannot be run on {origin}"):
             values = self._session.run(self.outputs, dict(feeds))
-        except Exception as error:
-            raise InputError(
-                f"The model cannot be run on {origin}: {first_line(error)}."
-            ) from error
         return dict(zip(self.outputs, values, strict=True))
 
 
@@ -150,9 +145,3 @@ def latencies(
             session.run(feeds)
             times[index].append(session.clock() - before)
     return [1e3 * float(min(each) if undisturbed else np.median(each)) for each in times]
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, without onnxruntime's prefix or a full stop."""
-    text = str(error).strip().split("\n")[0].rstrip(". ")
-    return text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text
