@@ -17,6 +17,7 @@ __all__ = ["GivenLabels", "OutputSeed", "SampleLabels"]
 
 _SOFTMAX_ON_AXIS_SINCE = 13
 _UNSQUEEZE_INPUT_SINCE = 13
+_MAX_BROADCASTS_SINCE = 8
 
 # No smaller probability is drawn in practice; the bound keeps the division finite.
 _TINY = 1e-20
@@ -151,7 +152,10 @@ class SampleLabels(ir.passes.InPlacePass):
 
     def _ratio(self, drawn: ir.Value, probability: ir.Value) -> ir.Value:
         """One over the probability of what was drawn, zero elsewhere."""
-        bounded = self._op("Max", probability, self._constant(_TINY, probability))
+        if self._opset < _MAX_BROADCASTS_SINCE:
+            bounded = self._op("Clip", probability, min=_TINY)
+        else:
+            bounded = self._op("Max", probability, self._constant(_TINY, probability))
         return self._op("Div", drawn, bounded)
 
     def _probability(self, y: ir.Value, kind: OutputKind) -> ir.Value:

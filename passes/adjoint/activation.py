@@ -38,7 +38,7 @@ def _joined(s: Step, below: ir.Value, jump: float) -> ir.Value:
 
 def _below(s: Step) -> ir.Value:
     """Return min(y, 0)."""
-    return s.e.op("Min", s.y, s.scalar(0))
+    return s.e.negative_part(s.y, s.dtype)
 
 
 @unary("Softplus")

@@ -64,7 +64,7 @@ def _pow(s: Step) -> Cotangents:
         terms[0] = product
     if s.needs(1):
         positive = e.op("Greater", a, s.scalar(0))
-        logarithm = e.op("Log", e.where(positive, a, s.scalar(1)))
+        logarithm = e.op("Log", e.where(positive, a, s.scalar(1), s.dtype))
         terms[1] = e.mul(e.mul(s.g, s.y), logarithm)
     return _spread(s, terms)
 
@@ -75,13 +75,13 @@ def _where(s: Step) -> Cotangents:
     e, nothing = s.e, s.scalar(0)
     terms = {}
     if s.needs(1):
-        terms[1] = e.where(s.x(0), s.g, nothing)
+        terms[1] = e.where(s.x(0), s.g, nothing, s.dtype)
     if s.needs(2):
-        terms[2] = e.where(s.x(0), nothing, s.g)
+        terms[2] = e.where(s.x(0), nothing, s.g, s.dtype)
     return _spread(s, terms)
 
 
-@rule("Max", "Min", since=8)
+@rule("Max", "Min")
 def _extreme(s: Step) -> Cotangents:
     """x̄ᵢ = ȳ where xᵢ is the extreme, shared equally among ties."""
     e = s.e
@@ -95,7 +95,7 @@ def _extreme(s: Step) -> Cotangents:
     return _spread(s, {i: e.mul(share, hits[i]) for i in range(count) if s.needs(i)})
 
 
-@rule("Mean", since=8)
+@rule("Mean")
 def _mean(s: Step) -> Cotangents:
     """x̄ᵢ = ȳ / n."""
     count = len(s.node.inputs)
@@ -122,5 +122,5 @@ def _prelu(s: Step) -> Cotangents:
         rise = e.mul(step(s, s.x()), e.sub(s.scalar(1), slope))
         terms[0] = e.mul(s.g, e.add(slope, rise))
     if s.needs(1):
-        terms[1] = e.mul(s.g, e.op("Min", s.x(), s.scalar(0)))
+        terms[1] = e.mul(s.g, e.negative_part(s.x(), s.dtype))
     return _spread(s, terms)

@@ -13,32 +13,37 @@ from onnx_factorize.passes.adjoint.step import Step
 
 @dataclass
 class Window:
-    """A sliding window's attributes, one entry a spatial axis."""
+    """A sliding window's attributes, one entry a spatial axis.
+
+    Automatic padding of a dynamic size is None: `start` computes it at run time.
+    """
 
     kernel: list[int]
     strides: list[int]
     dilations: list[int]
-    before: list[int]
-    after: list[int]
+    before: list[int | None]
+    after: list[int | None]
+    mode: str = "NOTSET"
 
     @property
     def reach(self) -> list[int]:
         """The distance from a window's first to its last element, d (k - 1)."""
         return [d * (k - 1) for d, k in zip(self.dilations, self.kernel, strict=True)]
 
+    @property
+    def pads(self) -> list[int]:
+        """The padding as an attribute, 0 where it is known at run time only."""
+        return [pad or 0 for pad in (*self.before, *self.after)]
+
 
 def window(s: Step, kernel: Sequence[int], x: ir.Value) -> Window:
-    """Read a window's attributes, with automatic padding resolved.
-
-    Raises:
-        NoRuleError: The padding depends on a dynamic size.
-    """
+    """Read a window's attributes, with automatic padding resolved where sizes are static."""
     spatial = len(kernel)
     ones = [1] * spatial
     strides, dilations = s.integers("strides") or ones, s.integers("dilations") or ones
     pads = s.integers("pads") or [0] * (2 * spatial)
-    found = Window(list(kernel), strides, dilations, pads[:spatial], pads[spatial:])
     mode = s.string("auto_pad", "NOTSET")
+    found = Window(list(kernel), strides, dilations, [*pads[:spatial]], [*pads[spatial:]], mode)
     if mode == "VALID":
         found.before, found.after = [0] * spatial, [0] * spatial
     elif mode.startswith("SAME"):
@@ -50,7 +55,9 @@ def window(s: Step, kernel: Sequence[int], x: ir.Value) -> Window:
             elif strides[i] == 1:
                 total = reach
             else:
-                raise NoRuleError("automatic padding of a dynamic size")
+                found.before.append(None)
+                found.after.append(None)
+                continue
             small, large = total // 2, total - total // 2
             found.before.append(small if mode == "SAME_UPPER" else large)
             found.after.append(large if mode == "SAME_UPPER" else small)
@@ -84,7 +91,7 @@ def _conv(s: Step) -> Cotangents:
         return terms
     w = window(s, _kernel(s, weight), x)
     group = s.integer("group", 1)
-    pads = [r - p for r, p in zip(w.reach * 2, w.before + w.after, strict=True)]
+    pads = [r - p for r, p in zip(w.reach * 2, w.pads, strict=True)]
     plain = all(stride == 1 for stride in w.strides) and min(pads, default=0) >= 0
     if plain and (e.opset >= 10 or max(w.kernel) == 1):
         turned = _turned(s, weight, group)
@@ -99,7 +106,7 @@ def _conv(s: Step) -> Cotangents:
             group=group,
         )
     else:
-        terms[0] = _transposed(s, weight, w, group)
+        terms[0] = scattered(s, s.g, weight, w, group)
     return terms
 
 
@@ -123,38 +130,53 @@ def _turned(s: Step, weight: ir.Value, group: int) -> ir.Value:
     return e.reshape(moved, [group * inner, out // group, *sizes])
 
 
-def _transposed(s: Step, weight: ir.Value, w: Window, group: int) -> ir.Value:
-    """Transposed convolution to x's size: what no window reached stays zero at the end."""
+def scattered(s: Step, g: ir.Value, weight: ir.Value, w: Window, group: int = 1) -> ir.Value:
+    """Transposed convolution to x's spatial size: what no window reached stays zero at the end."""
     e, x = s.e, s.x(0)
     spatial = len(w.kernel)
-    sizes = [s.facts.static(x, i + 2) for i in range(spatial)]
     rest: list[int] = []
-    exact = True
-    for i, size in enumerate(sizes):
-        if w.strides[i] == 1:
+    exact = None not in w.before
+    for i, stride in enumerate(w.strides):
+        size, before, after = s.facts.static(x, i + 2), w.before[i], w.after[i]
+        if stride == 1:
             rest.append(0)
-        elif size is not None:
-            padded = size + w.before[i] + w.after[i] - w.reach[i] - 1
-            rest.append(padded % w.strides[i])
+        elif size is not None and before is not None and after is not None:
+            rest.append((size + before + after - w.reach[i] - 1) % stride)
         else:
-            rest.append(w.strides[i] - 1)
+            rest.append(stride - 1)
             exact = False
     y = e.op(
         "ConvTranspose",
-        s.g,
+        g,
         weight,
         kernel_shape=w.kernel,
         strides=w.strides,
         dilations=w.dilations,
-        pads=[*w.before, *w.after],
+        pads=w.pads,
         output_padding=rest,
         group=group,
     )
     if exact:
         return y
     axes = list(range(2, 2 + spatial))
-    ends = e.slice(e.shape(x), [2], [2 + spatial], [0])
-    return e.slice(y, e.ints([0] * spatial), ends, axes)
+    sizes = e.slice(e.shape(x), [2], [2 + spatial], [0])
+    if None not in w.before:
+        return e.slice(y, e.ints([0] * spatial), sizes, axes)
+    first = _starts(s, w, sizes)
+    return e.slice(y, first, e.add(first, sizes), axes)
+
+
+def _starts(s: Step, w: Window, sizes: ir.Value) -> ir.Value:
+    """Where x begins in what its windows cover: automatic padding before it, else nothing."""
+    e = s.e
+    strides, one = e.ints(w.strides), e.ints([1])
+    windows = e.div(e.sub(e.add(sizes, strides), one), strides)
+    covered = e.add(e.mul(e.sub(windows, one), strides), e.ints([reach + 1 for reach in w.reach]))
+    # Division rounds toward zero, and the larger half of an odd padding is rounded up.
+    half = e.add(e.sub(covered, sizes), e.ints([int(w.mode == "SAME_LOWER")]))
+    numbers = e.op("Relu", e.cast(e.div(half, e.ints([2])), ir.DataType.FLOAT))
+    automatic = e.ints([int(before is None) for before in w.before])
+    return e.mul(e.cast(numbers, ir.DataType.INT64), automatic)
 
 
 @rule("ConvTranspose")
@@ -174,7 +196,8 @@ def _conv_transpose(s: Step) -> Cotangents:
     extra = s.integers("output_padding") or [0] * len(w.kernel)
     # Forward, y's size is (n - 1) stride + reach + 1 - before - after + extra. A convolution over
     # y with `before` and `after - extra` in front and behind has exactly n windows.
-    behind = [a - o for a, o in zip(w.after, extra, strict=True)]
+    before, after = w.pads[: len(w.kernel)], w.pads[len(w.kernel) :]
+    behind = [a - o for a, o in zip(after, extra, strict=True)]
     g = s.g
     if min(behind, default=0) < 0:
         crop = [0] * (4 + len(behind)) + [min(b, 0) for b in behind]
@@ -187,7 +210,7 @@ def _conv_transpose(s: Step) -> Cotangents:
         kernel_shape=w.kernel,
         strides=w.strides,
         dilations=w.dilations,
-        pads=[*w.before, *behind],
+        pads=[*before, *behind],
         group=s.integer("group", 1),
     )
     return terms

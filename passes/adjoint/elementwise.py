@@ -99,7 +99,7 @@ def _neg(s: Step, _x: ir.Value) -> ir.Value:
 
 @unary("Abs")
 def _abs(s: Step, x: ir.Value) -> ir.Value:
-    return s.e.op("Sign", x)
+    return s.e.sign(x, s.dtype)
 
 
 @unary("Exp")
@@ -116,11 +116,12 @@ def _log(s: Step, x: ir.Value) -> ir.Value:
 def _sqrt(s: Step) -> Cotangents:
     """x̄ = ȳ / (2 y), and 0 where y = 0: there every finite model is insensitive or infinite."""
     e = s.e
-    inverse = e.div(s.g, e.mul(s.y, s.scalar(2)))
-    if e.opset < 9:
-        return {0: inverse}
     positive = e.op("Greater", s.y, s.scalar(0))
-    return {0: e.where(positive, inverse, s.scalar(0))}
+    if e.opset < 9:  # a choice by products must not meet the infinite
+        safe = e.where(positive, s.y, s.scalar(1), s.dtype)
+        return {0: e.mul(e.cast(positive, s.dtype), e.div(s.g, e.mul(safe, s.scalar(2))))}
+    inverse = e.div(s.g, e.mul(s.y, s.scalar(2)))
+    return {0: e.where(positive, inverse, s.scalar(0), s.dtype)}
 
 
 @unary("Reciprocal")

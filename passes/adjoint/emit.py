@@ -1,134 +1,22 @@
-"""Emission of adjoint nodes: opset differences, constants, and common sub-expressions."""
+"""Emission of operators, in the form that the model's opset has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from onnx_factorize.passes.adjoint.nodes import Block, Nodes
 from onnx_factorize.passes.adjoint.registry import NoRuleError
 
-if TYPE_CHECKING:
-    from onnx_factorize.passes.adjoint.control_flow import Branching
+__all__ = ["Block", "Emitter"]
 
-Attribute = int | float | str | Sequence[int] | Sequence[float] | ir.TensorProtocol
 _END = np.iinfo(np.int64).max
 
 
-class Block:
-    """The nodes emitted into one graph, and what has been computed there already."""
-
-    def __init__(self, parent: Block | None = None) -> None:
-        self.parent = parent
-        self.owner: Branching | None = None
-        self.nodes: list[ir.Node] = []
-        self.known: dict[tuple[object, ...], Sequence[ir.Value]] = {}
-
-    def recall(self, key: tuple[object, ...]) -> Sequence[ir.Value] | None:
-        """Return the outputs of an equal node of this block or of one around it."""
-        if key in self.known:
-            return self.known[key]
-        return self.parent.recall(key) if self.parent else None
-
-
-class Emitter:
-    """Builds nodes that are valid at the model's opset, the cheapest way that opset has.
-
-    Nodes collect in the current `Block`; nothing is attached to the graph until the pass
-    knows which of them the requested cotangents need. Constants become initializers of the main
-    graph, which every subgraph sees.
-    """
-
-    def __init__(self, opset: int, prefix: str) -> None:
-        self.opset = opset
-        self.block = Block()
-        self.initializers: list[ir.Value] = []
-        self.branchings: dict[ir.Node, Branching] = {}
-        self._prefix = prefix
-        self._count = 0
-        self._constants: dict[tuple[object, ...], ir.Value] = {}
-
-    @contextmanager
-    def inside(self, block: Block) -> Iterator[Block]:
-        """Emit into ``block`` for the duration of the context."""
-        outer, self.block = self.block, block
-        try:
-            yield block
-        finally:
-            self.block = outer
-
-    def name(self) -> str:
-        """Return a name that no other value or node of the model has."""
-        self._count += 1
-        return f"{self._prefix}{self._count}"
-
-    # Nodes.
-
-    def op(self, op_type: str, *inputs: ir.Value | None, **attributes: Attribute) -> ir.Value:
-        """Emit a node of the default domain with one output."""
-        return self.many(op_type, inputs, 1, **attributes)[0]
-
-    def many(
-        self,
-        op_type: str,
-        inputs: Sequence[ir.Value | None],
-        num_outputs: int,
-        **attributes: Attribute,
-    ) -> Sequence[ir.Value]:
-        """Emit a node, or return the outputs of an equal one emitted before."""
-        key = (
-            op_type,
-            tuple(id(value) for value in inputs),
-            num_outputs,
-            tuple(sorted((k, _hashable(v)) for k, v in attributes.items())),
-        )
-        known = self.block.recall(key)
-        if known is not None:
-            return known
-        node = ir.node(
-            op_type,
-            list(inputs),
-            attributes,
-            outputs=[ir.Value(name=self.name()) for _ in range(num_outputs)],
-            name=self.name(),
-        )
-        self.block.nodes.append(node)
-        self.block.known[key] = node.outputs
-        return node.outputs
-
-    def constant(self, array: npt.ArrayLike, dtype: ir.DataType) -> ir.Value:
-        """Return an initializer, one for all equal constants."""
-        data = np.ascontiguousarray(np.asarray(array).astype(dtype.numpy()))
-        key = (dtype, np.shape(array), data.tobytes())
-        if key not in self._constants:
-            data = data.reshape(np.shape(array))
-            name = self.name()
-            value = ir.Value(
-                name=name,
-                shape=ir.Shape(data.shape),
-                type=ir.TensorType(dtype),
-                const_value=ir.Tensor(data, dtype=dtype, name=name),
-            )
-            self._constants[key] = value
-            self.initializers.append(value)
-        return self._constants[key]
-
-    def ints(self, values: Sequence[int]) -> ir.Value:
-        """Return a one-dimensional int64 constant."""
-        return self.constant(np.asarray(values, np.int64), ir.DataType.INT64)
-
-    def needs(self, opset: int, what: str) -> None:
-        """Refuse if the model's opset is below ``opset``.
-
-        Raises:
-            NoRuleError: The model's opset lacks ``what``.
-        """
-        if self.opset < opset:
-            raise NoRuleError(f"{what} needs opset {opset}, the model has {self.opset}")
+class Emitter(Nodes):
+    """Builds nodes that are valid at the model's opset, the cheapest way that opset has."""
 
     # Arithmetic.
 
@@ -162,13 +50,35 @@ class Emitter:
         """Emit a matrix product."""
         return self.op("MatMul", a, b)
 
+    def gemm(self, a: ir.Value, b: ir.Value, dtype: ir.DataType, **attributes: float) -> ir.Value:
+        """Emit alpha · A' B'; an old opset wants something to add."""
+        zero = [self.constant(0, dtype)] if self.opset < 11 else []
+        return self.op("Gemm", a, b, *zero, **attributes)
+
+    def negative_part(self, a: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """Emit min(a, 0); Min does not broadcast at first."""
+        if self.opset < 8:
+            return self.neg(self.op("Relu", self.neg(a)))
+        return self.op("Min", a, self.constant(np.float64(0), dtype))
+
+    def sign(self, a: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """Emit the sign, in {-1, 0, 1}."""
+        if self.opset >= 9:
+            return self.op("Sign", a)
+        zero = self.constant(np.float64(0), dtype)
+        sides = (self.op("Greater", a, zero), self.op("Less", a, zero))
+        return self.sub(*(self.cast(side, dtype) for side in sides))
+
     def cast(self, a: ir.Value, dtype: ir.DataType) -> ir.Value:
         """Emit a conversion."""
         return self.op("Cast", a, to=int(dtype))
 
-    def where(self, condition: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
-        """Emit an elementwise choice."""
-        self.needs(9, "Where")
+    def where(self, condition: ir.Value, a: ir.Value, b: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """Emit an elementwise choice of finite values."""
+        if self.opset < 9:
+            chosen = self.cast(condition, dtype)
+            other = self.sub(self.constant(1, dtype), chosen)
+            return self.add(self.mul(a, chosen), self.mul(b, other))
         return self.op("Where", condition, a, b)
 
     # Reductions.
@@ -264,16 +174,24 @@ class Emitter:
         return self.op("Gather", self.shape(a), self.ints([axis]), axis=0)
 
     def expand(self, a: ir.Value, shape: ir.Value) -> ir.Value:
-        """Emit a broadcast to a run-time shape."""
-        self.needs(8, "Expand")
+        """Emit a broadcast to a run-time shape, of as many axes as ``a`` has."""
+        if self.opset < 8:
+            return self.op("Tile", a, self.div(shape, self.shape(a)))
         return self.op("Expand", a, shape)
 
     def full(self, shape: ir.Value, value: float, dtype: ir.DataType) -> ir.Value:
         """Emit a tensor of a run-time shape filled with one value."""
+        if self.opset < 8:
+            count = self.op("ReduceProd", shape, keepdims=1)
+            return self.reshape(self.op("Tile", self.constant([value], dtype), count), shape)
         if self.opset < 9:
-            return self.expand(self.constant(value, dtype), shape)
+            return self.op("Expand", self.constant(value, dtype), shape)
         data = ir.Tensor(np.asarray([value], dtype.numpy()), dtype=dtype)
         return self.op("ConstantOfShape", shape, value=data)
+
+    def zeros_like(self, a: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """Emit zeros in a value's shape, whatever its numbers are."""
+        return self.cast(self.op("Greater", a, a), dtype)
 
     def pad(self, a: ir.Value, pads: Sequence[int] | ir.Value) -> ir.Value:
         """Emit zero padding (negative amounts crop)."""
@@ -288,11 +206,3 @@ class Emitter:
         if self.opset < 13:
             return self.many("Split", [a], len(sizes), axis=axis, split=list(sizes))
         return self.many("Split", [a, self.ints(sizes)], len(sizes), axis=axis)
-
-
-def _hashable(value: Attribute) -> object:
-    if isinstance(value, (int, float, str)):
-        return value
-    if isinstance(value, ir.TensorProtocol):
-        return (value.dtype, tuple(value.shape), value.tobytes())
-    return tuple(value)

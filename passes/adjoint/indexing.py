@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onnx_factorize.passes.adjoint.movement import positions, scatter
+from onnx_factorize.passes.adjoint.movement import END, around, positions, scatter
 from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
 from onnx_factorize.passes.adjoint.step import Step
 
@@ -20,7 +20,7 @@ def _gather(s: Step) -> Cotangents:
     axis, rank = s.axis("axis", 0, x), s.rank(x)
     picks = s.array(1)
     size = s.facts.static(x, axis)
-    if picks is not None and picks.size == 1 and (size is not None or e.opset >= 11):
+    if picks is not None and picks.size == 1:
         pick = int(picks.reshape(()))
         row = e.unsqueeze(s.g, [axis]) if picks.ndim == 0 else s.g
         if picks.ndim > 1:
@@ -29,11 +29,13 @@ def _gather(s: Step) -> Cotangents:
         if size is not None:
             pick %= size
             return {0: e.pad(row, [*before, pick, *after, *before, size - 1 - pick, *after])}
+        if e.opset < 11:
+            return {0: around(s, row, axis, pick, END if pick == -1 else pick + 1)}
         rest = e.sub(e.dim(x, axis), e.ints([pick + 1 if pick >= 0 else -pick]))
         here = e.ints([pick if pick >= 0 else -pick - 1])
         first, last = (here, rest) if pick >= 0 else (rest, here)
-        around = [e.ints(before), first, e.ints([*after, *before]), last, e.ints(after)]
-        return {0: e.pad(row, e.concat([v for v in around if v.shape != (0,)], 0))}
+        sides = [e.ints(before), first, e.ints([*after, *before]), last, e.ints(after)]
+        return {0: e.pad(row, e.concat([v for v in sides if v.shape != (0,)], 0))}
     if picks is not None and picks.size == np.unique(picks).size and int(picks.min()) >= 0:
         e.needs(11, "Range and ScatterElements")
         moved = e.op("Gather", positions(s, x), s.x(1), axis=axis)

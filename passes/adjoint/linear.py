@@ -103,14 +103,14 @@ def _gemm(s: Step) -> Cotangents:
     terms: dict[int, ir.Value] = {}
     if s.needs(0):
         if trans_a:
-            terms[0] = e.op("Gemm", b, s.g, transA=trans_b, transB=1, alpha=alpha)
+            terms[0] = e.gemm(b, s.g, s.dtype, transA=trans_b, transB=1, alpha=alpha)
         else:
-            terms[0] = e.op("Gemm", s.g, b, transA=0, transB=1 - trans_b, alpha=alpha)
+            terms[0] = e.gemm(s.g, b, s.dtype, transA=0, transB=1 - trans_b, alpha=alpha)
     if s.needs(1):
         if trans_b:
-            terms[1] = e.op("Gemm", s.g, a, transA=1, transB=trans_a, alpha=alpha)
+            terms[1] = e.gemm(s.g, a, s.dtype, transA=1, transB=trans_a, alpha=alpha)
         else:
-            terms[1] = e.op("Gemm", a, s.g, transA=1 - trans_a, transB=0, alpha=alpha)
+            terms[1] = e.gemm(a, s.g, s.dtype, transA=1 - trans_a, transB=0, alpha=alpha)
     if s.needs(2):
         g = s.g if beta == 1 else e.mul(s.g, s.scalar(beta))
         terms[2] = s.unbroadcast(g, s.x(2))

@@ -8,6 +8,13 @@ import onnx_ir as ir
 from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
 from onnx_factorize.passes.adjoint.step import Step
 
+END = 2**31 - 1
+
+
+def _disjoint(first: int, last: int) -> bool:
+    """Tell whether what lies before a slice and behind it never meets, whatever the size."""
+    return first == 0 or last >= END or 0 < first <= last or first <= last < 0
+
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def _reshape(s: Step) -> Cotangents:
@@ -127,7 +134,20 @@ def _slice(s: Step) -> Cotangents:
                 pads[axis] = start
             behind = e.sub(e.sub(e.shape(x), e.shape(s.y)), e.ints(pads[:rank]))
             return {0: e.pad(s.g, e.concat([e.ints(pads[:rank]), behind], 0))}
+        if e.opset < 11 and steps == [1] and _disjoint(starts[0], ends[0]):
+            return {0: around(s, s.g, axes[0], starts[0], ends[0])}
     return {0: _scattered(s)}
+
+
+def around(s: Step, g: ir.Value, axis: int, first: int, last: int) -> ir.Value:
+    """Put zeros in place of what lies before and behind [first, last) of an axis of any size."""
+    e, x = s.e, s.x()
+    parts = [g]
+    if first:
+        parts.insert(0, e.zeros_like(e.slice(x, [0], [first], [axis]), s.dtype))
+    if last < END:
+        parts.append(e.zeros_like(e.slice(x, [last], [END], [axis]), s.dtype))
+    return e.concat(parts, axis)
 
 
 def _slice_bounds(s: Step) -> tuple[list[int], list[int], list[int], list[int]] | None:

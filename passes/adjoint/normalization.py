@@ -190,6 +190,8 @@ def _group_norm(s: Step) -> Cotangents:
 @rule("BatchNormalization", since=7)
 def _batch_norm(s: Step) -> Cotangents:
     """At inference an affine function of each channel: x̄ = ȳ · gamma / √(var + ε)."""
+    if not s.integer("spatial", 1):
+        raise NoRuleError("statistics of single elements")
     if s.integer("training_mode", 0) or sum(bool(v.name) for v in s.node.outputs[1:]):
         raise NoRuleError("training mode")
     s.refuse_gradient(1, 2, 3, 4)
@@ -216,7 +218,7 @@ def _lp_norm(s: Step) -> Cotangents:
     else:
         norm = e.op(op_type, x, axes=[axis], keepdims=1)
     along = e.reduce_sum(e.mul(s.g, s.y), [axis], keepdims=True)
-    direction = s.y if order == 2 else e.op("Sign", x)
+    direction = s.y if order == 2 else e.sign(x, s.dtype)
     return {0: e.div(e.sub(s.g, e.mul(direction, along)), norm)}
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.convolution import Window, window
+from onnx_factorize.passes.adjoint.convolution import Window, scattered, window
 from onnx_factorize.passes.adjoint.movement import scatter
 from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
 from onnx_factorize.passes.adjoint.step import Step
@@ -37,7 +37,7 @@ def _global_max(s: Step) -> Cotangents:
     return {0: e.mul(hits, e.div(s.g, count))}
 
 
-@rule("MaxPool", since=8)
+@rule("MaxPool")
 def _max_pool(s: Step) -> Cotangents:
     """x̄ is ȳ at each window's maximum (the first of ties), added where windows overlap.
 
@@ -46,20 +46,54 @@ def _max_pool(s: Step) -> Cotangents:
     """
     e, x = s.e, s.x()
     s.only_first()
+    w = window(s, s.integers("kernel_shape") or [], x)
+    if e.opset < 11:
+        return {0: _by_comparison(s, w)}
     attributes = {name: attr.value for name, attr in s.node.attributes.items()}
     attributes["storage_order"] = 0
     indices = e.many("MaxPool", [x], 2, **attributes)[1]
-    w = window(s, s.integers("kernel_shape") or [], x) if _windows_known(s) else None
     if e.opset >= 16:
         return {0: scatter(s, indices, s.g, x)}
-    e.needs(11, "Range and ScatterElements")
-    if w is None:
-        raise NoRuleError("automatic padding of a dynamic size")
     return {0: _scatter_by_phase(s, indices, w)}
 
 
-def _windows_known(s: Step) -> bool:
-    return not s.string("auto_pad", "NOTSET").startswith("SAME")
+def _by_comparison(s: Step, w: Window) -> ir.Value:
+    """Without positions: a window's elements beside each other, by a Conv with a kernel for each.
+
+    Those that equal the maximum share the cotangent.
+    """
+    e, x = s.e, s.x()
+    rank, count = s.rank(x), math.prod(w.kernel)
+    if s.integer("ceil_mode", 0) or None in w.before:
+        raise NoRuleError("ceil_mode, or automatic padding of a dynamic size, needs opset 11")
+    spatial = len(w.kernel)
+    padded = x
+    if any(w.pads):
+        pads = [0, 0, *w.pads[:spatial], 0, 0, *w.pads[spatial:]]
+        padded = e.op("Pad", x, pads=pads, value=float(np.finfo(s.dtype.numpy()).min))
+    one_by_one = e.constant(np.eye(count).reshape(count, 1, *w.kernel), s.dtype)
+    picked = e.op(
+        "Conv",
+        _by_channel(s, padded, rank),
+        one_by_one,
+        kernel_shape=w.kernel,
+        strides=w.strides,
+        dilations=w.dilations,
+    )
+    y, g = _by_channel(s, s.y, rank), e.reshape(s.g, _channel_shape(s, s.y, rank))
+    hits = e.cast(e.op("Not", e.op("Less", picked, y)), s.dtype)
+    shares = e.mul(hits, e.div(g, e.reduce_sum(hits, [1], keepdims=True)))
+    return e.reshape(scattered(s, shares, one_by_one, w), e.shape(x))
+
+
+def _by_channel(s: Step, value: ir.Value, rank: int) -> ir.Value:
+    return s.e.reshape(value, _channel_shape(s, value, rank))
+
+
+def _channel_shape(s: Step, value: ir.Value, rank: int) -> ir.Value:
+    """The shape of a value's channels as images of one channel."""
+    e = s.e
+    return e.concat([e.ints([-1, 1]), e.slice(e.shape(value), [2], [rank], [0])], 0)
 
 
 def _scatter_by_phase(s: Step, indices: ir.Value, w: Window) -> ir.Value:
@@ -87,47 +121,22 @@ def _average_pool(s: Step) -> Cotangents:
     """
     e, x = s.e, s.x()
     kernel = s.integers("kernel_shape") or []
-    spatial = len(kernel)
     w = window(s, kernel, x)
     if s.integer("ceil_mode", 0):
         raise NoRuleError("ceil_mode")
     g = s.g
-    padded = any(w.before) or any(w.after)
+    padded = any(w.pads) or None in w.before
     if padded and not s.integer("count_include_pad", 0):
         ones = e.full(e.shape(x), 1.0, s.dtype)
         attributes = {name: attr.value for name, attr in s.node.attributes.items()}
         share = e.op("AveragePool", ones, **{**attributes, "count_include_pad": 1})
         g = e.div(g, share)
-    columns = e.reshape(g, e.concat([e.ints([-1, 1]), _spatial_shape(s, s.y)], 0))
+    columns = e.reshape(g, _channel_shape(s, s.y, s.rank(x)))
     weight = e.constant(np.full([1, 1, *kernel], 1 / math.prod(kernel)), s.dtype)
-    sizes = [s.facts.static(x, i + 2) for i in range(spatial)]
     flat: ir.Value
     if all(stride == 1 for stride in w.strides):
-        pads = [r - p for r, p in zip(w.reach * 2, w.before + w.after, strict=True)]
+        pads = [r - p for r, p in zip(w.reach * 2, w.pads, strict=True)]
         flat = e.op("Conv", columns, weight, kernel_shape=kernel, dilations=w.dilations, pads=pads)
     else:
-        rest = [
-            stride - 1 if size is None else (size + first + last - reach - 1) % stride
-            for size, stride, first, last, reach in zip(
-                sizes, w.strides, w.before, w.after, w.reach, strict=True
-            )
-        ]
-        flat = e.op(
-            "ConvTranspose",
-            columns,
-            weight,
-            kernel_shape=kernel,
-            strides=w.strides,
-            dilations=w.dilations,
-            pads=[*w.before, *w.after],
-            output_padding=rest,
-        )
-        if None in sizes:
-            flat = e.slice(
-                flat, e.ints([0] * spatial), _spatial_shape(s, x), list(range(2, 2 + spatial))
-            )
+        flat = scattered(s, columns, weight, w)
     return {0: e.reshape(flat, e.shape(x))}
-
-
-def _spatial_shape(s: Step, value: ir.Value) -> ir.Value:
-    return s.e.slice(s.e.shape(value), [2], [s.rank(value)], [0])

@@ -86,7 +86,7 @@ def _sum_square(s: Step) -> ir.Value:
 @_weighted("ReduceL1")
 def _l1(s: Step) -> ir.Value:
     """sign(x)."""
-    return s.e.op("Sign", s.x())
+    return s.e.sign(s.x(), s.dtype)
 
 
 @_weighted("ReduceL2")
@@ -94,7 +94,7 @@ def _l2(s: Step) -> ir.Value:
     """X / y, and 0 where the norm is 0."""
     e, norm = s.e, spread(s, s.y)
     positive = e.op("Greater", norm, s.scalar(0))
-    return e.div(s.x(), e.where(positive, norm, s.scalar(1)))
+    return e.div(s.x(), e.where(positive, norm, s.scalar(1), s.dtype))
 
 
 @_weighted("ReduceLogSum")

@@ -42,11 +42,9 @@ def test_acosh() -> None:
 
 
 @pytest.mark.parametrize("opset", [7, 9, 11, 13, 18, 21])
-@pytest.mark.parametrize("op", ["Relu", "Sigmoid", "Add", "Div", "Elu"])
+@pytest.mark.parametrize("op", ["Relu", "Sigmoid", "Add", "Div", "PRelu", "Elu", "Abs"])
 def test_opsets(op: str, opset: int) -> None:
-    if op == "Elu" and opset < 9:
-        pytest.skip("Where is younger")
-    if op in ("Add", "Div"):
+    if op in ("Add", "Div", "PRelu"):
         text = f"(float[N, 3] x, float[3] w) => (float[N, 3] y) {{ y = {op} (x, w) }}"
         check(text, {"x": normal(4, 3), "w": np.array([1, 2, -1.5], np.float32)}, opset=opset)
     else:
