@@ -10,6 +10,7 @@ from .analysis import Analysis
 from .calibration import CalibrationData
 from .costs import Costs
 from .passes import OutputKind, Skipped, Target
+from .subnormals import Subnormals
 
 __all__ = ["Calibrated"]
 
@@ -20,16 +21,19 @@ class Calibrated:
 
     Attributes:
         dense: The dense model.
-        normal: The same, normalised.
+        start: What is factorized: the same, perhaps without its subnormal weights.
+        normal: That, normalised.
         targets: What may be factorized.
         skipped: What may not, and why.
         data: The calibration data.
         kinds: What each output stands for.
         costs: What the dense model costs.
         analysis: What every cut of every target loses.
+        subnormals: What became of the dense model's subnormal weights; None where it has none.
     """
 
     dense: ir.Model
+    start: ir.Model
     normal: ir.Model
     targets: list[Target]
     skipped: list[Skipped]
@@ -37,6 +41,7 @@ class Calibrated:
     kinds: dict[str, OutputKind]
     costs: Costs
     analysis: Analysis
+    subnormals: Subnormals | None = None
 
     @property
     def computed(self) -> list[str]:

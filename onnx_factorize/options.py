@@ -68,6 +68,7 @@ class Options:
         prefer: What a promise is to make small: `size` (the default then) or `latency`. With a
             budget, `latency` leaves out what is slower on this machine than the dense operator, and
             `size` does not look; by default it is left out where the whole model became slower.
+        keep_subnormals: Leave the subnormal weights of the dense model in what is not cut.
         quantize: Bits to quantize the result to, `int8` or `int4`; None for none.
     """
 
@@ -87,6 +88,7 @@ class Options:
     runtime: Runtime = dataclasses.field(default_factory=Runtime)
     finetune: bool = False
     training: Training = dataclasses.field(default_factory=Training)
+    keep_subnormals: bool = False
     quantize: Bits | None = None
     best_effort: bool = False
     promise: Promise | None = None

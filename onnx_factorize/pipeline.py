@@ -33,6 +33,7 @@ from .report.summary import layers_of, summarize, warnings_of
 from .session import Session, latencies
 from .statistics.output_statistics import resolve_axes
 from .storage import Quantized
+from .subnormals import without_subnormals
 from .verify import compare_outputs, output_kinds
 
 __all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
@@ -127,8 +128,10 @@ def calibrated(
     if options.promise is not None:
         promise_search.check(options.promise, Session(dense, runtime), kinds, data, progress)
 
+    with progress.stage("find subnormal weights"):
+        start, subnormals = without_subnormals(dense, data, options)
     with progress.stage("find targets"):
-        normal = dense.clone()
+        normal = start.clone()
         LiftWeights()(normal)
         finder = FindTargets()
         finder(normal)
@@ -150,7 +153,9 @@ def calibrated(
     macs = costs.arithmetic.total
     analysis = analyze(normal, targets, measured, kinds, options, progress, macs)
     skipped = [*finder.skipped, *excluded]
-    return Calibrated(dense, normal, targets, skipped, data, kinds, costs, analysis)
+    return Calibrated(
+        dense, start, normal, targets, skipped, data, kinds, costs, analysis, subnormals
+    )
 
 
 @one_blas_thread
@@ -219,6 +224,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         None if promise is None else promise.as_dict(),
         spent.latency,
         quantization,
+        known.subnormals,
     )
     return Result(model, report, model_io.is_external(known.dense))
 

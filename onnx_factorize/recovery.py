@@ -13,7 +13,7 @@ from .calibrated import Calibrated
 from .calibration import CalibrationData
 from .errors import InputError
 from .options import Options
-from .passes import OutputKind
+from .passes import DropTiny, OutputKind
 from .progress import Progress
 from .ranks.plan import Plan
 from .session import Session
@@ -105,7 +105,13 @@ def recover(
         teacher = Teacher.of(
             training, known.dense, compressed, known.kinds, runtime, known.computed
         )
-        if training.svt != "none":
-            return recover_by_svt(known, compressed, plan, teacher, options, advance)
-        recovery = finetune(compressed, teacher, known.data, training, runtime, seed, advance)
+        if training.svt == "none":
+            recovery = finetune(compressed, teacher, known.data, training, runtime, seed, advance)
+        else:
+            compressed, plan, recovery = recover_by_svt(
+                known, compressed, plan, teacher, options, advance
+            )
+    # Training may have made weights next to nothing; of the user's, only what may change does.
+    free = not options.keep_subnormals and (known.subnormals is None or known.subnormals.zeroed)
+    DropTiny("all" if free else "factors")(compressed)
     return compressed, plan, recovery

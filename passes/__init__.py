@@ -6,6 +6,7 @@ Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 from .begin_at import BeginAt, EndBefore
 from .clean_up import CleanUp
 from .differentiate import Differentiate
+from .drop_tiny import DropTiny
 from .find_downstream import FindDownstream
 from .find_targets import FindTargets
 from .isolate import isolated
@@ -36,6 +37,7 @@ __all__ = [
     "CleanUp",
     "Convolution",
     "Differentiate",
+    "DropTiny",
     "EndBefore",
     "Factors",
     "FindDownstream",

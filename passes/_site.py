@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from ._graph import Namer, add_initializer, add_integers, opset
 from ._operators import REST
+from .negligible import significant
 from .share_factors import FACTOR_OF
 
 __all__ = ["Site", "rearranged"]
@@ -104,12 +105,15 @@ class Site:
         return value
 
     def initializer(self, beside: ir.Value, name: str, array: npt.NDArray[np.float64]) -> ir.Value:
-        """A new initializer beside another, in its type; converted where that was."""
+        """A new initializer beside another, in its type; converted where that was.
+
+        Numbers that are nothing become zero (see `negligible`).
+        """
         assert beside.dtype is not None
         home = beside.graph
         scope = home if isinstance(home, ir.Graph) else self.model.graph
         stored = beside.meta.get("stored", beside.dtype)
-        value = add_initializer(self.model, scope, self._names(name), array, stored)
+        value = add_initializer(self.model, scope, self._names(name), significant(array), stored)
         if stored is not beside.dtype:
             value = self.op("Cast", value, suffix=".cast", to=int(beside.dtype))
         return value

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from ._graph import Namer
 from ._site import Site
 from .find_targets import FindTargets
+from .negligible import without_negligible
 from .provenance import Provenance, stamp
 from .target import Factors, Target
 
@@ -56,7 +57,8 @@ class Rewrite(ir.passes.InPlacePass):
             factors = self._factors.get(target.name)
             if factors is not None and self._applies(target, factors):
                 self._site = Site(model, self._names, target.node, target.operator)
-                self._rewrite(target, factors)
+                assert target.weight.dtype is not None
+                self._rewrite(target, without_negligible(factors, target.weight.dtype.numpy()))
                 mark = Provenance(target.op_type, self.form, factors.rank, target.full_rank)
                 stamp(target.node, self._site.made, mark, target.operator)
                 modified = True

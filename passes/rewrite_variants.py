@@ -9,6 +9,7 @@ import onnx_ir as ir
 from ._graph import Namer, scopes
 from ._operators import TREATED
 from ._site import Site
+from .negligible import without_negligible
 from .provenance import Provenance, origin_name, stamp
 from .target import Factors
 from .variants import variant_of
@@ -49,7 +50,9 @@ class RewriteVariants(ir.passes.InPlacePass):
                 site = Site(model, names, node, node.name or "")
                 full_rank = min(factors.first.shape[1], factors.second.shape[2])
                 mark = Provenance(node.op_type, variant.form, factors.rank, full_rank)
-                variant.rewrite(site, factors)
+                assert variant.weight.dtype is not None
+                kept = without_negligible(factors, variant.weight.dtype.numpy())
+                variant.rewrite(site, kept)
                 stamp(node, site.made, mark, site.name)
                 modified = True
         return ir.passes.PassResult(model, modified=modified)

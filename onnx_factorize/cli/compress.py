@@ -111,6 +111,12 @@ __all__ = ["compress_command"]
     metavar="BITS",
     help="int8 (dynamic, or static for convolutions) or int4 (weights of MatMul), at the end.",
 )
+@click.option(
+    "--keep-subnormals",
+    is_flag=True,
+    help="Leave subnormal numbers in the dense model's weights, where they slow processors down; "
+    "by default they become 0 where outputs stay equal to the bit on the data.",
+)
 @click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
 @click.option(
     "--report",
@@ -147,6 +153,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         runtime=Runtime(given["provider"], given["threads"]),
         finetune=given["finetune"],
         training=training_of(given),
+        keep_subnormals=given["keep_subnormals"],
         quantize=given["quantize"],
         best_effort=given["best_effort"],
     )

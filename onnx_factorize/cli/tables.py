@@ -52,6 +52,8 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
             "  latency: asked {asked:.3f} of the dense model's, {predicted:.3f} predicted from "
             "its operators, {measured:.3f} measured".format(**report.latency),
         )
+    if report.subnormals is not None:
+        say(console, f"  {report.subnormals['said']}")
     factorized = [layer for layer in report.layers if layer.status == "factorized"]
     console.print()
     print_layers(console, report.layers if all_layers else factorized)

@@ -67,7 +67,7 @@ def spend(
 
     def within(budget: Budget, *, best_effort: bool) -> tuple[ir.Model, Plan]:
         asked = dataclasses.replace(options, budget=budget, best_effort=best_effort)
-        return compress(known.dense, known.targets, known.analysis, known.costs, asked, progress)
+        return compress(known.start, known.targets, known.analysis, known.costs, asked, progress)
 
     def stored(model: ir.Model) -> ir.Model:
         """The model as it will be written: a promise is made of that."""
@@ -146,7 +146,7 @@ def _no_slower(
     )
     asked = dataclasses.replace(options, best_effort=False)
     try:
-        other = compress(known.dense, known.targets, known.analysis, costs, asked, progress)
+        other = compress(known.start, known.targets, known.analysis, costs, asked, progress)
     except BudgetError:
         # Not without the slower cuts: size is what was asked for.
         return made

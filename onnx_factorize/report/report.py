@@ -81,6 +81,7 @@ class Report:
         promise: What was promised, and how it is kept (see `promise`); None without a promise.
         latency: How a budget of time was met (see `latency_budget`); None without one.
         quantization: How it was quantized, and what it was before, if that was asked for.
+        subnormals: What became of subnormal weights; None where the dense model has none.
         command_line: What was typed, if the command line made it.
     """
 
@@ -96,6 +97,7 @@ class Report:
     promise: dict[str, Any] | None = None
     latency: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
+    subnormals: dict[str, Any] | None = None
     command_line: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

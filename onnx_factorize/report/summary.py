@@ -17,6 +17,7 @@ from ..quantization.stage import Quantization
 from ..ranks.allocation import DENSE
 from ..ranks.forms import FORMS, cut_of, pair_latency, views_of
 from ..ranks.plan import Plan
+from ..subnormals import Subnormals
 from ..training import Recovery
 from ..verify import Agreement
 from .report import Layer, Report
@@ -55,6 +56,7 @@ def summarize(
     promise: dict[str, Any] | None = None,
     latency: dict[str, Any] | None = None,
     quantization: Quantization | None = None,
+    subnormals: Subnormals | None = None,
 ) -> Report:
     """The report of a run."""
     dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
@@ -96,6 +98,7 @@ def summarize(
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
         promise=promise,
         latency=latency,
+        subnormals=None if subnormals is None else subnormals.as_dict(),
     )
 
 

@@ -75,7 +75,7 @@ def widened(
     candidate = (named or analysis.candidates)[0]
     spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
     factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
-    model = known.dense.clone()
+    model = known.start.clone()
     RewriteTargets(balanced(factors, cut))(model)
     sign(model, options.provenance())
     return model
