@@ -8,13 +8,27 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from .errors import InputError
+
 __all__ = ["from_proto", "restore_training"]
 
 _TRAINING = "training_info"
 
 
 def from_proto(proto: onnx.ModelProto) -> ir.Model:
-    """Reads a model; sparse constants become dense ones, as onnxruntime makes them."""
+    """Reads a model; sparse constants become dense ones, as onnxruntime makes them.
+
+    Raises:
+        InputError: An output holds maps, as exports of scikit-learn's classifiers may have them.
+    """
+    for output in proto.graph.output:
+        inner = output.type.sequence_type.elem_type
+        if output.type.HasField("map_type") or inner.HasField("map_type"):
+            raise InputError(
+                f"The model's output '{output.name}' holds maps (as ZipMap makes them), which "
+                "cannot be compared as numbers; export the model with plain probabilities "
+                "(options={'zipmap': False} in skl2onnx)."
+            )
     if any(_sparse(graph) for graph in _graphs(proto)):
         dense = onnx.ModelProto()
         dense.CopyFrom(proto)

@@ -131,7 +131,7 @@ def compare_outputs(
             for model, value in (("dense", p[name]), ("compressed", q[name])):
                 if not _usable(value, total.kind):
                     raise InputError(
-                        f"Output '{name}' of the {model} model is not finite on {batch.origin}."
+                        f"Output '{name}' of the {model} model is not finite on {batch.where}."
                     )
             total.add(p[name], q[name], mask)
         labelled.add(batch, p, q)

@@ -83,6 +83,20 @@ def test_what_nothing_gives_is_an_error():
         model_io.load(proto)
 
 
+def test_an_output_of_maps_gets_a_sentence_that_says_what_to_do():
+    helper = onnx.helper
+    zipmap = helper.make_node(
+        "ZipMap", ["x"], ["m"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]
+    )
+    proto = model("(float[n, 2] x) => (float[n, 2] y) { y = Neg (x) }")
+    proto.graph.node.append(zipmap)
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    value = proto.graph.output.add(name="m")
+    value.type.sequence_type.elem_type.map_type.key_type = onnx.TensorProto.INT64
+    with pytest.raises(InputError, match=r"'m' holds maps .*'zipmap': False"):
+        model_io.load(proto)
+
+
 @pytest.mark.parametrize("external", [False, True])
 def test_training_information_is_kept(external, tmp_path):
     proto = _proto()

@@ -1,6 +1,7 @@
 """Reading calibration data: any form, as a stream of batches that fit the model."""
 
-from .dataset import Batch, CalibrationData, Selection
+from .batch import Batch
+from .dataset import CalibrationData, Selection
 from .open import Calibration, open_calibration
 from .signature import InputSpec, Signature
 from .sources import ImageOptions

@@ -6,46 +6,24 @@ import copy
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError, at_least
+from .batch import Batch, joinable, joined, rows_of
+from .labels import LABEL_KEYS
 from .masks import padding_mask
-from .signature import LABEL_KEYS, Signature
+from .signature import Signature
 from .sources import Source
 
-__all__ = ["Batch", "CalibrationData", "Selection"]
+__all__ = ["CalibrationData", "Selection"]
 
 Split = Literal["calibration", "holdout"]
 
 # Rows read from a file at once: bounds memory when a file holds the whole data set.
 _BLOCK = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """Samples to run at once.
-
-    Attributes:
-        feeds: Input name to array.
-        samples: Number of samples.
-        labels: Labels of the samples, shape (samples, …), or None.
-        origin: The file, or the first of the files, that they come from.
-        indices: The place of each sample in the whole data set, shape (samples,): what is random
-            is keyed by it, and so does not depend on batches.
-        mask: Which positions hold data, shape (samples, length); None if all do.
-    """
-
-    feeds: dict[str, npt.NDArray[Any]]
-    samples: int
-    labels: npt.NDArray[Any] | None
-    origin: str
-    indices: npt.NDArray[np.int64] = dataclasses.field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )
-    mask: npt.NDArray[np.bool_] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,17 +135,17 @@ class CalibrationData:
             if not self._signature.batched:
                 yield piece
                 continue
-            if pending and not _joinable(pending[0], piece):
-                yield _joined(pending)
+            if pending and not joinable(pending[0], piece):
+                yield joined(pending)
                 pending = []
             while piece.samples + sum(p.samples for p in pending) >= size:
                 room = size - sum(p.samples for p in pending)
-                yield _joined([*pending, _rows(piece, 0, room)])
-                pending, piece = [], _rows(piece, room, piece.samples)  # noqa: PLW2901 - what is left of it
+                yield joined([*pending, rows_of(piece, slice(0, room))])
+                pending, piece = [], rows_of(piece, slice(room, None))  # noqa: PLW2901 - what is left of it
             if piece.samples:
                 pending.append(piece)
         if pending:
-            yield _joined(pending)
+            yield joined(pending)
 
     def typical(self, split: Split) -> Batch:
         """One sample, or one batch where the model fixes its size: that in the middle.
@@ -186,7 +164,7 @@ class CalibrationData:
             yield batch
             return
         for start in range(0, batch.samples, most):
-            yield _rows(batch, start, min(batch.samples, start + most))
+            yield rows_of(batch, slice(start, start + most))
 
     def origin_of(self, split: Split, sample: int) -> str:
         """Where a sample of a split comes from, for people.
@@ -232,6 +210,7 @@ class CalibrationData:
 
     def _pieces(self, rows: npt.NDArray[np.int64]) -> Iterator[Batch]:
         """Yields runs of chosen samples, record by record, block by block."""
+        names = {spec.name for spec in self._signature.everything}
         for record in range(len(self._starts) - 1):
             first, last = self._starts[record], self._starts[record + 1]
             chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
@@ -244,21 +223,18 @@ class CalibrationData:
                 fitted = self._signature.conform(arrays, origin)
                 samples = stop - start if self._signature.batched else 1
                 labels = None
-                if _has_label(fitted, self._signature):
-                    labels = np.atleast_1d(fitted.pop(LABEL_KEYS[0]))
+                if LABEL_KEYS[0] in fitted.keys() - names:
+                    labels = fitted.pop(LABEL_KEYS[0])
                     if self._signature.batched and len(labels) != samples:
                         raise InputError(
                             f"{origin}: '{LABEL_KEYS[0]}' does not hold one label for each sample."
                         )
                 indices = int(first) + np.arange(start, stop)[:samples]
-                whole = Batch(fitted, samples, labels, origin, indices, padding_mask(fitted))
+                mask, shared = padding_mask(fitted), self._signature.shared
+                whole = Batch(fitted, samples, labels, origin, indices, mask, shared)
                 if self._signature.batched and len(inside) < stop - start:
-                    whole = _rows(whole, inside - start)
+                    whole = rows_of(whole, inside - start)
                 yield whole
-
-
-def _has_label(arrays: dict[str, npt.NDArray[Any]], signature: Signature) -> bool:
-    return all(spec.name != LABEL_KEYS[0] for spec in signature.inputs) and LABEL_KEYS[0] in arrays
 
 
 def _one_of_each(strata: int, units: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -270,36 +246,3 @@ def _one_of_each(strata: int, units: int, rng: np.random.Generator) -> npt.NDArr
 def _expand(units: npt.NDArray[np.int64], unit: int) -> npt.NDArray[np.int64]:
     """Sample indices of units of `unit` consecutive samples."""
     return (units[:, None] * unit + np.arange(unit)).reshape(-1)
-
-
-def _rows(batch: Batch, start: int | npt.NDArray[np.int64], stop: int | None = None) -> Batch:
-    """The samples of a batch between two places, or at the given ones."""
-    index: Any = slice(start, stop) if isinstance(start, int) else start
-    feeds = {name: array[index] for name, array in batch.feeds.items()}
-    labels = None if batch.labels is None else batch.labels[index]
-    indices = batch.indices[index]
-    mask = None if batch.mask is None else batch.mask[index]
-    return Batch(feeds, len(next(iter(feeds.values()))), labels, batch.origin, indices, mask)
-
-
-def _joinable(a: Batch, b: Batch) -> bool:
-    return (a.labels is None) == (b.labels is None) and all(
-        a.feeds[name].shape[1:] == b.feeds[name].shape[1:] for name in a.feeds
-    )
-
-
-def _joined(batches: list[Batch]) -> Batch:
-    if len(batches) == 1:
-        return batches[0]
-    first = batches[0]
-    feeds = {name: np.concatenate([b.feeds[name] for b in batches]) for name in first.feeds}
-    labels = [b.labels for b in batches if b.labels is not None]
-    masks = [b.mask for b in batches if b.mask is not None]
-    return Batch(
-        feeds,
-        sum(b.samples for b in batches),
-        np.concatenate(labels) if labels else None,
-        first.origin,
-        np.concatenate([b.indices for b in batches]),
-        np.concatenate(masks) if masks else None,
-    )

@@ -13,7 +13,15 @@ from ..errors import InputError
 from ..user_code import imported
 from .dataset import CalibrationData, Selection
 from .signature import Signature
-from .sources import FeedSource, ImageOptions, ImageSource, NumpySource, ProtobufSource, Source
+from .sources import (
+    FeedSource,
+    ImageOptions,
+    ImageSource,
+    NumpySource,
+    ProtobufSource,
+    Source,
+    feeds_of,
+)
 
 __all__ = ["Calibration", "open_calibration"]
 
@@ -35,8 +43,9 @@ def open_calibration(
     """Opens calibration data of any form.
 
     Args:
-        calibration: A path, `module:callable`, an iterable of feeds, an onnxruntime
-            `CalibrationDataReader`, or a callable that makes one of the last two.
+        calibration: A path, `module:callable`, an iterable of feeds, one mapping from input names
+            to arrays of many samples, an onnxruntime `CalibrationDataReader`, or a callable that
+            makes one of the last three.
         signature: What the model wants to be fed.
         selection: Which samples to use.
         images: How image files become arrays.
@@ -104,12 +113,9 @@ def _call(make: Callable[[], Any], where: str) -> Any:
 
 
 def _iterate(feeds: Any, where: str) -> Iterator[Mapping[str, Any]]:
-    """Yields the feeds of an iterable or of an onnxruntime CalibrationDataReader."""
+    """Yields the feeds that a program makes, whatever it raises as one sentence."""
     try:
-        if hasattr(feeds, "get_next"):
-            yield from iter(feeds.get_next, None)
-        else:
-            yield from feeds
+        yield from feeds_of(feeds)
     except InputError:
         raise
     except Exception as error:

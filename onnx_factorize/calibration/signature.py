@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from ..errors import InputError
+from .arrays import as_array, converted
+from .labels import LABEL_KEYS, read_labels
 
-__all__ = ["LABEL_KEYS", "InputSpec", "Signature"]
+__all__ = ["InputSpec", "Signature"]
 
-Arrays = dict[str, npt.NDArray[np.generic]]
-
-LABEL_KEYS = ("label", "labels")
+Arrays = dict[str, npt.NDArray[Any]]
 
 # An axis with such a name runs over time, not over samples, even where it comes first.
 _NOT_A_BATCH = re.compile(r"seq|len|time|frame|step|token|height|width", re.IGNORECASE)
@@ -31,11 +32,13 @@ class InputSpec:
         dtype: The numpy type of its elements.
         dims: One entry an axis: a length, a symbol, or None where nothing is declared. None in
             place of the tuple means that not even the number of axes is declared.
+        shared: Whether all samples that run at once share it: then it has no row for each.
     """
 
     name: str
     dtype: np.dtype[np.generic]
     dims: tuple[int | str | None, ...] | None
+    shared: bool = False
 
     def describe(self) -> str:
         """The input as a user would write it: `float32[batch, 3, 224, 224]`."""
@@ -43,62 +46,94 @@ class InputSpec:
             return f"{self.dtype}"
         return f"{self.dtype}[{', '.join('?' if d is None else str(d) for d in self.dims)}]"
 
+    def is_column(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array without the last axis, of length 1, is a column of a table."""
+        return self.dims is not None and self.dims[1:] == (1,) and len(shape) == 1 and shape[0] != 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """All inputs that a caller must feed.
+    """All inputs that a caller can feed.
 
     Attributes:
-        inputs: The inputs, in the model's order.
-        batched: Whether axis 0 of every input runs over independent samples, so that data may be
-            split and joined along it. Where not (a scalar input, a recurrent state), each file or
-            feed is taken whole and counts as one sample.
+        inputs: The inputs that must be fed, in the model's order.
+        batched: Whether axis 0 of every input (but for those that are shared) runs over independent
+            samples, so that data may be split and joined along it. Where not (a scalar input, a
+            recurrent state), each file or feed is taken whole and counts as one sample.
         batch: The length of that axis if the model fixes it, else None.
+        extra: Inputs that may be fed: those of an optional type, and those with a default value.
     """
 
     inputs: tuple[InputSpec, ...]
     batched: bool
     batch: int | None
+    extra: tuple[InputSpec, ...] = ()
 
     @classmethod
     def of(cls, model: ir.Model) -> Signature:
-        """Reads the signature off a model; inputs with a default value are left out."""
-        inputs = []
+        """Reads the signature off a model."""
+        inputs, extra = [], []
         for value in model.graph.inputs:
-            if value.name in model.graph.initializers:
+            default = value.name in model.graph.initializers
+            if default and model.ir_version < _DEFAULTS_SINCE:
                 continue
-            if not isinstance(value.type, ir.TensorType) or value.dtype is None:
-                raise InputError(
-                    f"The model's input '{value.name}' is not a tensor, and only tensors can be "
-                    "read from calibration data."
-                )
-            dims = None if value.shape is None else tuple(_dim(d) for d in value.shape)
-            dtype: np.dtype[np.generic] = (
-                np.dtype(np.str_)
-                if value.dtype == ir.DataType.STRING
-                else np.dtype(value.dtype.numpy())
-            )
-            assert value.name is not None
-            inputs.append(InputSpec(value.name, dtype, dims))
+            spec = _spec(value)
+            if default:
+                extra.append(dataclasses.replace(spec, shared=True))
+            elif isinstance(value.type, ir.OptionalType):
+                extra.append(spec)
+            else:
+                inputs.append(spec)
         first = {spec.dims[0] if spec.dims else 0 for spec in inputs}
         (lead,) = first if len(first) == 1 else (0,)
         batched = (
             bool(inputs) and lead != 0 and not (isinstance(lead, str) and _NOT_A_BATCH.search(lead))
         )
-        return cls(tuple(inputs), batched, lead if batched and isinstance(lead, int) else None)
+        batch = lead if batched and isinstance(lead, int) else None
+        extra = [
+            spec if spec.dims and spec.dims[0] == lead else dataclasses.replace(spec, shared=True)
+            for spec in extra
+        ]
+        return cls(tuple(inputs), batched, batch, tuple(extra))
 
-    def conform(self, arrays: Mapping[str, npt.NDArray[np.generic]], origin: str) -> Arrays:
-        """Checks arrays against the inputs and converts what is safe to convert.
+    @property
+    def everything(self) -> tuple[InputSpec, ...]:
+        """The inputs that must be fed, and those that may be."""
+        return (*self.inputs, *self.extra)
 
-        Floats convert to floats and integers to integers of another width; a single sample
-        without its batch axis gets one. Labels pass through.
+    @property
+    def shared(self) -> frozenset[str]:
+        """Names of the inputs that have no row for each sample."""
+        return frozenset(spec.name for spec in self.everything if spec.shared)
+
+    def rows(self, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+        """How many samples arrays of some shapes hold; None where they are one whole feed.
 
         Args:
-            arrays: Input name (and perhaps a label key) to array.
+            shapes: Input name to shape.
+        """
+        if not self.batched:
+            return None
+        for spec in self.inputs:
+            shape = shapes.get(spec.name)
+            if spec.shared or shape is None:
+                continue
+            if spec.dims is None or len(shape) == len(spec.dims) or spec.is_column(shape):
+                return shape[0] if shape else None
+        return None
+
+    def conform(self, arrays: Mapping[str, Any], origin: str) -> Arrays:
+        """Checks arrays against the inputs and converts what is safe to convert.
+
+        Floats convert to floats, integers and booleans to each other where they hold the values; a
+        single sample without its batch axis gets one. Labels go along under one key.
+
+        Args:
+            arrays: Input name (and perhaps a label key) to an array or what can be made one.
             origin: Where they come from, for messages.
 
         Raises:
-            InputError: An input is missing, or has a wrong type, shape, or NaN.
+            InputError: An input is missing, or has a wrong type or shape.
         """
         missing = [spec.name for spec in self.inputs if spec.name not in arrays]
         if missing:
@@ -106,68 +141,83 @@ class Signature:
                 f"{origin} has no array for the model's input {_quoted(missing)}; it holds "
                 f"{_quoted(arrays) or 'nothing'}. Name each array after the input that it feeds."
             )
-        fitted = {
-            spec.name: self._fit(spec, np.asarray(arrays[spec.name]), origin)
-            for spec in self.inputs
+        given = [*self.inputs, *(s for s in self.extra if arrays.get(s.name) is not None)]
+        found = {
+            spec.name: as_array(arrays[spec.name], f"{origin}: input '{spec.name}'")
+            for spec in given
         }
+        fitted = {spec.name: self._fit(spec, found[spec.name], origin) for spec in given}
         if self.batched:
-            lengths = {name: array.shape[0] for name, array in fitted.items()}
+            own = [spec.name for spec in given if not spec.shared]
+            lengths = {name: len(fitted[name]) for name in own if fitted[name].ndim}
             if len(set(lengths.values())) > 1:
                 each = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
                 raise InputError(f"{origin} holds different numbers of samples an input: {each}.")
-        for key in LABEL_KEYS:
-            if key in arrays and key not in fitted:
-                fitted[LABEL_KEYS[0]] = np.asarray(arrays[key])
+        if fitted and not any(array.size for array in fitted.values()):
+            raise InputError(f"{origin}: input {_quoted(fitted)} is empty.")
+        labels = read_labels(arrays, set(fitted), origin)
+        if labels is not None:
+            shapes = {name: array.shape for name, array in found.items()}
+            alone = self.batched and self.rows(shapes) is None
+            fitted[LABEL_KEYS[0]] = labels[None] if alone else np.atleast_1d(labels)
         return fitted
 
-    def _fit(
-        self, spec: InputSpec, array: npt.NDArray[np.generic], origin: str
-    ) -> npt.NDArray[np.generic]:
+    def _fit(self, spec: InputSpec, array: npt.NDArray[Any], origin: str) -> npt.NDArray[Any]:
         where = f"{origin}: input '{spec.name}'"
-        wanted = spec.dtype
-        if array.dtype != wanted:
-            if array.dtype == object or not _convertible(array.dtype, wanted):
-                raise InputError(
-                    f"{where} is {array.dtype}, but the model wants {spec.describe()}; convert the "
-                    "data as the model was trained (an image, for example, must be scaled)."
-                )
-            array = _converted(array, wanted, where)
+        array = converted(array, spec.dtype, where, spec.describe())
+        by_row = self.batched and not spec.shared
         if spec.dims is not None:
-            if array.ndim == len(spec.dims) - 1 and self.batched and self.batch in (1, None):
-                array = array[None]
-            if array.ndim != len(spec.dims) or not self._lengths_fit(spec.dims, array.shape):
+            if by_row and self.batch in (1, None):
+                array = _with_batch_axis(spec, array)
+            if array.ndim != len(spec.dims) or not _fits(spec.dims, array.shape, by_row=by_row):
                 raise InputError(
                     f"{where} has shape {list(array.shape)}, but the model wants {spec.describe()}."
                 )
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise InputError(f"{where} contains NaN.")
-        if array.size == 0:
+        if by_row and array.shape[:1] == (0,):
             raise InputError(f"{where} is empty, with shape {list(array.shape)}.")
         return array
 
-    def _lengths_fit(self, dims: tuple[int | str | None, ...], shape: tuple[int, ...]) -> bool:
-        for axis, (dim, length) in enumerate(zip(dims, shape, strict=True)):
-            if not isinstance(dim, int):
-                continue
-            # Along the batch, data are cut and joined to what the model takes at once.
-            if length != dim and not (axis == 0 and self.batched):
-                return False
-        return True
+
+# Before this version of the format, all weights had to be inputs too.
+_DEFAULTS_SINCE = 4
 
 
-def _converted(
-    array: npt.NDArray[np.generic], wanted: np.dtype[np.generic], where: str
-) -> npt.NDArray[np.generic]:
-    """The array in another width; refused where its values do not fit."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = array.astype(wanted)
-    if wanted.kind in "iu":
-        fits = np.array_equal(found, array)
-    else:
-        fits = np.array_equal(np.isinf(found), np.isinf(array))
-    if not fits:
-        raise InputError(f"{where} has values that do not fit into {wanted}.")
-    return found
+def _spec(value: ir.Value) -> InputSpec:
+    """What an input of a graph wants.
+
+    Raises:
+        InputError: Something else than a tensor.
+    """
+    kind = value.type.elem_type if isinstance(value.type, ir.OptionalType) else value.type
+    if not isinstance(kind, ir.TensorType) or value.dtype is None:
+        raise InputError(
+            f"The model's input '{value.name}' is not a tensor, and only tensors can be "
+            "read from calibration data."
+        )
+    dims = None if value.shape is None else tuple(_dim(d) for d in value.shape)
+    text = value.dtype == ir.DataType.STRING
+    dtype: np.dtype[np.generic] = np.dtype(np.str_) if text else np.dtype(value.dtype.numpy())
+    assert value.name is not None
+    return InputSpec(value.name, dtype, dims)
+
+
+def _with_batch_axis(spec: InputSpec, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One sample, or a column of a table, with the axes that the input declares."""
+    assert spec.dims is not None
+    if spec.is_column(array.shape):
+        return array[:, None]
+    missing = len(spec.dims) - array.ndim
+    if missing == 1 or (missing > 1 and array.ndim == 0 and set(spec.dims[1:]) == {1}):
+        return array.reshape((1,) * missing + array.shape)
+    return array
+
+
+def _fits(dims: tuple[int | str | None, ...], shape: tuple[int, ...], *, by_row: bool) -> bool:
+    """Whether all lengths are what is declared; along the batch, data are cut and joined."""
+    return all(
+        not isinstance(dim, int) or length == dim or (axis == 0 and by_row)
+        for axis, (dim, length) in enumerate(zip(dims, shape, strict=True))
+    )
 
 
 def _dim(dim: int | ir.SymbolicDim) -> int | str | None:
@@ -175,14 +225,6 @@ def _dim(dim: int | ir.SymbolicDim) -> int | str | None:
     if isinstance(dim, int):
         return dim if dim > 0 else None
     return str(dim.value) if dim.value not in (None, "", "?") else None
-
-
-def _convertible(have: np.dtype[np.generic], want: np.dtype[np.generic]) -> bool:
-    if want.kind == "f" or want.name == "bfloat16":
-        return have.kind == "f"
-    if want.kind in "iu":
-        return have.kind in "iu"
-    return have.kind == want.kind
 
 
 def _quoted(names: Iterable[str]) -> str:

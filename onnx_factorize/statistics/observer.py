@@ -262,6 +262,6 @@ class Observation:
         if not np.isfinite(np.vdot(rows, rows)):
             raise InputError(
                 f"What '{target.name}' computes, or its gradient, is not finite on "
-                f"{self.batch.origin}."
+                f"{self.batch.where}."
             )
         return rows

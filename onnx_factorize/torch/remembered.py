@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch
+from ..calibration.batch import rows_of
 
 __all__ = ["Remembered", "digest"]
 
@@ -73,12 +74,12 @@ class Remembered:
         Of the first batch all samples but one are asked again: an answer that looks at its whole
         batch (dynamic quantization) is another one then.
         """
-        if not all(_has_rows(batch, array) for array in (*batch.feeds.values(), *answers.values())):
+        every = (*batch.feeds.values(), *answers.values())
+        if batch.shared or not all(_has_rows(batch, array) for array in every):
             return False
         if self._known or batch.samples == 1:
             return True
-        feeds = {name: array[1:] for name, array in batch.feeds.items()}
-        others = self._ask(Batch(feeds, batch.samples - 1, None, batch.origin))
+        others = self._ask(rows_of(batch, slice(1, None)))
         return all(_same(others[name], value[1:]) for name, value in answers.items())
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch, CalibrationData
+from ..calibration.batch import joined, rows_of
 
 __all__ = ["shuffled"]
 
@@ -50,7 +52,7 @@ def _mixed(batches: list[Batch], rng: np.random.Generator) -> list[Batch]:
 
 def _shape(batch: Batch) -> object | None:
     """What batches must have in common to exchange samples; None if this one is indivisible."""
-    if any(not a.ndim or len(a) != batch.samples for a in batch.feeds.values()):
+    if batch.shared or any(not a.ndim or len(a) != batch.samples for a in batch.feeds.values()):
         return None
     labels = None if batch.labels is None else batch.labels.shape[1:]
     return tuple(sorted((name, a.shape[1:]) for name, a in batch.feeds.items())), labels
@@ -61,15 +63,8 @@ def _exchanged(batches: list[Batch], rng: np.random.Generator) -> Iterator[Batch
     if _shape(batches[0]) is None:
         yield from batches
         return
-    feeds = {n: np.concatenate([b.feeds[n] for b in batches]) for n in batches[0].feeds}
-    known = [batch.labels for batch in batches if batch.labels is not None]
-    labels = np.concatenate(known) if known else None
-    order = rng.permutation(sum(batch.samples for batch in batches))
+    pool = joined(batches)
+    order = rng.permutation(pool.samples)
     for batch in batches:
         rows, order = order[: batch.samples], order[batch.samples :]
-        yield Batch(
-            {name: array[rows] for name, array in feeds.items()},
-            batch.samples,
-            None if labels is None else labels[rows],
-            batch.origin,
-        )
+        yield dataclasses.replace(rows_of(pool, rows), origin=batch.origin)

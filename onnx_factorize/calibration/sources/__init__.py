@@ -1,0 +1,18 @@
+"""Where calibration data come from: each form of `--calib` is a source of records."""
+
+from .feeds import FeedSource, feeds_of
+from .images import ImageOptions, ImageSource
+from .numpy_files import NumpySource
+from .protobuf import ProtobufSource
+from .source import Arrays, Source
+
+__all__ = [
+    "Arrays",
+    "FeedSource",
+    "ImageOptions",
+    "ImageSource",
+    "NumpySource",
+    "ProtobufSource",
+    "Source",
+    "feeds_of",
+]

@@ -1,0 +1,63 @@
+"""Tensors in the format of ONNX itself as calibration data."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Sequence
+
+import onnx
+
+from ...errors import InputError
+from ..signature import Signature
+from .source import Arrays, Source
+
+__all__ = ["ProtobufSource"]
+
+
+class ProtobufSource(Source):
+    """Folders `test_data_set_*` with `input_*.pb`, as the ONNX model zoo ships them."""
+
+    def __init__(self, folders: Sequence[pathlib.Path], signature: Signature) -> None:
+        self._folders = folders
+        self._signature = signature
+        self._counts: list[int] | None = None
+
+    def counts(self) -> list[int]:
+        """Number of samples in each folder."""
+        if self._counts is None:
+            self._counts = []
+            for index in range(len(self._folders)):
+                arrays, _ = self._read_all(index)
+                rows = self._signature.rows({name: a.shape for name, a in arrays.items()})
+                self._counts.append(1 if rows is None else rows)
+        return self._counts
+
+    def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:
+        """Rows of every tensor in a folder."""
+        arrays, origin = self._read_all(record)
+        shared = self._signature.shared
+        if self._signature.rows({name: array.shape for name, array in arrays.items()}) is None:
+            return arrays, origin
+        return {n: a if n in shared else a[start:stop] for n, a in arrays.items()}, origin
+
+    def _read_all(self, record: int) -> tuple[Arrays, str]:
+        folder = self._folders[record]
+        files = sorted(folder.glob("input_*.pb"), key=lambda path: _natural(path.name))
+        arrays: Arrays = {}
+        names = [spec.name for spec in self._signature.inputs]
+        for index, path in enumerate(files):
+            tensor = onnx.TensorProto()
+            try:
+                tensor.ParseFromString(path.read_bytes())
+                array = onnx.numpy_helper.to_array(tensor)
+            except Exception as error:  # protobuf raises types of its own
+                raise InputError(f"{path} cannot be read as an ONNX tensor: {error}.") from error
+            by_order = names[index] if index < len(names) else tensor.name
+            arrays[tensor.name if tensor.name in names else by_order] = array
+        return arrays, str(folder)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A sort key that puts input_10 after input_9."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

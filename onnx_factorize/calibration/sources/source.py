@@ -1,0 +1,24 @@
+"""What a source of calibration data is."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy.typing as npt
+
+__all__ = ["Arrays", "Source"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Source(abc.ABC):
+    """A list of records, each holding one or more samples."""
+
+    @abc.abstractmethod
+    def counts(self) -> list[int]:
+        """Number of samples in each record, without reading the data."""
+
+    @abc.abstractmethod
+    def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:
+        """Samples `start` to `stop` of a record, and where they come from (for messages)."""
