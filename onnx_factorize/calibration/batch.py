@@ -40,8 +40,11 @@ class Batch:
     @property
     def where(self) -> str:
         """Where the samples come from, and what is special about them, for a message."""
-        odd = [n for n, a in self.feeds.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
-        held = f", whose input '{odd[0]}' holds numbers that are not finite" if odd else ""
+        held = ""
+        for name, array in self.feeds.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                what = "NaN" if np.isnan(array).any() else "infinite numbers"
+                held = f", whose input '{name}' holds {what}"
         return f"{self.origin}{held}"
 
 
