@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .calibration import Batch
 from .errors import InputError
+from .passes import DRAWS
 from .user_code import imported
 
 __all__ = ["Augmentation"]
@@ -44,14 +45,15 @@ class Augmentation:
         Raises:
             InputError: The callable raises, or returns what the model does not take.
         """
-        given = {name: array.copy() for name, array in batch.feeds.items()}
+        feeds = {name: array for name, array in batch.feeds.items() if name != DRAWS}
+        given = {name: array.copy() for name, array in feeds.items()}
         try:
             found = {name: np.asarray(array) for name, array in self._change(given, rng).items()}
         except Exception as error:  # whatever the user's callable does
             raise InputError(
                 f"--augment {self._name} raised {type(error).__name__}: {error}."
             ) from error
-        for name, array in batch.feeds.items():
+        for name, array in feeds.items():
             new = found.get(name)
             if new is None or new.dtype != array.dtype or new.shape[:1] != array.shape[:1]:
                 had = f"{array.dtype} of {list(array.shape)}"
@@ -60,4 +62,4 @@ class Augmentation:
                     f"--augment {self._name} must keep inputs, types and the number of samples: "
                     f"'{name}' was {had}, and {has}."
                 )
-        return dataclasses.replace(batch, feeds={name: found[name] for name in batch.feeds})
+        return dataclasses.replace(batch, feeds=batch.feeds | {name: found[name] for name in feeds})

@@ -25,6 +25,7 @@ from .progress import Progress
 from .promise import search as promise_search
 from .quantization.quantizers import way_of
 from .quantization.stage import quantized
+from .randomness import randomness_of
 from .ranks.spending import spend
 from .recovery import MEASURED, check_torch, check_training, recover
 from .report.report import Report
@@ -225,6 +226,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         spent.latency,
         quantization,
         known.subnormals,
+        randomness_of(dense),
     )
     return Result(model, report, model_io.is_external(known.dense))
 

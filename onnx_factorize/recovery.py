@@ -13,7 +13,7 @@ from .calibrated import Calibrated
 from .calibration import CalibrationData
 from .errors import InputError
 from .options import Options
-from .passes import DropTiny, OutputKind
+from .passes import DropTiny, OutputKind, fixed_draws
 from .progress import Progress
 from .ranks.plan import Plan
 from .session import Session
@@ -74,7 +74,7 @@ def check_training(
         shape = Session(dense, runtime).run(sample.feeds, sample.origin)[output].shape
         check_labels(sample, kinds[output], shape)
     with in_threads(runtime.threads), full_precision(training.device):
-        module = to_torch(dense).to(training.device)
+        module = to_torch(fixed_draws(dense)).to(training.device)
         check_against_onnxruntime(module, dense, sample.feeds, runtime=runtime)
 
 

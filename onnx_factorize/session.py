@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +18,14 @@ from .errors import InputError, at_least
 from .foreign import reading
 from .model_io import inlined, weight_bytes
 from .paging import LARGE, PagedModel
+from .passes import DRAWS, fixed_draws, random_nodes
 
 __all__ = ["Runtime", "Session", "latencies"]
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+# What feeds without keys are run with.
+_NO_KEY = np.zeros(1, np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +71,22 @@ class Runtime:
 class Session:
     """A model loaded in onnxruntime.
 
+    What a model draws is fixed by the keys that it is fed as `DRAWS` (see `FixDraws`), one for each
+    sample: so two models that are compared draw the same.
+
     Attributes:
         outputs: The names of the outputs that `run` returns.
+        draws: The random nodes that were replaced.
         clock: What times a run.
     """
 
     def __init__(
-        self, model: ir.Model, runtime: Runtime, outputs: Sequence[str] | None = None
+        self,
+        model: ir.Model,
+        runtime: Runtime,
+        outputs: Sequence[str] | None = None,
+        *,
+        drawing: bool = False,
     ) -> None:
         """Loads a model.
 
@@ -80,12 +94,17 @@ class Session:
             model: The model.
             runtime: How to run it.
             outputs: The outputs wanted; all by default.
+            drawing: Whether to leave random nodes as they are.
 
         Raises:
             InputError: onnxruntime refuses the model.
         """
         options = runtime.options()
         self.clock = runtime.clock
+        self.draws: tuple[str, ...] = () if drawing else tuple(random_nodes(model))
+        self._given = (model, runtime, outputs) if self.draws else None
+        model = fixed_draws(model) if self.draws else model
+        self._keyed = any(value.name == DRAWS for value in model.graph.inputs)
         self._paged = PagedModel(model, options) if weight_bytes(model) > LARGE else None
         with reading("onnxruntime cannot load the model"):
             if self._paged is not None:
@@ -106,9 +125,27 @@ class Session:
         Raises:
             InputError: The model fails on these feeds.
         """
+        fed = {name: array for name, array in feeds.items() if name != DRAWS}
+        if self._keyed:
+            fed[DRAWS] = feeds.get(DRAWS, _NO_KEY)
         with reading(f"The model cannot be run on {origin}"):
-            values = self._session.run(self.outputs, dict(feeds))
+            values = self._session.run(self.outputs, fed)
         return dict(zip(self.outputs, values, strict=True))
+
+    @functools.cached_property
+    def as_written(self) -> Session:
+        """The model with its random nodes as they are, where onnxruntime can run those."""
+        if self._given is None:
+            return self
+        try:
+            return Session(*self._given, drawing=True)
+        except InputError:
+            return self
+
+    @property
+    def runs_as_written(self) -> bool:
+        """Whether onnxruntime can run the model with its random nodes as they are."""
+        return self._given is None or self.as_written is not self
 
 
 def latencies(
@@ -132,6 +169,7 @@ def latencies(
         undisturbed: Return the least latency instead of the median: what other work on the
             machine adds falls on long runs more than on short ones, and so spoils sums of parts.
     """
+    sessions = [session.as_written for session in sessions]
     for session in sessions:
         session.run(feeds)
     rng = np.random.default_rng(0)

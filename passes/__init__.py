@@ -9,6 +9,7 @@ from .differentiate import Differentiate
 from .drop_tiny import DropTiny
 from .find_downstream import FindDownstream
 from .find_targets import FindTargets
+from .fix_draws import DRAWS, FixDraws, fixed_draws, random_nodes
 from .isolate import isolated
 from .keep_outputs import KeepOutputs
 from .normalize import LiftWeights
@@ -33,6 +34,7 @@ from .target import Convolution, Factors, Skipped, Target
 from .unique_names import UniqueNodeNames
 
 __all__ = [
+    "DRAWS",
     "BeginAt",
     "CleanUp",
     "Convolution",
@@ -42,6 +44,7 @@ __all__ = [
     "Factors",
     "FindDownstream",
     "FindTargets",
+    "FixDraws",
     "GivenLabels",
     "KeepOutputs",
     "Kind",
@@ -67,7 +70,9 @@ __all__ = [
     "Skipped",
     "Target",
     "UniqueNodeNames",
+    "fixed_draws",
     "history",
     "isolated",
+    "random_nodes",
     "sign",
 ]

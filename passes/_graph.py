@@ -89,7 +89,8 @@ def add_initializer(
     dtype: ir.DataType,
 ) -> ir.Value:
     """Registers an array as a new initializer of a graph, in the given type."""
-    tensor = ir.tensor(np.ascontiguousarray(array.astype(dtype.numpy())), dtype=dtype, name=name)
+    contents = np.ascontiguousarray(array.astype(dtype.numpy())).reshape(array.shape)
+    tensor = ir.tensor(contents, dtype=dtype, name=name)
     value = ir.Value(
         name=name, shape=ir.Shape(array.shape), type=ir.TensorType(dtype), const_value=tensor
     )

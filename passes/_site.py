@@ -62,6 +62,11 @@ class Site:
         """A constant list of integers."""
         return add_integers(self.model, self._names(f"{self.name}.integers"), numbers)
 
+    def constant(self, array: npt.NDArray[Any], dtype: ir.DataType) -> ir.Value:
+        """A constant, visible everywhere."""
+        name = self._names(f"{self.name}.constant")
+        return add_initializer(self.model, self.model.graph, name, array, dtype)
+
     def lengths(self, value: ir.Value, start: int, end: int | None = None) -> ir.Value:
         """The lengths of axes `start` to `end` of a value, as the graph computes them."""
         stop = _END if end is None else end

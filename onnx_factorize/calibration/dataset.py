@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError, at_least
+from ..passes import DRAWS
 from .batch import Batch, joinable, joined, rows_of
 from .labels import LABEL_KEYS
 from .masks import padding_mask
@@ -230,6 +231,8 @@ class CalibrationData:
                             f"{origin}: '{LABEL_KEYS[0]}' does not hold one label for each sample."
                         )
                 indices = int(first) + np.arange(start, stop)[:samples]
+                if self._signature.draws:
+                    fitted[DRAWS] = indices
                 mask, shared = padding_mask(fitted), self._signature.shared
                 whole = Batch(fitted, samples, labels, origin, indices, mask, shared)
                 if self._signature.batched and len(inside) < stop - start:

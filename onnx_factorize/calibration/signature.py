@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..errors import InputError
+from ..passes import random_nodes
 from .arrays import as_array, converted
 from .labels import LABEL_KEYS, read_labels
 
@@ -62,12 +63,14 @@ class Signature:
             recurrent state), each file or feed is taken whole and counts as one sample.
         batch: The length of that axis if the model fixes it, else None.
         extra: Inputs that may be fed: those of an optional type, and those with a default value.
+        draws: Whether the model draws random numbers: then samples are fed with their keys.
     """
 
     inputs: tuple[InputSpec, ...]
     batched: bool
     batch: int | None
     extra: tuple[InputSpec, ...] = ()
+    draws: bool = False
 
     @classmethod
     def of(cls, model: ir.Model) -> Signature:
@@ -94,7 +97,8 @@ class Signature:
             spec if spec.dims and spec.dims[0] == lead else dataclasses.replace(spec, shared=True)
             for spec in extra
         ]
-        return cls(tuple(inputs), batched, batch, tuple(extra))
+        draws = bool(random_nodes(model))
+        return cls(tuple(inputs), batched, batch, tuple(extra), draws)
 
     @property
     def everything(self) -> tuple[InputSpec, ...]:

@@ -11,7 +11,7 @@ from ..report.comparison import compare_several
 from ..session import Runtime
 from .console import echo, open_console
 from .data_options import data_options, images_of, output_kinds_of, selection_of
-from .tables import comparison_table, models_table, print_agreement, print_samples
+from .tables import comparison_table, models_table, print_agreement, print_random, print_samples
 
 __all__ = ["compare_command"]
 
@@ -39,10 +39,14 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         one = comparisons[0].as_dict() if len(comparisons) == 1 else several
         echo(json.dumps(one, indent=1))
         return
+    random = comparisons[0].random
+    nodes = None if random is None else random.nodes
     if len(comparisons) > 1:
         console.print(models_table(compressed, comparisons))
         print_samples(console, comparisons[0].agreement.samples)
+        print_random(console, nodes)
         return
     found = comparisons[0]
     console.print(comparison_table(found.dense, found.compressed, found.agreement.accuracy))
     print_agreement(console, found.agreement)
+    print_random(console, nodes)

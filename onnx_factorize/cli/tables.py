@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..costs import Figures
+from ..randomness import randomness_said
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
 from ..report.report import Layer, Report
@@ -24,6 +25,7 @@ __all__ = [
     "outlook_table",
     "print_agreement",
     "print_layers",
+    "print_random",
     "print_report",
     "print_samples",
     "sweep_table",
@@ -42,6 +44,7 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     print_samples(console, report.samples["holdout"])
     for name, output in report.divergence["outputs"].items():
         _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
+    print_random(console, None if report.random is None else report.random["nodes"])
     if report.promise is not None:
         _print_promise(console, report.promise)
     if report.finetune is not None:
@@ -127,6 +130,12 @@ def print_agreement(console: Console, agreement: Agreement) -> None:
 def print_samples(console: Console, samples: int) -> None:
     """Prints how many samples are behind the figures."""
     say(console, (f"  measured on n={samples:,} samples", "dim"))
+
+
+def print_random(console: Console, nodes: Sequence[str] | None) -> None:
+    """Says how the random nodes of a model were treated, if it has any."""
+    if nodes:
+        say(console, f"  {randomness_said(nodes)}")
 
 
 def _print_output(

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from ..calibration import Batch
 from ..errors import InputError
 from ..paging import keep
-from ..passes import BeginAt, EndBefore
+from ..passes import DRAWS, BeginAt, EndBefore
 from ..session import Runtime, Session
 
 __all__ = ["IncrementalRun"]
@@ -66,7 +66,7 @@ class IncrementalRun:
             name = each.name or ""
             self._crossing[name] = _described(each, [arrays[name] for arrays in found])
         BeginAt(value, self._crossing)(self.model)
-        read = {each.name for each in self.model.graph.inputs}
+        read = {DRAWS, *(each.name for each in self.model.graph.inputs)}
         self.batches = [
             dataclasses.replace(
                 batch, feeds={n: a for n, a in (batch.feeds | arrays).items() if n in read}

@@ -23,6 +23,7 @@ import onnx_ir as ir
 from .. import model_io
 from ..calibration import CalibrationData
 from ..errors import InputError
+from ..passes import DRAWS
 
 __all__ = ["SAMPLES", "Bits", "Way", "bytes_of_weight", "quantize", "way_of"]
 
@@ -270,5 +271,5 @@ def _feeds(
     only = np.zeros(data.calibration_samples, bool)
     only[np.linspace(0, data.calibration_samples - 1, size).round().astype(np.int64)] = True
     for batch in data.batches("calibration", only=only):
-        yield dict(batch.feeds)
+        yield {name: array for name, array in batch.feeds.items() if name != DRAWS}
         advance(batch.samples)

@@ -14,6 +14,7 @@ from ..costs import Figures, measure_costs
 from ..errors import InputError
 from ..passes import Kind
 from ..progress import Progress
+from ..randomness import Randomness, randomness_of
 from ..session import Runtime, Session, latencies
 from ..verify import Agreement, compare_outputs, output_kinds
 
@@ -28,11 +29,13 @@ class Comparison:
         dense: What the first model costs.
         compressed: What the second model costs.
         agreement: How their outputs compare, over all samples.
+        random: The random nodes of the first model; None where it has none.
     """
 
     dense: Figures
     compressed: Figures
     agreement: Agreement
+    random: Randomness | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
@@ -110,6 +113,7 @@ def compare_several(
             compare_outputs(first, session, kinds, data, "calibration", advance=advance)
             for session in rest
         ]
+    random = randomness_of(first)
     with progress.stage("time"):
         times = latencies(sessions, sample.feeds)
         figures = [
@@ -117,7 +121,7 @@ def compare_several(
             for model, source, time in zip(models, sources, times, strict=True)
         ]
     return [
-        Comparison(figures[0], own, agreement)
+        Comparison(figures[0], own, agreement, random)
         for own, agreement in zip(figures[1:], agreements, strict=True)
     ]
 

@@ -82,6 +82,8 @@ class Report:
         latency: How a budget of time was met (see `latency_budget`); None without one.
         quantization: How it was quantized, and what it was before, if that was asked for.
         subnormals: What became of subnormal weights; None where the dense model has none.
+        random: The random `nodes` of the model, and whether onnxruntime `runs` them here; None
+            where it has none.
         command_line: What was typed, if the command line made it.
     """
 
@@ -98,6 +100,7 @@ class Report:
     latency: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
     subnormals: dict[str, Any] | None = None
+    random: dict[str, Any] | None = None
     command_line: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

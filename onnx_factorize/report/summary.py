@@ -14,6 +14,7 @@ from ..calibration import CalibrationData
 from ..costs import Costs
 from ..passes import Skipped, Target
 from ..quantization.stage import Quantization
+from ..randomness import Randomness
 from ..ranks.allocation import DENSE
 from ..ranks.forms import FORMS, cut_of, pair_latency, views_of
 from ..ranks.plan import Plan
@@ -57,8 +58,11 @@ def summarize(
     latency: dict[str, Any] | None = None,
     quantization: Quantization | None = None,
     subnormals: Subnormals | None = None,
+    random: Randomness | None = None,
 ) -> Report:
     """The report of a run."""
+    if random is not None and random.warning is not None:
+        warnings = [*warnings, random.warning]
     dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
     # What is predicted is what the factors lose, not what fewer bits do.
     factorized = holdout.divergence if quantization is None else quantization.divergence
@@ -99,6 +103,7 @@ def summarize(
         promise=promise,
         latency=latency,
         subnormals=None if subnormals is None else subnormals.as_dict(),
+        random=None if random is None else dataclasses.asdict(random),
     )
 
 

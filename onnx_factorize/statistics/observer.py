@@ -13,6 +13,7 @@ from ..calibration import Batch
 from ..errors import InputError
 from ..passes import (
     Differentiate,
+    FixDraws,
     GivenLabels,
     KeepOutputs,
     Observe,
@@ -70,6 +71,7 @@ class Observer:
                 of y.
         """
         observed = model.clone()
+        FixDraws()(observed)
         uses = [use for target in targets for use in target.uses]
         names = [use.name for use in uses]
         separate = SeparateViews({target.name for target in targets if target.view})

@@ -19,7 +19,7 @@ from ..arithmetic import count_arithmetic
 from ..calibrated import Calibrated
 from ..errors import InputError
 from ..options import Options
-from ..passes import Target
+from ..passes import Target, fixed_draws
 from ..ranks.plan import Plan
 from ..training import Recovery, Thresholds, Training
 from .bottleneck import Bottleneck, find_bottlenecks
@@ -27,11 +27,10 @@ from .check import check_against_onnxruntime
 from .gramians import Gramians, measure_gramians
 from .module import GraphModule, to_torch
 from .narrowing import narrow
-from .parameters import is_fine_tuned
 from .rank_reduction import RankReduction, cost_of
 from .schedule import Schedule
 from .teacher import Teacher
-from .trainer import finetune, patience_of, validating_samples, validation_of
+from .trainer import finetune, patience_of, trained_module, validating_samples, validation_of
 from .training_run import TrainingRun
 from .widening import multiples_of, prices_of, views_by_value, widened
 from .write_back import write_back
@@ -80,7 +79,7 @@ def recover_by_svt(
         raise InputError("--svt finds no factors that it could make narrower: leave it out.")
     wide = widened(known, plan, views, _WIDER, options)
     validating = validating_samples(known.data)
-    module = to_torch(wide, is_fine_tuned).to(training.device)
+    module = trained_module(wide).to(training.device)
     first = next(known.data.batches("calibration"))
     check_against_onnxruntime(module, wide, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
@@ -110,7 +109,7 @@ def recover_by_svt(
     run.restore_best()
     write_back(module, wide)
     narrow(wide, reduction.bottlenecks, reduction.ranks)
-    check_against_onnxruntime(to_torch(wide), wide, first.feeds, runtime=runtime)
+    check_against_onnxruntime(to_torch(fixed_draws(wide)), wide, first.feeds, runtime=runtime)
     ranks = {view.name: reduction.ranks[value] for value, view in views.items()}
     changed = {view.operator for view in views.values()}
     losses = {name: loss for name, loss in plan.losses.items() if name not in changed}

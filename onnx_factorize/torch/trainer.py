@@ -12,16 +12,25 @@ import torch
 
 from ..calibration import CalibrationData
 from ..errors import InputError
+from ..passes import fixed_draws
 from ..session import Runtime
 from ..training import Recovery, Training
 from .check import check_against_onnxruntime
-from .module import to_torch
+from .constants import named_constants
+from .module import GraphModule, to_torch
 from .parameters import is_fine_tuned
 from .teacher import Teacher
 from .training_run import TrainingRun
 from .write_back import write_back
 
-__all__ = ["finetune", "patience_of", "steps_of", "validating_samples", "validation_of"]
+__all__ = [
+    "finetune",
+    "patience_of",
+    "steps_of",
+    "trained_module",
+    "validating_samples",
+    "validation_of",
+]
 
 # Share of the calibration samples that training is validated on, and the most of them.
 _VALIDATION = 0.125
@@ -89,7 +98,7 @@ def finetune(
             onnxruntime; or there are too few samples to validate on.
     """
     validating = validating_samples(data)
-    module = to_torch(compressed, is_fine_tuned).to(training.device)
+    module = trained_module(compressed).to(training.device)
     if not module.initializers:  # nothing to train
         before = validation_of(compressed, teacher, data, training.device)
         return Recovery(before, before)
@@ -108,10 +117,16 @@ def finetune(
     return run.recovery
 
 
+def trained_module(model: ir.Model) -> GraphModule:
+    """A model in torch; what stands in the place of its random nodes is not trained."""
+    own = named_constants(model).keys()
+    return to_torch(fixed_draws(model), lambda value: value.name in own and is_fine_tuned(value))
+
+
 def validation_of(
     compressed: ir.Model, teacher: Teacher, data: CalibrationData, device: str
 ) -> float:
     """The divergence of a model on the samples that are not trained on; see `finetune`."""
     batches = data.batches("calibration", only=validating_samples(data))
     with torch.no_grad():
-        return teacher.divergence(to_torch(compressed).to(device), batches)
+        return teacher.divergence(to_torch(fixed_draws(compressed)).to(device), batches)
