@@ -18,9 +18,10 @@ import models
 from onnx_factorize import BudgetError, Progress
 from onnx_factorize.budget import Budget
 from onnx_factorize.calibrated import Calibrated
+from onnx_factorize.latency.interleaved import latencies
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated, compressed
-from onnx_factorize.session import Session, latencies
+from onnx_factorize.session import Session
 
 _NAMES = ("minilm", "efficientnet-lite0", "ppocr-rec", "fashion-resnet")
 
@@ -67,16 +68,16 @@ def _row(name: str, known: Calibrated, options: Options, seconds: float) -> None
     made = time.perf_counter() - start
     feeds = known.data.typical("holdout").feeds
     pair = [Session(model, options.runtime) for model in (known.dense, result.model)]
-    dense, small = latencies(pair, feeds, seconds)
+    found = latencies(pair, feeds, seconds).ratio()
     met = result.report.latency
     said = ["", "", ""]
     if met is not None:
-        off = small / dense / met["asked"] - 1
+        off = found.median / met["asked"] - 1
         measured = f"{met['measured']:.3f}, {len(met['tried'])} models"
         said = [f"{met['predicted']:.3f}", measured, f"{off:+.1%}"]
     divergence = result.report.divergence["holdout"]
     print(
-        f"| {name} | `{options.budget}` | {said[0]} | {said[1]} | {small / dense:.3f} | "
+        f"| {name} | `{options.budget}` | {said[0]} | {said[1]} | {found.median:.3f} | "
         f"{said[2]} | {divergence:.4g} | {made:.0f} s |",
         flush=True,
     )

@@ -22,8 +22,9 @@ import models
 from onnx_factorize import factorize, model_io
 from onnx_factorize.arithmetic import count_arithmetic
 from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.latency.interleaved import latencies
 from onnx_factorize.quantization.quantizers import quantize, way_of
-from onnx_factorize.session import Runtime, Session, latencies
+from onnx_factorize.session import Runtime, Session
 
 _ROWS = ("minilm=targets=0.75", "ppocr-rec=targets=0.75", "fashion-resnet=targets=0.6")
 
@@ -72,7 +73,7 @@ def main(
             f"`{budget}` + int8": quantize(small, way, data),
         }
         sessions = [Session(model, runtime) for model in variants.values()]
-        times = latencies(sessions, sample.feeds, 4 * seconds)
+        times = latencies(sessions, sample.feeds, 4 * seconds).medians
         for (variant, model), time in zip(variants.items(), times, strict=True):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.onnx"

@@ -38,12 +38,11 @@ def main(rows: tuple[str, ...], samples: int, limit: int | None) -> None:
             after = recipe.evaluate(path, limit)
         metric = next(iter(before))
         dense, compressed = result.report.model["dense"], result.report.model["compressed"]
-        assert dense.latency_ms is not None
-        assert compressed.latency_ms is not None
+        assert result.report.timing is not None
         print(
             f"| {recipe.summary} | `{budget}` | {metric} | {before[metric]:.3f} | "
             f"{after[metric]:.3f} | {dense.bytes / 1e6:.1f} → {compressed.bytes / 1e6:.1f} MB | "
-            f"{compressed.latency_ms / dense.latency_ms:.2f} x | "
+            f"{result.report.timing['ratio']:.2f} x | "
             f"{result.report.divergence['holdout']:.2g} nats |",
             flush=True,
         )

@@ -18,6 +18,7 @@ from .costs import measure_costs
 from .errors import InputError
 from .factorization.weighting import get_weighting
 from .latency import budget as latency_budget
+from .latency.interleaved import latencies
 from .options import Options
 from .parallel import one_blas_thread
 from .passes import FindTargets, LiftWeights
@@ -31,7 +32,7 @@ from .recovery import MEASURED, check_torch, check_training, recover
 from .report.report import Report
 from .report.report_files import check_report, write_report
 from .report.summary import layers_of, summarize, warnings_of
-from .session import Session, latencies
+from .session import Session
 from .statistics.output_statistics import resolve_axes
 from .storage import Quantized
 from .subnormals import without_subnormals
@@ -147,8 +148,10 @@ def calibrated(
             costs = dataclasses.replace(costs, storage=storage)
 
     if options.timed:
-        latency_ms = latencies([Session(dense, runtime)], sample.feeds, undisturbed=True)[0]
-        costs = latency_budget.timed_costs(costs, latency_ms, normal, targets, options, progress)
+        alone = latencies([Session(dense, runtime)], sample.feeds, samples=sample.samples)
+        costs = latency_budget.timed_costs(
+            costs, alone.least[0], sample.samples, normal, targets, options, progress
+        )
 
     measured = data.fewer(MEASURED) if options.finetune else data
     macs = costs.arithmetic.total
@@ -200,13 +203,13 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         costs = measure_costs(model, sample, runtime)
         if quantization is not None:
             costs = quantization.costs_of(costs)
-        latency_ms = latencies(pair, sample.feeds)
+        timing = latencies(pair, sample.feeds, samples=sample.samples)
 
     report = summarize(
         options.as_dict(),
         plan if get_weighting(options.weighting).gradient else None,
         (known.costs, costs),
-        (latency_ms[0], latency_ms[1]),
+        timing,
         holdout,
         seen,
         layers_of(known.targets, known.skipped, plan, known.costs, analysis),
@@ -218,7 +221,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             data,
             plan,
             holdout.divergence if quantization is None else quantization.divergence,
-            latency_ms,
+            timing.ratio(),
             None if recovery is None else recovery.untrained,
         ),
         recovery,

@@ -20,7 +20,7 @@ from .model_io import inlined, weight_bytes
 from .paging import LARGE, PagedModel
 from .passes import DRAWS, fixed_draws, random_nodes
 
-__all__ = ["Runtime", "Session", "latencies"]
+__all__ = ["Runtime", "Session"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -146,40 +146,3 @@ class Session:
     def runs_as_written(self) -> bool:
         """Whether onnxruntime can run the model with its random nodes as they are."""
         return self._given is None or self.as_written is not self
-
-
-def latencies(
-    sessions: Sequence[Session],
-    feeds: Mapping[str, npt.NDArray[Any]],
-    seconds: float = 2.0,
-    between: Callable[[], object] = lambda: None,
-    *,
-    undisturbed: bool = False,
-) -> list[float]:
-    """Median latency of each session on one feed, in milliseconds.
-
-    The sessions take turns, in a new order each round, so that drift of the machine's speed
-    falls on all of them alike.
-
-    Args:
-        sessions: What to time.
-        feeds: One feed for all.
-        seconds: When to stop; at least five rounds are timed.
-        between: Called before each run, and not timed.
-        undisturbed: Return the least latency instead of the median: what other work on the
-            machine adds falls on long runs more than on short ones, and so spoils sums of parts.
-    """
-    sessions = [session.as_written for session in sessions]
-    for session in sessions:
-        session.run(feeds)
-    rng = np.random.default_rng(0)
-    times: list[list[float]] = [[] for _ in sessions]
-    start = time.perf_counter()
-    while len(times[0]) < 5 or (time.perf_counter() - start < seconds and len(times[0]) < 100):
-        for index in rng.permutation(len(sessions)):
-            between()
-            session = sessions[index]
-            before = session.clock()
-            session.run(feeds)
-            times[index].append(session.clock() - before)
-    return [1e3 * float(min(each) if undisturbed else np.median(each)) for each in times]

@@ -11,7 +11,14 @@ from ..report.comparison import compare_several
 from ..session import Runtime
 from .console import echo, open_console
 from .data_options import data_options, images_of, output_kinds_of, selection_of
-from .tables import comparison_table, models_table, print_agreement, print_random, print_samples
+from .tables import (
+    comparison_table,
+    models_table,
+    print_agreement,
+    print_random,
+    print_samples,
+    print_time,
+)
 
 __all__ = ["compare_command"]
 
@@ -44,9 +51,14 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
     if len(comparisons) > 1:
         console.print(models_table(compressed, comparisons))
         print_samples(console, comparisons[0].agreement.samples)
+        for name, each in zip(compressed, comparisons, strict=True):
+            print_time(console, each.time, f"{each.compressed.file or name}: ")
         print_random(console, nodes)
         return
     found = comparisons[0]
-    console.print(comparison_table(found.dense, found.compressed, found.agreement.accuracy))
+    console.print(
+        comparison_table(found.dense, found.compressed, found.agreement.accuracy, time=found.time)
+    )
+    print_time(console, found.time)
     print_agreement(console, found.agreement)
     print_random(console, nodes)

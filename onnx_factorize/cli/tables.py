@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..costs import Figures
+from ..latency.interleaved import NOISY, Ratio
 from ..randomness import randomness_said
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
@@ -28,6 +29,7 @@ __all__ = [
     "print_random",
     "print_report",
     "print_samples",
+    "print_time",
     "sweep_table",
 ]
 
@@ -40,7 +42,11 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     accuracy = report.accuracy
     pair = None if accuracy is None else (accuracy["dense"], accuracy["compressed"])
     dense, compressed = report.model["dense"], report.model["compressed"]
-    console.print(comparison_table(dense, compressed, pair, held_out=True))
+    timing = report.timing
+    ratio = None if timing is None else Ratio.of(timing)
+    console.print(comparison_table(dense, compressed, pair, held_out=True, time=ratio))
+    if ratio is not None:
+        print_time(console, ratio)
     print_samples(console, report.samples["holdout"])
     for name, output in report.divergence["outputs"].items():
         _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
@@ -101,11 +107,7 @@ def sweep_table(reports: Sequence[Report]) -> Table:
         dense, small = report.model["dense"], report.model["compressed"]
         outputs = report.divergence["outputs"].values()
         agreements = [o["agreement"] for o in outputs if o["agreement"] is not None]
-        latency = (
-            ""
-            if not dense.latency_ms or not small.latency_ms
-            else (f"{small.latency_ms / dense.latency_ms:.2f} x")
-        )
+        latency = "" if report.timing is None else _times(Ratio.of(report.timing))
         row = [
             str(report.command["budget"]),
             f"{small.params / dense.params:.3f} x",
@@ -125,6 +127,16 @@ def print_agreement(console: Console, agreement: Agreement) -> None:
     print_samples(console, agreement.samples)
     for name, output in agreement.outputs.items():
         _print_output(console, name, output.kind, output.divergence, output.agreement)
+
+
+def print_time(console: Console, ratio: Ratio, name: str = "") -> None:
+    """Prints how the latencies of two models compare, and how surely."""
+    say(console, (f"  {name}latency {ratio.sentence()}", "dim"))
+
+
+def _times(ratio: Ratio) -> str:
+    """A ratio where there is little room."""
+    return f"{ratio.median:.2f} x{' ?' if ratio.state == NOISY else ''}"
 
 
 def print_samples(console: Console, samples: int) -> None:
@@ -168,6 +180,7 @@ def comparison_table(
     accuracy: tuple[float, float] | None = None,
     *,
     held_out: bool = False,
+    time: Ratio | None = None,
 ) -> Table:
     """Two columns, as onnxslim prints them, and their ratio."""
     table = Table(box=box.SIMPLE_HEAD)
@@ -178,11 +191,14 @@ def comparison_table(
         ("parameters", dense.params, compressed.params, count),
         ("file size", dense.bytes, compressed.bytes, size),
         ("MACs of a sample", dense.macs, compressed.macs, count),
-        ("latency of a sample", dense.latency_ms, compressed.latency_ms, "{:.2f} ms".format),
+        ("latency of a sample", dense.latency_ms, compressed.latency_ms, "{:.3g} ms".format),
     ]
     for name, a, b, form in rows:
         if a is not None and b:  # what is quantized is not counted
-            table.add_row(name, form(a), form(b), f"{b / a:.3f}" if a else "")
+            ratio = f"{b / a:.3f}" if a else ""
+            if time is not None and name == "latency of a sample":
+                ratio = f"{time.median:.3f}{' ?' if time.state == NOISY else ''}"
+            table.add_row(name, form(a), form(b), ratio)
     if accuracy is not None:
         before, after = accuracy
         name = "accuracy, held out" if held_out else "accuracy"
@@ -211,9 +227,7 @@ def models_table(names: Sequence[str], comparisons: Sequence[Comparison]) -> Tab
             size(own.bytes),
             f"{own.bytes / dense.bytes:.2f} x",
             _ms(own),
-            f"{own.latency_ms / dense.latency_ms:.2f} x"
-            if own.latency_ms and dense.latency_ms
-            else "",
+            _times(found.time),
             f"{agreement.divergence:.3g}",
             f"{min(same):.1%}" if same else "",
             *([f"{agreement.accuracy[1]:.3f}"] if agreement.accuracy else []),

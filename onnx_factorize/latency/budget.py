@@ -57,6 +57,7 @@ class Met:
 def timed_costs(
     costs: Costs,
     latency_ms: float,
+    samples: int,
     normal: ir.Model,
     targets: list[Target],
     options: Options,
@@ -68,7 +69,8 @@ def timed_costs(
 
     Args:
         costs: What else the dense model costs.
-        latency_ms: Its latency.
+        latency_ms: Its latency, of a sample.
+        samples: Samples of the feed whose shapes the operators are timed in.
         normal: The normalised model.
         targets: Its targets.
         options: How it runs, and how ranks are rounded.
@@ -93,7 +95,8 @@ def timed_costs(
             timer or time_models,
             advance,
         )
-    return dataclasses.replace(costs, latency_ms=latency_ms, curves=curves)
+    shared = {name: curve.shared(samples) for name, curve in curves.items()}
+    return dataclasses.replace(costs, latency_ms=latency_ms, curves=shared)
 
 
 def predicted(costs: Costs, plan: Plan) -> float:

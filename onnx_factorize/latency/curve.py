@@ -11,8 +11,9 @@ import onnx_ir as ir
 
 from ..passes import Factors, RewriteTargets, Target, isolated
 from ..ranks.allocation import DENSE
-from ..session import Runtime, Session, latencies
+from ..session import Runtime, Session
 from .cache import LatencyCache
+from .interleaved import latencies
 
 __all__ = ["Curve", "Timer", "grid", "measure_curves", "time_models"]
 
@@ -54,6 +55,11 @@ class Curve:
         rising = np.maximum.accumulate(np.array(self.times))
         return np.interp(ranks, self.ranks, rising)
 
+    def shared(self, samples: int) -> Curve:
+        """The same for one of so many samples."""
+        times = tuple(time / samples for time in self.times)
+        return Curve(self.dense / samples, self.ranks, times)
+
     def of(self, rank: int) -> float:
         """The latency at one rank, or dense."""
         return self.dense if rank == DENSE else float(self.at(np.array([rank]))[0])
@@ -84,7 +90,7 @@ def time_models(
     sessions = [Session(model, runtime) for model in models]
     # Not zeros: all pages of those are one page of memory, and evict nothing.
     rest = np.ones(max(1, others // 8), np.int64)
-    return latencies(sessions, {"x": feed}, _SECONDS, rest.max, undisturbed=True)
+    return latencies(sessions, {"x": feed}, _SECONDS, rest.max).least
 
 
 def measure_curves(

@@ -14,20 +14,20 @@ from ..calibrated import Calibrated
 from ..calibration import Batch
 from ..errors import BudgetError
 from ..latency import budget as latency_budget
+from ..latency.interleaved import Timing, latencies
 from ..options import Options
 from ..passes import sign
 from ..progress import Progress
 from ..promise import search as promise_search
 from ..quantization.quantizers import quantize
-from ..session import Session, latencies
+from ..session import Session
 from ..storage import Quantized
 from .plan import Plan, compress
 
 __all__ = ["Spent", "spend"]
 
-# A result that takes more than this share of the dense model's time became slower; what takes less
-# milliseconds than the second figure is too short for that to be seen.
-_SLOWER, _LEAST_MS = 1.02, 0.1
+# What takes less milliseconds is too short to see whether it became slower.
+_LEAST_MS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,27 +92,23 @@ def spend(
         )
         return Spent(model, plan, kept.budget, promise=kept)
 
-    def times(model: ir.Model) -> tuple[float, float]:
+    def timed(model: ir.Model) -> Timing:
+        pair = [dense, Session(model, options.runtime)]
         with progress.stage("time"):
-            before, after = latencies([dense, Session(model, options.runtime)], sample.feeds)
-        return before, after
-
-    def ratio(model: ir.Model) -> float:
-        before, after = times(model)
-        return after / before
+            return latencies(pair, sample.feeds, samples=sample.samples)
 
     if options.budget.kind != "latency":
         best = within(options.budget, best_effort=options.best_effort)
         # Several processes that train one model must not each decide by a clock of its own.
         if options.prefer is None and not options.timed and processes.count() == 1:
-            best = _no_slower(best, times, known, options, progress)
+            best = _no_slower(best, timed, sample.samples, known, options, progress)
         return Spent(*best, options.budget)
 
     # Predicted milliseconds only guide; whether the budget is met is measured.
     model, plan, met = latency_budget.compress_in_time(
         options.budget,
         lambda budget: within(budget, best_effort=True),
-        ratio,
+        lambda model: timed(model).ratio().median,
         known.costs,
         best_effort=options.best_effort,
     )
@@ -122,7 +118,8 @@ def spend(
 
 def _no_slower(
     made: tuple[ir.Model, Plan],
-    times: Callable[[ir.Model], tuple[float, float]],
+    timed: Callable[[ir.Model], Timing],
+    samples: int,
     known: Calibrated,
     options: Options,
     progress: Progress,
@@ -133,16 +130,18 @@ def _no_slower(
 
     Args:
         made: The model and its plan.
-        times: The milliseconds of the dense model and of another.
+        timed: What times the dense model and another side by side.
+        samples: Samples of what they are timed on.
         known: The calibrated model.
         options: The budget, one of size.
         progress: What is told how far the run is.
     """
-    before, after = times(made[0])
-    if before < _LEAST_MS or after <= _SLOWER * before:
+    timing = timed(made[0])
+    before, own = timing.medians[0], timing.ratio()
+    if samples * before < _LEAST_MS or own.state != "slower":
         return made
     costs = latency_budget.timed_costs(
-        known.costs, before, known.normal, known.targets, options, progress
+        known.costs, before, samples, known.normal, known.targets, options, progress
     )
     asked = dataclasses.replace(options, best_effort=False)
     try:
@@ -150,5 +149,4 @@ def _no_slower(
     except BudgetError:
         # Not without the slower cuts: size is what was asked for.
         return made
-    dense, faster = times(other[0])
-    return other if faster / dense < after / before else made
+    return other if timed(other[0]).ratio().median < own.median else made

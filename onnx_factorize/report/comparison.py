@@ -12,10 +12,11 @@ from .. import model_io
 from ..calibration import Calibration, ImageOptions, Selection, Signature, open_calibration
 from ..costs import Figures, measure_costs
 from ..errors import InputError
+from ..latency.interleaved import Ratio, latencies
 from ..passes import Kind
 from ..progress import Progress
 from ..randomness import Randomness, randomness_of
-from ..session import Runtime, Session, latencies
+from ..session import Runtime, Session
 from ..verify import Agreement, compare_outputs, output_kinds
 
 __all__ = ["Comparison", "compare", "compare_several"]
@@ -29,19 +30,25 @@ class Comparison:
         dense: What the first model costs.
         compressed: What the second model costs.
         agreement: How their outputs compare, over all samples.
+        time: The latency of the second as a share of that of the first.
         random: The random nodes of the first model; None where it has none.
     """
 
     dense: Figures
     compressed: Figures
     agreement: Agreement
+    time: Ratio
     random: Randomness | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
         found = dataclasses.asdict(self)
         del found["agreement"]["by_sample"]  # an array as long as the data
-        return found | {"divergence": self.agreement.divergence}
+        del found["time"]
+        return found | {
+            "divergence": self.agreement.divergence,
+            "timing": self.time.as_dict(),
+        }
 
 
 def compare(
@@ -115,14 +122,14 @@ def compare_several(
         ]
     random = randomness_of(first)
     with progress.stage("time"):
-        times = latencies(sessions, sample.feeds)
+        timing = latencies(sessions, sample.feeds, samples=sample.samples)
         figures = [
             measure_costs(model, sample, runtime, source).figures(time)
-            for model, source, time in zip(models, sources, times, strict=True)
+            for model, source, time in zip(models, sources, timing.medians, strict=True)
         ]
     return [
-        Comparison(figures[0], own, agreement, random)
-        for own, agreement in zip(figures[1:], agreements, strict=True)
+        Comparison(figures[0], own, agreement, timing.ratio(index), random)
+        for index, (own, agreement) in enumerate(zip(figures[1:], agreements, strict=True), 1)
     ]
 
 

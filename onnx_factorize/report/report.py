@@ -80,6 +80,7 @@ class Report:
         finetune: What became of fine-tuning, if it was asked for.
         promise: What was promised, and how it is kept (see `promise`); None without a promise.
         latency: How a budget of time was met (see `latency_budget`); None without one.
+        timing: How its latency compares with the dense model's (see `latency.interleaved`).
         quantization: How it was quantized, and what it was before, if that was asked for.
         subnormals: What became of subnormal weights; None where the dense model has none.
         random: The random `nodes` of the model, and whether onnxruntime `runs` them here; None
@@ -98,6 +99,7 @@ class Report:
     finetune: dict[str, Any] | None = None
     promise: dict[str, Any] | None = None
     latency: dict[str, Any] | None = None
+    timing: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
     subnormals: dict[str, Any] | None = None
     random: dict[str, Any] | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from ..analysis import Analysis
 from ..calibration import CalibrationData
 from ..costs import Costs
+from ..latency.interleaved import Ratio, Timing
 from ..passes import Skipped, Target
 from ..quantization.stage import Quantization
 from ..randomness import Randomness
@@ -38,15 +39,12 @@ _MARGIN = 1.5
 # Held-out samples that are named.
 _WORST = 8
 
-# A result that takes more than this share of the dense model's time is slower, not just noisy.
-_SLOWER = 1.05
-
 
 def summarize(
     command: dict[str, Any],
     plan: Plan | None,
     costs: tuple[Costs, Costs],
-    latency_ms: tuple[float, float],
+    timing: Timing,
     holdout: Agreement,
     calibration: Agreement,
     layers: list[Layer],
@@ -63,7 +61,7 @@ def summarize(
     """The report of a run."""
     if random is not None and random.warning is not None:
         warnings = [*warnings, random.warning]
-    dense, compressed = (c.figures(t) for c, t in zip(costs, latency_ms, strict=True))
+    dense, compressed = (c.figures(t) for c, t in zip(costs, timing.medians, strict=True))
     # What is predicted is what the factors lose, not what fewer bits do.
     factorized = holdout.divergence if quantization is None else quantization.divergence
     return Report(
@@ -102,6 +100,7 @@ def summarize(
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
         promise=promise,
         latency=latency,
+        timing=timing.ratio().as_dict(),
         subnormals=None if subnormals is None else subnormals.as_dict(),
         random=None if random is None else dataclasses.asdict(random),
     )
@@ -200,7 +199,7 @@ def warnings_of(
     data: CalibrationData,
     plan: Plan,
     measured: float,
-    latency_ms: Sequence[float],
+    time: Ratio,
     untrained: float | None,
 ) -> list[str]:
     """What the user should know, one sentence each.
@@ -211,7 +210,7 @@ def warnings_of(
         data: The calibration data.
         plan: What was cut.
         measured: The divergence of held-out samples.
-        latency_ms: Of the dense model, and of the result.
+        time: Latency of the result as a share of the dense model's.
         untrained: The divergence of held-out samples before training; None without.
     """
     warnings = []
@@ -256,10 +255,9 @@ def warnings_of(
             f"they diverge by {measured:.2g}, and did by {untrained:.2g} before; give more "
             "samples, or leave --finetune out."
         )
-    slower = latency_ms[1] / latency_ms[0]
-    if slower > _SLOWER:
+    if time.state == "slower":
         warnings.append(
-            f"The result takes {slower:.2f} times as long as the dense model on this machine: "
+            f"The result takes {time.median:.2f} times as long as the dense model on this machine: "
             "--prefer latency leaves out cuts that make an operator slower."
         )
     if never_ran:

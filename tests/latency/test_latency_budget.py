@@ -8,7 +8,7 @@ import json
 import numpy as np
 import onnx_ir as ir
 import pytest
-from builders import BUNDLED, BUNDLED_DATA, found, model, normal, run, weights_as_time
+from builders import BUNDLED, BUNDLED_DATA, found, model, normal, run, timing, weights_as_time
 
 from onnx_factorize import BudgetError, factorize, pipeline
 from onnx_factorize.arithmetic import Arithmetic
@@ -194,7 +194,7 @@ def test_the_pipeline_spends_milliseconds(monkeypatch):
     """A machine on which time is weights: the model must be that which they would buy."""
 
     def clock(sessions, *_, **__):
-        return [390.0] if len(sessions) == 1 else [390.0, 195.0]
+        return timing(390.0, *([195.0] if len(sessions) == 2 else []))
 
     monkeypatch.setattr(pipeline, "latencies", clock)
     monkeypatch.setattr(spending, "latencies", clock)
@@ -295,7 +295,7 @@ def test_the_latency_of_pairs_is_that_of_their_weights(tmp_path):
 @pytest.mark.usefixtures("time_is_weights")
 def test_a_slower_result_is_said_to_be_so(monkeypatch, mlp, mlp_feeds):
     monkeypatch.setattr(
-        pipeline, "latencies", lambda sessions, *_, **__: [2.0, 3.0][: len(sessions)]
+        pipeline, "latencies", lambda sessions, *_, **__: timing(*[2.0, 3.0][: len(sessions)])
     )
     options = {"weighting": "activation", "rank_multiple": 1}
     result = factorize(mlp, mlp_feeds, budget="macs=0.8", **options)

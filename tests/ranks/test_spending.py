@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from builders import timing
 
 from onnx_factorize import factorize, pipeline
 from onnx_factorize.latency import budget as latency_budget
@@ -24,7 +25,7 @@ def timed(monkeypatch):
 
     def latencies(*_, **__):
         cut = any(node.name == f"{SLOW}.down" for node in models[-1].graph)
-        return [1.0, 2.0 if cut else 0.5]
+        return timing(1.0, 2.0 if cut else 0.5)
 
     def curves(_, views, __, ranks, *___):
         timed.extend(view.name for view in views)
@@ -36,7 +37,7 @@ def timed(monkeypatch):
     monkeypatch.setattr(spending, "Session", loaded)
     monkeypatch.setattr(spending, "latencies", latencies)
     monkeypatch.setattr(latency_budget, "measure_curves", curves)
-    monkeypatch.setattr(pipeline, "latencies", lambda *_, **__: [1.0, 1.0])
+    monkeypatch.setattr(pipeline, "latencies", lambda *_, **__: timing(1.0, 1.0))
     return timed
 
 

@@ -6,17 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...latency.interleaved import NOISY
 from .environment import rendered
 from .front import Point, front_chart
 from .reproduce import command_of
 from .svg import drawing
-from .tiles import agreement_of
+from .tiles import agreement_of, time_of
 
 __all__ = ["sweep_page"]
 
 _COSTS = (
     ("bytes", "file size, MB", 1e-6),
-    ("latency_ms", "latency of a sample, ms", 1.0),
+    ("time", "latency, share of the dense model's", 1.0),
 )
 
 
@@ -39,7 +40,7 @@ def sweep_page(
         charts = [
             chart
             for key, name, unit in _COSTS
-            if dense[key] and all(report["model"]["compressed"][key] for report in reports)
+            if all(row[key] for row in rows)
             for chart in _charts(reports, rows, key, name, unit, labelled=labelled)
         ]
     return rendered(
@@ -62,9 +63,14 @@ def sweep_page(
 
 def _row(report: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the table."""
+    time = time_of(report)
     return {
         "budget": report["command"]["budget"],
         "model": report["model"]["compressed"],
+        "bytes": report["model"]["compressed"]["bytes"],
+        # Each was timed beside the dense model at another moment: their ratios compare.
+        "time": None if time is None else time.median,
+        "noisy": time is not None and time.state == NOISY,
         "divergence": report["divergence"]["holdout"],
         "predicted": report["divergence"]["predicted"],
         "agreement": agreement_of(report),
@@ -82,14 +88,14 @@ def _charts(
     labelled: bool,
 ) -> list[str]:
     """Divergence and, where there are labels, accuracy against one cost."""
-    dense = unit * reports[0]["model"]["dense"][key]
+    dense = 1.0 if key == "time" else unit * reports[0]["model"]["dense"][key]
     qualities = [("divergence", "divergence, nats", True)]
     if labelled:
         qualities.append(("accuracy", "accuracy", False))
     charts = []
     for quality, label, less in qualities:
         points = [
-            Point(row["budget"].partition("=")[2], unit * row["model"][key], row[quality])
+            Point(row["budget"].partition("=")[2], unit * row[key], row[quality])
             for row in rows
             if row[quality] is not None
         ]

@@ -6,12 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...latency.interleaved import NOISY, Ratio
 from ..units import count, nats, size
 
-__all__ = ["Tile", "agreement_of", "tiles", "verdict"]
-
-# Latency that differs by less than this is noise on most machines.
-_SLOWER = 1.02
+__all__ = ["Tile", "agreement_of", "tiles", "time_of", "verdict"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +45,12 @@ def tiles(report: Mapping[str, Any]) -> list[Tile]:
         before, after = dense[key], compressed[key]
         if not before or after is None:
             continue
-        ratio = after / before
-        alarm = key == "latency_ms" and ratio > _SLOWER
-        found.append(Tile(label, form(after), f"from {form(before)}", 100 * ratio, alarm))
+        ratio, alarm, detail = after / before, False, f"from {form(before)}"
+        time = time_of(report) if key == "latency_ms" else None
+        if time is not None:
+            ratio, alarm = time.median, time.state == "slower"
+            detail += f", {NOISY}" if time.state == NOISY else ""
+        found.append(Tile(label, form(after), detail, 100 * ratio, alarm))
     holdout = report["divergence"]["holdout"]
     if holdout is not None:
         samples = report["samples"]["holdout"]
@@ -71,14 +72,24 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"{compressed['bytes'] / dense['bytes']:.0%} of the file are left"
     )
     parts = [left]
-    if dense["latency_ms"] and compressed["latency_ms"]:
-        ratio = compressed["latency_ms"] / dense["latency_ms"]
-        parts.append(f"a sample takes {ratio:.2f} times as long")
+    time = time_of(report)
+    if time is not None:
+        low, high = time.quartiles
+        noise = f": {NOISY}" if time.state == NOISY else ""
+        parts.append(
+            f"a sample takes {time.median:.2f} times as long ({low:.2f} to {high:.2f} in the "
+            f"middle half of {time.rounds} paired runs{noise})"
+        )
     agreement = agreement_of(report)
     if agreement is not None:
         parts.append(f"{agreement:.1%} of held-out predictions keep their top class")
     *first, last = parts
     return f"{', '.join(first)}, and {last}." if first else f"{last}."
+
+
+def time_of(report: Mapping[str, Any]) -> Ratio | None:
+    """The latency as a share of the dense model's; None where it was not measured in pairs."""
+    return Ratio.of(report["timing"]) if report.get("timing") else None
 
 
 def agreement_of(report: Mapping[str, Any]) -> float | None:
