@@ -19,7 +19,7 @@ import onnx_ir as ir
 from .errors import InputError
 from .external import locate
 from .foreign import reading
-from .passes import UniqueNodeNames
+from .passes import RestoreMarks, UniqueNodeNames
 from .protobuf import from_proto, restore_training
 
 __all__ = [
@@ -57,6 +57,7 @@ def load(model: Model) -> ir.Model:
         InputError: The file is missing or is not an ONNX model.
     """
     loaded = _read(model)
+    RestoreMarks()(loaded)
     UniqueNodeNames()(loaded)  # onnxruntime refuses to run a graph in which two nodes share a name
     return loaded
 

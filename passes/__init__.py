@@ -5,6 +5,7 @@ Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 
 from .begin_at import BeginAt, EndBefore
 from .clean_up import CleanUp
+from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
 from .find_downstream import FindDownstream
@@ -14,7 +15,7 @@ from .isolate import isolated
 from .keep_outputs import KeepOutputs
 from .normalize import LiftWeights
 from .observe import Observe, ObserveShapes, Side
-from .provenance import Provenance, history, sign
+from .provenance import Provenance, history
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite import Rewrite
 from .rewrite_conv import (
@@ -55,6 +56,7 @@ __all__ = [
     "OutputSeed",
     "Provenance",
     "RecognizeOutputs",
+    "RestoreMarks",
     "Rewrite",
     "RewriteConv",
     "RewriteConvInput",
@@ -74,5 +76,6 @@ __all__ = [
     "history",
     "isolated",
     "random_nodes",
+    "record",
     "sign",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
-__all__ = ["PREFIX", "Provenance", "history", "origin_name", "provenance_of", "sign", "stamp"]
+__all__ = ["CUTS", "PREFIX", "Provenance", "history", "origin_name", "provenance_of", "stamp"]
 
 PREFIX = "pkg.onnx_factorize."
+
+# In the metadata of a model: all of its cuts (see `cuts`).
+CUTS = f"{PREFIX}cuts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +63,10 @@ def provenance_of(node: ir.Node) -> Provenance | None:
         return None
 
 
-def sign(model: ir.Model, facts: Mapping[str, str]) -> None:
-    """Writes into a model's metadata what made it: the version, the options."""
-    for key, value in facts.items():
-        model.metadata_props[PREFIX + key] = value
-
-
 def history(model: ir.Model) -> dict[str, str]:
     """Reads back what `sign` wrote; empty for a model that was not made by this tool."""
     return {
         key.removeprefix(PREFIX): value
         for key, value in model.metadata_props.items()
-        if key.startswith(PREFIX)
+        if key.startswith(PREFIX) and key != CUTS
     }

@@ -175,7 +175,9 @@ class Target:
 
     def factor_params(self, rank: int) -> int:
         """Number of weights once factorized at the given rank."""
-        return self.groups * rank * (self.rows + self.columns)
+        # See `RewriteGemm`: a row of zeros, which a product with its constant on the left has not.
+        zeros = any(u.weight_is_transposed and "uncentred" not in u.node.meta for u in self.uses)
+        return self.groups * rank * (self.rows + self.columns + int(zeros))
 
     def factor_macs(self, rank: npt.ArrayLike, macs: int) -> Array:
         """Multiplications once factorized, of so many when dense; about as many at borders."""

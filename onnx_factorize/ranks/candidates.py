@@ -21,9 +21,9 @@ __all__ = [
     "smaller_ranks",
 ]
 
-# Serialized size of one more node, its names and the headers of one more tensor, roughly. The
-# result is measured, so this only saves a second round.
-NODE_BYTES = 300
+# Serialized size of one more node, its names, its entry in the list of cuts and the headers of one
+# more tensor, roughly. The result is measured, so this only saves a second round.
+NODE_BYTES = 420
 
 # Kernels work in blocks of 16 channels; a rank just above one costs up to 30 % more time.
 _BLOCK = 16

@@ -27,6 +27,7 @@ class Factor:
         convolution: Whether it is the kernel of a convolution.
         groups: Of that convolution, else 1.
         reads: Whether it reads the bottleneck, or gives it.
+        turned: Whether it is a matrix that its node reads transposed (Gemm with `transB`).
     """
 
     node: str
@@ -34,11 +35,12 @@ class Factor:
     convolution: bool
     groups: int
     reads: bool
+    turned: bool = False
 
     def matrices(self, tensor: Tensor) -> Tensor:
         """A tensor of the weight's form as matrices (groups, width, others)."""
         if not self.convolution:
-            return (tensor if self.reads else tensor.mT)[None]
+            return (tensor if self.reads != self.turned else tensor.mT)[None]
         split = tensor.reshape(self.groups, tensor.shape[0] // self.groups, *tensor.shape[1:])
         if self.reads:
             split = split.transpose(1, 2)
@@ -53,7 +55,7 @@ class Factor:
         """
         groups, width, _ = matrices.shape
         if not self.convolution:
-            return matrices[0] if self.reads else matrices[0].mT
+            return matrices[0] if self.reads != self.turned else matrices[0].mT
         outer, inner, *kernel = like.shape
         if not self.reads:
             return matrices.reshape(groups * width, inner, *kernel)
@@ -127,10 +129,9 @@ def _factor(node: ir.Node, uses: Counter[ir.Value | None], *, reads: bool) -> Fa
         return None
     if uses[weight] > 1 or weight.is_graph_output():
         return None
-    if node.attributes.get_int("transB", 0):
-        return None
-    groups = node.attributes.get_int("group", 1)
-    return Factor(node.name or "", weight.name or "", node.op_type == "Conv", groups, reads)
+    groups, turned = (node.attributes.get_int(name, 0) for name in ("group", "transB"))
+    names = node.name or "", weight.name or ""
+    return Factor(*names, node.op_type == "Conv", groups or 1, reads, bool(turned))
 
 
 def _shape(node: ir.Node) -> tuple[int, ...]:

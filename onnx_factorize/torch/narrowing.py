@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from ..passes import record
 from ..passes.provenance import provenance_of, stamp
 from .bottleneck import Bottleneck
 
@@ -32,10 +33,16 @@ def narrow(model: ir.Model, bottlenecks: Sequence[Bottleneck], ranks: Mapping[st
             new = factor.stored(factor.matrices(old)[:, :rank], old).contiguous().numpy()
             value.const_value = ir.tensor(new, value.dtype, name=value.name)
             value.shape = ir.Shape(new.shape)
-        z = nodes[each.value].outputs[0]
+        giver = nodes[each.value]
+        zeros = giver.inputs[2] if giver.op_type == "Gemm" and len(giver.inputs) > 2 else None
+        if zeros is not None and zeros.const_value is not None and zeros.const_value.size > 1:
+            zeros.const_value = ir.tensor(zeros.const_value.numpy()[:rank], name=zeros.name)
+            zeros.shape = ir.Shape([rank])
+        z = giver.outputs[0]
         z.shape = None
         last = next(iter(z.uses())).node
         mark = provenance_of(last)
         if mark is not None:
             named = type(mark)(mark.operator, mark.form, rank, mark.full_rank)
             stamp(last, (), named, each.operator)
+    record(model)

@@ -7,7 +7,7 @@ import keyword
 import onnx_ir as ir
 from torch import nn
 
-from ..passes.provenance import origin_name
+from ..passes.provenance import origin_name, provenance_of
 from .constants import content
 
 __all__ = ["is_fine_tuned", "is_trainable", "parameter_path"]
@@ -32,11 +32,23 @@ _LARGE_TABLE = 2**20
 
 def is_trainable(value: ir.Value) -> bool:
     """Whether a floating-point constant is trained by default (see `to_torch`)."""
-    if content(value).size <= 1:
+    if content(value).size <= 1 or _fills_a_place(value):
         return False
     return not any(
         use.node.op_type in _SETTINGS and use.idx >= _SETTINGS[use.node.op_type]
         for use in value.uses()
+    )
+
+
+def _fills_a_place(value: ir.Value) -> bool:
+    """Whether a constant is the zero that the first Gemm of a chain adds: see `RewriteGemm`."""
+    uses = value.uses()
+    return bool(uses) and all(
+        use.node.op_type == "Gemm"
+        and use.idx == 2
+        and origin_name(use.node) is not None
+        and provenance_of(use.node) is None
+        for use in uses
     )
 
 

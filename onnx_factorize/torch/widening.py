@@ -93,4 +93,7 @@ def prices_of(
         tensor = model.graph.initializers[factor.weight].const_value
         assert tensor is not None
         sizes[factor.weight] = float(tensor.size)
+    for each in bottlenecks:
+        if each.before.turned:  # it adds a row of zeros: see `RewriteGemm`
+            sizes[each.before.weight] += each.width
     return sizes

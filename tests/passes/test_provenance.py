@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from builders import check, model, normal, rewritten
@@ -55,3 +56,32 @@ def test_marks_survive_a_file_and_damaged_ones_are_no_error():
     found = inspect(proto)
     assert all("was factorized before" in str(layer.reason) for layer in found.layers)
     assert np.all([layer.rank is None for layer in found.layers])
+
+
+def _stripped(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A model as an optimizer of graphs writes it: no metadata on nodes, some names gone."""
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+    proto.graph.node[0].name = ""
+    return proto
+
+
+def test_cuts_are_known_from_the_metadata_of_the_model():
+    small = rewritten(model(BODY, WEIGHTS), rank=4)[0]
+    before = inspect(check(small))
+    sign(small, {"version": "1.2"})
+    proto = _stripped(check(small))
+    after = inspect(proto)
+    assert after.layers == before.layers
+    assert after.history == {"version": "1.2"}
+    # A weight of another size is another weight, and then none of the chain is taken for it.
+    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(normal(1, 16, 9), "w1.down"))
+    proto.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(normal(1, 9, 20), "w1.up"))
+    assert {layer.status for layer in inspect(proto).layers} == {"kept", "skipped"}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"origin": 1}]', '[{"origin": "a"}]', "[["])
+def test_a_damaged_list_marks_nothing(text):
+    proto = _stripped(check(rewritten(model(BODY, WEIGHTS), rank=4)[0]))
+    proto.metadata_props.add(key="pkg.onnx_factorize.cuts", value=text)
+    assert inspect(proto).target_params > 0

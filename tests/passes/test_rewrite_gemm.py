@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import onnx
 import pytest
 from builders import assert_close, check, model, normal, ops, rewritten, run
 
@@ -93,3 +94,31 @@ def test_a_computed_bias_stays():
     feeds = {"x": normal(2, M, K), "c": normal(3, N)}
     assert_close(run(compressed, feeds)[0], run(proto, feeds)[0])
     assert ops(check(compressed)) == ["Neg", "Gemm", "Gemm"]
+
+
+@pytest.mark.parametrize("trans_a", [0, 1])
+@pytest.mark.parametrize("opset", [10, 13])
+def test_factors_are_stored_as_the_weight_was(trans_a, opset):
+    """A converter that reads the original reads the chain: a row to add, `transB`, no `alpha`."""
+    proto, feeds = _gemm(trans_a, 1, 0.5, 2.0, (N,), opset)
+    compressed, targets = rewritten(proto, rank=3, shift=1.0)
+    first, second = check(compressed).graph.node
+    weights = {name: tuple(v.shape.numpy()) for name, v in compressed.graph.initializers.items()}
+    assert [weights[name] for name in first.input[1:]] == [(3, K), (3,)]
+    assert weights[second.input[1]] == (N, 3)
+    assert not compressed.graph.initializers[first.input[2]].const_value.numpy().any()
+    attributes = [
+        {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute} for n in (first, second)
+    ]
+    assert attributes == [{"transB": 1} | ({"transA": 1} if trans_a else {}), {"transB": 1}]
+    assert sum(np.prod(shape) for shape in weights.values()) == targets[0].factor_params(3) + N
+    assert run(compressed, feeds)[0].shape == (M, N)
+
+
+def test_factors_of_a_straight_weight_are_straight():
+    proto, _ = _gemm(0, 0, None, None, None, 13)
+    compressed, targets = rewritten(proto, rank=2)
+    first, second = check(compressed).graph.node
+    assert [len(first.input), len(second.input)] == [2, 2]
+    assert not first.attribute
+    assert targets[0].factor_params(2) == 2 * (K + N)

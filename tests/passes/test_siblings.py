@@ -83,7 +83,7 @@ def test_one_factorization_for_all(name, rank):
     assert_close(run(check(given), feeds)[0], run(reference, feeds)[0])
     assert key not in given.graph.initializers
     kept = sum(c.size for c in constants.values())
-    assert parameters(given) == kept + factors.first.size + factors.second.size
+    assert parameters(given) == kept + target.factor_params(factors.rank)
 
 
 @pytest.mark.parametrize(

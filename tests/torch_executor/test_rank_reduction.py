@@ -21,6 +21,7 @@ from onnx_factorize.torch.gramians import measure_gramians  # noqa: E402
 from onnx_factorize.torch.multiplier import least_multiplier  # noqa: E402
 from onnx_factorize.torch.narrowing import narrow  # noqa: E402
 from onnx_factorize.torch.rank_reduction import RankReduction, cost_of  # noqa: E402
+from onnx_factorize.torch.widening import prices_of  # noqa: E402
 
 # A grouped convolution, one of stride 2, a Gemm, and a MatMul.
 NET = """(float[b, 8, 6, 6] x) => (float[b, 5] y) {
@@ -58,16 +59,10 @@ def factorized():
     return graph
 
 
-def prices_of(graph, bottlenecks):
-    held = graph.graph.initializers
-    factors = [factor for each in bottlenecks for factor in (each.before, each.after)]
-    return {factor.weight: float(held[factor.weight].const_value.size) for factor in factors}
-
-
 def reduction_of(graph, share, optimizer=None, **options):
     """What takes the factors of a graph down to a share of their cost, in one proximal step."""
     module, bottlenecks = to_torch(graph), find_bottlenecks(graph)
-    prices = prices_of(graph, bottlenecks)
+    prices = prices_of(graph, bottlenecks, None)
     start = sum(prices.values())
     reduction = RankReduction(
         (optimizer or (lambda p: torch.optim.AdamW(p, 1e-2, weight_decay=0.0)))(
@@ -143,7 +138,7 @@ def test_a_narrow_graph_gives_what_the_zeros_gave(form, shrinkage):
         feeds = {"image": data["image"][:32]}
     module, bottlenecks = to_torch(graph), find_bottlenecks(graph)
     assert any(each.before.convolution for each in bottlenecks)
-    prices, kinds = prices_of(graph, bottlenecks), {"logits": KINDS["y"]}
+    prices, kinds = prices_of(graph, bottlenecks, None), {"logits": KINDS["y"]}
     start = sum(prices.values())
     reduction = RankReduction(
         torch.optim.AdamW(module.parameters(), 1e-3),
