@@ -247,6 +247,7 @@ def test_everything_that_is_not_rewritten_stays(tmp_path):
     found = {each.key: each.value for each in after.metadata_props}
     assert found.pop("pkg.onnx_factorize.version")
     assert "targets=0.5" in found.pop("pkg.onnx_factorize.options")
+    assert '"origin":"a"' in found.pop("pkg.onnx_factorize.cuts")
     assert found == {"licence": "MIT"}
     assert {(o.domain, o.version) for o in after.opset_import} == {
         (o.domain, o.version) for o in proto.opset_import
