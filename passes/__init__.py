@@ -8,6 +8,7 @@ from .clean_up import CleanUp
 from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
+from .expose_selection import ExposeSelection
 from .find_downstream import FindDownstream
 from .find_targets import FindTargets
 from .fix_draws import DRAWS, FixDraws, fixed_draws, random_nodes
@@ -42,6 +43,7 @@ __all__ = [
     "Differentiate",
     "DropTiny",
     "EndBefore",
+    "ExposeSelection",
     "Factors",
     "FindDownstream",
     "FindTargets",
