@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .passes import LiftWeights, ObserveShapes
+from .errors import InputError
+from .passes import CountProducts, LiftWeights, Term
 from .session import Runtime, Session
 
 __all__ = ["Arithmetic", "count_arithmetic"]
@@ -21,14 +22,16 @@ class Arithmetic:
     """Multiply-accumulate operations of one sample.
 
     Attributes:
-        total: Of all MatMul, Gemm, Conv and ConvTranspose nodes that ran.
+        total: Of all linear operators that ran, as often as they did.
         nodes: Of each, by name.
-        shapes: Of the first operand of each, by name.
+        shapes: Of the first operand of each, by name; not of those in loops.
+        left: Names of operators that could not be counted.
     """
 
     total: int
     nodes: dict[str, int]
     shapes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
 
 def count_arithmetic(
@@ -42,42 +45,47 @@ def count_arithmetic(
         runtime: How to run it.
         samples: Number of samples in `feeds`; counts are divided by it.
     """
-    observed = model.clone()
-    LiftWeights()(observed)  # what is counted must not depend on how a product is written
-    observe = ObserveShapes()
-    observe(observed)
-    wanted = sorted({name for _, _, names in observe.shapes for name in names})
-    if not wanted:
-        return Arithmetic(0, {})
-    found = Session(observed, runtime, wanted).run(feeds)
+    normal = model.clone()
+    LiftWeights()(normal)  # what is counted must not depend on how a product is written
+    count = CountProducts()
+    try:
+        found = _run(normal, count, feeds, runtime)
+    except InputError:
+        if not count.sums:
+            raise
+        # Bodies that hold what cannot leave them.
+        count = CountProducts(loops=False)
+        found = _run(normal, count, feeds, runtime)
     nodes: dict[str, int] = {}
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, op_type, (a, b, y) in observe.shapes:
-        macs = _macs(op_type, found[a], found[b], found[y]) // samples
-        nodes[name] = nodes.get(name, 0) + macs
-        shapes[name] = tuple(int(length) for length in found[a])
-    return Arithmetic(sum(nodes.values()), nodes, shapes)
+    known = {value: found[name].tolist() for value, name in count.shapes.items()}
+    for name, terms in count.terms:
+        nodes[name] = nodes.get(name, 0) + _counted(terms, known) // samples
+    for name, operand in count.operands.items():
+        shapes[name] = tuple(known[operand])
+    for name, outputs in count.sums:
+        macs = sum(int(found[output].sum()) for output in outputs)
+        nodes[name] = nodes.get(name, 0) + macs // samples
+    return Arithmetic(sum(nodes.values()), nodes, shapes, tuple(count.left))
 
 
-def _macs(
-    op_type: str,
-    a: npt.NDArray[np.int64],
-    b: npt.NDArray[np.int64],
-    y: npt.NDArray[np.int64],
-) -> int:
-    """Multiplications of one node from the shapes of its operands and of its result."""
-    if not y.size:
+def _run(
+    normal: ir.Model,
+    count: CountProducts,
+    feeds: Mapping[str, npt.NDArray[Any]],
+    runtime: Runtime,
+) -> dict[str, npt.NDArray[Any]]:
+    """What a model with counting outputs gives there."""
+    observed = normal.clone()
+    count(observed)
+    wanted = {*count.shapes.values(), *(name for _, names in count.sums for name in names)}
+    return Session(observed, runtime, sorted(wanted)).run(feeds) if wanted else {}
+
+
+def _counted(terms: Sequence[Term], shapes: Mapping[ir.Value, Sequence[int]]) -> int:
+    """The multiplications of one node, none if it did not run: then its result has no shape."""
+    if not all(shapes[length.value] for term in terms for length in term):
         return 0
-    out = _product(y)
-    if op_type == "Conv":
-        return out * _product(b[1:])
-    if op_type == "ConvTranspose":
-        return _product(a) * _product(b[1:])
-    if op_type == "Gemm":
-        # One of the two axes of A is the contracted one; the other is a row of the result.
-        return _product(a) * int(y[1])
-    return out * int(a[-1]) if a.size else 0
-
-
-def _product(lengths: npt.NDArray[np.int64]) -> int:
-    return int(np.prod(lengths))
+    return sum(
+        math.prod(math.prod(shapes[x.value][x.start : x.stop]) for x in term) for term in terms
+    )

@@ -14,6 +14,7 @@ from . import model_io
 from .arithmetic import Arithmetic, count_arithmetic
 from .budget import BudgetKind
 from .calibration import Batch
+from .errors import InputError
 from .latency.curve import Curve
 from .passes import Target
 from .session import Runtime
@@ -77,6 +78,20 @@ class Costs:
             assert self.latency_ms is not None
             return self.latency_ms
         return self.bytes if kind == "bytes" else self.params
+
+    def check(self, kind: BudgetKind) -> None:
+        """Checks that all that a budget counts is known.
+
+        Raises:
+            InputError: It is not.
+        """
+        left = self.arithmetic.left
+        if kind == "macs" and left:
+            raise InputError(
+                f"The multiplications of {len(left)} operators cannot be counted (the first is "
+                f"'{left[0]}', in the body of a loop or a function): give a budget of params, "
+                "bytes or latency."
+            )
 
     def written(self, kind: BudgetKind, targets: list[Target]) -> float:
         """The same, if it is written without being factorized."""

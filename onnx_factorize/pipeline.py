@@ -123,6 +123,7 @@ def calibrated(
         kinds = resolve_axes(dense, output_kinds(dense, options.outputs), data, runtime)
         sample = data.typical("holdout")
         costs = measure_costs(dense, sample, runtime, source)
+        costs.check(options.budget.kind)
 
     if options.finetune:
         with progress.stage("check that torch agrees"):

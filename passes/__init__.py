@@ -5,6 +5,7 @@ Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 
 from .begin_at import BeginAt, EndBefore
 from .clean_up import CleanUp
+from .count_products import CountProducts
 from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
@@ -14,8 +15,9 @@ from .find_targets import FindTargets
 from .fix_draws import DRAWS, FixDraws, fixed_draws, random_nodes
 from .isolate import isolated
 from .keep_outputs import KeepOutputs
+from .multiplications import Term
 from .normalize import LiftWeights
-from .observe import Observe, ObserveShapes, Side
+from .observe import Observe, Side
 from .provenance import Provenance, history
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite import Rewrite
@@ -40,6 +42,7 @@ __all__ = [
     "BeginAt",
     "CleanUp",
     "Convolution",
+    "CountProducts",
     "Differentiate",
     "DropTiny",
     "EndBefore",
@@ -53,7 +56,6 @@ __all__ = [
     "Kind",
     "LiftWeights",
     "Observe",
-    "ObserveShapes",
     "OutputKind",
     "OutputSeed",
     "Provenance",
@@ -73,6 +75,7 @@ __all__ = [
     "Side",
     "Skipped",
     "Target",
+    "Term",
     "UniqueNodeNames",
     "fixed_draws",
     "history",

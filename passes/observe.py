@@ -12,13 +12,10 @@ from ._expose import Exposer
 from ._graph import scopes
 from .find_targets import FindTargets
 
-__all__ = ["LINEAR_OPERATORS", "Observe", "ObserveShapes", "Side"]
+__all__ = ["Observe", "Side"]
 
 # Where targets are observed: each on its narrow side, or all on the same.
 Side = Literal["narrow", "input", "output"]
-
-# Operators whose multiplications are counted as arithmetic.
-LINEAR_OPERATORS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 
 
 class Observe(ir.passes.InPlacePass):
@@ -96,45 +93,3 @@ def _rows(value: ir.Value, width: int, scope: ir.Graph, expose: Exposer) -> ir.V
     node.outputs[0].name = expose.names(f"{value.name}_rows")
     scope.append(node)
     return node.outputs[0]
-
-
-class ObserveShapes(ir.passes.InPlacePass):
-    """Appends the shapes of what linear operators read and give to the outputs of the graph.
-
-    Bodies of Loop and Scan are left out: their shapes may change from one iteration to the next.
-
-    Attributes:
-        shapes: For each linear operator, in graph order: its name (as targets are named),
-            operator, and the outputs that carry the shapes of its first two inputs and of its
-            output.
-    """
-
-    def __init__(self) -> None:
-        self.shapes: list[tuple[str, str, tuple[str, str, str]]] = []
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Adds the shapes."""
-        finder = FindTargets()
-        finder(model)
-        self._expose = Exposer(model)
-        self._known: dict[ir.Value, str] = {}
-        for scope, owners in list(scopes(model.graph)):
-            if any(owner.op_type != "If" for owner in owners):
-                continue
-            for node in list(scope):
-                a, b = (*node.inputs, None, None)[:2]
-                counted = node.op_type in LINEAR_OPERATORS and node in finder.names
-                if counted and node.domain == "" and a and b:
-                    trio = (self._shape(a, scope), self._shape(b, scope))
-                    last = self._shape(node.outputs[0], scope)
-                    self.shapes.append((finder.names[node], node.op_type, (*trio, last)))
-        return ir.passes.PassResult(model, modified=bool(self.shapes))
-
-    def _shape(self, value: ir.Value, scope: ir.Graph) -> str:
-        if value not in self._known:
-            home = value.graph if isinstance(value.graph, ir.Graph) else scope
-            node = ir.node("Shape", [value])
-            node.outputs[0].name = self._expose.names(f"{value.name}_shape")
-            home.append(node)
-            self._known[value] = self._expose(node.outputs[0], home, ir.DataType.INT64)
-        return self._known[value]

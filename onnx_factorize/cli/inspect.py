@@ -37,6 +37,9 @@ def inspect_command(model: str, as_json: bool) -> None:
         f"{found.params:,} parameters, {found.target_params:,} of them ({share:.1%}) factorizable; "
         f"opset {found.opset}",
     )
+    if found.counted_on:
+        sample = ", ".join(f"{name} {shape}" for name, shape in found.counted_on.items())
+        say(console, (f"  MACs are those of one sample, counted on zeros: {sample}", "dim"))
     if found.outlook:
         console.print(outlook_table(found.outlook))
     shares = [row.budget.partition("=")[2] for row in found.outlook if row.params is not None]

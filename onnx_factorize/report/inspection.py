@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from .. import model_io
@@ -39,6 +40,8 @@ class Inspection:
         target_params: Those that belong to targets.
         bytes: Size of the serialized model.
         macs: Multiplications of one sample; None where the model could not be run on zeros.
+        counted_on: Input name to the shape of the zeros on which they were counted, a batch of
+            which counts as its samples.
         batched: Whether samples can be batched along axis 0.
         layers: Every linear operator.
         outlook: What a few budgets would leave of it.
@@ -54,6 +57,7 @@ class Inspection:
     macs: int | None
     batched: bool
     layers: list[Layer]
+    counted_on: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     outlook: list[Outlook] = dataclasses.field(default_factory=list)
     history: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -72,7 +76,8 @@ def inspect(model: model_io.Model) -> Inspection:
     """
     dense = model_io.load(model)
     signature = Signature.of(dense)
-    arithmetic = _arithmetic_on_zeros(dense, signature)
+    zeros = _zeros(signature)
+    arithmetic = _arithmetic_on(zeros, dense, signature)
     normal = dense.clone()
     LiftWeights()(normal)
     finder = FindTargets()
@@ -106,6 +111,9 @@ def inspect(model: model_io.Model) -> Inspection:
         macs=arithmetic.total if arithmetic is not None else None,
         batched=signature.batched,
         layers=layers,
+        counted_on={}
+        if arithmetic is None
+        else {name: list(array.shape) for name, array in zeros.items()},
         outlook=_outlook(dense, arithmetic, finder.targets),
         history=history(dense),
     )
@@ -128,15 +136,22 @@ def _skipped(skip: Skipped) -> Layer:
     return layer
 
 
-def _arithmetic_on_zeros(model: ir.Model, signature: Signature) -> Arithmetic | None:
-    feeds = {}
+def _zeros(signature: Signature) -> dict[str, npt.NDArray[Any]]:
+    """A sample of zeros; without an input whose rank is not declared."""
+    feeds: dict[str, npt.NDArray[Any]] = {}
     for spec in signature.inputs:
         if spec.dims is None:
-            return None
+            continue
         shape = [d if isinstance(d, int) else _OPEN_AXIS for d in spec.dims]
         if signature.batched and not isinstance(spec.dims[0], int):
             shape[0] = 1
         feeds[spec.name] = np.zeros(shape, spec.dtype)
+    return feeds
+
+
+def _arithmetic_on(
+    feeds: dict[str, npt.NDArray[Any]], model: ir.Model, signature: Signature
+) -> Arithmetic | None:
     try:
         return count_arithmetic(model, feeds, Runtime(), signature.batch or 1)
     except InputError:
