@@ -57,6 +57,7 @@ class Costs:
         curves: Target or view name to its latency at every rank, likewise.
         file: The name of its file.
         storage: How what becomes of it will be written.
+        hidden: Weights that a budget of targets counts though none of them can be cut.
     """
 
     params: int
@@ -67,11 +68,12 @@ class Costs:
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     file: str | None = None
     storage: Storage = dataclasses.field(default_factory=Storage)
+    hidden: int = 0
 
     def of(self, kind: BudgetKind, targets: list[Target]) -> float:
         """The cost in a budget's unit."""
         if kind == "targets":
-            return sum(target.params for target in targets)
+            return self.hidden + sum(target.params for target in targets)
         if kind == "macs":
             return self.arithmetic.total
         if kind == "latency":

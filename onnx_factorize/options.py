@@ -197,7 +197,12 @@ class Options:
                 left.append(Skipped(use.name, use.op_type, params, reason))
         return chosen, left
 
-    def _excluded(self, target: Target) -> str | None:
+    def hidden(self, skipped: list[Skipped]) -> int:
+        """Weights that a budget of targets counts though none of them can be cut."""
+        counted = (each for each in skipped if each.counted and self._excluded(each) is None)
+        return sum(each.params for each in counted)
+
+    def _excluded(self, target: Target | Skipped) -> str | None:
         if self.op_types and target.op_type not in self.op_types:
             return "is excluded by --op-type"
         if self.include and not any(re.search(p, target.name) for p in self.include):

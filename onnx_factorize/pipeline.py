@@ -21,7 +21,7 @@ from .latency import budget as latency_budget
 from .latency.interleaved import latencies
 from .options import Options
 from .parallel import one_blas_thread
-from .passes import FindTargets, LiftWeights
+from .passes import FindConstants, FindTargets, LiftWeights
 from .progress import Progress
 from .promise import search as promise_search
 from .quantization.quantizers import way_of
@@ -31,7 +31,7 @@ from .ranks.spending import spend
 from .recovery import MEASURED, check_torch, check_training, recover
 from .report.report import Report
 from .report.report_files import check_report, write_report
-from .report.summary import layers_of, summarize, warnings_of
+from .report.summary import hidden_weights, layers_of, summarize, warnings_of
 from .session import Session
 from .statistics.output_statistics import resolve_axes
 from .storage import Quantized
@@ -138,9 +138,14 @@ def calibrated(
         LiftWeights()(normal)
         finder = FindTargets()
         finder(normal)
+        others = FindConstants(finder)
+        others(normal)
         targets, excluded = options.choose(finder.targets)
         if not targets:
             raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
+        skipped = [*finder.skipped, *others.skipped]
+        if options.promise is None:  # what a promise searches is the targets alone
+            costs = dataclasses.replace(costs, hidden=options.hidden(skipped))
 
     if options.quantize:
         with progress.stage("quantize the dense model"):
@@ -157,7 +162,7 @@ def calibrated(
     measured = data.fewer(MEASURED) if options.finetune else data
     macs = costs.arithmetic.total
     analysis = analyze(normal, targets, measured, kinds, options, progress, macs)
-    skipped = [*finder.skipped, *excluded]
+    skipped += excluded
     return Calibrated(
         dense, start, normal, targets, skipped, data, kinds, costs, analysis, subnormals
     )
@@ -224,7 +229,8 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             holdout.divergence if quantization is None else quantization.divergence,
             timing.ratio(),
             None if recovery is None else recovery.untrained,
-        ),
+        )
+        + hidden_weights(known.skipped, known.costs.params),
         recovery,
         None if promise is None else promise.as_dict(),
         spent.latency,

@@ -10,6 +10,7 @@ from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
 from .expose_selection import ExposeSelection
+from .find_constants import FindConstants
 from .find_downstream import FindDownstream
 from .find_targets import FindTargets
 from .fix_draws import DRAWS, FixDraws, fixed_draws, random_nodes
@@ -48,6 +49,7 @@ __all__ = [
     "EndBefore",
     "ExposeSelection",
     "Factors",
+    "FindConstants",
     "FindDownstream",
     "FindTargets",
     "FixDraws",

@@ -95,6 +95,15 @@ def is_linear(node: ir.Node) -> bool:
     return bool(weight_inputs(node))
 
 
+def is_hidden(node: ir.Node) -> bool:
+    """Whether a linear operator hides its weights: an optimizer or a quantizer made it."""
+    return (
+        untreated_reason(node) is not None
+        and REST not in node.meta
+        and (node.domain == MICROSOFT or node.op_type in QUANTIZED)
+    )
+
+
 def untreated_reason(node: ir.Node) -> str | None:
     """Why an operator is not factorized whatever its weights are, or None if it may be."""
     if REST in node.meta:

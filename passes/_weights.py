@@ -15,12 +15,21 @@ import onnx_ir as ir
 from ._graph import constant
 from ._sharing import refuse_sharing
 
-__all__ = ["COMPUTED", "MOVES", "Origin", "constants_behind", "origin_of", "replaceable"]
+__all__ = [
+    "COMPUTED",
+    "DEQUANTIZED",
+    "MOVES",
+    "Origin",
+    "constants_behind",
+    "origin_of",
+    "replaceable",
+]
 
 Array = npt.NDArray[Any]
 
 MOVES = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
+DEQUANTIZED = "its weight is quantized (DequantizeLinear): factorize before quantizing"
 _DEQUANTIZERS = {"DequantizeLinear", "DequantizeBFP"}
 COMPUTED = "has no constant weight: both operands are computed at run time"
 
@@ -129,7 +138,7 @@ def _refuse_link(model: ir.Model, value: ir.Value) -> str | None:
 def _refuse_node(node: ir.Node) -> str | None:
     """Why an operator between a weight and its constant cannot be seen through."""
     if node.op_type in _DEQUANTIZERS:
-        return "its weight is quantized (DequantizeLinear): factorize before quantizing"
+        return DEQUANTIZED
     if node.domain != "" or node.op_type not in MOVES:
         return (
             f"its weight is computed from constants by {node.op_type}: fold constants first, for "

@@ -12,8 +12,8 @@ from ._attributes import bias_after, integers, is_row_of, row
 from ._bodies import ITERATED, unobservable
 from ._graph import constant, scopes
 from ._names import linear_names
-from ._operators import untreated_reason, weight_inputs
-from ._weights import Origin, constants_behind, origin_of, replaceable
+from ._operators import is_hidden, untreated_reason, weight_inputs
+from ._weights import DEQUANTIZED, Origin, constants_behind, origin_of, replaceable
 from .provenance import origin_name, provenance_of
 from .siblings import joined
 from .target import Convolution, Skipped, Target
@@ -44,6 +44,8 @@ class FindTargets(ir.passes.InPlacePass):
         targets: The targets in graph order, names unique.
         skipped: Every other operator that holds linear weights, or could, with the reason.
         names: The name of every linear operator, as targets are named.
+        listed: The constants that targets and skipped operators hold, or the names of those that
+            several share.
     """
 
     def __init__(self) -> None:
@@ -55,7 +57,7 @@ class FindTargets(ir.passes.InPlacePass):
         """Runs the pass on the main graph, every subgraph and every function."""
         self.targets, self.skipped = [], []
         self.names = linear_names(model)
-        self._listed: set[ir.Value | str] = set()
+        self.listed: set[ir.Value | str] = set()
         self._left: dict[str, str] = {}
         self._chains: dict[str, list[ir.Node]] = {}
         for scope, owners in scopes(model.graph):
@@ -95,6 +97,7 @@ class FindTargets(ir.passes.InPlacePass):
                 found = "reads a transposed input in a body that is run several times"
             if isinstance(found, Target):
                 self.targets.append(found)
+                self.listed.add(found.weight.meta.get("shared", found.weight))
             else:
                 self._skip(node, found)
 
@@ -128,7 +131,9 @@ class FindTargets(ir.passes.InPlacePass):
             weight = node.inputs[index] if index < len(node.inputs) else None
             if weight is not None and "shared" in weight.meta:
                 self._left.setdefault(weight.meta["shared"], self.names[node])
-        self.skipped.append(Skipped(self.names[node], node.op_type, self._params(node), reason))
+        hidden = is_hidden(node) or reason == DEQUANTIZED
+        params = self._params(node)
+        self.skipped.append(Skipped(self.names[node], node.op_type, params, reason, counted=hidden))
 
     def _params(self, node: ir.Node) -> int:
         """Elements of the weights of an operator, without those that an earlier one listed."""
@@ -137,8 +142,8 @@ class FindTargets(ir.passes.InPlacePass):
             if index < len(node.inputs):
                 for value, size in constants_behind(node.inputs[index]).items():
                     listed = value.meta.get("shared", value)
-                    total += size if listed not in self._listed else 0
-                    self._listed.add(listed)
+                    total += size if listed not in self.listed else 0
+                    self.listed.add(listed)
         return total
 
     def _skip_chain(self, origin: str, nodes: list[ir.Node]) -> None:

@@ -222,6 +222,8 @@ class Skipped:
             operators share are counted with the first.
         reason: One clause that a user understands.
         provenance: What it was before this tool rewrote it, if it did.
+        counted: Whether a budget of targets counts its weights: an optimizer or a quantizer hides
+            them, or nothing is known of the operator.
     """
 
     name: str
@@ -229,6 +231,7 @@ class Skipped:
     params: int
     reason: str
     provenance: Provenance | None = None
+    counted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Purchase:
         least = self._fixed + self._least
         if least > self._wanted:
             if not options.best_effort:
-                raise BudgetError(_unreachable(options, self._cost, least, targets))
+                raise BudgetError(_unreachable(options, costs, self._cost, least, targets))
             self._wanted = least
         self._room = self._wanted - self._fixed
 
@@ -136,7 +136,9 @@ class Purchase:
             return self.buy(dense, dataclasses.replace(candidate, forms={}))
         if over > 0 and not self._options.best_effort:
             reached = self._wanted + over
-            raise BudgetError(_unreachable(self._options, self._cost, reached, self._targets))
+            raise BudgetError(
+                _unreachable(self._options, self._costs, self._cost, reached, self._targets)
+            )
         # What was predicted, in nats where there are gradients, whatever plan was chosen.
         losses = {
             target.operator: sum(
@@ -202,14 +204,22 @@ def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
     return float(choices.costs[choices.index(ranks)])
 
 
-def _unreachable(options: Options, dense: float, least: float, targets: Sequence[Target]) -> str:
+def _unreachable(
+    options: Options, costs: Costs, dense: float, least: float, targets: Sequence[Target]
+) -> str:
     kind, value = options.budget.kind, options.budget.value
     # Rounded up, so that what is advised can be met.
     share, digits = math.ceil(1e3 * least / dense - 1e-6) / 1e3, math.ceil(least)
     reach = f"{kind}={share:.3f}" if value <= 1 else f"{digits:,} {kind}"
+    hidden = ""
+    if kind == "targets" and costs.hidden:
+        hidden = (
+            f", for {costs.hidden / dense:.1%} of the weights that it counts are in operators that "
+            "cannot be read ('onnx-factorize inspect' lists them)"
+        )
     faster = " without making any slower on this machine" if options.timed else ""
     return (
         f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "
-        f"{len(targets)} targets can reach{faster}; raise the budget, or add --best-effort to come "
-        "as close as possible."
+        f"{len(targets)} targets can reach{faster}{hidden}; raise the budget, or add --best-effort "
+        "to come as close as possible."
     )

@@ -15,7 +15,7 @@ from ..arithmetic import Arithmetic, count_arithmetic
 from ..calibration import Signature
 from ..costs import Costs
 from ..errors import InputError
-from ..passes import FindTargets, LiftWeights, Skipped, Target, history
+from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history
 from ..ranks.forms import FORMS
 from ..session import Runtime
 from ..verify import recognized
@@ -43,7 +43,7 @@ class Inspection:
         counted_on: Input name to the shape of the zeros on which they were counted, a batch of
             which counts as its samples.
         batched: Whether samples can be batched along axis 0.
-        layers: Every linear operator.
+        layers: Every linear operator, and every other node with a large constant.
         outlook: What a few budgets would leave of it.
         history: What made the model, if this tool did: version and options.
     """
@@ -100,7 +100,9 @@ def inspect(model: model_io.Model) -> Inspection:
                 reason=None if use is target else f"shares the weight of '{target.name}'",
             )
         )
-    layers += [_skipped(skip) for skip in finder.skipped]
+    others = FindConstants(finder)
+    others(normal)
+    layers += [_skipped(skip) for skip in (*finder.skipped, *others.skipped)]
     return Inspection(
         inputs=[f"{spec.name}: {spec.describe()}" for spec in signature.inputs],
         outputs={name: kind.kind for name, kind in recognized(dense).items()},

@@ -27,7 +27,7 @@ from .sparse import thinned
 
 Line = list[tuple[int, float]]
 
-__all__ = ["layers_of", "summarize", "warnings_of"]
+__all__ = ["hidden_weights", "layers_of", "summarize", "warnings_of"]
 
 # Predicted and measured divergence further apart are worth a warning, unless both are nothing.
 _ALARM = 4.0
@@ -35,6 +35,9 @@ _NEGLIGIBLE = 1e-3
 
 # Samples to ask for, as a multiple of those that just end the warning of too few.
 _MARGIN = 1.5
+
+# Share of the model in weights that cannot be read that is worth a warning.
+_HIDDEN = 0.05
 
 # Held-out samples that are named.
 _WORST = 8
@@ -266,6 +269,25 @@ def warnings_of(
             f"{', '.join(sorted(never_ran)[:3])}{' …' if len(never_ran) > 3 else ''}."
         )
     return warnings
+
+
+def hidden_weights(skipped: Sequence[Skipped], params: int) -> list[str]:
+    """A sentence on weights that cannot be read, where they are many.
+
+    Args:
+        skipped: What is no target.
+        params: Constants of the whole model.
+    """
+    hidden = [each for each in skipped if each.counted]
+    total = sum(each.params for each in hidden)
+    if total <= _HIDDEN * params:
+        return []
+    first = max(hidden, key=lambda each: each.params)
+    said = (
+        f"{total:,} of the model's {params:,} parameters are in {len(hidden)} operators that "
+        f"cannot be cut; the largest is '{first.name}': {first.reason}."
+    )
+    return [said]
 
 
 def _by_operator(targets: Sequence[Target], names: Collection[str]) -> dict[str, str]:
