@@ -113,6 +113,7 @@ def measure_costs(
     sample: Batch,
     runtime: Runtime,
     source: model_io.Model | None = None,
+    location: str | None = None,
 ) -> Costs:
     """Measures what a model costs.
 
@@ -121,8 +122,9 @@ def measure_costs(
         sample: What to count the arithmetic on.
         runtime: How to run it.
         source: What it was read from, if anything.
+        location: The name of the file beside it that will hold its weights, if any will.
     """
-    size, digest, file = model_io.serialized_size(model), None, None
+    size, digest, file = model_io.serialized_size(model, location), None, None
     if isinstance(source, str | os.PathLike):
         path = pathlib.Path(source)
         beside = {pathlib.Path(tensor.path) for tensor in model_io.external_tensors(model)}

@@ -44,6 +44,9 @@ PROTOBUF_LIMIT = 2**31 - 2**26
 
 _SMALL = 1 << 12
 
+# Tensors of no more bytes stay in the model's file where weights are beside it.
+_INLINE = 256
+
 # The lengths of everything around a weight in a subgraph may take so many more bytes.
 _NESTED_LENGTHS = 32
 
@@ -144,7 +147,9 @@ def save(
         prefix = f".{target.name}."
         with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
             whole = pathlib.Path(folder) / target.name
-            ir.save(model, whole, format="protobuf", external_data=data)
+            ir.save(
+                model, whole, format="protobuf", external_data=data, size_threshold_bytes=_INLINE
+            )
             proto = onnx.load(whole, load_external_data=False)
             restore_training(model, proto)
             whole.write_bytes(proto.SerializeToString())
@@ -209,11 +214,17 @@ def parameters(model: ir.Model) -> int:
     return sum(math.prod(tensor.shape.numpy()) for tensor in tensors(model))
 
 
-def serialized_size(model: ir.Model) -> int:
+def serialized_size(model: ir.Model, location: str | None = None) -> int:
     """Bytes of the model's files, computed without serializing the weights.
 
     Exact for weights of the main graph; those of subgraphs may count a few bytes too many.
+
+    Args:
+        model: The model.
+        location: The name of the file beside it that is to hold its weights; None for one file.
     """
+    if location is not None:
+        return _external_size(model, location)
     skeleton = model.clone()
     payloads = []
     inner = 0
@@ -239,6 +250,25 @@ def serialized_size(model: ir.Model) -> int:
     graph_size = proto.graph.ByteSize()
     prefix = _length_bytes(graph_size + grown) - _length_bytes(graph_size)
     return int(proto.ByteSize()) + grown + prefix
+
+
+def _external_size(model: ir.Model, location: str) -> int:
+    """Bytes of a model and of the file with its weights, which `save` packs without gaps."""
+    skeleton, end = model.clone(), 0
+    for graph in skeleton.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if tensor is None or tensor.dtype == ir.DataType.STRING:
+                continue
+            if tensor.nbytes <= _INLINE:
+                value.const_value = ir.tensor(tensor.numpy(), tensor.dtype, name=value.name)
+                continue
+            value.const_value = ir.ExternalTensor(
+                location, end, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()),
+                name=value.name or "",
+            )  # fmt: skip
+            end += tensor.nbytes
+    return int(ir.to_proto(skeleton).ByteSize()) + end
 
 
 def _length_bytes(length: int) -> int:

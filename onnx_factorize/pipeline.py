@@ -34,7 +34,7 @@ from .report.report_files import check_report, write_report
 from .report.summary import hidden_weights, layers_of, summarize, warnings_of
 from .session import Session
 from .statistics.output_statistics import resolve_axes
-from .storage import Quantized
+from .storage import External, Quantized
 from .subnormals import without_subnormals
 from .verify import compare_outputs, output_kinds
 
@@ -69,6 +69,10 @@ class Result:
         def describe(written: pathlib.Path) -> None:
             figures = self.report.model["compressed"]
             figures.sha256, figures.file = model_io.sha256(written), pathlib.Path(path).name
+            parts = [written]
+            if written.name == figures.file:  # beside its weights, in a folder of their own
+                parts += [part for part in written.parent.iterdir() if part != written]
+            figures.bytes = sum(part.stat().st_size for part in parts)
             for report in reports:
                 write_report(self.report, pathlib.Path(report))
 
@@ -147,10 +151,13 @@ def calibrated(
         if options.promise is None:  # what a promise searches is the targets alone
             costs = dataclasses.replace(costs, hidden=options.hidden(skipped))
 
+    location = _location(source) if model_io.is_external(dense) else None
+    if location is not None:
+        costs = dataclasses.replace(costs, storage=External(dense, location))
     if options.quantize:
         with progress.stage("quantize the dense model"):
             way = way_of(options.quantize, dense, costs.arithmetic.nodes)
-            storage = Quantized.of(way, dense, targets, data)
+            storage = Quantized.of(way, dense, targets, data, location)
             costs = dataclasses.replace(costs, storage=storage)
 
     if options.timed:
@@ -189,7 +196,15 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     storage = known.costs.storage
     if options.quantize and isinstance(storage, Quantized):
         model, quantization = quantized(
-            model, options.quantize, storage.way, known.dense, known.kinds, data, runtime, progress
+            model,
+            options.quantize,
+            storage.way,
+            known.dense,
+            known.kinds,
+            data,
+            runtime,
+            progress,
+            storage.location,
         )
 
     pair = dense, Session(model, runtime)
@@ -206,7 +221,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         )
 
     with progress.stage("time"):
-        costs = measure_costs(model, sample, runtime)
+        costs = measure_costs(model, sample, runtime, location=known.costs.storage.location)
         if quantization is not None:
             costs = quantization.costs_of(costs)
         timing = latencies(pair, sample.feeds, samples=sample.samples)
@@ -239,6 +254,14 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         randomness_of(dense),
     )
     return Result(model, report, model_io.is_external(known.dense))
+
+
+def _location(source: model_io.Model) -> str:
+    """The name of the file of weights beside a result that is written under its default name."""
+    stem = "model"
+    if isinstance(source, str | os.PathLike):
+        stem = pathlib.Path(source).name.removesuffix(".onnx")
+    return f"{stem}.factorized.onnx.data"
 
 
 def _no_targets(found: int, skipped: int) -> str:

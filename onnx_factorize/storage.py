@@ -12,7 +12,7 @@ from .calibration import CalibrationData
 from .passes import Target
 from .quantization.quantizers import Way, bytes_of_weight, quantize
 
-__all__ = ["Quantized", "Storage"]
+__all__ = ["External", "Quantized", "Storage"]
 
 
 class Storage:
@@ -20,13 +20,24 @@ class Storage:
 
     Attributes:
         dense: Bytes of the dense model written so; None where that is its own size.
+        location: The name of the file beside it that holds its weights; None for one file.
     """
 
     dense: int | None = None
+    location: str | None = None
 
     def size(self, model: ir.Model) -> int:
         """Bytes of a model's files."""
-        return model_io.serialized_size(model)
+        return model_io.serialized_size(model, self.location)
+
+
+class External(Storage):
+    """Weights are in a file beside the model, as those of the dense model were."""
+
+    def __init__(self, model: ir.Model, location: str) -> None:
+        """Takes the dense model, and the name of the file."""
+        self.location = location
+        self.dense = self.size(model)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +48,22 @@ class Quantized(Storage):
         way: How it is quantized.
         data: What ranges are measured on, if they are.
         dense: Bytes of the dense model, quantized and not factorized.
+        location: As above.
     """
 
     way: Way
     data: CalibrationData
     dense: int
+    location: str | None = None
 
     @classmethod
     def of(
-        cls, way: Way, model: ir.Model, targets: Sequence[Target], data: CalibrationData
+        cls,
+        way: Way,
+        model: ir.Model,
+        targets: Sequence[Target],
+        data: CalibrationData,
+        location: str | None = None,
     ) -> Quantized:
         """Quantizes the dense model, and tells targets what one of their weights will take.
 
@@ -57,8 +75,9 @@ class Quantized(Storage):
             each = bytes_of_weight(way, target.op_type, target.itemsize)
             for view in (target, *target.views):
                 view.written = each
-        return cls(way, data, model_io.serialized_size(quantize(model, way, data)))
+        size = model_io.serialized_size(quantize(model, way, data), location)
+        return cls(way, data, size, location)
 
     def size(self, model: ir.Model) -> int:
         """Bytes of a model's file once it is quantized, which is found out by doing it."""
-        return model_io.serialized_size(quantize(model, self.way, self.data))
+        return model_io.serialized_size(quantize(model, self.way, self.data), self.location)

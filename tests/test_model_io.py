@@ -28,6 +28,20 @@ def test_sizes():
     assert model_io.weight_bytes(loaded) == 4 * (64 * 96 + 96 + 3) + 8 * 5000
 
 
+@pytest.mark.parametrize("external", [False, True])
+def test_sizes_are_those_of_the_files(external, tmp_path):
+    tensors = {f"t{size}": normal(size, size) for size in (3, 64, 65, 2000)}
+    loaded = model_io.load(_proto(**tensors, numbers=np.arange(5000)))
+    path = tmp_path / "m.onnx"
+    model_io.save(loaded, path, external=external)
+    written = sum(file.stat().st_size for file in tmp_path.iterdir())
+    location = f"{path.name}.data" if external else None
+    assert model_io.serialized_size(loaded, location) == written
+    # As it is read again, weights are elsewhere already.
+    again = model_io.load(path)
+    assert model_io.serialized_size(again, location) == written
+
+
 def test_constants_in_branches_are_parameters():
     proto = model(
         """(float[2, 2] x, bool c) => (float[?, ?] y) { y = If (c) <

@@ -114,6 +114,33 @@ def test_budgets_are_met_within_one_percent(kind, fraction, ranks):
     assert fraction - 0.01 <= used[kind] <= fraction
 
 
+@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("external", [False, True])
+def test_bytes_are_those_of_the_files_that_are_written(external, quantize, tmp_path):
+    """Twelve layers of few weights: what is around the weights is a fifth of the files."""
+    nodes = "".join(f"[l{i}] h{i + 1} = MatMul (h{i}, w{i}) " for i in range(12))
+    text = f"(float[batch, 24] h0) => (float[batch, 24] h12) {{ {nodes} }}"
+    dense = model(text, {f"w{i}": normal(i, 24, 24) / 5 for i in range(12)})
+    where = {"save_as_external_data": True, "location": "m.data", "size_threshold": 0}
+    onnx.save(dense, tmp_path / "m.onnx", **(where if external else {}))
+    before = sum(file.stat().st_size for file in tmp_path.iterdir())
+    result = factorize(
+        tmp_path / "m.onnx", [{"h0": normal(7, 64, 24)}], budget="bytes=0.8", quantize=quantize,
+        rank_multiple=1, **FAST,
+    )  # fmt: skip
+    predicted = result.report.model["compressed"].bytes
+    (tmp_path / "out").mkdir()
+    result.save(tmp_path / "out" / "small.onnx")
+    written = sum(file.stat().st_size for file in (tmp_path / "out").iterdir())
+    assert (tmp_path / "out" / "small.onnx.data").exists() == external
+    assert predicted == pytest.approx(written, rel=0.01)
+    assert result.report.model["dense"].bytes == before
+    assert result.report.model["compressed"].bytes == written
+    assert written <= 0.808 * before
+    if quantize is None:
+        assert written >= 0.78 * before
+
+
 def test_absolute_budgets():
     result = factorize(_larger(), _feeds(width=128), budget="bytes=100kB", **FAST)
     assert 99_000 <= ir.to_proto(result.model).ByteSize() <= 100_000

@@ -59,6 +59,7 @@ def quantized(
     data: CalibrationData,
     runtime: Runtime,
     progress: Progress,
+    location: str | None = None,
 ) -> tuple[ir.Model, Quantization]:
     """Measures a factorized model, and quantizes it.
 
@@ -71,9 +72,10 @@ def quantized(
         data: The calibration data.
         runtime: How to run the models.
         progress: What is told how far it is.
+        location: The name of the file that will hold its weights; None for one file.
     """
     sample = data.typical("holdout")
-    before = measure_costs(model, sample, runtime)
+    before = measure_costs(model, sample, runtime, location=location)
     with progress.stage("verify factors", data.holdout_samples) as advance:
         pair = Session(dense, runtime), Session(model, runtime)
         found = compare_outputs(*pair, kinds, data, "holdout", advance=advance)

@@ -109,7 +109,7 @@ def inspect(model: model_io.Model) -> Inspection:
         opset=dense.opset_imports.get("", 0),
         params=model_io.parameters(dense),
         target_params=sum(target.params for target in finder.targets),
-        bytes=model_io.serialized_size(dense),
+        bytes=_size(dense),
         macs=arithmetic.total if arithmetic is not None else None,
         batched=signature.batched,
         layers=layers,
@@ -124,9 +124,15 @@ def inspect(model: model_io.Model) -> Inspection:
 def _outlook(
     dense: ir.Model, arithmetic: Arithmetic | None, targets: Sequence[Target]
 ) -> list[Outlook]:
-    params, size = model_io.parameters(dense), model_io.serialized_size(dense)
+    params, size = model_io.parameters(dense), _size(dense)
     costs = Costs(params, size, arithmetic or Arithmetic(0, {}))
     return outlook(costs, targets, counted=arithmetic is not None)
+
+
+def _size(dense: ir.Model) -> int:
+    """Bytes of its files."""
+    beside = next(model_io.external_tensors(dense), None)
+    return model_io.serialized_size(dense, None if beside is None else str(beside.location))
 
 
 def _skipped(skip: Skipped) -> Layer:
