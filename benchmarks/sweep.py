@@ -24,6 +24,7 @@ from onnx_factorize.options import Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.report.report_files import write_report
 from onnx_factorize.session import Session
+from onnx_factorize.writing import writing
 from tests.browser import see
 
 _BUDGETS = [f"params={share}" for share in (0.9, 0.75, 0.5, 0.35)]
@@ -84,7 +85,8 @@ def main(
 def _seen(result: Result, page: Path) -> str:
     """What a browser makes of the page of a result."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_report(result.report, page)
+    with writing() as files:
+        write_report(result.report, page, files)
     faults = []
     for width in _WIDTHS:
         seen = see(page, width)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .calibration import Batch
 from .errors import InputError
+from .foreign import user_code
 from .passes import DRAWS
 from .user_code import imported
 
@@ -47,12 +48,8 @@ class Augmentation:
         """
         feeds = {name: array for name, array in batch.feeds.items() if name != DRAWS}
         given = {name: array.copy() for name, array in feeds.items()}
-        try:
+        with user_code(f"--augment {self._name}"):
             found = {name: np.asarray(array) for name, array in self._change(given, rng).items()}
-        except Exception as error:  # whatever the user's callable does
-            raise InputError(
-                f"--augment {self._name} raised {type(error).__name__}: {error}."
-            ) from error
         for name, array in feeds.items():
             new = found.get(name)
             if new is None or new.dtype != array.dtype or new.shape[:1] != array.shape[:1]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import os
 import pathlib
-import secrets
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -21,11 +18,11 @@ from .external import locate
 from .foreign import reading
 from .passes import RestoreMarks, UniqueNodeNames
 from .protobuf import from_proto, restore_training
+from .writing import Files, writing
 
 __all__ = [
     "PROTOBUF_LIMIT",
     "Model",
-    "atomic_path",
     "check_file",
     "external_tensors",
     "inlined",
@@ -118,7 +115,7 @@ def save(
     path: str | os.PathLike[str],
     *,
     external: bool = False,
-    written: Callable[[pathlib.Path], None] = lambda _: None,
+    beside: Callable[[pathlib.Path, Files], None] = lambda *_: None,
 ) -> None:
     """Writes a model; the file appears whole or not at all.
 
@@ -127,59 +124,37 @@ def save(
         path: The .onnx file to write.
         external: Whether to write weights beside it, to `NAME.data`. Models beyond protobuf's
             limit are written so in any case.
-        written: Called with the whole file before it appears under its name; if it fails, nothing
-            appears.
+        beside: Called with the whole file before it appears under its name, and with what collects
+            files that are to appear with it; if it fails, nothing appears.
 
     Raises:
         InputError: The file cannot be written.
     """
     target = pathlib.Path(path)
     external = external or weight_bytes(model) >= PROTOBUF_LIMIT
-    with atomic_path(target) as temporary:
-        if not external:
-            proto = ir.to_proto(inlined(model))
-            restore_training(model, proto)
-            temporary.write_bytes(proto.SerializeToString())
-            written(temporary)
-            return
-        # The model names its data file: both are written elsewhere under the names they will have.
-        data = f"{target.name}.data"
-        prefix = f".{target.name}."
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
-            whole = pathlib.Path(folder) / target.name
+    with writing() as files:
+        if external:
+            # The model names its data file: both are made elsewhere under the names they will have.
+            data = f"{target.name}.data"
+            whole = files.folder(target) / target.name
             ir.save(
                 model, whole, format="protobuf", external_data=data, size_threshold_bytes=_INLINE
             )
             proto = onnx.load(whole, load_external_data=False)
-            restore_training(model, proto)
-            whole.write_bytes(proto.SerializeToString())
-            written(whole)
             if (whole.parent / data).exists():
-                (whole.parent / data).replace(target.with_name(data))
-            whole.replace(temporary)
+                files.adopt(whole.parent / data, target.with_name(data))
+            files.adopt(whole, target)
+        else:
+            proto = ir.to_proto(inlined(model))
+            whole = files.path(target)
+        restore_training(model, proto)
+        whole.write_bytes(proto.SerializeToString())
+        beside(whole, files)
 
 
 def inlined(model: ir.Model) -> ir.Model:
     """The model with its weights in memory, if any are external."""
     return ir.external_data.load_to_model(model.clone()) if any(external_tensors(model)) else model
-
-
-@contextlib.contextmanager
-def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a temporary path beside `path`, and moves it there if nothing failed.
-
-    Raises:
-        InputError: Writing fails.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def is_external(model: ir.Model) -> bool:

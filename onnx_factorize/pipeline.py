@@ -37,6 +37,7 @@ from .statistics.output_statistics import resolve_axes
 from .storage import External, Quantized
 from .subnormals import without_subnormals
 from .verify import compare_outputs, output_kinds
+from .writing import Files
 
 __all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
 
@@ -66,7 +67,7 @@ class Result:
         for report in reports:
             check_report(pathlib.Path(report))
 
-        def describe(written: pathlib.Path) -> None:
+        def describe(written: pathlib.Path, files: Files) -> None:
             figures = self.report.model["compressed"]
             figures.sha256, figures.file = model_io.sha256(written), pathlib.Path(path).name
             parts = [written]
@@ -74,9 +75,9 @@ class Result:
                 parts += [part for part in written.parent.iterdir() if part != written]
             figures.bytes = sum(part.stat().st_size for part in parts)
             for report in reports:
-                write_report(self.report, pathlib.Path(report))
+                write_report(self.report, pathlib.Path(report), files)
 
-        model_io.save(self.model, path, external=self._external, written=describe)
+        model_io.save(self.model, path, external=self._external, beside=describe)
 
 
 def factorize(

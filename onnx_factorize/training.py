@@ -26,6 +26,8 @@ SVTKind = Literal["none", "soft", "reweighted", "hard"]
 # Fields that the command line calls otherwise.
 _OPTIONS = {"learning_rate": "lr"}
 
+_SAFETENSORS = ".safetensors"
+
 # Half of them bring the ranks down, half tune what is left.
 _LEAST_EPOCHS = 2
 
@@ -65,6 +67,19 @@ class Training:
     def repeats(self) -> bool:
         """Whether the dense model's outputs for a sample, and no more, are asked for again."""
         return self.epochs > 1 and not self.hidden and self.augment is None
+
+    @property
+    def plan_checkpoint(self) -> str | None:
+        """What the plan's factors are kept in, which are trained where thresholding found worse."""
+        if self.checkpoint is None:
+            return None
+        return f"{self.checkpoint.removesuffix(_SAFETENSORS)}.plan{_SAFETENSORS}"
+
+    @property
+    def checkpoints(self) -> list[pathlib.Path]:
+        """The files that training may be kept in."""
+        used = [self.checkpoint, self.plan_checkpoint if self.svt != "none" else None]
+        return [pathlib.Path(path) for path in used if path is not None]
 
     def __post_init__(self) -> None:
         if self.epochs < 1:

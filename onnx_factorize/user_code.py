@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import InputError
+from .foreign import user_code
 
 __all__ = ["imported"]
 
@@ -27,13 +28,13 @@ def imported(text: str, option: str) -> Callable[..., Any]:
     # A script beside the user is what module:callable mostly names.
     sys.path.insert(0, str(pathlib.Path.cwd()))
     try:
-        loaded = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(f"{option} {text}: there is no module '{error.name}'.") from error
-    except Exception as error:  # whatever the user's module does
-        raise InputError(
-            f"{option} {text}: importing '{module}' raised {type(error).__name__}: {error}."
-        ) from error
+        with user_code(f"{option} {text}: importing '{module}'"):
+            loaded = importlib.import_module(module)
+    except InputError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            missing = error.__cause__.name
+            raise InputError(f"{option} {text}: there is no module '{missing}'.") from error
+        raise
     finally:
         sys.path.pop(0)
     found = getattr(loaded, name, None)

@@ -184,12 +184,12 @@ def test_what_fails_leaves_nothing_and_spares_what_was_there(external, tmp_path)
     for name in ("m.onnx", "m.onnx.data"):
         (tmp_path / name).write_bytes(b"older")
 
-    def fail(path):
+    def fail(path, _files):
         assert path.stat().st_size > 100
         raise OSError(28, "No space left on device")
 
     with pytest.raises(InputError, match=r"m\.onnx cannot be written: No space left"):
-        model_io.save(model_io.load(_proto()), tmp_path / "m.onnx", external=external, written=fail)
+        model_io.save(model_io.load(_proto()), tmp_path / "m.onnx", external=external, beside=fail)
     assert {file.name for file in tmp_path.iterdir()} == {"m.onnx", "m.onnx.data"}
     assert all(file.read_bytes() == b"older" for file in tmp_path.iterdir())
 

@@ -2,7 +2,7 @@
 
 from .batch import Batch
 from .dataset import CalibrationData, Selection
-from .open import Calibration, open_calibration
+from .open import Calibration, calibration_files, open_calibration
 from .signature import InputSpec, Signature
 from .sources import ImageOptions
 
@@ -14,5 +14,6 @@ __all__ = [
     "InputSpec",
     "Selection",
     "Signature",
+    "calibration_files",
     "open_calibration",
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
 from ..errors import InputError
+from ..foreign import user_code
 from ..user_code import imported
 from .dataset import CalibrationData, Selection
 from .signature import Signature
@@ -23,7 +24,7 @@ from .sources import (
     feeds_of,
 )
 
-__all__ = ["Calibration", "open_calibration"]
+__all__ = ["Calibration", "calibration_files", "open_calibration"]
 
 # What `calibration` may be: a path, "module:callable", feeds, or what makes them.
 Calibration = str | os.PathLike[str] | Iterable[Mapping[str, Any]] | Callable[[], Any] | Any
@@ -79,11 +80,33 @@ def _source(
     return source
 
 
+def calibration_files(calibration: str) -> list[pathlib.Path]:
+    """The files that calibration data are read from; none for data that a function makes."""
+    path = pathlib.Path(calibration)
+    return _files_in(path)[1] if path.exists() else []
+
+
 def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -> Source:
+    form, files = _files_in(path)
+    if form == "numpy":
+        return NumpySource(files, signature)
+    if form == "protobuf":
+        return ProtobufSource(sorted({file.parent for file in files}), signature)
+    return ImageSource(files, signature, images)
+
+
+def _files_in(
+    path: pathlib.Path,
+) -> tuple[Literal["numpy", "protobuf", "images"], list[pathlib.Path]]:
+    """What form of data there is, and its files.
+
+    Raises:
+        InputError: There is none.
+    """
     if path.is_file():
         if path.suffix not in (".npz", ".npy"):
             raise InputError(f"{path} is neither .npz nor .npy; --calib takes {_FORMS}.")
-        return NumpySource([path], signature)
+        return "numpy", [path]
     # Hidden files are an editor's or a file system's copies of what the user means.
     files = sorted(
         file
@@ -93,30 +116,24 @@ def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -
     npz = [file for file in files if file.suffix == ".npz"]
     npy = [file for file in files if file.suffix == ".npy"]
     if npz or npy:
-        return NumpySource(npz or npy, signature)
-    protobuf = sorted({file.parent for file in files if file.match("input_*.pb")})
+        return "numpy", npz or npy
+    protobuf = [file for file in files if file.match("input_*.pb")]
     if protobuf:
-        return ProtobufSource(protobuf, signature)
+        return "protobuf", protobuf
     known = {ext for ext, form in Image.registered_extensions().items() if form in Image.OPEN}
     pictures = [file for file in files if file.suffix.lower() in known]
     if pictures:
-        return ImageSource(pictures, signature, images)
+        return "images", pictures
     what = "is empty" if not files else f"holds no calibration data ({files[0].name}, …)"
     raise InputError(f"{path} {what}; --calib takes {_FORMS}.")
 
 
 def _call(make: Callable[[], Any], where: str) -> Any:
-    try:
+    with user_code(f"--calib {where}"):
         return make()
-    except Exception as error:
-        raise InputError(f"--calib {where} raised {type(error).__name__}: {error}.") from error
 
 
 def _iterate(feeds: Any, where: str) -> Iterator[Mapping[str, Any]]:
     """Yields the feeds that a program makes, whatever it raises as one sentence."""
-    try:
+    with user_code(where):
         yield from feeds_of(feeds)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{where} raised {type(error).__name__}: {error}.") from error

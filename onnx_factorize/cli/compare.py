@@ -11,6 +11,7 @@ from ..report.comparison import compare_several
 from ..session import Runtime
 from .console import echo, open_console
 from .data_options import data_options, images_of, output_kinds_of, selection_of
+from .help import help_option
 from .tables import (
     comparison_table,
     models_table,
@@ -28,6 +29,7 @@ __all__ = ["compare_command"]
 @click.argument("compressed", metavar="COMPRESSED...", type=click.Path(), nargs=-1, required=True)
 @data_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@help_option
 def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Show divergence, size, arithmetic and latency of two or more models side by side."""
     console, progress = open_console(quiet=given["quiet"] or as_json)

@@ -18,9 +18,8 @@ from ..promise.promise import promised
 from ..report.report_files import write_sweep
 from ..session import Runtime
 from ..sweep import budgets_of, run_sweep, with_suffix
-from .console import open_console, say
+from .console import complain, open_console, say
 from .data_options import (
-    check_outputs,
     data_options,
     default_output,
     images_of,
@@ -29,7 +28,10 @@ from .data_options import (
     selection_of,
     typed,
 )
-from .kept import remember, remember_checkpoint
+from .destinations import Destinations
+from .encoding import escaped
+from .help import help_option
+from .kept import expect, expect_checkpoint
 from .tables import print_report, print_samples, sweep_table
 from .training_options import training_of, training_options
 
@@ -126,6 +128,7 @@ __all__ = ["compress_command"]
     help="Write what happened: FILE.json or FILE.html.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
+@help_option
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
     """Compress MODEL (the default command)."""
     if given["dry_run"] and given["checkpoint"] is not None:
@@ -163,14 +166,16 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
             raise InputError("Give --sweep or a promise, not both: a promise looks for one budget.")
         _sweep(model, target, reports, options, given)
         return
-    check_outputs(pathlib.Path(model), target, reports)
-    remember_checkpoint(given["checkpoint"])
+    checkpoints = options.training.checkpoints
+    destinations = Destinations([target], reports, checkpoints)
+    destinations.check(pathlib.Path(model), given["calib"])
+    expect([target, *reports])
+    expect_checkpoint(given["checkpoint"])
     console, progress = open_console(quiet=given["quiet"])
     result = run(model, given["calib"], options, progress)
     result.report.command_line = typed()
     if not given["dry_run"]:
         result.save(target, reports)
-        remember([target, *reports])
     print_report(console, result.report, all_layers=given["verbose"])
     _say_written(console, [] if given["dry_run"] else [target, *reports])
 
@@ -186,11 +191,13 @@ def _sweep(
     if options.training.checkpoint is not None:
         raise InputError("--checkpoint keeps one training, and --sweep makes several.")
     budgets = budgets_of(options.budget.kind, given["sweep"])
-    for budget in budgets:
-        own = [with_suffix(path, budget) for path in reports]
-        check_outputs(pathlib.Path(model), with_suffix(target, budget), own)
     pages = [path for path in reports if path.suffix == ".html"]
-    check_outputs(pathlib.Path(model), target, pages)
+    destinations = Destinations(
+        [with_suffix(target, budget) for budget in budgets],
+        [*(with_suffix(path, budget) for budget in budgets for path in reports), *pages],
+    )
+    destinations.check(pathlib.Path(model), given["calib"])
+    expect(destinations)
     console, progress = open_console(quiet=given["quiet"])
     found, unmet = [], []
     written: list[pathlib.Path] = []
@@ -202,16 +209,14 @@ def _sweep(
         if not given["dry_run"]:
             own = [with_suffix(path, budget) for path in (target, *reports)]
             result.save(own[0], own[1:])
-            remember(own)
             written += own
         found.append((budget, result.report))
     if not given["dry_run"]:
         for page in pages:
             write_sweep({with_suffix(page, b).name: report for b, report in found}, unmet, page)
-        remember(pages)
         written += pages
     for reason in () if given["quiet"] else unmet:
-        click.echo(f"{click.style('skipped:', fg='yellow')} {reason}", err=True)
+        complain(f"{click.style('skipped:', fg='yellow')} {escaped(reason)}")
     console.print(sweep_table([report for _, report in found]))
     print_samples(console, found[0][1].samples["holdout"])
     _say_written(console, written)

@@ -18,8 +18,9 @@ from rich.text import Text
 
 from ..errors import PrintError
 from ..progress import Progress
+from .encoding import escaped
 
-__all__ = ["ConsoleProgress", "echo", "open_console", "say"]
+__all__ = ["ConsoleProgress", "complain", "echo", "open_console", "printing", "say"]
 
 # In a file, seconds from one line to the next; what takes less than the second has no line.
 _EVERY, _BRIEF = 30.0, 2.0
@@ -89,17 +90,20 @@ def open_console(*, quiet: bool) -> tuple[Console, Progress]:
 
 def say(console: Console, *pieces: str | tuple[str, str]) -> None:
     """Prints one line, of text and of (text, style); it is folded by terminals only."""
-    console.print(Text.assemble(*pieces), soft_wrap=not console.is_terminal)
+    shown = [escaped(p) if isinstance(p, str) else (escaped(p[0]), p[1]) for p in pieces]
+    console.print(Text.assemble(*shown), soft_wrap=not console.is_terminal)
 
 
 def echo(text: str) -> None:
     """Prints text that another program reads."""
-    try:
-        with _printing(sys.stdout):
-            click.echo(text)
-    except BrokenPipeError:
-        _drop(sys.stdout)
-        raise SystemExit(0) from None
+    with printing(sys.stdout):
+        click.echo(text)
+
+
+def complain(text: str) -> None:
+    """Prints what went wrong, where there is somewhere to."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 class _Plain(Console):
@@ -109,7 +113,7 @@ class _Plain(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        with _printing(self.file):
+        with printing(self.file):
             super().print(*objects, **options)
 
     def on_broken_pipe(self) -> None:
@@ -121,11 +125,18 @@ class _Plain(Console):
 
 
 @contextlib.contextmanager
-def _printing(file: IO[str]) -> Iterator[None]:
+def printing(file: IO[str]) -> Iterator[None]:
+    """Says in one sentence that printing fails; a reader that has seen enough is no failure.
+
+    Raises:
+        PrintError: The disk under the output is full, say.
+        SystemExit: Nobody reads any more.
+    """
     try:
         yield
     except BrokenPipeError:
-        raise
+        _drop(file)
+        raise SystemExit(0) from None
     except OSError as error:
         _drop(file)
         raise PrintError(f"The output cannot be printed: {error.strerror}") from error

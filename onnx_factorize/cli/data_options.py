@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import click
 
-from .. import model_io
 from ..calibration import ImageOptions, Selection
 from ..errors import InputError
 from ..option_types import numbers_of, size_of
 from ..passes import Kind
-from ..report.report_files import check_report
 
 __all__ = [
     "TYPED",
-    "check_outputs",
     "data_options",
     "default_output",
     "images_of",
@@ -119,36 +116,3 @@ def default_output(model: str) -> pathlib.Path:
     """MODEL.factorized.onnx beside the model."""
     path = pathlib.Path(model)
     return path.with_name(f"{path.name.removesuffix('.onnx')}.factorized.onnx")
-
-
-def check_outputs(
-    model: pathlib.Path, output: pathlib.Path, reports: Sequence[pathlib.Path]
-) -> None:
-    """Finds out now, not after minutes of work, what cannot be written.
-
-    Raises:
-        InputError: A path cannot be written, or is the model itself.
-    """
-    for report in reports:
-        check_report(report)
-        if report.resolve() == output.resolve():
-            raise InputError(f"{report} is to hold both the model and its report; choose another.")
-    _check_weights(model, output.with_name(f"{output.name}.data"))
-    for path in (output, *reports):
-        if path.exists() and model.exists() and path.samefile(model):
-            raise InputError(f"{path} is the dense model itself; choose another output.")
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give a file to write.")
-        folder = path.parent
-        if not folder.is_dir():
-            raise InputError(f"{path} cannot be written: the folder {folder} does not exist.")
-        if not os.access(folder, os.W_OK):
-            raise InputError(f"{path} cannot be written: no permission to write in {folder}.")
-
-
-def _check_weights(model: pathlib.Path, data: pathlib.Path) -> None:
-    """Refuses to write external weights over those of the dense model."""
-    if not data.exists():
-        return
-    if any(data.samefile(t.path) for t in model_io.external_tensors(model_io.load(model))):
-        raise InputError(f"{data} holds the weights of {model}; choose another output.")

@@ -8,6 +8,7 @@ import click
 
 from ..report.inspection import inspect
 from .console import echo, open_console, say
+from .help import help_option
 from .tables import outlook_table, print_layers
 
 __all__ = ["inspect_command"]
@@ -16,6 +17,7 @@ __all__ = ["inspect_command"]
 @click.command("inspect")
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@help_option
 def inspect_command(model: str, as_json: bool) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
     found = inspect(model)

@@ -8,28 +8,41 @@ from typing import Any
 
 import click
 
-__all__ = ["kept", "remember", "remember_checkpoint"]
+__all__ = ["expect", "expect_checkpoint", "kept"]
 
 # Where click's context keeps it.
-_WRITTEN, _CHECKPOINT = "onnx_factorize.written", "onnx_factorize.checkpoint"
+_EXPECTED, _CHECKPOINT = "onnx_factorize.expected", "onnx_factorize.checkpoint"
 
 
-def remember(paths: Iterable[pathlib.Path]) -> None:
-    """Notes files that are written."""
+def expect(paths: Iterable[pathlib.Path]) -> None:
+    """Notes files that are to be written, and what is there now.
+
+    What was written is found out by looking: wherever the command stops, that is true.
+    """
     meta = click.get_current_context().meta
-    meta[_WRITTEN] = [*meta.get(_WRITTEN, []), *map(str, paths)]
+    meta[_EXPECTED] = {path: _state(path) for path in paths}
 
 
-def remember_checkpoint(path: str | None) -> None:
+def expect_checkpoint(path: str | None) -> None:
     """Notes the file that a training is kept in from time to time."""
     click.get_current_context().meta[_CHECKPOINT] = path
 
 
 def kept(meta: dict[str, Any]) -> str:
     """What there is now, as the second half of a sentence."""
-    written, checkpoint = meta.get(_WRITTEN, []), meta.get(_CHECKPOINT)
+    before, checkpoint = meta.get(_EXPECTED, {}), meta.get(_CHECKPOINT)
+    written = [str(path) for path, state in before.items() if _state(path) not in (None, state)]
     if written:
         return f"{', '.join(written)} {'was' if len(written) == 1 else 'were'} written"
     if checkpoint is not None and pathlib.Path(checkpoint).exists():
         return f"run the same command again to continue from {checkpoint}"
     return "nothing was written"
+
+
+def _state(path: pathlib.Path) -> tuple[int, int, int] | None:
+    """What tells one file from another that takes its place."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns

@@ -13,22 +13,21 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import model_io
-from .._version import __version__
 from ..errors import FactorizeError, InputError, PrintError
 from .compare import compare_command
 from .compress import compress_command
+from .console import complain
 from .data_options import TYPED
+from .encoding import adapt_streams, escaped
+from .help import help_option, version_option
 from .inspect import inspect_command
 from .kept import kept
+from .stopping import StoppedError, stoppable
 
 __all__ = ["main"]
 
 # Commands of the contract that later versions bring.
 _COMMANDS_NOT_YET = ("moments", "merge")
-
-
-class _InterruptError(FactorizeError):
-    exit_code = 130
 
 
 class _DefaultCommand(click.Group):
@@ -43,7 +42,10 @@ class _DefaultCommand(click.Group):
             if not ctx.resilient_parsing and own.isdisjoint(args):
                 self._check_model(args[0])
             args = ["compress", *args]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except PrintError as error:
+            raise PrintError(f"{error}; {kept(ctx.meta)}.") from error
 
     def _check_model(self, first: str) -> None:
         """Finds out whether what came first is a slip, before options are missed in `compress`."""
@@ -61,8 +63,8 @@ class _DefaultCommand(click.Group):
         """Runs the command; where it stops early, says what it has left behind."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise _InterruptError(f"interrupted; {kept(ctx.meta)}.") from None
+        except KeyboardInterrupt as interrupt:
+            raise StoppedError(interrupt, kept(ctx.meta)) from None
         except PrintError as error:
             raise PrintError(f"{error}; {kept(ctx.meta)}.") from error
 
@@ -71,8 +73,9 @@ class _DefaultCommand(click.Group):
         return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
 
-@click.group(cls=_DefaultCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="onnx-factorize")
+@click.group(cls=_DefaultCommand, context_settings={"help_option_names": []})
+@version_option
+@help_option
 def cli() -> None:
     """Compress trained ONNX models by calibrated low-rank factorization.
 
@@ -97,25 +100,31 @@ def main() -> None:
     """Runs the command line; errors become one sentence on stderr and an exit code."""
     # What it warns of is checked when a model is read, and then is one sentence of ours.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+    adapt_streams()
+    with stoppable():
+        code, said = _run()
+    if said:
+        complain(said)
+    if code:
+        sys.exit(code)
+
+
+def _run() -> tuple[int, str]:
+    """The exit code of a command, and what it complains of."""
     try:
         cli.main(prog_name="onnx-factorize", standalone_mode=False)
     except FactorizeError as error:
-        click.echo(f"onnx-factorize: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code, f"onnx-factorize: {escaped(str(error))}"
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code, error.format_message()
     except click.UsageError as error:
         path = "onnx-factorize" if error.ctx is None else error.ctx.command_path
-        said = error.format_message().rstrip().removesuffix(".")
-        click.echo(f"onnx-factorize: {said}; see {path} --help.", err=True)
-        sys.exit(error.exit_code)
+        said = escaped(error.format_message().rstrip().removesuffix("."))
+        return error.exit_code, f"onnx-factorize: {said}; see {path} --help."
     except click.ClickException as error:
-        click.echo(f"onnx-factorize: {error.format_message()}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code, f"onnx-factorize: {escaped(error.format_message())}"
     except (click.Abort, KeyboardInterrupt):
-        click.echo("onnx-factorize: interrupted; nothing was written.", err=True)
-        sys.exit(130)
+        return 130, "onnx-factorize: interrupted; nothing was written."
     except MemoryError:
-        click.echo("onnx-factorize: out of memory; try a smaller --batch-size.", err=True)
-        sys.exit(1)
+        return 1, "onnx-factorize: out of memory; try a smaller --batch-size."
+    return 0, ""

@@ -19,6 +19,7 @@ from ..report.report import Layer, Report
 from ..report.units import count, size
 from ..verify import Agreement
 from .console import say
+from .encoding import escaped
 
 __all__ = [
     "comparison_table",
@@ -216,14 +217,14 @@ def models_table(names: Sequence[str], comparisons: Sequence[Comparison]) -> Tab
         table.add_column(heading, justify="right", no_wrap=True)
     dense, accuracy = comparisons[0].dense, comparisons[0].agreement.accuracy
     table.add_row(
-        Text(dense.file or "dense"), size(dense.bytes), "", _ms(dense), "", "", "",
+        Text(escaped(dense.file or "dense")), size(dense.bytes), "", _ms(dense), "", "", "",
         *([f"{accuracy[0]:.3f}"] if accuracy else []),
     )  # fmt: skip
     for name, found in zip(names, comparisons, strict=True):
         own, agreement = found.compressed, found.agreement
         same = [o.agreement for o in agreement.outputs.values() if o.agreement is not None]
         table.add_row(
-            Text(own.file or name),
+            Text(escaped(own.file or name)),
             size(own.bytes),
             f"{own.bytes / dense.bytes:.2f} x",
             _ms(own),
@@ -249,11 +250,11 @@ def print_layers(console: Console, layers: Sequence[Layer], *, decided: bool = T
     """
     heading = "rank" if decided or any(layer.rank for layer in layers) else "full rank"
     columns: list[tuple[Column, list[str | Text]]] = [
-        (Column("node", overflow="fold"), [Text(layer.name) for layer in layers]),
+        (Column("node", overflow="fold"), [Text(escaped(layer.name)) for layer in layers]),
         (Column("operator", no_wrap=True), [layer.op_type for layer in layers]),
         (
             Column("form or reason"),
-            [layer.form or Text(layer.reason or layer.status, style="dim") for layer in layers],
+            [layer.form or _dim(layer.reason or layer.status) for layer in layers],
         ),
         (_figure(heading), [_rank(layer, decided=decided) for layer in layers]),
         (_figure("parameters"), [_change(*layer.params) for layer in layers]),
@@ -270,6 +271,10 @@ def print_layers(console: Console, layers: Sequence[Layer], *, decided: bool = T
     for row in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*row)
     console.print(table)
+
+
+def _dim(text: str) -> Text:
+    return Text(escaped(text), style="dim")
 
 
 def _figure(heading: str) -> Column:

@@ -12,9 +12,9 @@ import sys
 
 import onnxruntime as ort
 
-from .. import model_io
 from ..errors import InputError
 from ..session import Runtime
+from ..writing import atomic_path
 
 __all__ = ["LatencyCache", "hardware"]
 
@@ -74,7 +74,7 @@ class LatencyCache:
         contents = {"conditions": self.conditions, "milliseconds": self._known}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with model_io.atomic_path(self.path) as temporary:
+            with atomic_path(self.path) as temporary:
                 temporary.write_text(json.dumps(contents, indent=1), encoding="utf-8")
         except (OSError, InputError) as error:
             _log.info("latencies are not kept: %s", error)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..calibration import Batch
 from ..errors import InputError
+from ..foreign import user_code
 from ..passes import OutputKind
 from ..user_code import imported
 from .confidence import Estimate, ratio
@@ -90,12 +91,8 @@ class OwnMetric:
         predictions = outputs if len(outputs) > 1 else next(iter(outputs.values()))
         given = [label for i in chosen if (label := self._labels[i]) is not None]
         labels = _stacked(given) if len(given) == len(chosen) else None
-        try:
+        with user_code(f"--keep {self._name}"):
             score = np.asarray(self._metric(predictions, labels), np.float64)
-        except Exception as error:  # whatever the user's callable does
-            raise InputError(
-                f"--keep {self._name} raised {type(error).__name__}: {error}."
-            ) from error
         if score.shape not in ((), (len(chosen),)):
             raise InputError(
                 f"--keep {self._name} must return a number or one for each of {len(chosen)} "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from .. import model_io
 from ..errors import InputError
+from ..writing import Files, atomic_path
 from .report import Report
 
 __all__ = ["check_report", "write_report", "write_sweep"]
@@ -26,14 +26,15 @@ def check_report(path: pathlib.Path) -> None:
         raise InputError(f"{path} is no report that can be written; use FILE.json or FILE.html.")
 
 
-def write_report(report: Report, path: pathlib.Path) -> None:
-    """Writes a report, whole or not at all.
+def write_report(report: Report, path: pathlib.Path, files: Files) -> None:
+    """Writes a report, which appears with the model that it tells of.
 
-    Raises:
-        InputError: Writing fails.
+    Args:
+        report: The report.
+        path: The .json or .html file.
+        files: What collects what is to appear.
     """
-    with model_io.atomic_path(path) as temporary:
-        temporary.write_text(_text(report, path), encoding="utf-8")
+    files.path(path).write_text(_text(report, path), encoding="utf-8")
 
 
 def _text(report: Report, path: pathlib.Path) -> str:
@@ -58,5 +59,5 @@ def write_sweep(reports: Mapping[str, Report], unmet: Sequence[str], path: pathl
     from .html.sweep_page import sweep_page  # noqa: PLC0415  (an extra)
 
     plain = [report.as_plain() for report in reports.values()]
-    with model_io.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(sweep_page(plain, unmet, list(reports)), encoding="utf-8")

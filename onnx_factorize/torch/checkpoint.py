@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
-from ..model_io import atomic_path
 from ..training import Epoch, Recovery, Thresholds
+from ..writing import atomic_path
 
 __all__ = ["SECONDS", "Checkpoint", "Position"]
 

@@ -9,7 +9,6 @@ the others have had steps to make up for those before it.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
@@ -144,10 +143,8 @@ def _rest_of(training: Training, over: int) -> Training | None:
     """How to train the plan's factors in the epochs that are left, if any are."""
     if over >= training.epochs:
         return None
-    path = training.checkpoint
-    if path is not None:
-        path = str(pathlib.Path(path).with_suffix(".plan.safetensors"))
-    return dataclasses.replace(training, epochs=training.epochs - over, svt="none", checkpoint=path)
+    epochs, path = training.epochs - over, training.plan_checkpoint
+    return dataclasses.replace(training, epochs=epochs, svt="none", checkpoint=path)
 
 
 def _reduction_of(

@@ -1,0 +1,102 @@
+"""Where a run may write: nowhere that it reads from, and nothing that is no file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from .. import model_io
+from ..calibration import calibration_files
+from ..errors import InputError
+from ..external import external_files
+from ..report.report_files import check_report
+
+__all__ = ["Destinations"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Destinations:
+    """The files that a run is to write.
+
+    Attributes:
+        models: Models.
+        reports: Their reports, and the page of a sweep.
+        checkpoints: What a training is kept in; a file there already is continued from.
+    """
+
+    models: Sequence[pathlib.Path]
+    reports: Sequence[pathlib.Path] = ()
+    checkpoints: Sequence[pathlib.Path] = ()
+
+    def __iter__(self) -> Iterator[pathlib.Path]:
+        yield from (*self.models, *self.reports, *self.checkpoints)
+
+    def check(self, model: pathlib.Path, calibration: str) -> None:
+        """Finds out now, not after minutes of work, what cannot or must not be written.
+
+        Args:
+            model: The dense model.
+            calibration: Its calibration data, as the command line names them.
+
+        Raises:
+            InputError: A path cannot be written, would be written twice, or holds something that
+                the run reads.
+        """
+        for report in self.reports:
+            check_report(report)
+        self._check_distinct()
+        for path in self:
+            _check_writable(path)
+        self._check_read(model, calibration)
+
+    def _check_distinct(self) -> None:
+        seen: dict[pathlib.Path, pathlib.Path] = {}
+        for path in (*self, *map(_weights_of, self.models)):
+            other = seen.setdefault(path.resolve(), path)
+            if other is path:
+                continue
+            if path in self.reports and other in self.models:
+                raise InputError(
+                    f"{path} is to hold both the model and its report; choose another."
+                )
+            raise InputError(f"{path} is to be written twice; choose another name for one of them.")
+
+    def _check_read(self, model: pathlib.Path, calibration: str) -> None:
+        """Refuses to write over what the run reads, by whatever name or link."""
+        there = [path for path in (*self, *map(_weights_of, self.models)) if path.exists()]
+        if not there:
+            return
+        inputs = {_identity(model): "is the dense model itself"}
+        for weights in external_files(model_io.load(model)):
+            inputs[_identity(weights)] = f"holds the weights of {model}"
+        for file in calibration_files(calibration):
+            inputs[_identity(file)] = "holds calibration data"
+        for path in there:
+            if _identity(path) in inputs:
+                said = inputs[_identity(path)]
+                raise InputError(f"{path} {said}; choose another output.")
+
+
+def _check_writable(path: pathlib.Path) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"{path} cannot be written: the folder {folder} does not exist.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: no permission to write in {folder}.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a file to write.")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a pipe or a device; give a file to write.")
+
+
+def _weights_of(path: pathlib.Path) -> pathlib.Path:
+    """Where a model keeps its weights if it does so outside of its file."""
+    return path.with_name(f"{path.name}.data")
+
+
+def _identity(path: pathlib.Path) -> tuple[int, int]:
+    """What all names and links of a file have in common."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
