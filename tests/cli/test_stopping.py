@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -10,7 +12,9 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
 from onnx_factorize.cli import main as cli
+from onnx_factorize.cli.stopping import stoppable
 from onnx_factorize.pipeline import Result
+from onnx_factorize.writing import writing
 
 FAST = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "64", "--threads", "1"]
 FAST += ["--weighting", "activation"]
@@ -55,6 +59,70 @@ def test_an_interrupted_training_names_its_checkpoint(due, tmp_path, monkeypatch
     assert ("nothing was written" in said) != due
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_other_signals_clean_up_as_well(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    number = signal.Signals[name]
+    before = signal.getsignal(number)
+
+    def killed(self, path, reports=()):
+        with writing() as files:
+            files.path(pathlib.Path(path)).write_bytes(b"half")
+            assert len(list(tmp_path.iterdir())) == 1
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Result, "save", killed)
+    code, said = _stopped(monkeypatch, capsys, "-o", "s.onnx")
+    assert (code, said) == (128 + number, "onnx-factorize: terminated; nothing was written.")
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_was_written_is_found_out_by_looking(tmp_path, monkeypatch, capsys):
+    """The interruption comes after the model has appeared, and before the command knows of it."""
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("s.onnx").write_bytes(b"older")
+    save = Result.save
+
+    def late(self, path, reports=()):
+        save(self, path, reports)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Result, "save", late)
+    said = _stopped(monkeypatch, capsys, "-o", "s.onnx")
+    assert said == (130, "onnx-factorize: interrupted; s.onnx was written.")
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("import sys\nsys.exit(0)", "importing"),
+        ("import sys\ndef f():\n    sys.exit(0)", "called"),
+        ("import sys\ndef f():\n    yield from ()\n    sys.exit()", "called"),
+    ],
+)
+def test_leaving_from_the_users_module_is_no_success(text, at, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("leaving.py").write_text(text)
+    try:
+        code, said = _stopped(monkeypatch, capsys, "--calib", "leaving:f", "-o", "s.onnx")
+    finally:
+        sys.modules.pop("leaving", None)
+    assert code == 1
+    assert "sys.exit(" in said
+    assert at in said
+    assert not pathlib.Path("s.onnx").exists()
+
+
 def test_a_dry_run_has_no_checkpoint(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code, said = _stopped(
@@ -93,3 +161,19 @@ def test_a_full_disk_under_the_output(option, tmp_path):
         "onnx-factorize: The output cannot be printed: No space left on device; "
         "nothing was written.\n"
     )
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("option", ["--help", "--version", "compress --help"])
+def test_a_full_disk_under_the_help(option, tmp_path):
+    done = _shell(f"{{}} {option} > /dev/full", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "onnx-factorize: The output cannot be printed: No space left on device; "
+        "nothing was written.\n"
+    )
+
+
+def test_help_that_nobody_reads_to_the_end(tmp_path):
+    done = _shell("{} --help | true", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
