@@ -20,6 +20,7 @@ from .parallel import in_parallel, one_blas_thread
 from .passes import OutputKind, Target
 from .progress import Progress
 from .ranks.forms import views_of
+from .ranks.guard import Guard
 from .ranks.search import Candidate
 from .ranks.trial import Trial
 from .session import Session
@@ -52,6 +53,8 @@ class Analysis:
         unreachable: Target name to the reason why it has no gradient, though one was wanted.
         instead: How such targets are weighted.
         known: Spectra made so far: see `spectrum`.
+        guard: What finds cuts after which outputs are not finite; None where no data were run.
+        broken: Operator to what its cut was found to make not finite: it stays dense.
     """
 
     statistics: Mapping[str, Statistics]
@@ -61,6 +64,16 @@ class Analysis:
     unreachable: Mapping[str, str] = dataclasses.field(default_factory=dict)
     instead: str = "by activation with a measured scale"
     known: dict[tuple[str, str, Metric | None], Spectrum] = dataclasses.field(default_factory=dict)
+    guard: Guard | None = None
+    broken: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def sound(self) -> Analysis:
+        """The same without the losses of operators that are broken when they are cut."""
+        if not self.broken:
+            return self
+        candidates = [candidate.without(self.broken) for candidate in self.candidates]
+        return dataclasses.replace(self, candidates=candidates)
 
     def spectrum(self, target: Target, candidate: Candidate) -> Spectrum:
         """The spectrum of a target by the weighting and the metric of a candidate."""
@@ -72,7 +85,6 @@ class Analysis:
         return self.known[key]
 
 
-@one_blas_thread
 def analyze(
     normal: ir.Model,
     targets: Sequence[Target],
@@ -93,6 +105,22 @@ def analyze(
         progress: What is told how far the run is.
         macs: Multiplications of the dense model for one sample; few allow longer trials.
     """
+    names = [name for name, kind in kinds.items() if kind.kind != "ignore"]
+    found = _analyze(normal, targets, data, kinds, options, progress, macs)
+    return dataclasses.replace(found, guard=Guard(normal, names, data, options.runtime))
+
+
+@one_blas_thread
+def _analyze(
+    normal: ir.Model,
+    targets: Sequence[Target],
+    data: CalibrationData,
+    kinds: Mapping[str, OutputKind],
+    options: Options,
+    progress: Progress,
+    macs: float,
+) -> Analysis:
+    """The same without the guard."""
     weighting, uniform = get_weighting(options.weighting), options.ranks == "uniform"
     targets = [view for target in targets for view in views_of(target)]
     if weighting.rows:
@@ -142,9 +170,11 @@ def analyze(
             continue
         spectrum = analysis.spectrum(target, predicted)
         if target.name in observer.unreachable:
-            losses[target.name] = _measured_losses(
-                normal, target, spectrum, statistics, kinds, data, options
-            )
+            measured = _measured_losses(normal, target, spectrum, statistics, kinds, data, options)
+            if np.isfinite(measured).all():
+                losses[target.name] = measured
+            else:
+                analysis.broken[target.operator] = "outputs not finite"
         else:
             losses[target.name] = kronecker_losses(spectrum)
     predicted = dataclasses.replace(predicted, losses=losses)
@@ -245,6 +275,6 @@ def _measured_losses(
     rank = max(1, target.params // target.factor_params(2))
     cut = rewritten(normal, [target], {target.name: rank}, {target.name: spectrum}, statistics)
     pair = Session(normal, options.runtime), Session(cut, options.runtime)
-    measured = compare_outputs(*pair, kinds, data, "calibration", _TRIAL).divergence
+    measured = compare_outputs(*pair, kinds, data, "calibration", _TRIAL, finite=False).divergence
     relative = relative_losses(spectrum)
     return np.asarray(relative * (measured / max(relative[rank], 1e-12)))

@@ -13,6 +13,7 @@ from .. import model_io
 from ..analysis import Analysis
 from ..costs import Costs
 from ..factorization.balance import balanced
+from ..factorization.rewriting import rewritten
 from ..options import Options
 from ..paging import LARGE
 from ..passes import RewriteTargets, Target, sign
@@ -76,6 +77,8 @@ def compress(
 ) -> tuple[ir.Model, Plan]:
     """Buys ranks within the budget and rewrites the model by them.
 
+    Operators that break the model when they are cut are found by running it, and stay dense.
+
     Args:
         dense: The dense model; it is not changed.
         targets: Its targets.
@@ -90,6 +93,59 @@ def compress(
     Raises:
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
+    if analysis.trial is not None:
+        # Before many plans are tried of which none could work.
+        _leave_broken(dense, targets, analysis, costs, options)
+    model, plan, bought = _compress(dense, targets, analysis.sound, costs, options, progress)
+    if not _breaks(dense, model, bought, analysis):
+        return model, plan
+    return compress(dense, targets, analysis, costs, options, progress)
+
+
+def _leave_broken(
+    dense: ir.Model, targets: list[Target], analysis: Analysis, costs: Costs, options: Options
+) -> None:
+    """Notes what breaks the plan that is predicted to be the best, until nothing does."""
+    while True:
+        sound = analysis.sound
+        purchase = Purchase(targets, sound, costs, options)
+        bought = purchase.buy(dense, sound.candidates[0])
+        if not _breaks(dense, bought.model, bought, analysis):
+            return
+
+
+def _breaks(dense: ir.Model, model: ir.Model, bought: Bought, analysis: Analysis) -> bool:
+    """Whether some cut makes outputs not finite; the operator to blame is noted.
+
+    Args:
+        dense: The dense model.
+        model: What was made of it in the end.
+        bought: The cuts, before their factors were refitted.
+        analysis: Takes the note.
+    """
+    guard = analysis.guard
+    if guard is None or not bought.cut or guard.complaint(model) is None:
+        return False
+    cut = list(dict.fromkeys(view.operator for view in bought.cut))
+
+    def made(operators: Sequence[str]) -> ir.Model:
+        views = [view for view in bought.cut if view.operator in operators]
+        return rewritten(dense, views, bought.ranks, bought.spectra, bought.statistics)
+
+    found = guard.culprit(cut, made) or (cut[-1], "outputs not finite once factors are refitted")
+    analysis.broken[found[0]] = found[1]
+    return True
+
+
+def _compress(
+    dense: ir.Model,
+    targets: list[Target],
+    analysis: Analysis,
+    costs: Costs,
+    options: Options,
+    progress: Progress,
+) -> tuple[ir.Model, Plan, Bought]:
+    """The same as `compress`, with what was bought, before it is run."""
     purchase = Purchase(targets, analysis, costs, options)
     trial, candidate = analysis.trial, analysis.candidates[0]
     found: Found | None = None
@@ -122,14 +178,14 @@ def compress(
         bought.squares,
     )
     if large or not bought.cut or (gain is None and not options.finetune):
-        return bought.model, plan
+        return bought.model, plan, bought
     factors = bought.factors if refitted is None else refitted.factors
     if options.finetune:
         factors = balanced(factors, bought.cut)
     model = dense.clone()
     RewriteTargets(factors)(model)
     sign(model, options.provenance())
-    return model, plan
+    return model, plan, bought
 
 
 def _refitted(

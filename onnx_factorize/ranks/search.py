@@ -8,7 +8,7 @@ measurements is bounded, not their time, so that a run repeats exactly.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,15 @@ class Candidate:
             name: factors.get(self.operators.get(name, name), usual) * loss
             for name, loss in self.losses.items()
         }
+
+    def without(self, operators: Collection[str]) -> Candidate:
+        """The same, of which some operators stay dense."""
+        losses = {
+            name: loss
+            for name, loss in self.losses.items()
+            if self.operators.get(name, name) not in operators
+        }
+        return dataclasses.replace(self, losses=losses)
 
     def costliest(self, ranks: Mapping[str, int]) -> list[str]:
         """The operators that are cut, those that lose most first."""
@@ -275,14 +284,18 @@ def _rescaled(
     # What is cut counts most; of what stays dense, what would lose least is nearest to a cut.
     cut = sorted((n for n in predicted if planned[n]), key=lambda name: -predicted[name])
     dense = sorted((n for n in predicted if not planned[n]), key=lambda name: predicted[name])
-    ratios = {}
+    ratios, broken = {}, []
     for name in [*cut, *dense][:_ALONE]:
         if predicted[name] > 0:
             ratio = measure(candidate, cuts[name]) / predicted[name]
-            ratios[name] = float(np.clip(ratio, 1 / _TRUST, _TRUST))
+            if np.isfinite(ratio):
+                ratios[name] = float(np.clip(ratio, 1 / _TRUST, _TRUST))
+            else:
+                broken.append(name)
     usual = float(np.exp(np.mean(np.log(list(ratios.values()))))) if ratios else 1.0
     losses = candidate.scaled(ratios, usual)
-    return dataclasses.replace(candidate, name=f"{candidate.name}, rescaled", losses=losses)
+    rescaled = dataclasses.replace(candidate, name=f"{candidate.name}, rescaled", losses=losses)
+    return rescaled.without(broken)
 
 
 def _quarter(losses: Array) -> int:

@@ -147,6 +147,8 @@ def layers_of(
                 if target.name in analysis.never_ran
                 else "costs more to cut than the budget gains"
             )
+            if target.operator in analysis.broken:
+                reason = f"a cut of it makes {analysis.broken[target.operator]}"
         curve, spectrum = _lines(target, plan, analysis)
         for use in target.uses:
             first, own = use is target, costs.arithmetic.nodes.get(use.operator)
@@ -252,7 +254,12 @@ def warnings_of(
             f"Samples unlike those that made the factors diverge by {plan.trial:.2g}, held-out "
             f"ones by {measured:.2g}: {other}."
         )
-    if untrained is not None and measured > untrained:
+    if not math.isfinite(measured):
+        warnings.append(
+            "Outputs of the result are not finite on some held-out samples: do not use it so; "
+            "raise the budget, or leave out operators by --exclude."
+        )
+    elif untrained is not None and measured > untrained:
         warnings.append(
             f"Training helped on the samples that it was validated on, but not on those held out: "
             f"they diverge by {measured:.2g}, and did by {untrained:.2g} before; give more "
