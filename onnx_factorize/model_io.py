@@ -16,7 +16,7 @@ import onnx_ir as ir
 from .errors import InputError
 from .external import locate
 from .foreign import reading
-from .passes import RestoreMarks, UniqueNodeNames
+from .passes import RestoreMarks, SortNodes, UniqueNodeNames
 from .protobuf import from_proto, restore_training
 from .writing import Files, writing
 
@@ -65,7 +65,8 @@ def load(model: Model) -> ir.Model:
 def _read(model: Model) -> ir.Model:
     name, path = "The model", None
     if isinstance(model, ir.Model):
-        loaded = model.clone()
+        with reading("The model cannot be read"):
+            loaded = model.clone()
     elif isinstance(model, onnx.ModelProto):
         with reading("The model cannot be read"):
             loaded = from_proto(model)
@@ -78,6 +79,10 @@ def _read(model: Model) -> ir.Model:
     if not loaded.graph.outputs:
         raise InputError(f"{name} is not an ONNX model: it has no outputs.")
     _check_complete(loaded, name)
+    try:
+        SortNodes()(loaded)
+    except ValueError as error:
+        raise InputError(f"{name} holds nodes that read one another in a circle.") from error
     locate(loaded, path, name)
     return loaded
 

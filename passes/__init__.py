@@ -35,6 +35,7 @@ from .rewrite_targets import RewriteTargets
 from .rewrite_variants import RewriteVariants
 from .sample_labels import GivenLabels, OutputSeed
 from .separate_views import SeparateViews
+from .sort_nodes import SortNodes
 from .target import Convolution, Factors, Skipped, Target
 from .unique_names import UniqueNodeNames
 
@@ -76,6 +77,7 @@ __all__ = [
     "SeparateViews",
     "Side",
     "Skipped",
+    "SortNodes",
     "Target",
     "Term",
     "UniqueNodeNames",

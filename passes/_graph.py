@@ -64,6 +64,7 @@ class Namer:
 
     def __init__(self, model: ir.Model) -> None:
         self._taken: set[str | None] = set()
+        self._counts: dict[str, int] = {}
         for scope, _ in scopes(model.graph):
             self._taken.update(value.name for value in scope.inputs)
             self._taken.update(scope.initializers)
@@ -73,10 +74,10 @@ class Namer:
 
     def __call__(self, wanted: str) -> str:
         """The wanted name, or the first of `wanted_1`, `wanted_2` … that is free."""
-        name, suffix = wanted, 0
+        name = wanted
         while name in self._taken:
-            suffix += 1
-            name = f"{wanted}_{suffix}"
+            self._counts[wanted] = self._counts.get(wanted, 0) + 1
+            name = f"{wanted}_{self._counts[wanted]}"
         self._taken.add(name)
         return name
 

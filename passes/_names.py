@@ -39,12 +39,12 @@ def linear_names(model: ir.Model) -> dict[ir.Node, str]:
             taken.add(node.name)
         else:
             later.append(node)
+    counts: dict[str, int] = {}
     for node in later:
         base = name = node.name or f"{node.op_type}_{_first_output(node)}"
-        count = 1
         while name in taken:
-            count += 1
-            name = f"{base}#{count}"
+            counts[base] = counts.get(base, 1) + 1
+            name = f"{base}#{counts[base]}"
         names[node] = name
         taken.add(name)
     return names

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
 
 import onnx_ir as ir
 
-__all__ = ["refuse_sharing"]
+__all__ = ["asked_once", "refuse_sharing"]
+
+_Result = TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
 
 # Operators whose factors others may read, and the input that holds their weight.
 _SHARING = {"Conv": 1, "Gather": 0, "Gemm": 1, "MatMul": 1}
+
+
+# Answers that were given while a pass runs.
+_ANSWERS: ContextVar[dict[ir.Value, str | None] | None] = ContextVar("answers", default=None)
+
+
+def asked_once(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Decorates a pass that asks of every reader of a weight: only the first answer is looked for.
+
+    A pass may take readers away meanwhile, but only those that can read the factors, which changes
+    no answer.
+    """
+
+    @functools.wraps(function)
+    def asking(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        token = _ANSWERS.set({})
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _ANSWERS.reset(token)
+
+    return asking
 
 
 def refuse_sharing(root: ir.Value) -> str | None:
@@ -19,6 +47,15 @@ def refuse_sharing(root: ir.Value) -> str | None:
     transposed: then factors of the constant are factors of every one of them. A reader of another
     kind would keep the dense constant in the model.
     """
+    answers = _ANSWERS.get()
+    if answers is None:
+        return _refuse(root)
+    if root not in answers:
+        answers[root] = _refuse(root)
+    return answers[root]
+
+
+def _refuse(root: ir.Value) -> str | None:
     readers = list(_readers(root))
     count = f"its weight '{root.name}' is shared by {len(readers)} nodes"
     for node, index, turned in readers:

@@ -13,6 +13,7 @@ from ._bodies import ITERATED, unobservable
 from ._graph import constant, scopes
 from ._names import linear_names
 from ._operators import is_hidden, untreated_reason, weight_inputs
+from ._sharing import asked_once
 from ._weights import DEQUANTIZED, Origin, constants_behind, origin_of, replaceable
 from .provenance import origin_name, provenance_of
 from .siblings import joined
@@ -53,6 +54,7 @@ class FindTargets(ir.passes.InPlacePass):
         self.skipped: list[Skipped] = []
         self.names: dict[ir.Node, str] = {}
 
+    @asked_once
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on the main graph, every subgraph and every function."""
         self.targets, self.skipped = [], []
@@ -112,17 +114,19 @@ class FindTargets(ir.passes.InPlacePass):
         for target in self.targets:
             if "shared" in target.weight.meta:
                 sharing.setdefault(target.weight.meta["shared"], []).append(target)
+        found: dict[ir.Node, Target | None] = {}
         for root, targets in sharing.items():
-            found = joined(targets)
+            one = joined(targets)
             if root in self._left:
-                found = f"shares its weight with '{self._left[root]}', which is no target"
-            place = self.targets.index(targets[0])
-            self.targets = [target for target in self.targets if target not in targets]
-            if isinstance(found, Target):
-                self.targets.insert(place, found)
+                one = f"shares its weight with '{self._left[root]}', which is no target"
+            found |= dict.fromkeys(target.node for target in targets)
+            if isinstance(one, Target):
+                found[targets[0].node] = one
             else:
                 for target in targets:
-                    self._skip(target.node, found)
+                    self._skip(target.node, one)
+        all_of = [found.get(target.node, target) for target in self.targets]
+        self.targets = [target for target in all_of if target is not None]
 
     def _skip(self, node: ir.Node, reason: str) -> None:
         if node.op_type == "Gather" and not _holds_table(node):

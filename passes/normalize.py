@@ -9,6 +9,7 @@ import onnx_ir as ir
 from ._graph import Namer, constant, register, scopes
 from ._names import linear_names
 from ._operators import REST, TREATED, weight_inputs
+from ._sharing import asked_once
 from ._site import Site
 from ._weights import Origin, origin_of
 from .clean_up import CleanUp
@@ -44,6 +45,7 @@ class LiftWeights(ir.passes.InPlacePass):
         """
         self._only = only
 
+    @asked_once
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on the main graph and every subgraph."""
         self._model = model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Literal
 
@@ -175,9 +176,15 @@ class Target:
 
     def factor_params(self, rank: int) -> int:
         """Number of weights once factorized at the given rank."""
-        # See `RewriteGemm`: a row of zeros, which a product with its constant on the left has not.
-        zeros = any(u.weight_is_transposed and "uncentred" not in u.node.meta for u in self.uses)
-        return self.groups * rank * (self.rows + self.columns + int(zeros))
+        return self.groups * rank * (self.rows + self.columns + int(self._zeros))
+
+    @functools.cached_property
+    def _zeros(self) -> bool:
+        """Whether a row of zeros comes with the factors: see `RewriteGemm`.
+
+        A product with its constant on the left has none.
+        """
+        return any(u.weight_is_transposed and "uncentred" not in u.node.meta for u in self.uses)
 
     def factor_macs(self, rank: npt.ArrayLike, macs: int) -> Array:
         """Multiplications once factorized, of so many when dense; about as many at borders."""

@@ -21,15 +21,15 @@ class UniqueNodeNames(ir.passes.InPlacePass):
         roots = [model.graph, *(function.graph for function in model.functions.values())]
         for scope in (scope for root in roots for scope, _ in scopes(root)):
             taken = {node.name for node in scope}
-            seen: set[str] = set()
+            counts: dict[str, int] = {}
             for node in scope:
-                if not node.name or node.name not in seen:
-                    seen.add(node.name or "")
+                if not node.name or node.name not in counts:
+                    counts[node.name or ""] = 1
                     continue
-                count = 2
-                while f"{node.name}#{count}" in taken:
-                    count += 1
-                node.name = f"{node.name}#{count}"
+                base = node.name
+                while node.name in taken:
+                    counts[base] += 1
+                    node.name = f"{base}#{counts[base]}"
                 taken.add(node.name)
                 modified = True
         return ir.passes.PassResult(model, modified=modified)

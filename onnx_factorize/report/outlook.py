@@ -71,12 +71,12 @@ def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[O
         assert ranks is not None  # one form each
         params, size, macs, cut = costs.params, costs.bytes, costs.arithmetic.total, 0
         for target in own:
-            nodes = [costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses]
-            pieces = [cut_of(target, ranks, each) for each in nodes]
-            saved = target.params - pieces[0].params
+            dense = sum(costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses)
+            piece = cut_of(target, ranks, dense)
+            saved = target.params - piece.params
             params -= saved
             size -= round(saved * target.itemsize)
-            macs -= sum(nodes) - sum(piece.macs for piece in pieces)
-            cut += pieces[0].form is not None
+            macs -= dense - piece.macs
+            cut += piece.form is not None
         found.append(Outlook(str(options.budget), params, size, macs if counted else None, cut))
     return found
