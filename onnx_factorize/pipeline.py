@@ -32,7 +32,8 @@ from .ranks.spending import spend
 from .recovery import MEASURED, check_torch, check_training, recover
 from .report.report import Report
 from .report.report_files import check_report, write_report
-from .report.summary import hidden_weights, layers_of, summarize, warnings_of
+from .report.summary import layers_of, summarize
+from .report.warnings import hidden_weights, warnings_of
 from .session import Session
 from .statistics.output_statistics import resolve_axes
 from .storage import External, Quantized
@@ -218,20 +219,15 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             promise, *pair, known.kinds, data, progress, best_effort=options.best_effort
         )
 
-    with progress.stage("verify", 2 * data.holdout_samples) as advance:
+    again = min(data.holdout_samples, data.calibration_samples)
+    with progress.stage("verify", data.holdout_samples + again) as advance:
         holdout = compare_outputs(
             *pair, known.kinds, data, "holdout", advance=advance, finite=False
         )
         if not np.isfinite(holdout.divergence) and analysis.guard and analysis.guard.widen():
             return compressed(known, asked, progress)
         seen = compare_outputs(
-            *pair,
-            known.kinds,
-            data,
-            "calibration",
-            data.holdout_samples,
-            advance,
-            finite=False,
+            *pair, known.kinds, data, "calibration", again, advance, finite=False
         )
 
     with progress.stage("time"):

@@ -28,10 +28,20 @@ class Progress:
             total: Number of steps, if known.
 
         Yields:
-            A function that is to be called with the number of steps just done.
+            A function that is to be called with the number of steps just done. Steps beyond the
+            total are not shown: a batch may hold more samples than were wanted.
         """
         start = time.perf_counter()
-        with self._shown(name, total) as advance:
+        done = 0
+        with self._shown(name, total) as show:
+
+            def advance(steps: int) -> None:
+                nonlocal done
+                steps = steps if total is None else min(steps, total - done)
+                if steps > 0:
+                    done += steps
+                    show(steps)
+
             yield advance
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 

@@ -9,7 +9,8 @@ import click
 from ..report.inspection import inspect
 from .console import echo, open_console, say
 from .help import help_option
-from .tables import outlook_table, print_layers
+from .layers_table import print_layers
+from .tables import outlook_table
 
 __all__ = ["inspect_command"]
 

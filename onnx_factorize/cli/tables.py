@@ -7,7 +7,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from ..costs import Figures
@@ -15,27 +15,24 @@ from ..latency.interleaved import NOISY, Ratio
 from ..randomness import randomness_said
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
-from ..report.report import Layer, Report
+from ..report.report import Report
 from ..report.units import count, size
 from ..verify import Agreement
 from .console import say
 from .encoding import escaped
+from .layers_table import print_layers, print_unit
 
 __all__ = [
     "comparison_table",
     "models_table",
     "outlook_table",
     "print_agreement",
-    "print_layers",
     "print_random",
     "print_report",
     "print_samples",
     "print_time",
     "sweep_table",
 ]
-
-# Characters of a line of a form or a reason, where there is little room.
-_REASON = 12
 
 
 def print_report(console: Console, report: Report, *, all_layers: bool = False) -> None:
@@ -67,6 +64,7 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     factorized = [layer for layer in report.layers if layer.status == "factorized"]
     console.print()
     print_layers(console, report.layers if all_layers else factorized)
+    print_unit(console, report.divergence, factorized)
     if not all_layers:
         kept = sum(layer.status == "kept" for layer in report.layers)
         skipped = sum(layer.status == "skipped" for layer in report.layers)
@@ -238,56 +236,3 @@ def models_table(names: Sequence[str], comparisons: Sequence[Comparison]) -> Tab
 
 def _ms(figures: Figures) -> str:
     return "" if figures.latency_ms is None else f"{figures.latency_ms:.3g} ms"
-
-
-def print_layers(console: Console, layers: Sequence[Layer], *, decided: bool = True) -> None:
-    """Prints what became, or could become, of each linear operator.
-
-    Args:
-        console: Where to.
-        layers: The operators.
-        decided: Whether ranks were bought; else the largest that each could have is shown.
-    """
-    heading = "rank" if decided or any(layer.rank for layer in layers) else "full rank"
-    columns: list[tuple[Column, list[str | Text]]] = [
-        (Column("node", overflow="fold"), [Text(escaped(layer.name)) for layer in layers]),
-        (Column("operator", no_wrap=True), [layer.op_type for layer in layers]),
-        (
-            Column("form or reason"),
-            [layer.form or _dim(layer.reason or layer.status) for layer in layers],
-        ),
-        (_figure(heading), [_rank(layer, decided=decided) for layer in layers]),
-        (_figure("parameters"), [_change(*layer.params) for layer in layers]),
-        (_figure("MACs"), ["" if x.macs is None else count(x.macs[1]) for x in layers]),
-        (_figure("loss"), ["" if x.loss is None else f"{x.loss:.2g}" for x in layers]),
-    ]
-    shown = [(column, cells) for column, cells in columns if not layers or any(map(bool, cells))]
-    # Names are folded last: reasons are of short words, and figures are not to be cut off.
-    name, *rest = (max([len(str(c.header)), *map(len, cells)]) for c, cells in shown)
-    taken = sum(rest) - max(0, rest[1] - _REASON) + 2 * len(shown) - 1
-    shown[0][0].width = min(name, max(_REASON, console.width - taken))
-    columns_of_table = [column for column, _ in shown]
-    table = Table(*columns_of_table, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for row in zip(*(cells for _, cells in shown), strict=True):
-        table.add_row(*row)
-    console.print(table)
-
-
-def _dim(text: str) -> Text:
-    return Text(escaped(text), style="dim")
-
-
-def _figure(heading: str) -> Column:
-    return Column(heading, justify="right", no_wrap=True)
-
-
-def _rank(layer: Layer, *, decided: bool) -> str:
-    if layer.full_rank is None:
-        return ""
-    if layer.rank is None and not decided:
-        return str(layer.full_rank)
-    return f"{layer.rank or 'dense'}/{layer.full_rank}"
-
-
-def _change(dense: int, now: int) -> str:
-    return count(dense) if dense == now else f"{count(dense)} → {count(now)}"

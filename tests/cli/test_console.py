@@ -41,6 +41,20 @@ def test_a_file_hears_nothing_of_what_is_brief(clock):
     assert out.getvalue() == ""
 
 
+def test_progress_never_passes_its_end(clock):
+    """A batch holds more samples than the twelve that were wanted."""
+    out = io.StringIO()
+    with ConsoleProgress(Console(file=out)).stage("verify", 12) as advance:
+        for _ in range(3):
+            clock[0] += 31
+            advance(8)
+    assert [line.split(",")[0] for line in out.getvalue().splitlines()] == [
+        "verify                 8/12",
+        "verify                 12/12",
+        "verify                 0:01:33",
+    ]
+
+
 def test_quiet_is_quiet(capsys):
     out, progress = open_console(quiet=True)
     with progress.stage("read") as advance:

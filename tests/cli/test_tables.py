@@ -83,6 +83,14 @@ def test_figures_say_on_how_many_samples(folder):
     assert out.count("n=64") == _out("compare", "m.onnx", "s.onnx", "m.onnx", *common).count("n=64")
 
 
+@pytest.mark.parametrize("weighting", ["fisher", "activation"])
+def test_losses_say_their_unit(folder, weighting):
+    common = ["--calib", "d.npz", "--threads", "1", "--prefer", "size", "--dry-run"]
+    out = _out("m.onnx", *common, "--weighting", weighting)
+    assert ("loss: nats a prediction" in out) == (weighting == "fisher")
+    assert ("loss: relative" in out) == (weighting == "activation")
+
+
 def test_a_sweep_names_all_that_it_wrote(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common = ["--calib", str(BUNDLED_DATA), "--samples", "64", "--threads", "1"]

@@ -16,7 +16,7 @@ from onnx_factorize.progress import Progress
 from onnx_factorize.ranks import trial as trial_module
 from onnx_factorize.ranks.forms import views_of
 from onnx_factorize.ranks.plan import Plan
-from onnx_factorize.report.summary import warnings_of
+from onnx_factorize.report.warnings import warnings_of
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         cuts=cuts[:_DRAWN],
         more_cuts=cuts[_DRAWN:],
         kept_curves=others,
+        loss_unit="nats" if report["divergence"]["predicted"] is not None else "relative",
         unit="nats" if report["divergence"]["predicted"] is not None else "share of the energy",
         measured=_measured(report),
         tried=_tried(report["divergence"]),

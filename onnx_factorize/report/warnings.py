@@ -1,0 +1,147 @@
+"""What the user should know of a run, one sentence each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+from ..analysis import Analysis
+from ..calibration import CalibrationData
+from ..latency.interleaved import Ratio
+from ..passes import Skipped, Target
+from ..ranks.forms import views_of
+from ..ranks.plan import Plan
+
+__all__ = ["hidden_weights", "warnings_of"]
+
+# Predicted and measured divergence further apart are worth a warning, unless both are nothing.
+_ALARM = 4.0
+_NEGLIGIBLE = 1e-3
+
+# Samples to ask for, as a multiple of those that just end the warning of too few.
+_MARGIN = 1.5
+
+# Share of the model in weights that cannot be read that is worth a warning.
+_HIDDEN = 0.05
+
+
+def warnings_of(
+    targets: Sequence[Target],
+    analysis: Analysis,
+    data: CalibrationData,
+    plan: Plan,
+    measured: float,
+    time: Ratio,
+    untrained: float | None,
+) -> list[str]:
+    """What the user should know, one sentence each.
+
+    Args:
+        targets: The targets.
+        analysis: What is known of them.
+        data: The calibration data.
+        plan: What was cut.
+        measured: The divergence of held-out samples.
+        time: Latency of the result as a share of the dense model's.
+        untrained: The divergence of held-out samples before training; None without.
+    """
+    warnings = []
+    statistics, never_ran = analysis.statistics, _by_operator(targets, analysis.never_ran)
+    if data.shares_holdout:
+        warnings.append(
+            "No samples were held out, so the result was verified on what it was calibrated on; "
+            "give at least two samples and a --holdout above 0."
+        )
+    starved = {
+        target.name: target.width / statistics[target.name].signal.count
+        for target in targets
+        if target.name in statistics and 0 < statistics[target.name].signal.count < target.width
+    }
+    if starved:
+        worst = max(starved, key=lambda name: starved[name])
+        warnings.append(
+            f"{data.calibration_samples} calibration samples are too few for {len(starved)} of "
+            f"{len(targets)} targets (the worst is '{worst}'); {_enough(starved[worst], data)}."
+        )
+    unreachable = _by_operator(targets, analysis.unreachable)
+    if unreachable:
+        name, first = next(iter(unreachable.items()))
+        reason = analysis.unreachable[first]
+        warnings.append(
+            f"{len(unreachable)} of the operators have no gradient, and are weighted "
+            f"{analysis.instead}; the first is '{name}': {reason}."
+        )
+    if plan.trial and not 1 / _ALARM < measured / plan.trial < _ALARM and plan.trial > _NEGLIGIBLE:
+        other = (
+            "if the data hold many samples of few things, expect the former of new ones"
+            if measured < plan.trial
+            else "more calibration samples would help"
+        )
+        warnings.append(
+            f"Samples unlike those that made the factors diverge by {plan.trial:.2g}, held-out "
+            f"ones by {measured:.2g}: {other}."
+        )
+    if not math.isfinite(measured):
+        warnings.append(
+            "Outputs of the result are not finite on some held-out samples: do not use it so; "
+            "raise the budget, or leave out operators by --exclude."
+        )
+    elif untrained is not None and measured > untrained:
+        warnings.append(
+            f"Training helped on the samples that it was validated on, but not on those held out: "
+            f"they diverge by {measured:.2g}, and did by {untrained:.2g} before; give more "
+            "samples, or leave --finetune out."
+        )
+    if time.state == "slower":
+        warnings.append(
+            f"The result takes {time.median:.2f} times as long as the dense model on this machine: "
+            "--prefer latency leaves out cuts that make an operator slower."
+        )
+    if never_ran:
+        warnings.append(
+            f"{len(never_ran)} operators stayed dense because the calibration data never ran them: "
+            f"{', '.join(sorted(never_ran)[:3])}{' …' if len(never_ran) > 3 else ''}."
+        )
+    return warnings
+
+
+def hidden_weights(skipped: Sequence[Skipped], params: int) -> list[str]:
+    """A sentence on weights that cannot be read, where they are many.
+
+    Args:
+        skipped: What is no target.
+        params: Constants of the whole model.
+    """
+    hidden = [each for each in skipped if each.counted]
+    total = sum(each.params for each in hidden)
+    if total <= _HIDDEN * params:
+        return []
+    first = max(hidden, key=lambda each: each.params)
+    said = (
+        f"{total:,} of the model's {params:,} parameters are in {len(hidden)} operators that "
+        f"cannot be cut; the largest is '{first.name}': {first.reason}."
+    )
+    return [said]
+
+
+def _by_operator(targets: Sequence[Target], names: Collection[str]) -> dict[str, str]:
+    """The operators behind names of views, which are one to the user, to the first such name."""
+    found: dict[str, str] = {}
+    for use in (use for target in targets for view in views_of(target) for use in view.uses):
+        if use.name in names:
+            found.setdefault(use.operator, use.name)
+    return found
+
+
+def _enough(short: float, data: CalibrationData) -> str:
+    """How many samples end a shortage by so many times, with a margin, and how to get them."""
+    used = data.calibration_samples + (0 if data.shares_holdout else data.holdout_samples)
+    wanted = _MARGIN * short * used
+    step = 10 ** max(0, math.floor(math.log10(wanted)) - 1)
+    enough = math.ceil(wanted / step) * step
+    said = f"about {enough} in all, held-out ones included, would do"
+    if data.available >= enough:
+        return f"{said}: give --samples {enough}"
+    if data.available > used:
+        return f"{said}, and the data hold {data.available}: give --samples {data.available}"
+    return f"{said}, and the data hold {data.available}"
