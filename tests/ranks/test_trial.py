@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from builders import BUNDLED, BUNDLED_DATA
+from builders import BUNDLED, BUNDLED_DATA, timing
 
 from onnx_factorize import factorize
 from onnx_factorize.factorization import metric_choice
@@ -111,7 +111,7 @@ def test_predictions_that_fail_are_an_alarm(known, measured, said):
 
     def warned(holdout):
         found = warnings_of(
-            known.targets, known.analysis, known.data, plan, holdout, (1.0, 1.0), None
+            known.targets, known.analysis, known.data, plan, holdout, timing(1.0, 1.0).ratio(), None
         )
         return any(said in warning for warning in found)
 
@@ -123,7 +123,13 @@ def test_slower_results_are_said_to_be_so(known):
     def warned(milliseconds):
         plan = Plan({}, {}, "predicted", {}, trial=None)
         found = warnings_of(
-            known.targets, known.analysis, known.data, plan, 0.0, milliseconds, None
+            known.targets,
+            known.analysis,
+            known.data,
+            plan,
+            0.0,
+            timing(*milliseconds).ratio(),
+            None,
         )
         return any("times as long as the dense model" in warning for warning in found)
 
@@ -135,6 +141,6 @@ def test_slower_results_are_said_to_be_so(known):
 def test_training_that_did_not_help_new_samples_is_said_not_to(known, untrained, said):
     known_data = known.targets, known.analysis, known.data
     found = warnings_of(
-        *known_data, Plan({}, {}, "predicted", {}, None), 0.1, (1.0, 1.0), untrained
+        *known_data, Plan({}, {}, "predicted", {}, None), 0.1, timing(1.0, 1.0).ratio(), untrained
     )
     assert any("Training helped" in warning for warning in found) == said
