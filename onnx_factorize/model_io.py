@@ -241,7 +241,10 @@ def _external_size(model: ir.Model, location: str) -> int:
             if tensor is None or tensor.dtype == ir.DataType.STRING:
                 continue
             if tensor.nbytes <= _INLINE:
-                value.const_value = ir.tensor(tensor.numpy(), tensor.dtype, name=value.name)
+                # A copy: the file that a tensor is mapped from can then be closed.
+                value.const_value = ir.tensor(
+                    np.array(tensor.numpy()), tensor.dtype, name=value.name
+                )
                 continue
             value.const_value = ir.ExternalTensor(
                 location, end, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()),
