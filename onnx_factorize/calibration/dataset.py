@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..errors import InputError, at_least
 from ..passes import DRAWS
 from .batch import Batch, joinable, joined, rows_of
+from .batch_axis import BatchAxis
 from .labels import LABEL_KEYS
 from .masks import padding_mask
 from .signature import Signature
@@ -60,9 +61,13 @@ class CalibrationData:
         available: Number of samples in the source.
         shares_holdout: Whether both splits are the same: for want of a second sample, or because
             nothing is to be held out.
+        axis: Where the samples are in the model's inputs.
     """
 
-    def __init__(self, source: Source, signature: Signature, selection: Selection) -> None:
+    def __init__(
+        self, source: Source, signature: Signature, selection: Selection, axis: BatchAxis
+    ) -> None:
+        self.axis = axis
         self._source = source
         self._signature = signature
         counts = source.counts()

@@ -38,6 +38,11 @@ class ArrayFile:
         with _reading(where), opener() as stream:
             self.shape, self._fortran, self.dtype = _read_header(stream, where)
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory the whole array takes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Rows `start` to `stop` along axis 0."""
         if not self.shape or self._fortran:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +13,9 @@ from PIL import Image
 from ..errors import InputError
 from ..foreign import user_code
 from ..user_code import imported
+from .batch_axis import axes_of, settled
 from .dataset import CalibrationData, Selection
+from .independence import Run
 from .signature import Signature
 from .sources import (
     FeedSource,
@@ -22,12 +25,16 @@ from .sources import (
     ProtobufSource,
     Source,
     feeds_of,
+    heads_of,
 )
 
 __all__ = ["Calibration", "calibration_files", "open_calibration"]
 
 # What `calibration` may be: a path, "module:callable", feeds, or what makes them.
 Calibration = str | os.PathLike[str] | Iterable[Mapping[str, Any]] | Callable[[], Any] | Any
+
+# Records that are looked at before any is read as data.
+_HEADS = 2
 
 _FORMS = (
     "a folder of .npz or .npy files, a .npz file, a folder with test_data_set_*/input_*.pb, a "
@@ -40,6 +47,9 @@ def open_calibration(
     signature: Signature,
     selection: Selection | None = None,
     images: ImageOptions | None = None,
+    *,
+    run: Run | None = None,
+    batch_axis: Mapping[str, Any] | None = None,
 ) -> CalibrationData:
     """Opens calibration data of any form.
 
@@ -50,34 +60,60 @@ def open_calibration(
         signature: What the model wants to be fed.
         selection: Which samples to use.
         images: How image files become arrays.
+        run: Runs the model on feeds, to check what its graph says of its inputs; None to take the
+            graph's word.
+        batch_axis: Input name to 0, if its first axis runs over samples, or None (or `none`), where
+            what is found is wrong.
 
     Raises:
         InputError: Nothing is there, or it cannot be read.
     """
-    selection = selection or Selection()
-    source = _source(calibration, signature, selection, images or ImageOptions())
-    return CalibrationData(source, signature, selection)
+    selection, images = selection or Selection(), images or ImageOptions()
+    given = axes_of(batch_axis or {})
+    looked_at = _HEADS if run is not None else 0
+    path = _path_of(calibration)
+    source: Source
+    if path is not None:
+        source = _from_path(path, signature, images)
+        heads = [source.head(i) for i in range(min(looked_at, source.records))]
+        signature, axis = settled(signature, heads, run, given)
+        source = _from_path(path, signature, images)
+    else:
+        feeds, where = _made(calibration)
+        stream = _iterate(feeds, where)
+        first = list(itertools.islice(stream, looked_at))
+        signature, axis = settled(signature, heads_of(first, signature), run, given)
+        stream = itertools.chain(first, stream)
+        source = FeedSource(stream, signature, where, selection.samples)
+        if not source.counts():
+            raise InputError(f"{where} yields no feeds.")
+    return CalibrationData(source, signature, selection, axis)
 
 
-def _source(
-    calibration: Calibration, signature: Signature, selection: Selection, images: ImageOptions
-) -> Source:
+def _path_of(calibration: Calibration) -> pathlib.Path | None:
+    """The file or folder that holds the data; None where a program makes them.
+
+    Raises:
+        InputError: It is not there.
+    """
+    if not isinstance(calibration, str | os.PathLike):
+        return None
+    text = os.fspath(calibration)
+    path = pathlib.Path(text)
+    if path.exists():
+        return path
+    module, colon, _ = text.rpartition(":")
+    if not colon or "/" in module or len(module) < 2:
+        raise InputError(f"{path} does not exist; --calib takes {_FORMS}.")
+    return None
+
+
+def _made(calibration: Calibration) -> tuple[Any, str]:
+    """What a program makes, and what that is called."""
     if isinstance(calibration, str | os.PathLike):
         text = os.fspath(calibration)
-        path = pathlib.Path(text)
-        if path.exists():
-            return _from_path(path, signature, images)
-        module, colon, _ = text.rpartition(":")
-        if not colon or "/" in module or len(module) < 2:
-            raise InputError(f"{path} does not exist; --calib takes {_FORMS}.")
-        feeds, where = _call(imported(text, "--calib"), text), text
-    else:
-        feeds = calibration() if callable(calibration) else calibration
-        where = "calibration"
-    source = FeedSource(_iterate(feeds, where), signature, where, selection.samples)
-    if not source.counts():
-        raise InputError(f"{where} yields no feeds.")
-    return source
+        return _call(imported(text, "--calib"), text), text
+    return calibration() if callable(calibration) else calibration, "calibration"
 
 
 def calibration_files(calibration: str) -> list[pathlib.Path]:

@@ -110,6 +110,24 @@ class Signature:
         """Names of the inputs that have no row for each sample."""
         return frozenset(spec.name for spec in self.everything if spec.shared)
 
+    def with_rows(self, names: Iterable[str]) -> Signature:
+        """The signature with rows for samples in the inputs of these names, and in no others."""
+        own = set(names)
+        required = [spec for spec in self.inputs if spec.name in own]
+        lengths = {spec.dims[0] for spec in required if spec.dims and isinstance(spec.dims[0], int)}
+        inputs, extra = (
+            tuple(dataclasses.replace(spec, shared=spec.name not in own) for spec in specs)
+            for specs in (self.inputs, self.extra)
+        )
+        batch = lengths.pop() if len(lengths) == 1 else None
+        return dataclasses.replace(
+            self, inputs=inputs, extra=extra, batched=bool(required), batch=batch
+        )
+
+    def whole(self) -> Signature:
+        """The signature by which each file or feed is one sample."""
+        return dataclasses.replace(self, batched=False, batch=None)
+
     def rows(self, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
         """How many samples arrays of some shapes hold; None where they are one whole feed.
 

@@ -1,6 +1,6 @@
 """Where calibration data come from: each form of `--calib` is a source of records."""
 
-from .feeds import FeedSource, feeds_of
+from .feeds import FeedSource, feeds_of, heads_of
 from .images import ImageOptions, ImageSource
 from .numpy_files import NumpySource
 from .protobuf import ProtobufSource
@@ -15,4 +15,5 @@ __all__ = [
     "ProtobufSource",
     "Source",
     "feeds_of",
+    "heads_of",
 ]

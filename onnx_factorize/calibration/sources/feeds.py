@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import tempfile
 import zipfile
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ..arrays import RaggedError
+from ..arrays import RaggedError, as_array
 from ..labels import LABEL_KEYS
 from ..signature import Signature
 from .numpy_files import NumpySource
@@ -35,6 +36,25 @@ def feeds_of(data: Any) -> Iterator[Mapping[str, Any]]:
         yield {name: data[name] for name in data.keys()}  # noqa: SIM118 - a table is no mapping
     else:
         yield from data
+
+
+def heads_of(feeds: Iterable[Any], signature: Signature) -> list[Arrays]:
+    """What the model's inputs are fed first, as arrays; none where that is no feed at all."""
+    known = {spec.name for spec in signature.everything}
+    by_rows = dataclasses.replace(signature, batched=True, batch=None)
+    heads: list[Arrays] = []
+    for feed in feeds:
+        if not isinstance(feed, Mapping):
+            return []
+        named = {str(n): value for n, value in feed.items() if n in known and value is not None}
+        try:
+            heads.append({n: as_array(value, n) for n, value in named.items()})
+        except RaggedError:
+            rows = (_rows(named, by_rows) or [])[:2]
+            heads += [{n: as_array(value, n) for n, value in row.items()} for row in rows]
+        except InputError:
+            return []
+    return heads
 
 
 class FeedSource(NumpySource):

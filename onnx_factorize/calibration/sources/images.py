@@ -61,9 +61,18 @@ class ImageSource(Source):
         self._layout, self._channels, self._size = _image_layout(self._input, options)
         self._white = _white(self._input)
 
+    @property
+    def records(self) -> int:
+        """Number of files."""
+        return len(self._files)
+
     def counts(self) -> list[int]:
         """One sample an image."""
         return [1] * len(self._files)
+
+    def head(self, record: int) -> Arrays:
+        """One image."""
+        return self.read(record, 0, 1)[0]
 
     def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:  # noqa: ARG002 - an image is one sample
         """One image as an array of one sample."""

@@ -16,6 +16,10 @@ from .source import Arrays, Source
 __all__ = ["NumpySource"]
 
 
+# What is read of an array above so many bytes, where its beginning is enough: so many rows.
+_LARGE, _FIRST = 2**26, 32
+
+
 class NumpySource(Source):
     """Files of .npz (keys are input names) or .npy (the model's only input)."""
 
@@ -24,9 +28,24 @@ class NumpySource(Source):
         self._signature = signature
         self._open: tuple[int, dict[str, ArrayFile]] | None = None
 
+    @property
+    def records(self) -> int:
+        """Number of files."""
+        return len(self._files)
+
     def counts(self) -> list[int]:
         """Number of samples in each file: the rows of its inputs, or 1 if taken whole."""
         return [self._count(index) for index in range(len(self._files))]
+
+    def head(self, record: int) -> Arrays:
+        """Every array in a file; of large ones the first rows."""
+        arrays = self._arrays(record)
+        known = {spec.name for spec in self._signature.everything}
+        return {
+            name: array.whole() if array.nbytes <= _LARGE else array.read(0, _FIRST)
+            for name, array in arrays.items()
+            if name in known
+        }
 
     def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:
         """Rows of every array in a file."""

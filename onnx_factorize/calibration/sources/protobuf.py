@@ -23,6 +23,11 @@ class ProtobufSource(Source):
         self._signature = signature
         self._counts: list[int] | None = None
 
+    @property
+    def records(self) -> int:
+        """Number of folders."""
+        return len(self._folders)
+
     def counts(self) -> list[int]:
         """Number of samples in each folder."""
         if self._counts is None:
@@ -32,6 +37,10 @@ class ProtobufSource(Source):
                 rows = self._signature.rows({name: a.shape for name, a in arrays.items()})
                 self._counts.append(1 if rows is None else rows)
         return self._counts
+
+    def head(self, record: int) -> Arrays:
+        """Every tensor in a folder."""
+        return self._read_all(record)[0]
 
     def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:
         """Rows of every tensor in a folder."""

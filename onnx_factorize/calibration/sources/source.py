@@ -15,9 +15,18 @@ Arrays = dict[str, npt.NDArray[Any]]
 class Source(abc.ABC):
     """A list of records, each holding one or more samples."""
 
+    @property
+    @abc.abstractmethod
+    def records(self) -> int:
+        """Number of records."""
+
     @abc.abstractmethod
     def counts(self) -> list[int]:
         """Number of samples in each record, without reading the data."""
+
+    @abc.abstractmethod
+    def head(self, record: int) -> Arrays:
+        """A record as it is, or its first rows where it is large."""
 
     @abc.abstractmethod
     def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:
