@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from . import processes
 from ._version import __version__
 from .budget import Budget
-from .calibration import ImageOptions, Selection
+from .calibration import ImageOptions, MaskMeaning, Selection
 from .errors import InputError, at_least
 from .factorization.weighting import get_weighting
 from .option_types import check_types, numbers_of, size_of
@@ -58,6 +58,10 @@ class Options:
         exclude: Regular expressions; targets whose names match one stay dense.
         op_types: Only targets of these operators are touched; empty for all.
         outputs: Output name to what it stands for, where recognition is wrong.
+        batch_axis: Input name to 0, if its first axis runs over samples, or None, where what is
+            found by running the model is wrong.
+        mask: Input name to what numbers other than zero are in it: `keep` for data, `drop` for
+            padding, `none` where it is no mask of positions.
         selection: Which samples to use.
         images: How image files become arrays.
         runtime: How onnxruntime runs.
@@ -83,6 +87,8 @@ class Options:
     exclude: tuple[str, ...] = ()
     op_types: tuple[str, ...] = ()
     outputs: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
+    batch_axis: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
+    mask: Mapping[str, MaskMeaning] = dataclasses.field(default_factory=dict)
     selection: Selection = dataclasses.field(default_factory=Selection)
     images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
     runtime: Runtime = dataclasses.field(default_factory=Runtime)

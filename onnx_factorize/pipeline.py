@@ -126,7 +126,15 @@ def calibrated(
 
     with progress.stage("read"):
         dense = model_io.load(source)
-        data = open_calibration(calibration, Signature.of(dense), options.selection, options.images)
+        data = open_calibration(
+            calibration,
+            Signature.of(dense),
+            options.selection,
+            options.images,
+            run=Session(dense, runtime).run,
+            batch_axis=options.batch_axis,
+            mask=options.mask,
+        )
         kinds = resolve_axes(dense, output_kinds(dense, options.outputs), data, runtime)
         sample = data.typical("holdout")
         costs = measure_costs(dense, sample, runtime, source)

@@ -2,6 +2,7 @@
 
 from .batch import Batch
 from .dataset import CalibrationData, Selection
+from .masks import MaskMeaning
 from .open import Calibration, calibration_files, open_calibration
 from .signature import InputSpec, Signature
 from .sources import ImageOptions
@@ -12,6 +13,7 @@ __all__ = [
     "CalibrationData",
     "ImageOptions",
     "InputSpec",
+    "MaskMeaning",
     "Selection",
     "Signature",
     "calibration_files",

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from ..passes import DRAWS
 from .batch import Batch, joinable, joined, rows_of
 from .batch_axis import BatchAxis
 from .labels import LABEL_KEYS
-from .masks import padding_mask
+from .masks import Padding
 from .signature import Signature
 from .sources import Source
 
@@ -62,12 +62,14 @@ class CalibrationData:
         shares_holdout: Whether both splits are the same: for want of a second sample, or because
             nothing is to be held out.
         axis: Where the samples are in the model's inputs.
+        padding: Which of these says what is padding.
     """
 
     def __init__(
         self, source: Source, signature: Signature, selection: Selection, axis: BatchAxis
     ) -> None:
         self.axis = axis
+        self.padding = Padding()
         self._source = source
         self._signature = signature
         counts = source.counts()
@@ -116,6 +118,10 @@ class CalibrationData:
     def regroups(self) -> bool:
         """Whether the model takes samples in any number, or one by one."""
         return self._signature.batched and self._signature.batch in (None, 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """How the data were read, for the report."""
+        return {"batch_axis": self.axis.as_dict(), "mask": self.padding.as_dict()}
 
     def batches(
         self,
@@ -238,7 +244,7 @@ class CalibrationData:
                 indices = int(first) + np.arange(start, stop)[:samples]
                 if self._signature.draws:
                     fitted[DRAWS] = indices
-                mask, shared = padding_mask(fitted), self._signature.shared
+                mask, shared = self.padding.mask(fitted, samples), self._signature.shared
                 whole = Batch(fitted, samples, labels, origin, indices, mask, shared)
                 if self._signature.batched and len(inside) < stop - start:
                     whole = rows_of(whole, inside - start)

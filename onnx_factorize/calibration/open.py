@@ -16,6 +16,8 @@ from ..user_code import imported
 from .batch_axis import axes_of, settled
 from .dataset import CalibrationData, Selection
 from .independence import Run
+from .masks import Padding, given_padding
+from .polarity import found_padding
 from .signature import Signature
 from .sources import (
     FeedSource,
@@ -50,6 +52,7 @@ def open_calibration(
     *,
     run: Run | None = None,
     batch_axis: Mapping[str, Any] | None = None,
+    mask: Mapping[str, Any] | None = None,
 ) -> CalibrationData:
     """Opens calibration data of any form.
 
@@ -64,6 +67,8 @@ def open_calibration(
             graph's word.
         batch_axis: Input name to 0, if its first axis runs over samples, or None (or `none`), where
             what is found is wrong.
+        mask: Input name to what numbers other than zero are in it: `keep` for data, `drop` for
+            padding, `none` where it is no mask of positions.
 
     Raises:
         InputError: Nothing is there, or it cannot be read.
@@ -87,7 +92,12 @@ def open_calibration(
         source = FeedSource(stream, signature, where, selection.samples)
         if not source.counts():
             raise InputError(f"{where} yields no feeds.")
-    return CalibrationData(source, signature, selection, axis)
+    data = CalibrationData(source, signature, selection, axis)
+    padding = given_padding(signature, mask or {})
+    if padding is None and run is not None:
+        padding = found_padding(signature, data.batches("calibration"), run, mask or {})
+    data.padding = padding or Padding()
+    return data
 
 
 def _path_of(calibration: Calibration) -> pathlib.Path | None:

@@ -10,12 +10,13 @@ import click
 from ..report.comparison import compare_several
 from ..session import Runtime
 from .console import echo, open_console
-from .data_options import data_options, images_of, output_kinds_of, selection_of
+from .data_options import data_options, images_of, named_of, output_kinds_of, selection_of
 from .help import help_option
 from .tables import (
     comparison_table,
     models_table,
     print_agreement,
+    print_data,
     print_random,
     print_samples,
     print_time,
@@ -41,6 +42,8 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         images=images_of(given),
         runtime=Runtime(given["provider"], given["threads"]),
         outputs=output_kinds_of(given),
+        batch_axis=named_of(given, "batch_axis", "AXIS"),
+        mask=named_of(given, "mask", "MEANING"),
         progress=progress,
     )
     if as_json:
@@ -55,6 +58,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         print_samples(console, comparisons[0].agreement.samples)
         for name, each in zip(compressed, comparisons, strict=True):
             print_time(console, each.time, f"{each.compressed.file or name}: ")
+        print_data(console, comparisons[0].data)
         print_random(console, nodes)
         return
     found = comparisons[0]
@@ -63,4 +67,5 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
     )
     print_time(console, found.time)
     print_agreement(console, found.agreement)
+    print_data(console, found.data)
     print_random(console, nodes)

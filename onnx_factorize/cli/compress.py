@@ -23,6 +23,7 @@ from .data_options import (
     data_options,
     default_output,
     images_of,
+    named_of,
     output_kinds_of,
     output_of,
     selection_of,
@@ -32,7 +33,7 @@ from .destinations import Destinations
 from .encoding import escaped
 from .help import help_option
 from .kept import expect, expect_checkpoint
-from .tables import print_report, print_samples, sweep_table
+from .tables import print_data, print_report, print_samples, sweep_table
 from .training_options import training_of, training_options
 
 __all__ = ["compress_command"]
@@ -151,6 +152,8 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         exclude=given["exclude"],
         op_types=given["op_type"],
         outputs=output_kinds_of(given),
+        batch_axis=named_of(given, "batch_axis", "AXIS"),
+        mask=named_of(given, "mask", "MEANING"),
         selection=selection_of(given, given["holdout"]),
         images=images_of(given),
         runtime=Runtime(given["provider"], given["threads"]),
@@ -219,6 +222,7 @@ def _sweep(
         complain(f"{click.style('skipped:', fg='yellow')} {escaped(reason)}")
     console.print(sweep_table([report for _, report in found]))
     print_samples(console, found[0][1].samples["holdout"])
+    print_data(console, found[0][1].data)
     _say_written(console, written)
 
 

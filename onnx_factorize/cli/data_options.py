@@ -19,6 +19,7 @@ __all__ = [
     "data_options",
     "default_output",
     "images_of",
+    "named_of",
     "output_kinds_of",
     "output_of",
     "selection_of",
@@ -55,6 +56,20 @@ def data_options(command: _Command) -> _Command:
                 multiple=True,
                 metavar="NAME=KIND",
                 help="categorical, bernoulli, gaussian or ignore, where recognition is wrong.",
+            ),
+            click.option(
+                "--batch-axis",
+                multiple=True,
+                metavar="INPUT=AXIS",
+                help="0 where the input's first axis runs over samples, none where it does not, if "
+                "what is found by running the model is wrong.",
+            ),
+            click.option(
+                "--mask",
+                multiple=True,
+                metavar="INPUT=MEANING",
+                help="keep where numbers other than zero are data, drop where they are padding, "
+                "none where it is no mask, if what is found by running the model is wrong.",
             ),
             click.option("--image-mean", default="0.485,0.456,0.406", show_default=True),
             click.option("--image-std", default="0.229,0.224,0.225", show_default=True),
@@ -98,6 +113,27 @@ def output_kinds_of(given: Mapping[str, Any]) -> dict[str, Kind]:
             raise InputError(f"--outputs '{text}' is not of the form NAME=KIND.")
         kinds[name] = cast("Kind", kind)
     return kinds
+
+
+def named_of(given: Mapping[str, Any], option: str, value: str) -> dict[str, Any]:
+    """What is said of inputs by name, `NAME=VALUE`, each time that an option was given.
+
+    Args:
+        given: The command line.
+        option: The option's name in it.
+        value: What the value is, for a message.
+
+    Raises:
+        InputError: It is of another form.
+    """
+    named = {}
+    for text in given[option]:
+        name, equals, what = text.rpartition("=")
+        if not equals or not name:
+            dashed = option.replace("_", "-")
+            raise InputError(f"--{dashed} '{text}' is not of the form INPUT={value}.")
+        named[name] = what
+    return named
 
 
 def output_of(text: str) -> pathlib.Path:

@@ -27,6 +27,7 @@ __all__ = [
     "models_table",
     "outlook_table",
     "print_agreement",
+    "print_data",
     "print_random",
     "print_report",
     "print_samples",
@@ -48,6 +49,7 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     print_samples(console, report.samples["holdout"])
     for name, output in report.divergence["outputs"].items():
         _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
+    print_data(console, report.data)
     print_random(console, None if report.random is None else report.random["nodes"])
     if report.promise is not None:
         _print_promise(console, report.promise)
@@ -141,6 +143,13 @@ def _times(ratio: Ratio) -> str:
 def print_samples(console: Console, samples: int) -> None:
     """Prints how many samples are behind the figures."""
     say(console, (f"  measured on n={samples:,} samples", "dim"))
+
+
+def print_data(console: Console, data: Mapping[str, Any]) -> None:
+    """Says how the data were read, where that is not plain."""
+    for part in data.values():
+        if part["said"] is not None:
+            say(console, f"  {part['said']}")
 
 
 def print_random(console: Console, nodes: Sequence[str] | None) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 import onnx_ir as ir
 
 from .. import model_io
-from ..calibration import Calibration, ImageOptions, Selection, Signature, open_calibration
+from ..calibration import (
+    Calibration,
+    ImageOptions,
+    MaskMeaning,
+    Selection,
+    Signature,
+    open_calibration,
+)
 from ..costs import Figures, measure_costs
 from ..errors import InputError
 from ..latency.interleaved import Ratio, latencies
@@ -32,6 +39,7 @@ class Comparison:
         agreement: How their outputs compare, over all samples.
         time: The latency of the second as a share of that of the first.
         random: The random nodes of the first model; None where it has none.
+        data: How the data were read: see `CalibrationData.as_dict`.
     """
 
     dense: Figures
@@ -39,6 +47,7 @@ class Comparison:
     agreement: Agreement
     time: Ratio
     random: Randomness | None = None
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
@@ -60,6 +69,8 @@ def compare(
     images: ImageOptions | None = None,
     runtime: Runtime | None = None,
     outputs: Mapping[str, Kind] | None = None,
+    batch_axis: Mapping[str, int | None] | None = None,
+    mask: Mapping[str, MaskMeaning] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Compares two models on all samples of the data, none of which is set apart.
@@ -72,6 +83,8 @@ def compare(
         images: How image files become arrays.
         runtime: How onnxruntime runs.
         outputs: What outputs stand for, where recognition is wrong.
+        batch_axis: Where samples are in the inputs, where what is found is wrong: see `Options`.
+        mask: What masks mean, likewise.
         progress: What is told how far the run is.
 
     Raises:
@@ -85,6 +98,8 @@ def compare(
         images=images,
         runtime=runtime,
         outputs=outputs,
+        batch_axis=batch_axis,
+        mask=mask,
         progress=progress,
     )[0]
 
@@ -98,6 +113,8 @@ def compare_several(
     images: ImageOptions | None = None,
     runtime: Runtime | None = None,
     outputs: Mapping[str, Kind] | None = None,
+    batch_axis: Mapping[str, int | None] | None = None,
+    mask: Mapping[str, MaskMeaning] | None = None,
     progress: Progress | None = None,
 ) -> list[Comparison]:
     """Compares several models with a dense one, all of them timed in turns: see `compare`."""
@@ -110,7 +127,15 @@ def compare_several(
         raise InputError(
             "The models do not have the same inputs and outputs, so they cannot be compared."
         )
-    data = open_calibration(calibration, Signature.of(models[0]), selection, images)
+    data = open_calibration(
+        calibration,
+        Signature.of(models[0]),
+        selection,
+        images,
+        run=Session(models[0], runtime).run,
+        batch_axis=batch_axis,
+        mask=mask,
+    )
     sample = data.typical("calibration")
     kinds = output_kinds(models[0], outputs or {})
     steps = data.calibration_samples * len(others)
@@ -128,7 +153,7 @@ def compare_several(
             for model, source, time in zip(models, sources, timing.medians, strict=True)
         ]
     return [
-        Comparison(figures[0], own, agreement, timing.ratio(index), random)
+        Comparison(figures[0], own, agreement, timing.ratio(index), random, data.as_dict())
         for index, (own, agreement) in enumerate(zip(figures[1:], agreements, strict=True), 1)
     ]
 

@@ -83,6 +83,8 @@ class Report:
         timing: How its latency compares with the dense model's (see `latency.interleaved`).
         quantization: How it was quantized, and what it was before, if that was asked for.
         subnormals: What became of subnormal weights; None where the dense model has none.
+        data: How the data were read: where samples are in the inputs (`batch_axis`), and what is
+            padding (`mask`).
         random: The random `nodes` of the model, and whether onnxruntime `runs` them here; None
             where it has none.
         command_line: What was typed, if the command line made it.
@@ -103,6 +105,7 @@ class Report:
     quantization: dict[str, Any] | None = None
     subnormals: dict[str, Any] | None = None
     random: dict[str, Any] | None = None
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
     command_line: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def summarize(
         timing=timing.ratio().as_dict(),
         subnormals=None if subnormals is None else subnormals.as_dict(),
         random=None if random is None else dataclasses.asdict(random),
+        data=data.as_dict(),
     )
 
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..calibration.masks import padding_mask_name
 from ..divergence import class_axis
 from ..passes import GivenLabels, OutputKind, OutputSeed
 from ..session import Runtime, Session
@@ -95,8 +94,11 @@ def survey(
     signatures: list[npt.NDArray[np.float32] | None] = []
     for batch in data.batches("calibration", only=only):
         values = session.run(batch.feeds, batch.origin)
-        name_of_mask = padding_mask_name(batch.feeds)
-        mask = None if name_of_mask is None else batch.feeds[name_of_mask].astype(bool)
+        mask = batch.mask
+        known_mask = (
+            data.padding.means == "keep" and batch.feeds[data.padding.input or ""].ndim == 2
+        )
+        name_of_mask = data.padding.input if known_mask else None
         for name in totals:
             value = values[name]
             kept = unmasked(value, mask).astype(np.float64)

@@ -207,7 +207,8 @@ def test_a_batch_knows_where_its_samples_are_and_what_is_padding(tmp_path, batch
     signature = _signature("float[batch, 3] x, int64[batch, 3] attention_mask")
     masks = {"attention_mask": lambda rows: (rows[:, None] > np.arange(3)).astype(np.int64)}
     _write(tmp_path, [4, 1, 6], **masks)
-    data = open_calibration(tmp_path, signature, Selection(8, 0.25, batch_size))
+    selection, mask = Selection(8, 0.25, batch_size), {"attention_mask": "keep"}
+    data = open_calibration(tmp_path, signature, selection, mask=mask)
     seen = []
     for split in ("calibration", "holdout"):
         for batch in data.batches(split):

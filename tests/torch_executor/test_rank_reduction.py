@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 
 from onnx_factorize import factorize, model_io  # noqa: E402
 from onnx_factorize.calibration import Batch  # noqa: E402
-from onnx_factorize.calibration.masks import padding_mask  # noqa: E402
 from onnx_factorize.passes import FindTargets, OutputKind, RewriteTargets  # noqa: E402
 from onnx_factorize.passes.provenance import provenance_of  # noqa: E402
 from onnx_factorize.torch import Schedule, to_torch, write_back  # noqa: E402
@@ -47,7 +46,8 @@ X = normal(7, 64, 8, 6, 6)
 
 
 def _batch(feeds):
-    return Batch(feeds, 1, None, "", mask=padding_mask(feeds))
+    mask = feeds.get("attention_mask")
+    return Batch(feeds, 1, None, "", mask=None if mask is None else mask.astype(bool))
 
 
 def factorized():
