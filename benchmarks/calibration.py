@@ -53,8 +53,8 @@ def main(
 def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> None:
     dense = model_io.load(path)
     runtime = Runtime()
-    data = open_calibration(calib, Signature.of(dense), Selection(samples, holdout=0.0))
-    session = Session(dense, runtime)
+    session, selection = Session(dense, runtime), Selection(samples, holdout=0.0)
+    data = open_calibration(calib, Signature.of(dense), selection, run=session.run)
     kinds = resolve_axes(dense, output_kinds(dense, {}), data, runtime)
     normal = dense.clone()
     LiftWeights()(normal)

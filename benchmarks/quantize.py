@@ -52,7 +52,8 @@ def main(
         recipe = models.get(name)
         runtime, selection = Runtime(threads=threads), Selection(samples=samples, batch_size=16)
         dense = model_io.load(recipe.model_path)
-        data = open_calibration(recipe.calib_path, Signature.of(dense), selection, None)
+        run = Session(dense, runtime).run
+        data = open_calibration(recipe.calib_path, Signature.of(dense), selection, run=run)
         sample = data.typical("holdout")
         way = way_of("int8", dense, count_arithmetic(dense, sample.feeds, runtime).nodes)
         if made is not None:

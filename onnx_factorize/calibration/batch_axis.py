@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from .first_rows import first_rows, fitted, keyed, rows_in, several
 from .independence import Run, Verdict, replicated, verdict_on
-from .signature import Arrays, InputSpec, Signature
+from .signature import Arrays, Signature
 
 __all__ = ["BatchAxis", "axes_of", "settled"]
 
@@ -89,7 +89,7 @@ def settled(
         InputError: The user names what is no input.
     """
     if given:
-        return _as_given(signature, given)
+        return _as_given(signature, heads, given)
     if run is None or not heads:
         return signature, _found(signature, "graph")
     if signature.batch is not None and signature.batch > 1:
@@ -99,24 +99,27 @@ def settled(
     return _open(signature, heads, run)
 
 
-def _as_given(signature: Signature, given: Mapping[str, int | None]) -> tuple[Signature, BatchAxis]:
+def _as_given(
+    signature: Signature, heads: Sequence[Arrays], given: Mapping[str, int | None]
+) -> tuple[Signature, BatchAxis]:
+    """The axes that the user names, and what follows for the other inputs."""
     names = [spec.name for spec in signature.everything]
     unknown = next((name for name in given if name not in names), None)
     if unknown is not None:
         raise InputError(
             f"--batch-axis names '{unknown}', but the model's inputs are {', '.join(names)}."
         )
-    leads = {spec.dims[0] for spec in signature.inputs if spec.dims and given.get(spec.name) == 0}
-
-    def by_row(spec: InputSpec) -> bool:
-        if spec.name in given:
-            return given[spec.name] == 0
-        if signature.batched:
-            return not spec.shared
-        # Of the others, those go along that begin as the one that was named does.
-        return bool(spec.dims) and (spec.dims or (0,))[0] in leads
-
-    changed = signature.with_rows(s.name for s in signature.everything if by_row(s))
+    named = next((name for name, axis in given.items() if axis == 0), None)
+    if signature.batched:
+        base = {spec.name for spec in signature.everything if not spec.shared}
+    elif named is None or not heads:
+        base = set()
+    else:
+        # Of the others, those go along that have as many rows as the one that was named.
+        like = _candidate(signature, heads[0], named)
+        base = set() if like is None else {s.name for s in like.everything if not s.shared}
+    by_row = {name for name in names if (given[name] == 0 if name in given else name in base)}
+    changed = signature.with_rows(by_row)
     return changed, _found(changed, "given")
 
 
@@ -203,8 +206,14 @@ def _open(signature: Signature, heads: Sequence[Arrays], run: Run) -> tuple[Sign
     return signature, _found(signature, "graph")
 
 
-def _candidate(signature: Signature, head: Arrays) -> Signature | None:
-    """What the batch would be, if the inputs whose first axes are open ran over samples."""
+def _candidate(signature: Signature, head: Arrays, like: str | None = None) -> Signature | None:
+    """What the batch would be, if the inputs whose first axes are open ran over samples.
+
+    Args:
+        signature: The model's inputs.
+        head: The first record.
+        like: The input whose rows are samples; None for those of most inputs.
+    """
     lengths = {}
     for spec in signature.inputs:
         shape = np.shape(head[spec.name]) if spec.name in head else ()
@@ -218,8 +227,9 @@ def _candidate(signature: Signature, head: Arrays) -> Signature | None:
             lengths[spec.name] = shape[0] if len(shape) == axes else 1
     if not lengths:
         return None
-    most, _ = Counter(lengths.values()).most_common(1)[0]
-    rows = {name for name, length in lengths.items() if length == most}
+    usual, _ = Counter(lengths.values()).most_common(1)[0]
+    wanted = lengths.get(like or "", usual)
+    rows = {name for name, length in lengths.items() if length == wanted}
     return signature.with_rows(rows)
 
 

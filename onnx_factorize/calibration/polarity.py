@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .batch import Batch, rows_of
+from .batch import Batch
 from .independence import Run
+from .mask_candidates import MASKS, Candidate, candidates, may_mask
 from .masks import Padding, is_lengths
-from .signature import InputSpec, Signature
+from .signature import Signature
 
 __all__ = ["found_padding"]
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
-# Inputs that may say what is padding, and those of them that say it wherever they occur.
-_MASKS = re.compile(r"mask|padding|(^|_)pad(_|$)", re.IGNORECASE)
-_LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
+# Inputs that say what is padding wherever they occur.
 _PADDING = re.compile(r"(attention|input|pad(ding)?|src|tgt|key|token)_?mask|^mask$", re.IGNORECASE)
 
 # A name with one meaning everywhere. Where outputs do not tell (no position sees another), it does.
@@ -35,26 +33,6 @@ _NOTHING = 1e-6
 
 # Constants that a graph puts where something is masked have no part in an effect.
 _HUGE = 1e8
-
-# Samples among which one is looked for that is padded in part.
-_LOOKED_AT = 1024
-
-
-@dataclasses.dataclass(frozen=True)
-class _Candidate:
-    """An input that may say what is padding.
-
-    Attributes:
-        spec: The input.
-        batch: Samples to try it on, in part padded if there are such.
-        marks: The number that marks positions, other than zero.
-        varies: Whether the data have both marked positions and others.
-    """
-
-    spec: InputSpec
-    batch: Batch
-    marks: Any
-    varies: bool
 
 
 def found_padding(
@@ -73,12 +51,12 @@ def found_padding(
         left_out: Names of inputs that the user says are no masks.
     """
     skipped = set(left_out)
-    specs = [s for s in signature.everything if s.name not in skipped and _may_mask(s)]
+    specs = [s for s in signature.everything if s.name not in skipped and may_mask(s)]
     if not specs:
         return Padding()
     found: list[tuple[bool, Padding]] = []
     unclear = []
-    for candidate in _candidates(specs, batches, single=signature.batch in (None, 1)):
+    for candidate in candidates(specs, batches, single=signature.batch in (None, 1)):
         padding = _lengths(candidate, run) if is_lengths(candidate.spec) else _mask(candidate, run)
         if padding is not None:
             found.append((_belongs(padding, candidate, run), padding))
@@ -104,56 +82,7 @@ def found_padding(
     return Padding(said=said)
 
 
-def _may_mask(spec: InputSpec) -> bool:
-    """Whether an input may say what is padding."""
-    if spec.dims is None or spec.dtype.kind not in "biuf":
-        return False
-    if is_lengths(spec):
-        return bool(_LENGTHS.search(spec.name))
-    dims = spec.dims[1:-1]
-    alike = all(d == 1 or isinstance(d, str) or d is None or d == spec.dims[-1] for d in dims)
-    return 2 <= len(spec.dims) <= 4 and alike and bool(_MASKS.search(spec.name))
-
-
-def _candidates(
-    specs: Sequence[InputSpec], batches: Iterable[Batch], *, single: bool
-) -> Iterator[_Candidate]:
-    """Yields each input with samples that it marks in part, where there are such."""
-    first: Batch | None = None
-    padded: dict[str, Batch] = {}
-    marks: dict[str, Any] = {}
-    seen = 0
-    for batch in batches:
-        first = first or batch
-        for spec in specs:
-            array = batch.feeds.get(spec.name)
-            if array is None or spec.name in padded:
-                continue
-            if array.any() and spec.name not in marks:
-                marks[spec.name] = array.reshape(-1)[np.abs(array.astype(float)).argmax()]
-            row = _marked_in_part(array)
-            if row is not None:
-                rows = single and row < batch.samples == len(array)
-                padded[spec.name] = rows_of(batch, slice(row, row + 1)) if rows else batch
-        seen += batch.samples
-        if len(padded) == len(specs) or seen >= _LOOKED_AT:
-            break
-    for spec in specs:
-        sample = padded.get(spec.name, first)
-        if sample is None or spec.name not in sample.feeds:
-            continue
-        usual = None if spec.dtype.kind == "f" else 1
-        yield _Candidate(spec, sample, marks.get(spec.name, usual), spec.name in padded)
-
-
-def _marked_in_part(array: Array) -> int | None:
-    """The first row that holds both zeros and other numbers, if any."""
-    marked = (array != 0).reshape(len(array), -1)
-    rows = np.flatnonzero(marked.any(axis=1) & ~marked.all(axis=1))
-    return int(rows[0]) if len(rows) else None
-
-
-def _mask(candidate: _Candidate, run: Run) -> Padding | None:
+def _mask(candidate: Candidate, run: Run) -> Padding | None:
     """What a mask means, if the model's outputs show it."""
     name, feeds = candidate.spec.name, candidate.batch.feeds
     length = feeds[name].shape[-1]
@@ -178,7 +107,7 @@ def _mask(candidate: _Candidate, run: Run) -> Padding | None:
     return _said(name, known.pop()) if len(known) == 1 else None
 
 
-def _lengths(candidate: _Candidate, run: Run) -> Padding | None:
+def _lengths(candidate: Candidate, run: Run) -> Padding | None:
     """Whether what follows a length is padding."""
     name, feeds = candidate.spec.name, candidate.batch.feeds
     most = int(feeds[name].max(initial=0))
@@ -235,7 +164,7 @@ def _changed(
     changed = {}
     for name, array in feeds.items():
         axes = [axis for axis in range(1, array.ndim) if array.shape[axis] == length]
-        if not axes or name == mask or _MASKS.search(name) or array.dtype.kind not in "iuf":
+        if not axes or name == mask or MASKS.search(name) or array.dtype.kind not in "iuf":
             continue
         axis = axes[0]
         moved = np.moveaxis(array, axis, 1).copy()
@@ -305,7 +234,7 @@ def _told(unmarked: float, marked: float) -> str | None:
     return "drop" if marked < _SHARE * unmarked else None
 
 
-def _belongs(padding: Padding, candidate: _Candidate, run: Run) -> bool:
+def _belongs(padding: Padding, candidate: Candidate, run: Run) -> bool:
     """Whether an output has the mask's positions."""
     batch = candidate.batch
     mask = padding.mask(batch.feeds, batch.samples)
