@@ -63,6 +63,12 @@ class SharedTensor(ir.ExternalTensor):
         self.numpy()
         return super().tobytes()
 
+    def release(self) -> None:
+        """Keeps the mapping, which other models and threads may be reading.
+
+        It goes with the last of them.
+        """
+
 
 def locate(model: ir.Model, source: pathlib.Path | None, name: str) -> None:
     """Finds the files that a model keeps weights in, and has them read from there.

@@ -17,6 +17,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from .external import SharedTensor
+from .writing import scratch
 
 __all__ = ["LARGE", "PagedModel", "keep", "spill"]
 
@@ -83,11 +84,12 @@ def keep(array: Array) -> Array:
         return array
     if _KEPT.bytes + array.nbytes <= _IN_MEMORY:
         return _KEPT.add(array)
-    with tempfile.TemporaryFile(prefix="onnx-factorize-") as file:
-        file.truncate(array.nbytes)
+    with scratch(), tempfile.TemporaryFile(prefix="onnx-factorize-") as file:
+        # Written, not mapped and then filled: where there is no room, that would end the process.
+        file.write(np.ascontiguousarray(array).data)
+        file.flush()
         mapping = mmap.mmap(file.fileno(), array.nbytes)
     mapped = np.frombuffer(mapping, array.dtype).reshape(array.shape)
-    mapped[...] = array
     _PAGER.watch(mapping)
     return mapped
 
@@ -124,8 +126,9 @@ def spill(model: ir.Model) -> None:
     ]
     if not chosen:
         return
-    folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
-    with (pathlib.Path(folder.name) / _DATA).open("wb") as file:
+    with scratch():
+        folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
+    with scratch(), (pathlib.Path(folder.name) / _DATA).open("wb") as file:
         for value in chosen:
             tensor = value.const_value
             assert tensor is not None
@@ -155,7 +158,8 @@ class PagedModel:
         """
         paged = model.clone()
         spill(paged)
-        self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
+        with scratch():
+            self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
         self.path = pathlib.Path(self._folder.name) / "model.onnx"
         self.options = options
         self._kept: list[Any] = []  # onnxruntime borrows what it is given
@@ -171,9 +175,9 @@ class PagedModel:
         paged = ir.external_data.load_to_model(paged)  # what is small, and in subgraphs
         for value, placeholder in lent:
             value.const_value = placeholder
-        with (self.path.parent / _DATA).open("wb") as file:
-            file.truncate(end)
-        self.path.write_bytes(ir.to_proto(paged).SerializeToString())
+        with scratch(), (self.path.parent / _DATA).open("wb") as file:
+            file.truncate(end)  # nobody reads it
+            self.path.write_bytes(ir.to_proto(paged).SerializeToString())
         # Repacked or folded weights would be copies in memory.
         options.add_session_config_entry("session.disable_prepacking", "1")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from .errors import InputError
 
-__all__ = ["Files", "atomic_path", "writing"]
+__all__ = ["Files", "atomic_path", "scratch", "writing"]
 
 
 class Files:
@@ -90,6 +90,26 @@ class Files:
 
 def _beside(target: pathlib.Path) -> pathlib.Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[None]:
+    """Says in one sentence that there is no room for temporary files.
+
+    Raises:
+        InputError: There is none.
+    """
+    try:
+        yield
+    except OSError as error:
+        try:
+            where = f"in {tempfile.gettempdir()}"
+        except OSError:
+            where = "anywhere"
+        raise InputError(
+            f"Temporary files cannot be kept {where}: {error.strerror or error}; set TMPDIR to a "
+            "folder with more room."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pathlib
 
+import numpy as np
 import pytest
+from builders import model, normal
 
+from onnx_factorize import model_io, paging
 from onnx_factorize.errors import InputError
 from onnx_factorize.writing import writing
 
@@ -67,3 +70,22 @@ def test_a_folder_in_the_way_is_found_before_anything_moves(older):
     with pytest.raises(InputError, match=r"r\.json cannot be written"):
         _write()
     assert [pathlib.Path(name).read_text() for name in NAMES[:2]] == ["older", "older"]
+
+
+@pytest.fixture
+def no_room():
+    """No file may become larger than 1 MB, which is what a full disk comes to."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_small_folder_for_temporary_files(no_room, monkeypatch):
+    monkeypatch.setattr(paging, "_IN_MEMORY", 0)
+    with pytest.raises(InputError, match="set TMPDIR"):
+        paging.keep(np.ones(1_000_000))
+    text = "(float[b, 600] x) => (float[b, 600] y) { y = MatMul (x, w) }"
+    with pytest.raises(InputError, match="set TMPDIR"):
+        paging.spill(model_io.load(model(text, {"w": normal(1, 600, 600)})))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import pathlib
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..foreign import reading
 
 __all__ = ["ArrayFile", "open_arrays"]
 
@@ -30,13 +29,25 @@ class ArrayFile:
         dtype: Its type.
     """
 
-    def __init__(self, opener: Callable[[], IO[bytes]], where: str) -> None:
+    def __init__(self, opener: Callable[[], IO[bytes]], size: int, where: str) -> None:
+        """Reads the header.
+
+        Args:
+            opener: Opens the file.
+            size: Its bytes: a header may be damaged, and promise more.
+            where: What it is, for the message of an error.
+
+        Raises:
+            InputError: It cannot be read.
+        """
         self._opener = opener
         self._where = where
         self._stream: IO[bytes] | None = None
         self._row = 0
-        with _reading(where), opener() as stream:
+        with reading(f"{where} cannot be read"), opener() as stream:
             self.shape, self._fortran, self.dtype = _read_header(stream, where)
+        if math.prod(self.shape) * self.dtype.itemsize > size:
+            raise InputError(f"{where} is truncated.")
 
     @property
     def nbytes(self) -> int:
@@ -49,7 +60,7 @@ class ArrayFile:
             return self.whole()[start:stop]
         row_shape = self.shape[1:]
         row_bytes = math.prod(row_shape) * self.dtype.itemsize
-        with _reading(self._where):
+        with reading(f"{self._where} cannot be read"):
             if self._stream is None or self._row > start:
                 self.close()
                 self._stream = self._opener()
@@ -64,7 +75,7 @@ class ArrayFile:
 
     def whole(self) -> npt.NDArray[Any]:
         """The whole array."""
-        with _reading(self._where), self._opener() as stream:
+        with reading(f"{self._where} cannot be read"), self._opener() as stream:
             array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
             return array
 
@@ -90,42 +101,33 @@ def open_arrays(path: pathlib.Path) -> dict[str, ArrayFile]:
         InputError: The file cannot be read, or holds pickled objects.
     """
     if path.suffix == ".npy":
-        return {"": ArrayFile(lambda: path.open("rb"), str(path))}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [name for name in archive.namelist() if name.endswith(".npy")]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as .npz: {error}.") from error
+        with reading(f"{path} cannot be read"):
+            size = path.stat().st_size
+        return {"": ArrayFile(lambda: path.open("rb"), size, str(path))}
+    with reading(f"{path} cannot be read as .npz"), zipfile.ZipFile(path) as archive:
+        members = {
+            e.filename: e.file_size for e in archive.infolist() if e.filename.endswith(".npy")
+        }
 
     def opener(member: str) -> Callable[[], IO[bytes]]:
         return lambda: zipfile.ZipFile(path).open(member)
 
     return {
-        member.removesuffix(".npy"): ArrayFile(opener(member), f"{path}: '{member[:-4]}'")
-        for member in members
+        member.removesuffix(".npy"): ArrayFile(opener(member), size, f"{path}: '{member[:-4]}'")
+        for member, size in members.items()
     }
 
 
-@contextlib.contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """Says in one sentence what went wrong: a file may be damaged, encrypted or out of reach."""
-    try:
-        yield
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{where} cannot be read: {error}.") from error
-
-
 def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(stream)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{where} is not a readable numpy array: {error}.") from error
+    version = np.lib.format.read_magic(stream)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise InputError(f"{where} holds Python objects; save plain arrays.")
+    if min(shape, default=0) < 0:
+        raise InputError(f"{where} is damaged: its shape is {list(shape)}.")
     return shape, fortran, dtype

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from ..errors import InputError
-from ..foreign import user_code
+from ..foreign import reading, user_code
 from ..user_code import imported
 from .batch_axis import axes_of, settled
 from .dataset import CalibrationData, Selection
@@ -110,8 +110,9 @@ def _path_of(calibration: Calibration) -> pathlib.Path | None:
         return None
     text = os.fspath(calibration)
     path = pathlib.Path(text)
-    if path.exists():
-        return path
+    with reading(f"{path} cannot be read"):
+        if path.exists():
+            return path
     module, colon, _ = text.rpartition(":")
     if not colon or "/" in module or len(module) < 2:
         raise InputError(f"{path} does not exist; --calib takes {_FORMS}.")
@@ -133,7 +134,8 @@ def calibration_files(calibration: str) -> list[pathlib.Path]:
 
 
 def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -> Source:
-    form, files = _files_in(path)
+    with reading(f"{path} cannot be read"):
+        form, files = _files_in(path)
     if form == "numpy":
         return NumpySource(files, signature)
     if form == "protobuf":
@@ -153,6 +155,8 @@ def _files_in(
         if path.suffix not in (".npz", ".npy"):
             raise InputError(f"{path} is neither .npz nor .npy; --calib takes {_FORMS}.")
         return "numpy", [path]
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise InputError(f"{path} cannot be read: no permission to list what is in it.")
     # Hidden files are an editor's or a file system's copies of what the user means.
     files = sorted(
         file

@@ -11,6 +11,7 @@ from .. import model_io
 from ..calibration import calibration_files
 from ..errors import InputError
 from ..external import external_files
+from ..foreign import reading
 from ..report.report_files import check_report
 
 __all__ = ["Destinations"]
@@ -48,7 +49,8 @@ class Destinations:
             check_report(report)
         self._check_distinct()
         for path in self:
-            _check_writable(path)
+            with reading(f"{path} cannot be written"):
+                _check_writable(path)
         self._check_read(model, calibration)
 
     def _check_distinct(self) -> None:

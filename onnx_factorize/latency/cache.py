@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import pathlib
 import platform
@@ -57,9 +58,15 @@ class LatencyCache:
         self._new: dict[str, list[float]] = {}
         self._known = self._read()
 
-    def get(self, key: str) -> list[float] | None:
-        """What was measured under a key, in milliseconds."""
-        return self._new.get(key) or self._known.get(key)
+    def get(self, key: str, count: int) -> list[float] | None:
+        """What was measured under a key, in milliseconds.
+
+        Args:
+            key: What was measured.
+            count: How many times it took; a file that was damaged may hold others.
+        """
+        times = self._new.get(key) or self._known.get(key)
+        return times if times is not None and len(times) == count else None
 
     def put(self, key: str, times: list[float]) -> None:
         """Remembers a measurement, until `save` for this run only."""
@@ -82,14 +89,18 @@ class LatencyCache:
     def _read(self) -> dict[str, list[float]]:
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))["milliseconds"]
-            return {str(key): [float(time) for time in times] for key, times in found.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            known = {str(key): [float(time) for time in times] for key, times in found.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {}
+        return {k: times for k, times in known.items() if all(0 < t < math.inf for t in times)}
 
 
 def _cache_folder() -> pathlib.Path:
     """Where this system keeps what programs can make again."""
-    home = pathlib.Path.home()
+    try:
+        home = pathlib.Path.home()
+    except RuntimeError:  # a user whom the system does not know, as in containers
+        home = pathlib.Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - anyone may read it
     if os.name == "nt":
         base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
     elif sys.platform == "darwin":

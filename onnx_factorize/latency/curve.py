@@ -127,7 +127,7 @@ def measure_curves(
         if shape and all(shape):
             wanted = grid(ranks[target.name])
             key = f"{_kind(target)} of {list(shape)} at {list(wanted)}, {others} bytes between"
-            times = cache.get(key)
+            times = cache.get(key, 1 + len(wanted))
             if times is None:
                 times = timer(_models(target, shape, wanted, model), shape, runtime, others)
                 cache.put(key, times)

@@ -23,6 +23,7 @@ import onnx_ir as ir
 from .. import model_io
 from ..calibration import CalibrationData
 from ..errors import InputError
+from ..foreign import reading
 from ..passes import DRAWS
 
 __all__ = ["SAMPLES", "Bits", "Way", "bytes_of_weight", "quantize", "way_of"]
@@ -105,14 +106,10 @@ def quantize(
     # The quantizers report their progress and their advice to the root logger.
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    said = "onnxruntime cannot quantize the model"
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with reading(said), tempfile.TemporaryDirectory() as folder:
             quantized = _run(way, proto, pathlib.Path(folder), data, advance)
-    except InputError:
-        raise
-    except Exception as error:  # their errors have types of all kinds
-        said = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-        raise InputError(f"onnxruntime cannot quantize the model: {said}.") from error
     finally:
         logging.disable(disabled)
     if _few_bits(quantized) == _few_bits(proto):

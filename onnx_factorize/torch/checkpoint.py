@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
+from ..foreign import reading
 from ..training import Epoch, Recovery, Thresholds
 from ..writing import atomic_path
 
@@ -73,22 +74,23 @@ class Checkpoint:
         """
         if not self._path.exists():
             return None
-        try:
-            with safe_open(self._path, "pt") as file:
-                text = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"--checkpoint {self._path} cannot be read: {error}.") from error
+        with (
+            reading(f"--checkpoint {self._path} cannot be read"),
+            safe_open(self._path, "pt") as file,
+        ):
+            text = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         if text.get("run") != self._run:
             raise InputError(
                 f"--checkpoint {self._path} is of another training (model, data or options "
                 "differ), or of another version: remove it, or name another file."
             )
-        position = json.loads(text["position"])
-        recovery = position.pop("recovery")
-        recovery["epochs"] = [Epoch(**epoch) for epoch in recovery["epochs"]]
-        recovery["svt"] = [Thresholds(**epoch) for epoch in recovery["svt"]]
-        return Position(Recovery(**recovery), **position), tensors
+        with reading(f"--checkpoint {self._path} cannot be read (it is damaged: remove it)"):
+            position = json.loads(text["position"])
+            recovery = position.pop("recovery")
+            recovery["epochs"] = [Epoch(**epoch) for epoch in recovery["epochs"]]
+            recovery["svt"] = [Thresholds(**epoch) for epoch in recovery["svt"]]
+            return Position(Recovery(**recovery), **position), tensors
 
     @property
     def due(self) -> bool:
@@ -108,5 +110,8 @@ class Checkpoint:
         text = {"run": self._run, "position": json.dumps(dataclasses.asdict(position))}
         whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
         with atomic_path(self._path) as temporary:
-            save_file(whole, temporary, metadata=text)
+            try:
+                save_file(whole, temporary, metadata=text)
+            except SafetensorError as error:  # of a full disk, too
+                raise OSError(str(error)) from error
         self._last = time.monotonic()

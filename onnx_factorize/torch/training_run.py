@@ -17,6 +17,7 @@ import torch
 from ..augmentation import Augmentation
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
+from ..foreign import reading
 from ..training import Epoch, Recovery, Training
 from .checkpoint import SECONDS, Checkpoint, Position
 from .module import GraphModule
@@ -138,6 +139,10 @@ class TrainingRun:
                 "--checkpoint is of a training that started elsewhere: its divergence was "
                 f"{position.recovery.before:.4g}, now it is {before:.4g}; name another file."
             )
+        with reading("--checkpoint is damaged: remove it"):
+            self._restore(position, tensors)
+
+    def _restore(self, position: Position, tensors: dict[str, torch.Tensor]) -> None:
         self._position = position
         weights, best, state = (_below(part, tensors) for part in ("weights", "best", "state"))
         self._module.load_state_dict(weights)

@@ -82,17 +82,29 @@ def test_a_cache_belongs_to_its_conditions_and_may_be_broken(tmp_path):
     cache = LatencyCache(RUNTIME, tmp_path)
     cache.put("k", [1.0, 2.0])
     cache.save()
-    assert LatencyCache(RUNTIME, tmp_path).get("k") == [1.0, 2.0]
-    assert LatencyCache(Runtime(threads=2), tmp_path).get("k") is None
+    assert LatencyCache(RUNTIME, tmp_path).get("k", 2) == [1.0, 2.0]
+    assert LatencyCache(RUNTIME, tmp_path).get("k", 3) is None
+    assert LatencyCache(Runtime(threads=2), tmp_path).get("k", 2) is None
     assert json.loads(cache.path.read_text())["conditions"]["threads"] == 1
-    for broken in ("{", "[]", '{"milliseconds": {"k": 3}}', '{"milliseconds": {"k": ["x"]}}'):
+    times = ["3", '["x", 1]', "[NaN, 1.0]", "[-1.0, 2.0]", "[1e999, 2.0]", "[" * 100_000]
+    for broken in ("{", "[]", *(f'{{"milliseconds": {{"k": {each}}}}}' for each in times)):
         cache.path.write_text(broken)
-        assert LatencyCache(RUNTIME, tmp_path).get("k") is None
+        assert LatencyCache(RUNTIME, tmp_path).get("k", 2) is None
+    cache.path.write_bytes(b"\xff\x00")
+    assert LatencyCache(RUNTIME, tmp_path).get("k", 2) is None
     nowhere = LatencyCache(RUNTIME, tmp_path / "file")
     (tmp_path / "file").write_text("not a folder")
     nowhere.put("k", [1.0])
     nowhere.save()
-    assert nowhere.get("k") == [1.0]
+    assert nowhere.get("k", 1) == [1.0]
+
+
+def test_a_user_without_a_home(monkeypatch):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", unknown)
+    assert LatencyCache(RUNTIME).path.name.startswith("latencies-")
 
 
 CONVOLUTION = """(float[n, 4, 9, 9] x) => (float[n, 6, 5, 5] y) {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...writing import scratch
 from ..arrays import RaggedError, as_array
 from ..labels import LABEL_KEYS
 from ..signature import Signature
@@ -63,7 +64,8 @@ class FeedSource(NumpySource):
     def __init__(
         self, feeds: Iterable[Mapping[str, Any]], signature: Signature, where: str, limit: int
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
+        with scratch():
+            self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
         self._where = where
         self._origins: list[str] = []
         files: list[pathlib.Path] = []
@@ -125,12 +127,7 @@ def _rows(feed: Mapping[str, Any], signature: Signature) -> list[dict[str, Any]]
 
 def _write_arrays(path: pathlib.Path, arrays: Arrays) -> None:
     """Writes a .npz file; unlike numpy's function it has no names of its own to clash with."""
-    try:
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-    except OSError as error:
-        raise InputError(
-            f"The calibration data cannot be kept in {path.parent}: {error.strerror or error}."
-        ) from error
+    with scratch(), zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from ...errors import InputError
+from ...foreign import reading
 from ..signature import Signature
 from .source import Arrays, Source
 
@@ -57,11 +57,9 @@ class ProtobufSource(Source):
         names = [spec.name for spec in self._signature.inputs]
         for index, path in enumerate(files):
             tensor = onnx.TensorProto()
-            try:
+            with reading(f"{path} cannot be read as an ONNX tensor"):
                 tensor.ParseFromString(path.read_bytes())
                 array = onnx.numpy_helper.to_array(tensor)
-            except Exception as error:  # protobuf raises types of its own
-                raise InputError(f"{path} cannot be read as an ONNX tensor: {error}.") from error
             by_order = names[index] if index < len(names) else tensor.name
             arrays[tensor.name if tensor.name in names else by_order] = array
         return arrays, str(folder)
