@@ -115,6 +115,17 @@ def test_what_is_missing_or_not_finite_is_left_out_or_said(report):
     assert "not finite" in page
 
 
+def test_it_says_how_surely_it_is_faster_and_what_became_of_subnormals(report):
+    whole = copy.deepcopy(report)
+    whole["subnormals"] = {"numbers": 7, "zeroed": True, "samples": 9, "said": "7 are 0"}
+    for quartiles, noisy in (([0.5, 0.52], False), ([0.5, 1.3], True)):
+        whole["timing"] |= {"ratio": 0.51, "quartiles": quartiles, "rounds": 30}
+        page = report_page(whole)
+        assert f"0.51 times as long (0.50 to {quartiles[1]:.2f} in the middle half of 30" in page
+        assert ("too noisy to say" in page.partition("<script")[0]) == noisy
+        assert "7 are 0." in page
+
+
 def test_it_says_what_was_promised_timed_trained_and_quantized(report):
     whole = copy.deepcopy(report)
     whole["promise"] = {

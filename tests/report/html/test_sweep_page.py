@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
@@ -51,6 +52,21 @@ def test_it_shows_each_model_and_what_was_not_met(reports):
     assert "params=0.2</td>" in page.replace("\n", "")
     bare = [{**report, "accuracy": None, "timing": None} for report in reports]
     assert sweep_page(bare).count("<svg") == 1
+
+
+def test_latencies_are_shares_of_the_dense_model_that_each_was_timed_beside(reports):
+    """The machine was twice as slow when the second was timed: its milliseconds do not compare."""
+    timed = [copy.deepcopy(report) for report in reports]
+    for report, pace, ratio in zip(timed, (1.0, 2.0), (0.8, 0.6), strict=True):
+        report["model"]["dense"]["latency_ms"] = 10.0 * pace
+        report["model"]["compressed"]["latency_ms"] = 10.0 * pace * ratio
+        report["timing"] |= {"ratio": ratio, "quartiles": [ratio - 0.01, ratio + 0.01]}
+    page = sweep_page(timed)
+    assert "8 ms (0.80 x)" in page
+    assert "12 ms (0.60 x)" in page
+    assert "noisy" not in page.partition("<script")[0]
+    timed[1]["timing"]["quartiles"] = [0.5, 1.1]
+    assert "12 ms (0.60 x ?)" in sweep_page(timed)
 
 
 def test_the_command_writes_a_page_of_pages(tmp_path):
