@@ -32,7 +32,7 @@ from .statistics.output_statistics import SURVEYED, Survey, survey
 from .statistics.row_importance import gather_row_importance
 from .verify import compare_outputs
 
-__all__ = ["Analysis", "analyze"]
+__all__ = ["Analysis", "analyze", "idle_operators"]
 
 Array = npt.NDArray[np.float64]
 
@@ -83,6 +83,17 @@ class Analysis:
             found = self.statistics.get(target.name)
             self.known[key] = candidate.weighting.spectrum(target, found, metric)
         return self.known[key]
+
+
+def idle_operators(targets: Sequence[Target], analysis: Analysis) -> list[str]:
+    """The operators that the data never reached, of which those that share a weight are several."""
+    return [
+        use.operator
+        for target in targets
+        if target.name in analysis.never_ran
+        for use in target.uses
+        if use.name in analysis.never_ran and not analysis.statistics[use.name].ran_itself
+    ]
 
 
 def analyze(
@@ -149,6 +160,8 @@ def _analyze(
     judges = rounds * min(JUDGES, data.calibration_samples)
     with progress.stage("judge cuts", judges) as advance:
         chosen = choose_metrics(observer, targets, data, folds, parts, draws, advance)
+    # Of operators that share a weight, one that the data never reached keeps all of them dense.
+    chosen = {name: choice for name, choice in chosen.items() if statistics[name].ran}
     predicted = Candidate(
         "predicted",
         weighting,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["BudgetError", "FactorizeError", "InputError", "PrintError", "at_least"]
+from collections.abc import Sequence
+
+__all__ = ["BudgetError", "FactorizeError", "InputError", "PrintError", "at_least", "named"]
 
 
 class FactorizeError(Exception):
@@ -23,6 +25,13 @@ class BudgetError(FactorizeError):
 
 class PrintError(FactorizeError):
     """Standard output takes nothing more: its disk is full, say."""
+
+
+def named(names: Sequence[str], most: int = 8) -> str:
+    """Names as a sentence has them: the first few, and how many more there are."""
+    more = len(names) - most
+    listed = ", ".join(f"'{name}'" for name in names[:most])
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def at_least(option: str, value: int, least: int) -> None:

@@ -15,7 +15,10 @@ _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
 
 # Operators whose factors others may read, and the input that holds their weight.
-_SHARING = {"Conv": 1, "Gather": 0, "Gemm": 1, "MatMul": 1}
+_SHARING = {"Conv": 1, "GRU": 1, "Gather": 0, "Gemm": 1, "LSTM": 1, "MatMul": 1, "RNN": 1}
+
+# Of those, the ones that share with their like alone.
+_APART = ("Conv", "GRU", "LSTM", "RNN")
 
 
 # Answers that were given while a pass runs.
@@ -43,9 +46,9 @@ def asked_once(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
 def refuse_sharing(root: ir.Value) -> str | None:
     """Why the operators that read a constant cannot all read its factors, or None if they can.
 
-    Each must be a MatMul, Gemm, Conv or Gather that reads the constant as its weight, as it is or
-    transposed: then factors of the constant are factors of every one of them. A reader of another
-    kind would keep the dense constant in the model.
+    Each must be a MatMul, Gemm, Conv, Gather or recurrent operator that reads the constant as its
+    weight, as it is or transposed: then factors of the constant are factors of every one of them.
+    A reader of another kind would keep the dense constant in the model.
     """
     answers = _ANSWERS.get()
     if answers is None:
@@ -64,10 +67,11 @@ def _refuse(root: ir.Value) -> str | None:
             return f"{count}, of which {called} cannot read its factors"
         if node.op_type == "Gemm" and node.attributes.get_float("alpha", 1.0) != 1.0:
             return f"{count}, of which {called} scales it"
-        if node.op_type in ("Conv", "Gather") and turned:
+        if node.op_type in (*_APART, "Gather") and turned:
             return f"{count}, of which {called} reads it transposed"
-    if len({node.op_type == "Conv" for node, _, _ in readers}) > 1:
-        return f"{count}, some of them convolutions and some not"
+    kinds = {node.op_type if node.op_type in _APART else "" for node, _, _ in readers}
+    if len(kinds) > 1:
+        return f"{count}, of operators that read it in different ways"
     return None
 
 

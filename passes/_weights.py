@@ -18,6 +18,7 @@ from ._sharing import refuse_sharing
 __all__ = [
     "COMPUTED",
     "DEQUANTIZED",
+    "DEQUANTIZERS",
     "MOVES",
     "Origin",
     "constants_behind",
@@ -30,7 +31,7 @@ Array = npt.NDArray[Any]
 MOVES = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 DEQUANTIZED = "its weight is quantized (DequantizeLinear): factorize before quantizing"
-_DEQUANTIZERS = {"DequantizeLinear", "DequantizeBFP"}
+DEQUANTIZERS = {"DequantizeLinear", "DequantizeBFP"}
 COMPUTED = "has no constant weight: both operands are computed at run time"
 
 
@@ -137,7 +138,7 @@ def _refuse_link(model: ir.Model, value: ir.Value) -> str | None:
 
 def _refuse_node(node: ir.Node) -> str | None:
     """Why an operator between a weight and its constant cannot be seen through."""
-    if node.op_type in _DEQUANTIZERS:
+    if node.op_type in DEQUANTIZERS:
         return DEQUANTIZED
     if node.domain != "" or node.op_type not in MOVES:
         return (

@@ -13,6 +13,7 @@ from ._sharing import asked_once
 from ._site import Site
 from ._weights import Origin, origin_of
 from .clean_up import CleanUp
+from .fold_weights import fold_weights
 from .inline_functions import InlineLinearFunctions
 from .provenance import origin_name
 from .variants import variant_of
@@ -26,6 +27,8 @@ class LiftWeights(ir.passes.InPlacePass):
     - Linear operators get the names that reports give them.
     - Calls of model-local functions that hold linear operators are inlined.
     - A weight, or a bias, that is a Constant node becomes an initializer.
+    - What other operators (Concat, Slice, Split …) compute a weight from is stored as one constant,
+      for those that are treated: see `fold_weights`.
     - A weight behind Identity, Transpose, Reshape, Flatten, Squeeze, Unsqueeze or Cast becomes the
       initializer that the operator sees; nothing is computed before its contents are read.
     - A weight that several operators read becomes an initializer for each (see `ShareFactors`).
@@ -53,6 +56,8 @@ class LiftWeights(ir.passes.InPlacePass):
         if self._only is None or not set(self._only) <= _names_outside_functions(model):
             modified |= InlineLinearFunctions()(model).modified
             modified |= self._name(model)
+        every = [node for scope, _ in scopes(model.graph) for node in scope]
+        modified |= fold_weights(model, [node for node in every if self._wanted(node)])
         self._names = Namer(model)
         self._lifted: dict[ir.Value, ir.Value] = {}
         self._shared: set[ir.Value] = set()

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from .. import model_io
-from ..analysis import Analysis
+from ..analysis import Analysis, idle_operators
 from ..costs import Costs
-from ..errors import BudgetError
+from ..errors import BudgetError, named
 from ..factorization.rewriting import factors_by_name, rewritten
 from ..factorization.spectrum import Spectrum
 from ..options import Options
@@ -97,7 +97,8 @@ class Purchase:
         least = self._fixed + self._least
         if least > self._wanted:
             if not options.best_effort:
-                raise BudgetError(_unreachable(options, costs, self._cost, least, targets))
+                idle = idle_operators(targets, analysis)
+                raise BudgetError(_unreachable(options, costs, self._cost, least, targets, idle))
             self._wanted = least
         self._room = self._wanted - self._fixed
 
@@ -136,8 +137,9 @@ class Purchase:
             return self.buy(dense, dataclasses.replace(candidate, forms={}))
         if over > 0 and not self._options.best_effort:
             reached = self._wanted + over
+            idle = idle_operators(self._targets, analysis)
             raise BudgetError(
-                _unreachable(self._options, self._costs, self._cost, reached, self._targets)
+                _unreachable(self._options, self._costs, self._cost, reached, self._targets, idle)
             )
         # What was predicted, in nats where there are gradients, whatever plan was chosen.
         losses = {
@@ -205,7 +207,12 @@ def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
 
 
 def _unreachable(
-    options: Options, costs: Costs, dense: float, least: float, targets: Sequence[Target]
+    options: Options,
+    costs: Costs,
+    dense: float,
+    least: float,
+    targets: Sequence[Target],
+    idle: Sequence[str],
 ) -> str:
     kind, value = options.budget.kind, options.budget.value
     # Rounded up, so that what is advised can be met.
@@ -217,6 +224,8 @@ def _unreachable(
             f", for {costs.hidden / dense:.1%} of the weights that it counts are in operators that "
             "cannot be read ('onnx-factorize inspect' lists them)"
         )
+    if idle:
+        hidden += f"; the calibration data never ran {named(idle)}: give data that do"
     faster = " without making any slower on this machine" if options.timed else ""
     return (
         f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "

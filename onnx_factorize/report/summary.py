@@ -23,6 +23,7 @@ from ..training import Recovery
 from ..verify import Agreement
 from .report import Layer, Report
 from .sparse import thinned
+from .warnings import never_ran
 
 Line = list[tuple[int, float]]
 
@@ -133,11 +134,9 @@ def layers_of(
         ms = _milliseconds(target, plan, costs)
         reason = cut.note
         if cut.form is None:
-            reason = (
-                "never ran on the calibration data"
-                if target.name in analysis.never_ran
-                else "costs more to cut than the budget gains"
-            )
+            reason = "costs more to cut than the budget gains"
+            if target.name in analysis.never_ran:
+                reason = never_ran(target, analysis)
             if target.operator in analysis.broken:
                 reason = f"a cut of it makes {analysis.broken[target.operator]}"
         curve, spectrum = _lines(target, plan, analysis)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from ..analysis import Analysis
+from ..analysis import Analysis, idle_operators
 from ..calibration import CalibrationData
+from ..errors import named
 from ..latency.interleaved import Ratio
 from ..passes import Skipped, Target
 from ..ranks.forms import views_of
 from ..ranks.plan import Plan
 
-__all__ = ["hidden_weights", "warnings_of"]
+__all__ = ["hidden_weights", "never_ran", "warnings_of"]
 
 # Predicted and measured divergence further apart are worth a warning, unless both are nothing.
 _ALARM = 4.0
@@ -46,7 +47,7 @@ def warnings_of(
         untrained: The divergence of held-out samples before training; None without.
     """
     warnings = []
-    statistics, never_ran = analysis.statistics, _by_operator(targets, analysis.never_ran)
+    statistics, idle = analysis.statistics, idle_operators(targets, analysis)
     if data.shares_holdout:
         warnings.append(
             "No samples were held out, so the result was verified on what it was calibrated on; "
@@ -97,12 +98,20 @@ def warnings_of(
             f"The result takes {time.median:.2f} times as long as the dense model on this machine: "
             "--prefer latency leaves out cuts that make an operator slower."
         )
-    if never_ran:
+    if idle:
         warnings.append(
-            f"{len(never_ran)} operators stayed dense because the calibration data never ran them: "
-            f"{', '.join(sorted(never_ran)[:3])}{' …' if len(never_ran) > 3 else ''}."
+            f"{len(idle)} operators never ran on the calibration data, and stayed dense with "
+            f"those that share their weights: {named(idle)}."
         )
     return warnings
+
+
+def never_ran(target: Target, analysis: Analysis) -> str:
+    """Why a target is left dense of which the data never reached all operators."""
+    idle = idle_operators([target], analysis)
+    if not idle or idle[0] == target.operator:
+        return "never ran on the calibration data"
+    return f"shares its weight with '{idle[0]}', which never ran on the calibration data"
 
 
 def hidden_weights(skipped: Sequence[Skipped], params: int) -> list[str]:

@@ -43,8 +43,11 @@ class Statistics:
     @property
     def ran(self) -> bool:
         """Whether the data reached the target, and all of its siblings."""
-        if not all(sibling.ran for sibling in self.siblings):
-            return False
+        return self.ran_itself and all(sibling.ran for sibling in self.siblings)
+
+    @property
+    def ran_itself(self) -> bool:
+        """Whether the data reached the target."""
         return bool(self.signal.count or (self.rows is not None and self.rows.any()))
 
 

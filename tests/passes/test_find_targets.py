@@ -73,7 +73,7 @@ def test_einsum_of_three_operands():
     [
         ("z = DequantizeLinear (q, s) [m] y = MatMul (x, z)", "quantized.*before quantizing"),
         ("[m] y = MatMulInteger (xi, q)", "factorize before quantizing"),
-        ("z = Mul (w, two) [m] y = MatMul (x, z)", "fold constants first"),
+        ("z = custom.Mul (w, two) [m] y = MatMul (x, z)", "fold constants first"),
         ("z = Neg (x) [m] y = MatMul (x, z)", "both operands are computed"),
         ("[m] y = MatMul (w, w)", "both of its operands are constant|shared"),
     ],
