@@ -21,11 +21,10 @@ from onnx_factorize import Progress, model_io
 from onnx_factorize.analysis import analyze
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.options import Options
+from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.passes import FindTargets, LiftWeights
 from onnx_factorize.pipeline import run
 from onnx_factorize.session import Runtime, Session
-from onnx_factorize.statistics.output_statistics import resolve_axes
-from onnx_factorize.verify import output_kinds
 
 
 @click.command()
@@ -55,7 +54,7 @@ def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> 
     runtime = Runtime()
     session, selection = Session(dense, runtime), Selection(samples, holdout=0.0)
     data = open_calibration(calib, Signature.of(dense), selection, run=session.run)
-    kinds = resolve_axes(dense, output_kinds(dense, {}), data, runtime)
+    kinds = output_kinds(dense, {})
     normal = dense.clone()
     LiftWeights()(normal)
     finder = FindTargets()
@@ -68,7 +67,8 @@ def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> 
             session.run(batch.feeds)
         plain.append(time.perf_counter() - start)
         progress = Progress()
-        analyze(normal, finder.targets, data, kinds, options, progress)
+        surveyed = survey(Session(dense, runtime), kinds, data)
+        analyze(normal, finder.targets, data, surveyed, options, progress)
         decomposed.append(progress.seconds.pop("decompose"))
         judged.append(progress.seconds.pop("judge cuts", 0.0))
         gathered.append(sum(progress.seconds.values()))

@@ -31,6 +31,7 @@ from onnx_factorize import model_io
 from onnx_factorize.budget import Budget
 from onnx_factorize.calibrated import Calibrated
 from onnx_factorize.errors import BudgetError
+from onnx_factorize.evaluation import compare_outputs
 from onnx_factorize.options import Options
 from onnx_factorize.parallel import one_blas_thread
 from onnx_factorize.pipeline import calibrated
@@ -38,7 +39,6 @@ from onnx_factorize.progress import Progress
 from onnx_factorize.ranks.spending import spend
 from onnx_factorize.recovery import recover
 from onnx_factorize.session import Session
-from onnx_factorize.verify import compare_outputs
 
 DOCS = Path(__file__).parent.parent / "docs" / "paper.md"
 NAMES = ("fashion-resnet", "fashion-vit", "minilm", "ppocr-rec")
@@ -184,7 +184,7 @@ def _judged(
 ) -> dict[str, Any]:
     """The model's own metrics on test data, and its divergence on held-out samples."""
     pair = Session(known.dense, options.runtime), Session(model, options.runtime)
-    holdout = compare_outputs(*pair, known.kinds, known.data, "holdout")
+    holdout = compare_outputs(*pair, known.outputs, known.data, "holdout")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         model_io.save(model, path, external=model_io.is_external(known.dense))

@@ -23,12 +23,11 @@ import models
 from models.recipes.fashion import FashionRecipe
 from onnx_factorize import BudgetError, factorize, model_io
 from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.progress import Progress
 from onnx_factorize.promise.promise import Promise
 from onnx_factorize.promise.search import measure
 from onnx_factorize.session import Runtime, Session
-from onnx_factorize.statistics.output_statistics import resolve_axes
-from onnx_factorize.verify import output_kinds
 
 _PROMISES = ("max_divergence=0.01", "max_divergence=0.05", "keep=agreement=0.97", "keep=top1=0.97")
 
@@ -134,9 +133,10 @@ def _measured(said: Promise, dense: object, compressed: object, new: Arrays, pat
     selection = Selection(len(new["label"]), 0.999999, batch_size=256)
     data = open_calibration(_written(path, new), Signature.of(loaded), selection)
     runtime = Runtime()
-    kinds = resolve_axes(loaded, output_kinds(loaded, {}), data, runtime)
+    session = Session(loaded, runtime)
+    outputs = survey(session, output_kinds(loaded, {}), data).outputs
     small = Session(compressed, runtime)  # type: ignore[arg-type]
-    return measure(said, Session(loaded, runtime), small, kinds, data, Progress()).value
+    return measure(said, session, small, outputs, data, Progress()).value
 
 
 def _arrays(folder: Path, *, scaled: bool) -> Arrays:

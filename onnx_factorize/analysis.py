@@ -10,14 +10,16 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from .calibration import CalibrationData
+from .evaluation import compare_outputs
 from .factorization.losses import kronecker_losses, relative_losses
 from .factorization.metric_choice import JUDGES, choose_metrics, groups_of
 from .factorization.rewriting import rewritten
 from .factorization.spectrum import Spectrum
 from .factorization.weighting import METRICS, Metric, Weighting, get_weighting, metrics_for
 from .options import Options
+from .outputs import OutputDistribution, Survey
 from .parallel import in_parallel, one_blas_thread
-from .passes import OutputKind, Target
+from .passes import Target
 from .progress import Progress
 from .ranks.forms import views_of
 from .ranks.guard import Guard
@@ -25,12 +27,9 @@ from .ranks.search import Candidate
 from .ranks.trial import Trial
 from .session import Session
 from .statistics.calibrate import Statistics, gather_statistics, merged
-from .statistics.folds import FOLDS
 from .statistics.moments import Moments
 from .statistics.observer import Observer
-from .statistics.output_statistics import SURVEYED, Survey, survey
 from .statistics.row_importance import gather_row_importance
-from .verify import compare_outputs
 
 __all__ = ["Analysis", "analyze", "idle_operators"]
 
@@ -100,7 +99,7 @@ def analyze(
     normal: ir.Model,
     targets: Sequence[Target],
     data: CalibrationData,
-    kinds: Mapping[str, OutputKind],
+    surveyed: Survey,
     options: Options,
     progress: Progress,
     macs: float = np.inf,
@@ -111,13 +110,13 @@ def analyze(
         normal: The normalised model; it is not changed.
         targets: Its targets.
         data: The calibration data.
-        kinds: What each output stands for, class axes known.
+        surveyed: What the dense model makes of them.
         options: The weighting, and how to calibrate.
         progress: What is told how far the run is.
         macs: Multiplications of the dense model for one sample; few allow longer trials.
     """
-    names = [name for name, kind in kinds.items() if kind.kind != "ignore"]
-    found = _analyze(normal, targets, data, kinds, options, progress, macs)
+    found = _analyze(normal, targets, data, surveyed, options, progress, macs)
+    names = list(surveyed.outputs)
     return dataclasses.replace(found, guard=Guard(normal, names, data, options.runtime))
 
 
@@ -126,7 +125,7 @@ def _analyze(
     normal: ir.Model,
     targets: Sequence[Target],
     data: CalibrationData,
-    kinds: Mapping[str, OutputKind],
+    surveyed: Survey,
     options: Options,
     progress: Progress,
     macs: float,
@@ -137,20 +136,27 @@ def _analyze(
     if weighting.rows:
         # What is known of the rows of the operator's own view says nothing of those of others.
         targets = [target for target in targets if not target.view]
-        return _by_rows(weighting, normal, targets, data, kinds, options, progress)
+        return _by_rows(weighting, normal, targets, data, surveyed, options, progress)
     if not weighting.signal:
         with progress.stage("decompose", len(targets)) as advance:
             return _with_relative_losses(weighting, targets, {}, advance, uniform=uniform)
 
     seed = options.selection.seed
-    seeds, folds = None, None
+    outputs, folds = None, None
     if weighting.gradient:
-        surveyed = _survey(normal, data, kinds, options, progress)
-        seeds, folds = surveyed.seeds, surveyed.folds
+        outputs, folds = surveyed.outputs, surveyed.folds
     draws = options.draws
     with progress.stage("calibrate", data.calibration_samples) as advance:
-        observer = Observer(normal, targets, options.runtime, seeds, seed)
-        parts = gather_statistics(observer, targets, data, folds, draws, seed, advance)
+        observer = Observer(
+            normal,
+            targets,
+            options.runtime,
+            outputs,
+            seed,
+            shapes=surveyed.shapes,
+            labels=options.labels,
+        )
+        parts = gather_statistics(observer, targets, data, folds, draws, advance)
         statistics = merged(parts)
     if folds is None:
         with progress.stage("decompose", len(targets)) as advance:
@@ -183,7 +189,9 @@ def _analyze(
             continue
         spectrum = analysis.spectrum(target, predicted)
         if target.name in observer.unreachable:
-            measured = _measured_losses(normal, target, spectrum, statistics, kinds, data, options)
+            measured = _measured_losses(
+                normal, target, spectrum, statistics, surveyed.outputs, data, options
+            )
             if np.isfinite(measured).all():
                 losses[target.name] = measured
             else:
@@ -200,21 +208,8 @@ def _analyze(
             dataclasses.replace(predicted, name="uniform", uniform=True),
             *by_activation.candidates,
         ],
-        trial=Trial(normal, targets, kinds, data, folds, parts, options.runtime, macs),
+        trial=Trial(normal, targets, surveyed.outputs, data, folds, parts, options.runtime, macs),
     )
-
-
-def _survey(
-    normal: ir.Model,
-    data: CalibrationData,
-    kinds: Mapping[str, OutputKind],
-    options: Options,
-    progress: Progress,
-) -> Survey:
-    """What the outputs of the dense model are like."""
-    with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
-        dense, seed = Session(normal, options.runtime), options.selection.seed
-        return survey(dense, kinds, data, FOLDS, seed, advance, labels=options.labels)
 
 
 def _with_relative_losses(
@@ -245,15 +240,23 @@ def _by_rows(
     normal: ir.Model,
     targets: Sequence[Target],
     data: CalibrationData,
-    kinds: Mapping[str, OutputKind],
+    surveyed: Survey,
     options: Options,
     progress: Progress,
 ) -> Analysis:
     """An analysis by how much each row of each weight matters."""
     seed, runtime = options.selection.seed, options.runtime
-    seeds = _survey(normal, data, kinds, options, progress).seeds
     with progress.stage("calibrate", data.calibration_samples) as advance:
-        observer = Observer(normal, targets, runtime, seeds, seed, side="input")
+        observer = Observer(
+            normal,
+            targets,
+            runtime,
+            surveyed.outputs,
+            seed,
+            side="input",
+            shapes=surveyed.shapes,
+            labels=options.labels,
+        )
         found = gather_row_importance(observer, targets, data, options.draws, advance)
     statistics, unreachable = {}, {}
     for target in targets:
@@ -276,7 +279,7 @@ def _measured_losses(
     target: Target,
     spectrum: Spectrum,
     statistics: Mapping[str, Statistics],
-    kinds: Mapping[str, OutputKind],
+    outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
     options: Options,
 ) -> Array:
@@ -288,6 +291,6 @@ def _measured_losses(
     rank = max(1, target.params // target.factor_params(2))
     cut = rewritten(normal, [target], {target.name: rank}, {target.name: spectrum}, statistics)
     pair = Session(normal, options.runtime), Session(cut, options.runtime)
-    measured = compare_outputs(*pair, kinds, data, "calibration", _TRIAL, finite=False).divergence
+    measured = compare_outputs(*pair, outputs, data, "calibration", _TRIAL, finite=False).divergence
     relative = relative_losses(spectrum)
     return np.asarray(relative * (measured / max(relative[rank], 1e-12)))

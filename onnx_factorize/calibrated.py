@@ -9,7 +9,8 @@ import onnx_ir as ir
 from .analysis import Analysis
 from .calibration import CalibrationData
 from .costs import Costs
-from .passes import OutputKind, Skipped, Target
+from .outputs import OutputDistribution
+from .passes import Skipped, Target
 from .subnormals import Subnormals
 
 __all__ = ["Calibrated"]
@@ -26,7 +27,7 @@ class Calibrated:
         targets: What may be factorized.
         skipped: What may not, and why.
         data: The calibration data.
-        kinds: What each output stands for.
+        outputs: What each output that counts stands for.
         costs: What the dense model costs.
         analysis: What every cut of every target loses.
         subnormals: What became of the dense model's subnormal weights; None where it has none.
@@ -38,7 +39,7 @@ class Calibrated:
     targets: list[Target]
     skipped: list[Skipped]
     data: CalibrationData
-    kinds: dict[str, OutputKind]
+    outputs: dict[str, OutputDistribution]
     costs: Costs
     analysis: Analysis
     subnormals: Subnormals | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,17 @@ import onnx_ir as ir
 from . import model_io
 from .analysis import analyze
 from .calibrated import Calibrated
-from .calibration import Calibration, Signature, open_calibration
+from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .costs import measure_costs
 from .errors import InputError
+from .evaluation import compare_outputs
 from .factorization.weighting import get_weighting
 from .latency import budget as latency_budget
 from .latency.interleaved import latencies
 from .options import Options
+from .outputs import SURVEYED, Survey, output_kinds, survey
 from .parallel import one_blas_thread
-from .passes import FindConstants, FindTargets, LiftWeights
+from .passes import FindConstants, FindTargets, LiftWeights, OutputKind
 from .progress import Progress
 from .promise import search as promise_search
 from .quantization.quantizers import way_of
@@ -35,10 +37,8 @@ from .report.report_files import check_report, write_report
 from .report.summary import layers_of, summarize
 from .report.warnings import hidden_weights, warnings_of
 from .session import Session
-from .statistics.output_statistics import resolve_axes
 from .storage import External, Quantized
 from .subnormals import without_subnormals
-from .verify import compare_outputs, output_kinds
 from .writing import Files
 
 __all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
@@ -135,16 +135,19 @@ def calibrated(
             batch_axis=options.batch_axis,
             mask=options.mask,
         )
-        kinds = resolve_axes(dense, output_kinds(dense, options.outputs), data, runtime)
+        kinds = output_kinds(dense, options.outputs)
         sample = data.typical("holdout")
         costs = measure_costs(dense, sample, runtime, source)
         costs.check(options.budget.kind)
 
+    measured = data.fewer(MEASURED) if options.finetune else data
+    surveyed = _survey(dense, kinds, measured, options, progress)
+    outputs = surveyed.outputs
     if options.finetune:
         with progress.stage("check that torch agrees"):
-            check_training(dense, kinds, data, options)
+            check_training(dense, outputs, data, options)
     if options.promise is not None:
-        promise_search.check(options.promise, Session(dense, runtime), kinds, data, progress)
+        promise_search.check(options.promise, Session(dense, runtime), outputs, data, progress)
 
     with progress.stage("find subnormal weights"):
         start, subnormals = without_subnormals(dense, data, options)
@@ -177,12 +180,11 @@ def calibrated(
             costs, alone.least[0], sample.samples, normal, targets, options, progress
         )
 
-    measured = data.fewer(MEASURED) if options.finetune else data
     macs = costs.arithmetic.total
-    analysis = analyze(normal, targets, measured, kinds, options, progress, macs)
+    analysis = analyze(normal, targets, measured, surveyed, options, progress, macs)
     skipped += excluded
     return Calibrated(
-        dense, start, normal, targets, skipped, data, kinds, costs, analysis, subnormals
+        dense, start, normal, targets, skipped, data, outputs, costs, analysis, subnormals
     )
 
 
@@ -201,7 +203,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         start = dense, Session(model, runtime)
         with progress.stage("verify", data.holdout_samples) as advance:
             untrained = compare_outputs(
-                *start, known.kinds, data, "holdout", advance=advance, finite=False
+                *start, known.outputs, data, "holdout", advance=advance, finite=False
             )
         model, plan, recovery = recover(known, model, plan, options, progress)
         recovery.untrained = untrained.divergence
@@ -213,7 +215,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             options.quantize,
             storage.way,
             known.dense,
-            known.kinds,
+            known.outputs,
             data,
             runtime,
             progress,
@@ -224,18 +226,18 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     promise = spent.promise
     if promise is not None and recovery is not None:
         promise = promise_search.confirmed(
-            promise, *pair, known.kinds, data, progress, best_effort=options.best_effort
+            promise, *pair, known.outputs, data, progress, best_effort=options.best_effort
         )
 
     again = min(data.holdout_samples, data.calibration_samples)
     with progress.stage("verify", data.holdout_samples + again) as advance:
         holdout = compare_outputs(
-            *pair, known.kinds, data, "holdout", advance=advance, finite=False
+            *pair, known.outputs, data, "holdout", advance=advance, finite=False
         )
         if not np.isfinite(holdout.divergence) and analysis.guard and analysis.guard.widen():
             return compressed(known, asked, progress)
         seen = compare_outputs(
-            *pair, known.kinds, data, "calibration", again, advance, finite=False
+            *pair, known.outputs, data, "calibration", again, advance, finite=False
         )
 
     with progress.stage("time"):
@@ -280,6 +282,20 @@ def _location(source: model_io.Model) -> str:
     if isinstance(source, str | os.PathLike):
         stem = pathlib.Path(source).name.removesuffix(".onnx")
     return f"{stem}.factorized.onnx.data"
+
+
+def _survey(
+    dense: ir.Model,
+    kinds: Mapping[str, OutputKind],
+    data: CalibrationData,
+    options: Options,
+    progress: Progress,
+) -> Survey:
+    """What the outputs of the dense model are like."""
+    counted = [name for name, kind in kinds.items() if kind.kind != "ignore"]
+    with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
+        session, seed = Session(dense, options.runtime, counted), options.selection.seed
+        return survey(session, kinds, data, seed, advance, labels=options.labels)
 
 
 def _no_targets(found: int, skipped: int) -> str:

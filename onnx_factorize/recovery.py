@@ -13,7 +13,8 @@ from .calibrated import Calibrated
 from .calibration import CalibrationData
 from .errors import InputError
 from .options import Options
-from .passes import DropTiny, OutputKind, fixed_draws
+from .outputs import OutputDistribution
+from .passes import DropTiny, fixed_draws
 from .progress import Progress
 from .ranks.plan import Plan
 from .session import Session
@@ -45,13 +46,16 @@ def check_torch(device: str) -> None:
 
 
 def check_training(
-    dense: ir.Model, kinds: Mapping[str, OutputKind], data: CalibrationData, options: Options
+    dense: ir.Model,
+    outputs: Mapping[str, OutputDistribution],
+    data: CalibrationData,
+    options: Options,
 ) -> None:
     """Finds out, before minutes of work, whether the model and its data can be trained with.
 
     Args:
         dense: The dense model; it is not changed.
-        kinds: What each output stands for.
+        outputs: What each output stands for.
         data: The calibration data.
         options: How to train.
 
@@ -70,9 +74,9 @@ def check_training(
     if training.augment is not None:
         Augmentation(training.augment)(sample, np.random.default_rng(0))
     if training.label_share:
-        output = labelled_output(kinds)
+        output = labelled_output(outputs)
         shape = Session(dense, runtime).run(sample.feeds, sample.origin)[output].shape
-        check_labels(sample, kinds[output], shape)
+        check_labels(sample, outputs[output].kind, shape)
     with in_threads(runtime.threads), full_precision(training.device):
         module = to_torch(fixed_draws(dense)).to(training.device)
         check_against_onnxruntime(module, dense, sample.feeds, runtime=runtime)
@@ -103,7 +107,7 @@ def recover(
     stage = progress.stage("fine-tune", steps_of(known.data, training))
     with in_threads(runtime.threads), full_precision(training.device), stage as advance:
         teacher = Teacher.of(
-            training, known.dense, compressed, known.kinds, runtime, known.computed
+            training, known.dense, compressed, known.outputs, runtime, known.computed
         )
         if training.svt == "none":
             recovery = finetune(compressed, teacher, known.data, training, runtime, seed, advance)

@@ -33,7 +33,7 @@ from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_targets import RewriteTargets
 from .rewrite_variants import RewriteVariants
-from .sample_labels import GivenLabels, OutputSeed
+from .seed_outputs import OutputSeed, SeedInputs, SeedOutputs
 from .separate_views import SeparateViews
 from .sort_nodes import SortNodes
 from .target import Convolution, Factors, Skipped, Target
@@ -54,7 +54,6 @@ __all__ = [
     "FindDownstream",
     "FindTargets",
     "FixDraws",
-    "GivenLabels",
     "KeepOutputs",
     "Kind",
     "LiftWeights",
@@ -74,6 +73,8 @@ __all__ = [
     "RewriteMatMul",
     "RewriteTargets",
     "RewriteVariants",
+    "SeedInputs",
+    "SeedOutputs",
     "SeparateViews",
     "Side",
     "Skipped",

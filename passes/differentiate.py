@@ -9,25 +9,24 @@ import onnx_ir as ir
 from ._expose import Exposer
 from .adjoint import AppendAdjoint
 from .find_targets import FindTargets
-from .sample_labels import OutputSeed, SampleLabels
+from .seed_outputs import OutputSeed, SeedInputs, SeedOutputs
 
 __all__ = ["Differentiate"]
 
 
 class Differentiate(ir.passes.InPlacePass):
-    """Appends the gradient of the drawn labels' loss at each target's output (see `SampleLabels`).
+    """Appends the gradient of the drawn labels' loss at each target's output (see `SeedOutputs`).
 
     Attributes:
         gradients: Target name to the name of the output that carries its gradient.
         unreachable: Target name to the reason why it has none.
-        labels: Output name to the name of the input that takes its labels, where they are given.
+        inputs: Output name to the inputs that its seed is made of.
     """
 
     def __init__(
         self,
         names: Iterable[str],
         outputs: Mapping[str, OutputSeed],
-        seed: int = 0,
         points: Mapping[str, ir.Value] | None = None,
     ) -> None:
         """Initializes the pass.
@@ -35,16 +34,14 @@ class Differentiate(ir.passes.InPlacePass):
         Args:
             names: The targets.
             outputs: Output name to how the gradient is seeded there.
-            seed: Seed of the labels that are drawn.
             points: Further values whose gradients are wanted, by the name of their view.
         """
         self._points = points or {}
         self._wanted = set(names)
         self._outputs = outputs
-        self._seed = seed
         self.gradients: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
-        self.labels: dict[str, str] = {}
+        self.inputs: dict[str, SeedInputs] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Appends the nodes and exposes the gradients."""
@@ -56,10 +53,10 @@ class Differentiate(ir.passes.InPlacePass):
             if t.name in self._wanted and not t.view
         }
         wanted |= {value: (name, value.dtype) for name, value in self._points.items()}
-        labels = SampleLabels(self._outputs, self._seed)
-        labels(model)
-        self.labels = labels.inputs
-        adjoint = AppendAdjoint(labels.seeds, list(wanted))
+        seeds = SeedOutputs(self._outputs)
+        seeds(model)
+        self.inputs = seeds.inputs
+        adjoint = AppendAdjoint(seeds.seeds, list(wanted))
         adjoint(model)
         expose = Exposer(model)
         for value, (name, dtype) in wanted.items():

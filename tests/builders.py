@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,11 +15,16 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from onnx_factorize.latency.interleaved import Timing
+from onnx_factorize.outputs import OutputDistribution, class_axis
+from onnx_factorize.outputs.labels_seen import LabelsSeen
+from onnx_factorize.outputs.seen import OutputSeen
+from onnx_factorize.outputs.settle import settled
 from onnx_factorize.passes import (
     CleanUp,
     Factors,
     FindTargets,
     LiftWeights,
+    OutputKind,
     RewriteConv,
     RewriteGemm,
     RewriteMatMul,
@@ -78,6 +84,20 @@ def session(source: onnx.ModelProto | ir.Model | str | pathlib.Path) -> ort.Infe
 
 def run(source: Any, feeds: Mapping[str, Array]) -> list[Array]:
     return session(source).run(None, dict(feeds))  # type: ignore[no-any-return]
+
+
+def distribution(
+    kind: OutputKind, value: Array, mask: Array | None = None, labels: Array | None = None
+) -> OutputDistribution:
+    """What an output is taken for that has such values in the dense model."""
+    if kind.kind == "categorical" and kind.axis is None:
+        kind = dataclasses.replace(kind, axis=class_axis(value.astype(np.float64)))
+    seen, told = OutputSeen(kind), LabelsSeen()
+    seen.add(value, len(value), mask, "here")
+    told.add(value, labels)
+    made = settled(seen, told)
+    assert made is not None
+    return made
 
 
 def found(proto: onnx.ModelProto | ir.Model) -> tuple[ir.Model, FindTargets]:

@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from builders import check, found, model, normal, session
+from builders import check, distribution, found, model, normal, session
 
 from onnx_factorize import factorize
-from onnx_factorize.passes import Differentiate, OutputKind, OutputSeed
-
-# No kernel draws random numbers from here on.
-_NO_DRAWS = 22
+from onnx_factorize.calibration import Batch
+from onnx_factorize.outputs import recognized
+from onnx_factorize.session import Runtime
+from onnx_factorize.statistics.observer import Observer
 
 
 @functools.cache
@@ -102,16 +102,16 @@ _FEEDS = {"mlp": (16,), "convolutional": (3, 12, 12), "attention": (6, 16)}
 @pytest.mark.parametrize("kind", _KINDS)
 def test_every_target_has_a_gradient(kind: str, opset: int):
     graph, finder = found(_model(kind, opset))
-    names = {target.name for target in finder.targets}
-    seed = OutputSeed(OutputKind("gaussian"), 1.0)
-    step = Differentiate(names, {"y": seed})
-    step(graph)
-    assert not step.unreachable
-    assert set(step.gradients) == names
-    if opset < _NO_DRAWS:
-        feeds = {"x": normal(7, 3, *_FEEDS[kind])}
-        gradients = session(graph).run(list(step.gradients.values()), feeds)
-        assert all(np.abs(g).max() > 0 and np.isfinite(g).all() for g in gradients)
+    feeds = {"x": normal(7, 3, *_FEEDS[kind])}
+    y = session(graph).run(["y"], feeds)[0]
+    output = distribution(recognized(graph)["y"], y)
+    observer = Observer(graph, finder.targets, Runtime(threads=1), {"y": output})
+    assert not observer.unreachable
+    seen = observer.run(Batch(feeds, 3, None, "here", np.arange(3)))
+    for target in finder.targets:
+        gradient = seen.gradient(target, 1000)
+        assert gradient is not None
+        assert np.abs(gradient[0]).max() > 0
 
 
 def _runs() -> list[Any]:
@@ -125,8 +125,6 @@ def _runs() -> list[Any]:
 
 @pytest.mark.parametrize(("kind", "opset"), _runs())
 def test_default_run(kind: str, opset: int):
-    if opset >= _NO_DRAWS:
-        pytest.skip("waits for labels that are drawn outside of the graph")
     proto = _model(kind, opset)
     feeds = [{"x": normal(11, 24, *_FEEDS[kind])}]
     result = factorize(proto, feeds, threads=1, prefer="size")

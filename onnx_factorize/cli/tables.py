@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..costs import Figures
+from ..evaluation import Agreement
 from ..latency.interleaved import NOISY, Ratio
 from ..randomness import randomness_said
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
 from ..report.report import Report
 from ..report.units import count, size
-from ..verify import Agreement
 from .console import say
 from .encoding import escaped
 from .layers_table import print_layers, print_unit
@@ -48,7 +49,7 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         print_time(console, ratio)
     print_samples(console, report.samples["holdout"])
     for name, output in report.divergence["outputs"].items():
-        _print_output(console, name, output["kind"], output["holdout"], output["agreement"])
+        _print_output(console, name, output["holdout"], output)
     print_data(console, report.data)
     print_random(console, None if report.random is None else report.random["nodes"])
     if report.promise is not None:
@@ -127,7 +128,7 @@ def print_agreement(console: Console, agreement: Agreement) -> None:
     """Prints how the outputs of two models compare."""
     print_samples(console, agreement.samples)
     for name, output in agreement.outputs.items():
-        _print_output(console, name, output.kind, output.divergence, output.agreement)
+        _print_output(console, name, output.divergence, dataclasses.asdict(output))
 
 
 def print_time(console: Console, ratio: Ratio, name: str = "") -> None:
@@ -159,12 +160,19 @@ def print_random(console: Console, nodes: Sequence[str] | None) -> None:
 
 
 def _print_output(
-    console: Console, name: str, kind: str, divergence: float, agreement: float | None
+    console: Console, name: str, divergence: float, output: Mapping[str, Any]
 ) -> None:
-    line = f" ({kind}): divergence {divergence:.4g} nats a prediction"
-    if agreement is not None:
-        line += f", same top class in {agreement:.1%}"
+    """Prints what an output was taken for, and how it compares."""
+    line = f" ({output['kind']}, by {output['because'] or 'the graph'}): "
+    line += f"divergence {divergence:.4g} nats a prediction"
+    if output["agreement"] is not None and not output["remark"]:
+        line += f", same top class in {output['agreement']:.1%}"
     say(console, "  output ", (name, "bold"), line)
+    if output["parts"]:
+        each = "; ".join(f"{part} {found:.4g}" for part, found in output["parts"].items())
+        say(console, (f"    mean of {len(output['parts'])} parts: {each}", "dim"))
+    if output["remark"]:
+        say(console, "    ", ("note:", "yellow"), f" {output['remark']}")
 
 
 def _print_promise(console: Console, promise: Mapping[str, Any]) -> None:

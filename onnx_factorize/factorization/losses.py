@@ -97,9 +97,9 @@ def judge(
         advance: Called after each batch with its number of samples.
     """
     wanted = [t for t in targets if t.name in directions and t.name in observer.gradients]
-    for number, batch in enumerate(batches):
-        for _ in range(draws):
-            changes_of = functools.partial(_changes, observer.run(batch), number, directions)
+    for batch in batches:
+        for draw in range(draws):
+            changes_of = functools.partial(_changes, observer.run(batch, draw), directions)
             for target, changes in zip(wanted, in_parallel(changes_of, wanted), strict=True):
                 if not changes:
                     continue
@@ -111,10 +111,10 @@ def judge(
 
 
 def _changes(
-    observation: Observation, seed: int, directions: Mapping[str, Directions], target: Target
+    observation: Observation, directions: Mapping[str, Directions], target: Target
 ) -> dict[int, Array]:
     """The squared changes of one target in one batch, by metric; none if it did not run."""
-    pairs = observation.pairs(target, seed)
+    pairs = observation.pairs(target)
     return directions[target.name].squared_changes(pairs) if pairs else {}
 
 

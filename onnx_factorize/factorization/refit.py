@@ -145,11 +145,10 @@ class _Wanted:
         # Few enough samples to keep what they are made of.
         self.batches = list(fitting_batches(data, only, dense))
         self._rows: dict[str, list[npt.NDArray[np.float32] | None]] = {n: [] for n in own}
-        for number, batch in enumerate(self.batches):
+        for batch in self.batches:
             observation = dense.run(batch)
             for name, target in own.items():
-                rng = np.random.default_rng(number)
-                y = observation.signal(target, self._places[name], rng)
+                y = observation.signal(target, self._places[name])
                 self._rows[name].append(None if y is None else keep(y))
 
     def regressions(
@@ -171,10 +170,8 @@ class _Wanted:
         for number, observation in enumerate(observations):
             for target in targets:
                 own, bias = _own(target), _bias(_own(target))
-                # Two generators of one seed choose the same places.
-                rng = np.random.default_rng(number)
                 y = self._rows[target.name][number]
-                x = observation.signal(own, self._places[target.name], rng)
+                x = observation.signal(own, self._places[target.name])
                 if x is None or y is None or x.shape[1] != y.shape[1]:
                     continue
                 for group, regression in enumerate(sums[target.name]):

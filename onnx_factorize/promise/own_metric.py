@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..calibration import Batch
 from ..errors import InputError
 from ..foreign import user_code
-from ..passes import OutputKind
+from ..outputs import OutputDistribution
 from ..user_code import imported
 from .confidence import Estimate, ratio
 
@@ -32,7 +32,7 @@ class OwnMetric:
     number, or one for each sample, whose mean counts; more is better.
     """
 
-    def __init__(self, name: str, kinds: Mapping[str, OutputKind]) -> None:
+    def __init__(self, name: str, outputs: Mapping[str, OutputDistribution]) -> None:
         """Finds the callable `module:callable`.
 
         Raises:
@@ -40,7 +40,7 @@ class OwnMetric:
         """
         self._name = name
         self._metric: Callable[..., Any] = imported(name, "--keep")
-        self._outputs = [output for output, kind in kinds.items() if kind.kind != "ignore"]
+        self._outputs = list(outputs)
         self._dense: list[Arrays] = []
         self._compressed: list[Arrays] = []
         self._labels: list[npt.NDArray[Any] | None] = []

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ..errors import InputError
-from ..passes import OutputKind
+from ..outputs import OutputDistribution
 from .confidence import Estimate, lower_bound, upper_bound
 from .own_metric import OwnMetric
 from .quantities import QUANTITIES, Divergence, Quantity
@@ -73,13 +73,13 @@ class Promise:
             return f"--max-divergence {self.asked:g}"
         return f"--keep {self.metric}={self.asked:g}"
 
-    def quantity(self, kinds: Mapping[str, OutputKind]) -> Quantity:
+    def quantity(self, outputs: Mapping[str, OutputDistribution]) -> Quantity:
         """What measures it."""
         if self.metric == "divergence":
-            return Divergence(kinds)
+            return Divergence(outputs)
         if self.metric in QUANTITIES:
-            return QUANTITIES[self.metric](kinds)
-        return OwnMetric(self.metric, kinds)
+            return QUANTITIES[self.metric](outputs)
+        return OwnMetric(self.metric, outputs)
 
     def bound(self, estimate: Estimate) -> float:
         """The confidence bound on the side where the promise breaks."""

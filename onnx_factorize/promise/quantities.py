@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch
-from ..divergence import DivergenceSum
+from ..calibration.positions import unmasked
 from ..errors import InputError
-from ..passes import OutputKind
-from ..statistics.rows import unmasked
+from ..evaluation import Divergences
+from ..outputs import Categorical, OutputDistribution
 from .confidence import Estimate, ratio
 
 __all__ = ["QUANTITIES", "Agreement", "Cosine", "Divergence", "Quantity", "Top1"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Array = npt.NDArray[np.float64]
+Outputs = Mapping[str, OutputDistribution]
 
 
 class Quantity(Protocol):
@@ -36,77 +37,57 @@ class Quantity(Protocol):
 
 
 class Divergence:
-    """The divergence from the dense model, in nats a prediction, summed over outputs."""
+    """The divergence from the dense model, in nats a prediction, summed over outputs.
 
-    def __init__(self, kinds: Mapping[str, OutputKind]) -> None:
-        self._kinds = _counted(kinds)
-        self._totals = {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
-        self._shares: dict[str, list[tuple[float, int]]] = {name: [] for name in self._kinds}
+    Of an output in several parts it is that of the part that diverges most, so that the promise is
+    kept by each of them.
+    """
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._found = Divergences(outputs)
 
     def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
         """Adds the outputs of one batch."""
-        mask = batch.mask
-        for name, total in self._totals.items():
-            total.add(dense[name], compressed[name], mask)
-        for name, one in _sums(self._kinds, batch, dense, compressed):
-            self._shares[name].append((one.unscaled, one.predictions))
+        self._found.add(batch, dense, compressed)
 
     def estimate(self) -> Estimate:
         """The divergence of all that was added."""
-        found = []
-        for name, total in self._totals.items():
-            divergences, predictions = np.array(self._shares[name], np.float64).T
-            scale = total.scale
-            if scale > 0:
-                divergences = divergences / scale
-            elif divergences.any():
-                divergences = np.full_like(divergences, np.inf)
-            found.append(ratio(divergences, predictions, None))
-        return sum(found[1:], found[0])
-
-    def by_sample(self) -> Array:
-        """The divergence of each sample, or batch that counts as one, in nats a prediction."""
-        total: Array = np.zeros(0)
-        for name, sums in self._totals.items():
-            divergences, predictions = np.array(self._shares[name], np.float64).T
-            scale = sums.scale if sums.scale > 0 else 1.0
-            each = divergences / scale / np.maximum(predictions, 1)
-            total = total + each if total.size else each
-        return total
+        estimates = []
+        for name in self._found.totals:
+            rows, part = self._found.rows(name), self._found.worst_part(name)
+            estimates.append(ratio(rows.divergences[:, part], rows.predictions[:, part], None))
+        return sum(estimates[1:], estimates[0])
 
 
 class Agreement:
     """The share of predictions with the same most likely class as the dense model's."""
 
-    def __init__(self, kinds: Mapping[str, OutputKind]) -> None:
-        self._kinds = {n: k for n, k in kinds.items() if k.kind == "categorical"}
-        if not self._kinds:
+    def __init__(self, outputs: Outputs) -> None:
+        classes = {n: o for n, o in outputs.items() if isinstance(o, Categorical)}
+        if not classes:
             raise InputError(
                 "--keep agreement needs an output of classes, and the model has none that is "
                 "recognised; say so with --outputs NAME=categorical, or use --keep cosine."
             )
-        self._shares: list[tuple[float, float]] = []
+        self._found = Divergences(classes)
 
     def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
         """Adds the outputs of one batch."""
-        sums = [one for _, one in _sums(self._kinds, batch, dense, compressed)]
-        rows = len(sums) // len(self._kinds)
-        for row in range(rows):
-            parts = sums[row::rows]
-            self._shares.append(
-                (sum(p.agreements for p in parts), sum(p.predictions for p in parts))
-            )
+        self._found.add(batch, dense, compressed)
 
     def estimate(self) -> Estimate:
         """The agreement of all that was added."""
-        return _of_counts(self._shares)
+        rows = [self._found.rows(name) for name in self._found.totals]
+        kept = sum(each.agreements for each in rows if each.agreements is not None)
+        of = sum(each.predictions[:, 0] for each in rows)
+        return _of_counts(list(zip(np.asarray(kept), np.asarray(of), strict=True)))
 
 
 class Top1:
     """The compressed model's right answers over the dense model's, of labels in the data."""
 
-    def __init__(self, kinds: Mapping[str, OutputKind]) -> None:
-        self._kinds = {n: k for n, k in kinds.items() if k.kind == "categorical"}
+    def __init__(self, outputs: Outputs) -> None:
+        self._axes = {n: o.axis for n, o in outputs.items() if isinstance(o, Categorical)}
         self._shares: list[tuple[float, float]] = []
 
     def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
@@ -116,8 +97,7 @@ class Top1:
                 f"--keep top1 needs a key 'label' in the calibration data; {batch.origin} has "
                 "none. Without labels, use --keep agreement."
             )
-        for name, kind in self._kinds.items():
-            axis = -1 if kind.axis is None else kind.axis
+        for name, axis in self._axes.items():
             answers = [outputs[name].argmax(axis) for outputs in (compressed, dense)]
             if answers[0].shape == batch.labels.shape:
                 break
@@ -136,40 +116,31 @@ class Top1:
 
 
 class Cosine:
-    """The mean cosine between the compressed and the dense model's outputs of a sample."""
+    """The mean cosine between the compressed and the dense model's outputs of a sample.
 
-    def __init__(self, kinds: Mapping[str, OutputKind]) -> None:
-        self._names = list(_counted(kinds))
-        self._cosines: list[float] = []
+    Of an output in several parts it is that of the part that turns most.
+    """
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._cosines: dict[str, list[Array]] = {name: [] for name in outputs}
 
     def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
         """Adds the outputs of one batch; padding is left out."""
-        mask = batch.mask
-        for piece in _pieces(batch, {name: dense[name] for name in self._names}):
-            cosines = []
-            for name in self._names:
-                here = None if mask is None else mask[piece]
-                p, q = (
-                    unmasked(outputs[name][piece], here).astype(np.float64).ravel()
-                    for outputs in (dense, compressed)
-                )
-                size = float(np.linalg.norm(p) * np.linalg.norm(q))
-                same = float(not p.any() and not q.any())
-                cosines.append(float(p @ q) / size if size else same)
-            self._cosines.append(float(np.mean(cosines)))
+        for piece in _pieces(batch, {name: dense[name] for name in self._outputs}):
+            here = None if batch.mask is None else batch.mask[piece]
+            for name, output in self._outputs.items():
+                p, q = (unmasked(answer[name][piece], here) for answer in (dense, compressed))
+                self._cosines[name].append(output.cosines(p, q))
 
     def estimate(self) -> Estimate:
         """The mean cosine of all that was added."""
-        cosines = np.array(self._cosines)
+        worst = []
+        for found in self._cosines.values():
+            parts = np.array(found)
+            worst.append(parts[:, parts.mean(axis=0).argmin()])
+        cosines = np.mean(worst, axis=0)
         return Estimate(float(cosines.mean()), cosines)
-
-
-def _counted(kinds: Mapping[str, OutputKind]) -> dict[str, OutputKind]:
-    """The outputs that count."""
-    counted = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
-    if not counted:
-        raise InputError("All outputs are ignored, so nothing can be promised of them.")
-    return counted
 
 
 def _pieces(batch: Batch, outputs: Arrays) -> list[slice]:
@@ -177,23 +148,6 @@ def _pieces(batch: Batch, outputs: Arrays) -> list[slice]:
     if all(o.ndim and o.shape[0] == batch.samples for o in outputs.values()):
         return [slice(row, row + 1) for row in range(batch.samples)]
     return [slice(None)]
-
-
-def _sums(
-    kinds: Mapping[str, OutputKind], batch: Batch, dense: Arrays, compressed: Arrays
-) -> list[tuple[str, DivergenceSum]]:
-    """How each sample compares, output by output."""
-    mask = batch.mask
-    found = []
-    pieces = _pieces(batch, {name: dense[name] for name in kinds})
-    for name, kind in kinds.items():
-        for piece in pieces:
-            one = DivergenceSum(kind)
-            one.add(
-                dense[name][piece], compressed[name][piece], None if mask is None else mask[piece]
-            )
-            found.append((name, one))
-    return found
 
 
 def _of_counts(shares: list[tuple[float, float]]) -> Estimate:
@@ -209,7 +163,7 @@ def _of_counts(shares: list[tuple[float, float]]) -> Estimate:
     return ratio(kept, of, (most - lost, most))
 
 
-QUANTITIES: dict[str, Callable[[Mapping[str, OutputKind]], Quantity]] = {
+QUANTITIES: dict[str, Callable[[Outputs], Quantity]] = {
     "agreement": Agreement,
     "cosine": Cosine,
     "top1": Top1,

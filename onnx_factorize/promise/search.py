@@ -11,15 +11,18 @@ import numpy as np
 import onnx_ir as ir
 
 from ..budget import Budget, BudgetKind
-from ..calibration import CalibrationData
+from ..calibration import Batch, CalibrationData
 from ..errors import BudgetError, InputError
-from ..passes import OutputKind
+from ..evaluation import evaluate
+from ..evaluation.evaluate import Answers
+from ..outputs import OutputDistribution
 from ..progress import Progress
 from ..ranks.plan import Plan
 from ..session import Runtime, Session
 from .bounded_search import smallest
 from .confidence import CONFIDENCE, Estimate
 from .promise import Prefer, Promise
+from .quantities import Quantity
 
 __all__ = ["Kept", "check", "confirmed", "keep", "measure"]
 
@@ -83,7 +86,7 @@ class _Model:
 def check(
     promise: Promise,
     dense: Session,
-    kinds: Mapping[str, OutputKind],
+    outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
     progress: Progress,
 ) -> None:
@@ -98,7 +101,7 @@ def check(
             f"{promise.option} needs held-out samples to be measured on; give at least two "
             "samples and a --holdout above 0."
         )
-    estimate = measure(promise, dense, None, kinds, data, progress)
+    estimate = measure(promise, dense, None, outputs, data, progress)
     if promise.strain(promise.bound(estimate)) > 1:
         allowed = promise.asked if promise.metric == "divergence" else 1 - promise.asked
         raise BudgetError(
@@ -113,7 +116,7 @@ def keep(
     prefer: Prefer,
     compress: Callable[[Budget], tuple[ir.Model, Plan]],
     dense: Session,
-    kinds: Mapping[str, OutputKind],
+    outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
     runtime: Runtime,
     progress: Progress,
@@ -128,7 +131,7 @@ def keep(
         prefer: What is to be small: the model, or the time that it takes.
         compress: Makes a model within a budget.
         dense: The dense model.
-        kinds: What each output stands for.
+        outputs: What each output stands for.
         data: The data; only the held-out samples are used.
         runtime: How to run models.
         progress: What is told how far the run is.
@@ -154,7 +157,7 @@ def keep(
         except BudgetError:
             return None
         session = Session(finish(model), runtime)
-        estimate = measure(promise, dense, session, kinds, data, progress)
+        estimate = measure(promise, dense, session, outputs, data, progress)
         found = _Model(model, plan, budget, estimate, promise.bound(estimate))
         tried.append((budget.value, estimate.value, found.bound))
         stretched = promise.strain(found.bound)
@@ -188,7 +191,7 @@ def confirmed(
     kept: Kept,
     dense: Session,
     compressed: Session,
-    kinds: Mapping[str, OutputKind],
+    outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
     progress: Progress,
     *,
@@ -200,7 +203,7 @@ def confirmed(
         kept: What the search found.
         dense: The dense model.
         compressed: The trained one.
-        kinds: What each output stands for.
+        outputs: What each output stands for.
         data: The data; only the held-out samples are used.
         progress: What is told how far the run is.
         best_effort: Take it if the promise is broken.
@@ -209,7 +212,7 @@ def confirmed(
         BudgetError: The promise is broken.
     """
     promise = kept.promise
-    estimate = measure(promise, dense, compressed, kinds, data, progress)
+    estimate = measure(promise, dense, compressed, outputs, data, progress)
     bound = promise.bound(estimate)
     if promise.strain(bound) > 1 and not best_effort:
         raise BudgetError(
@@ -233,21 +236,40 @@ def measure(
     promise: Promise,
     dense: Session,
     compressed: Session | None,
-    kinds: Mapping[str, OutputKind],
+    outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
     progress: Progress,
 ) -> Estimate:
     """The promised figure of a compressed model, or of the dense one beside itself."""
-    quantity = promise.quantity(kinds)
+    quantity = promise.quantity(outputs)
+    watched = _Watched(quantity, outputs)
     with progress.stage("measure the promise", data.holdout_samples) as advance:
-        for batch in data.batches("holdout"):
-            p = dense.run(batch.feeds, batch.origin)
-            q = p if compressed is None else compressed.run(batch.feeds, batch.origin)
-            counted = [q[name] for name, kind in kinds.items() if kind.kind != "ignore"]
-            if any(np.isnan(value).any() for value in counted if value.dtype.kind == "f"):
-                # Overflow in the compressed model: no figure, and no promise.
-                nothing = math.inf if promise.metric == "divergence" else 0.0
-                return Estimate(nothing, np.array([nothing]))
-            quantity.add(batch, p, q)
-            advance(batch.samples)
+        evaluate(
+            data.batches("holdout"),
+            lambda batch: dense.run(batch.feeds, batch.origin),
+            None if compressed is None else lambda b: compressed.run(b.feeds, b.origin),
+            watched,
+            advance=advance,
+        )
+    if not watched.finite:
+        # Overflow in the compressed model: no figure, and no promise.
+        nothing = math.inf if promise.metric == "divergence" else 0.0
+        return Estimate(nothing, np.array([nothing]))
     return quantity.estimate()
+
+
+class _Watched:
+    """Adds to a quantity for as long as the compressed model's outputs are finite."""
+
+    def __init__(self, quantity: Quantity, outputs: Mapping[str, OutputDistribution]) -> None:
+        self._quantity, self._outputs = quantity, outputs
+        self.finite = True
+
+    def add(self, batch: Batch, dense: Answers, compressed: Answers) -> None:
+        """Adds the outputs of one batch."""
+        for name in self._outputs:
+            lost = ~np.isfinite(compressed[name])
+            if lost.any() and (lost & np.isfinite(dense[name])).any():
+                self.finite = False
+        if self.finite:
+            self._quantity.add(batch, dense, compressed)

@@ -10,10 +10,10 @@ import onnx_ir as ir
 
 from ..calibration import CalibrationData
 from ..costs import Costs, measure_costs
-from ..passes import OutputKind
+from ..evaluation import compare_outputs
+from ..outputs import OutputDistribution
 from ..progress import Progress
 from ..session import Runtime, Session
-from ..verify import compare_outputs
 from .quantizers import SAMPLES, Bits, Way, quantize
 
 __all__ = ["Quantization", "quantized"]
@@ -55,7 +55,7 @@ def quantized(
     bits: Bits,
     way: Way,
     dense: ir.Model,
-    kinds: Mapping[str, OutputKind],
+    outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
     runtime: Runtime,
     progress: Progress,
@@ -68,7 +68,7 @@ def quantized(
         bits: To how many.
         way: How.
         dense: The dense model.
-        kinds: What each output stands for.
+        outputs: What each output stands for.
         data: The calibration data.
         runtime: How to run the models.
         progress: What is told how far it is.
@@ -78,7 +78,7 @@ def quantized(
     before = measure_costs(model, sample, runtime, location=location)
     with progress.stage("verify factors", data.holdout_samples) as advance:
         pair = Session(dense, runtime), Session(model, runtime)
-        found = compare_outputs(*pair, kinds, data, "holdout", advance=advance, finite=False)
+        found = compare_outputs(*pair, outputs, data, "holdout", advance=advance, finite=False)
     steps = min(SAMPLES, data.calibration_samples) if way == "static" else None
     with progress.stage("quantize", steps) as advance:
         result = quantize(model, way, data, advance)

@@ -83,7 +83,7 @@ def spend(
             options.prefer or "size",
             lambda budget: within(budget, best_effort=False),
             dense,
-            known.kinds,
+            known.outputs,
             known.data,
             options.runtime,
             progress,

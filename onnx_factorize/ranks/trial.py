@@ -15,12 +15,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import Batch, CalibrationData
-from ..divergence import DivergenceSum
+from ..evaluation import Divergences, evaluate
 from ..factorization.rewriting import rewritten
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import Metric, Weighting
+from ..outputs import OutputDistribution
 from ..parallel import in_parallel
-from ..passes import OutputKind, Target
+from ..passes import Target
 from ..session import Runtime, Session
 from ..statistics.calibrate import Statistics, merged
 from ..statistics.folds import some_of
@@ -70,7 +71,7 @@ class Trial:
         self,
         normal: ir.Model,
         targets: Sequence[Target],
-        kinds: Mapping[str, OutputKind],
+        outputs: Mapping[str, OutputDistribution],
         data: CalibrationData,
         folds: npt.NDArray[np.int64],
         parts: Sequence[Mapping[str, Statistics]],
@@ -82,7 +83,7 @@ class Trial:
         Args:
             normal: The normalised model; it is not changed.
             targets: Its targets.
-            kinds: What each output stands for.
+            outputs: What each output stands for.
             data: The calibration data.
             folds: The fold of each calibration sample, shape (samples,).
             parts: The statistics of each fold.
@@ -92,22 +93,22 @@ class Trial:
         self.normal, self.runtime, self._targets = normal, runtime, targets
         self.data, self.folds = data, folds
         self._parts = parts
-        self._kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
+        self._outputs = outputs
         self._folds = []
         self._spectra: list[_Spectra] = []
         self.measurements = 0
-        dense = Session(normal, runtime)
+        dense = Session(normal, runtime, list(outputs))
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
         self._samples, self.ease = samples, samples // _SAMPLES
         for fold in range(min(_FOLDS, len(parts))):
-            batches, outputs, size = [], [], 0
+            batches, answers, size = [], [], 0
             for batch in data.batches("calibration", only=some_of(fold, folds, samples)):
                 batches.append(batch)
-                outputs.append(dense.run(batch.feeds, batch.origin))
-                size += sum(value.nbytes for value in outputs[-1].values())
+                answers.append(dense.run(batch.feeds, batch.origin))
+                size += sum(value.nbytes for value in answers[-1].values())
                 if size > _RECORDED_BYTES:
                     break
-            self._folds.append(_Fold(batches, outputs, self._others(fold)))
+            self._folds.append(_Fold(batches, answers, self._others(fold)))
             self._spectra.append({})
 
     @property
@@ -129,11 +130,11 @@ class Trial:
             metrics: Target name to the metric of its directions.
         """
         self.measurements += 1
-        sums = self._sums()
+        found = Divergences(self._outputs)
         for fold, known in zip(self._folds, self._spectra, strict=True):
             model = self._rewritten(fold.statistics, known, ranks, weighting, metrics)
-            self._add(fold, model, sums)
-        return _total(sums)
+            self._add(fold, model, found)
+        return found.value
 
     def expect(
         self,
@@ -150,36 +151,37 @@ class Trial:
             metrics: Target name to the metric of its directions.
             advance: Called with 1 after each fold.
         """
-        sums, dense = self._sums(), Session(self.normal, self.runtime)
+        found, names = Divergences(self._outputs), list(self._outputs)
+        dense = Session(self.normal, self.runtime, names)
         for fold in range(self.parts):
             if fold < len(self._folds):
                 statistics, known = self._folds[fold].statistics, self._spectra[fold]
             else:
                 statistics, known = self._others(fold), {}
             model = self._rewritten(statistics, known, ranks, weighting, metrics)
-            compressed = Session(model, self.runtime)
+            compressed = Session(model, self.runtime, names)
             only = some_of(fold, self.folds, _MORE_SAMPLES * self._samples)
-            for batch in self.data.batches("calibration", only=only):
-                p = dense.run(batch.feeds, batch.origin)
-                _compare(batch, p, compressed, sums)
+            evaluate(
+                self.data.batches("calibration", only=only),
+                lambda batch: dense.run(batch.feeds, batch.origin),
+                _runner(compressed),
+                found,
+            )
             advance(1)
-        return _total(sums)
+        return found.value
 
     def divergence(self, model: ir.Model, folds: Sequence[int]) -> float:
         """The divergence of a compressed model on the samples of some folds."""
-        sums = self._sums()
+        found = Divergences(self._outputs)
         for fold in folds:
-            self._add(self._folds[fold], model, sums)
-        return _total(sums)
+            self._add(self._folds[fold], model, found)
+        return found.value
 
-    def _sums(self) -> dict[str, DivergenceSum]:
-        return {name: DivergenceSum(kind) for name, kind in self._kinds.items()}
-
-    def _add(self, fold: _Fold, model: ir.Model, sums: Mapping[str, DivergenceSum]) -> None:
+    def _add(self, fold: _Fold, model: ir.Model, found: Divergences) -> None:
         """Runs a model on the samples of a fold."""
-        session = Session(model, self.runtime)
-        for batch, p in zip(fold.batches, fold.outputs, strict=True):
-            _compare(batch, p, session, sums)
+        recorded = iter(fold.outputs)
+        compressed = _runner(Session(model, self.runtime, list(self._outputs)))
+        evaluate(fold.batches, lambda _: next(recorded), compressed, found)
 
     def _others(self, fold: int) -> dict[str, Statistics]:
         """What all folds but one found."""
@@ -211,19 +213,5 @@ class Trial:
         return rewritten(self.normal, cut, chosen, spectra, statistics)
 
 
-def _compare(
-    batch: Batch,
-    dense: Mapping[str, npt.NDArray[Any]],
-    compressed: Session,
-    sums: Mapping[str, DivergenceSum],
-) -> None:
-    """Adds the divergence of one batch, given the dense model's outputs."""
-    q = compressed.run(batch.feeds, batch.origin)
-    for name, total in sums.items():
-        total.add(dense[name], q[name], batch.mask)
-
-
-def _total(sums: Mapping[str, DivergenceSum]) -> float:
-    """The divergence of all outputs; infinite if they are not finite."""
-    divergence = sum(total.value for total in sums.values())
-    return divergence if np.isfinite(divergence) else float("inf")
+def _runner(session: Session) -> Callable[[Batch], dict[str, npt.NDArray[Any]]]:
+    return lambda batch: session.run(batch.feeds, batch.origin)

@@ -19,12 +19,13 @@ from ..calibration import (
 )
 from ..costs import Figures, measure_costs
 from ..errors import InputError
+from ..evaluation import Agreement, compare_outputs
 from ..latency.interleaved import Ratio, latencies
+from ..outputs import SURVEYED, output_kinds, survey
 from ..passes import Kind
 from ..progress import Progress
 from ..randomness import Randomness, randomness_of
 from ..session import Runtime, Session
-from ..verify import Agreement, compare_outputs, output_kinds
 
 __all__ = ["Comparison", "compare", "compare_several"]
 
@@ -138,11 +139,15 @@ def compare_several(
     )
     sample = data.typical("calibration")
     kinds = output_kinds(models[0], outputs or {})
+    counted = [name for name, kind in kinds.items() if kind.kind != "ignore"]
+    with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
+        first = Session(models[0], runtime, counted)
+        found = survey(first, kinds, data, advance=advance).outputs
     steps = data.calibration_samples * len(others)
     with progress.stage("compare", steps) as advance:
         first, *rest = sessions = [Session(model, runtime) for model in models]
         agreements = [
-            compare_outputs(first, session, kinds, data, "calibration", advance=advance)
+            compare_outputs(first, session, found, data, "calibration", advance=advance)
             for session in rest
         ]
     random = randomness_of(first)

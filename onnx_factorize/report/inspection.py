@@ -15,10 +15,10 @@ from ..arithmetic import Arithmetic, count_arithmetic
 from ..calibration import Signature
 from ..costs import Costs
 from ..errors import InputError
+from ..outputs import recognized
 from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history
 from ..ranks.forms import FORMS
 from ..session import Runtime
-from ..verify import recognized
 from .outlook import Outlook, outlook
 from .report import Layer
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..analysis import Analysis
 from ..calibration import CalibrationData
 from ..costs import Costs
+from ..evaluation import Agreement
 from ..latency.interleaved import Timing
 from ..passes import Skipped, Target
 from ..quantization.stage import Quantization
@@ -20,7 +21,6 @@ from ..ranks.forms import FORMS, cut_of, pair_latency, views_of
 from ..ranks.plan import Plan
 from ..subnormals import Subnormals
 from ..training import Recovery
-from ..verify import Agreement
 from .report import Layer, Report
 from .sparse import thinned
 from .warnings import never_ran
@@ -73,9 +73,12 @@ def summarize(
             "outputs": {
                 name: {
                     "kind": output.kind,
+                    "because": output.because,
                     "holdout": output.divergence,
                     "calibration": calibration.outputs[name].divergence,
                     "agreement": output.agreement,
+                    "parts": output.parts,
+                    "remark": output.remark or None,
                 }
                 for name, output in holdout.outputs.items()
             },

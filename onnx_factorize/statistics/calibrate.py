@@ -57,7 +57,6 @@ def gather_statistics(
     data: CalibrationData,
     folds: npt.NDArray[np.int64] | None = None,
     draws: int = 1,
-    seed: int = 0,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[dict[str, Statistics]]:
     """Gathers the moments of each target, apart for each fold of the data.
@@ -68,7 +67,6 @@ def gather_statistics(
         data: The calibration data.
         folds: The fold of each sample, shape (samples,); None for one fold.
         draws: Labels to draw for each sample, where there are gradients.
-        seed: Seed of the choice of positions.
         advance: Called after each batch with its number of samples.
 
     Returns:
@@ -81,11 +79,10 @@ def gather_statistics(
     folds = np.zeros(data.calibration_samples, np.int64) if folds is None else folds
     result = []
     for fold in range(folds.max() + 1):
-        gatherer = _Gatherer(observer, targets, data, seed + fold)
+        gatherer = _Gatherer(observer, targets, data)
         for batch in fitting_batches(data, folds == fold, observer):
-            gatherer.run(batch, with_signal=True)
-            for _ in range(draws - 1 if observer.gradients else 0):
-                gatherer.run(batch, with_signal=False)
+            for draw in range(draws if observer.gradients else 1):
+                gatherer.run(batch, draw)
             advance(batch.samples)
         result.append(gatherer.statistics)
     return result
@@ -121,12 +118,11 @@ class _Gatherer:
     """The sums of one fold."""
 
     def __init__(
-        self, observer: Observer, targets: Sequence[Target], data: CalibrationData, seed: int
+        self, observer: Observer, targets: Sequence[Target], data: CalibrationData
     ) -> None:
         leaders, targets = targets, [use for target in targets for use in target.uses]
         self._targets = targets
         self._observer = observer
-        self._seed, self._runs = seed, 0
         self._positions = {
             target.name: max(
                 16, math.ceil(_ROWS_A_DIMENSION * target.width / data.calibration_samples)
@@ -153,24 +149,20 @@ class _Gatherer:
             siblings = tuple(self.statistics[sibling.name] for sibling in leader.siblings)
             self.statistics[leader.name].siblings = siblings
 
-    def run(self, batch: Batch, *, with_signal: bool) -> None:
-        """Runs one batch and adds what it showed."""
-        seen = self._observer.run(batch)
-        self._runs += 1
-        indices = range(len(self._targets))
-        deque(in_parallel(lambda index: self._add(seen, index, with_signal), indices), maxlen=0)
+    def run(self, batch: Batch, draw: int) -> None:
+        """Runs one batch and adds what it showed; the signal is the same in every draw."""
+        seen = self._observer.run(batch, draw)
+        targets = self._targets
+        deque(in_parallel(lambda each: self._add(seen, each, with_signal=not draw), targets), 0)
 
-    def _add(self, seen: Observation, index: int, with_signal: bool) -> None:
+    def _add(self, seen: Observation, target: Target, *, with_signal: bool) -> None:
         """Adds what one target showed; no two share what is added to."""
-        target = self._targets[index]
         positions, known = self._positions[target.name], self.statistics[target.name]
-        # Of its own, so that the choice of places does not depend on which thread is first.
-        rng = np.random.default_rng((self._seed, self._runs, index))
         if with_signal and target.name in self._leaders:
-            rows = seen.signal(target, positions, rng)
+            rows = seen.signal(target, positions)
             if rows is not None:
                 known.signal.update(rows)
         if known.gradient is not None:
-            found = seen.gradient(target, positions, rng)
+            found = seen.gradient(target, positions)
             if found is not None:
                 known.gradient.add(found[0], seen.batch.samples, found[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from ..calibration import Batch
 from ..errors import InputError
+from ..outputs.categorical import one_hot
 from ..passes import OutputKind
 
-__all__ = ["Labels", "check_labels", "fed_labels", "labelled_output", "mixed_with_labels"]
+__all__ = ["Labels", "check_labels", "labelled_output", "mixed_with_labels"]
 
 Array = npt.NDArray[Any]
 
@@ -20,13 +21,16 @@ Array = npt.NDArray[Any]
 Labels = Literal["drawn", "given"]
 
 
-def labelled_output(kinds: Mapping[str, OutputKind]) -> str:
+def labelled_output(counted: Iterable[str]) -> str:
     """The one output that labels belong to.
+
+    Args:
+        counted: The names of the outputs that count.
 
     Raises:
         InputError: There are several.
     """
-    names = [name for name, kind in kinds.items() if kind.kind != "ignore"]
+    names = list(counted)
     if len(names) != 1:
         raise InputError(
             f"Labels belong to one output, and {len(names)} count "
@@ -65,25 +69,6 @@ def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> None
         )
 
 
-def fed_labels(labels: Array, kind: OutputKind, classes: int) -> npt.NDArray[np.float32]:
-    """Labels in the shape of their output.
-
-    Args:
-        labels: As `check_labels` wants them.
-        kind: What the output stands for.
-        classes: Its number of classes, if it is categorical.
-
-    Returns:
-        One at the right class and zero elsewhere; or the labels themselves.
-    """
-    if kind.kind != "categorical":
-        return labels.astype(np.float32)
-    assert kind.axis is not None
-    axis = kind.axis % (labels.ndim + 1)
-    numbers = np.arange(classes).reshape(-1, *(1,) * (labels.ndim - axis))
-    return np.asarray(np.expand_dims(labels, axis) == numbers, np.float32)
-
-
 def mixed_with_labels(value: Array, labels: Array, kind: OutputKind, share: float) -> Array:
     """What a model in training should answer where it has a teacher and the truth.
 
@@ -102,7 +87,8 @@ def mixed_with_labels(value: Array, labels: Array, kind: OutputKind, share: floa
     if kind.kind != "categorical":
         return np.asarray((1 - share) * value + share * labels, value.dtype)
     assert kind.axis is not None
-    truth = fed_labels(labels, kind, value.shape[kind.axis])
+    axis = kind.axis % value.ndim
+    truth = one_hot(labels, axis, value.shape[axis])
     probabilities = value
     if kind.scale != "probability":
         shifted = np.exp(value - value.max(axis=kind.axis, keepdims=True))

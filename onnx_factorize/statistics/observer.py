@@ -11,21 +11,23 @@ import onnx_ir as ir
 
 from ..calibration import Batch
 from ..errors import InputError
+from ..keyed_random import Keys, keys_of
+from ..outputs import OutputDistribution
+from ..outputs.shapes import OutputShapes
 from ..passes import (
     Differentiate,
     FixDraws,
-    GivenLabels,
     KeepOutputs,
     Observe,
-    OutputKind,
-    OutputSeed,
+    SeedInputs,
     SeparateViews,
     Side,
     Target,
 )
 from ..session import Runtime, Session
-from .given_labels import fed_labels
+from .given_labels import Labels
 from .rows import channel_rows, convolution_rows, linear_rows
+from .seeding import Seeding
 
 __all__ = ["Observation", "Observer", "Pair"]
 
@@ -54,10 +56,12 @@ class Observer:
         model: ir.Model,
         targets: Sequence[Target],
         runtime: Runtime,
-        seeds: Mapping[str, OutputSeed] | None = None,
+        outputs: Mapping[str, OutputDistribution] | None = None,
         seed: int = 0,
         *,
         side: Side = "narrow",
+        shapes: OutputShapes | None = None,
+        labels: Labels = "drawn",
     ) -> None:
         """Builds the session.
 
@@ -65,10 +69,13 @@ class Observer:
             model: The normalised model; it is not changed.
             targets: The targets to observe.
             runtime: How to run the model.
-            seeds: Output name to how the gradient is seeded there; None for no gradients.
-            seed: Seed of the labels that are drawn.
+            outputs: Output name to the distribution that the gradient is seeded by; None for no
+                gradients.
+            seed: Seed of the labels that are drawn, and of the places that are looked at.
             side: Where signals are observed. Unless that is the narrow side, gradients are those
                 of y.
+            shapes: What is known of the shapes of outputs.
+            labels: Whether labels are drawn, or come with the data.
         """
         observed = model.clone()
         FixDraws()(observed)
@@ -82,18 +89,18 @@ class Observer:
         self.gradients: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
         self._side = side
-        self._labels: list[tuple[str, OutputKind, GivenLabels | None]] = []
-        if seeds is not None:
-            differentiate = Differentiate(names, seeds, seed, separate.points)
+        self.seed = seed
+        inputs: dict[str, SeedInputs] = {}
+        if outputs is not None:
+            given = labels == "given"
+            seeds = {name: output.seed(given=given) for name, output in outputs.items()}
+            differentiate = Differentiate(names, seeds, separate.points)
             differentiate(observed)
+            inputs = differentiate.inputs
             self.gradients = differentiate.gradients
             self.unreachable = differentiate.unreachable
             for target in targets:
                 self._leave_incomplete(target)
-            self._labels = [
-                (label, seeds[name].kind, seeds[name].given)
-                for name, label in differentiate.labels.items()
-            ]
         # A target that is observed where it is narrower, at its input, needs W g in place of g.
         self.back = {
             target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
@@ -102,9 +109,11 @@ class Observer:
             # In a further view the gradient is observed where the signal is.
             if not target.view
         }
-        outputs = sorted({*self.taps.values(), *self.gradients.values()})
-        KeepOutputs(outputs)(observed)
-        self._session = Session(observed, runtime, outputs)
+        sizes = [each.size for each in inputs.values()]
+        kept = sorted({*self.taps.values(), *self.gradients.values(), *sizes})
+        KeepOutputs(kept)(observed)
+        self._session = Session(observed, runtime, kept)
+        self._seeding = Seeding(observed, inputs, outputs or {}, model, runtime, shapes, seed)
 
     def _leave_incomplete(self, target: Target) -> None:
         """Leaves out the gradients of siblings of which not all have one."""
@@ -116,23 +125,16 @@ class Observer:
 
     def observed_bytes(self, batch: Batch) -> int:
         """How much is observed of a batch."""
-        return sum(value.nbytes for value in self._run(batch).values())
+        found = self._seeding.run(self._session, batch)
+        return sum(value.nbytes for value in found.values())
 
-    def run(self, batch: Batch) -> Observation:
-        """Runs one batch."""
-        return Observation(self, self._run(batch), batch)
+    def run(self, batch: Batch, draw: int = 0) -> Observation:
+        """Runs one batch, with the labels of one of several draws."""
+        return Observation(self, self._seeding.run(self._session, batch, draw), batch)
 
     def side(self, target: Target) -> Literal["input", "output"]:
         """Where the signal of a target is observed."""
         return target.side if self._side == "narrow" else self._side
-
-    def _run(self, batch: Batch) -> dict[str, Array]:
-        feeds = dict(batch.feeds)
-        for name, kind, given in self._labels:
-            assert given is not None
-            assert batch.labels is not None
-            feeds[name] = fed_labels(batch.labels, kind, given.classes)
-        return self._session.run(feeds, batch.origin)
 
 
 class Observation:
@@ -145,14 +147,13 @@ class Observation:
     def __init__(self, observer: Observer, values: Mapping[str, Array], batch: Batch) -> None:
         self._observer = observer
         self._values = values
-        self._mask = batch.mask
         self.batch = batch
 
     def ran(self, target: Target) -> bool:
         """Whether the target ran: it did not if it is in a branch that was not taken."""
         return bool(self._values[self._observer.taps[target.name]].size)
 
-    def signal(self, target: Target, positions: int, rng: np.random.Generator) -> Array | None:
+    def signal(self, target: Target, positions: int) -> Array | None:
         """Rows of x, or of y, at no more than `positions` places of each sample of an image.
 
         Returns:
@@ -161,11 +162,9 @@ class Observation:
         if not self.ran(target):
             return None
         value = self._values[self._observer.taps[target.name]]
-        return self._finite(self._rows(target, value, self._mask, positions, rng), target)
+        return self._finite(self._rows(target, value, self.batch.mask, positions), target)
 
-    def gradient(
-        self, target: Target, positions: int, rng: np.random.Generator
-    ) -> tuple[Array, float] | None:
+    def gradient(self, target: Target, positions: int) -> tuple[Array, float] | None:
         """Rows of W g, or of g, and how many places each stands for.
 
         Returns:
@@ -177,13 +176,13 @@ class Observation:
         if target.convolution is None:
             rows = linear_rows(value)
         else:
-            rows = channel_rows(value, target.groups, positions, rng)
+            rows = channel_rows(value, target.groups, positions, self._keys(target))
         scale = value.size / rows.size
         if target.name in self._observer.back:
             rows = rows @ self._observer.back[target.name]
         return self._finite(rows, target), scale
 
-    def paired(self, target: Target, seed: int) -> tuple[Array, Array, float] | None:
+    def paired(self, target: Target) -> tuple[Array, Array, float] | None:
         """Signal and gradient at the same places, sample by sample.
 
         Returns:
@@ -196,9 +195,8 @@ class Observation:
         unfolded = target.convolution is not None and not target.convolution.pointwise
         unfolded = unfolded and self._observer.side(target) == "input"
         positions = _UNFOLDED_PLACES if unfolded else _PLACES
-        # Two generators of one seed choose the same places.
-        found = self.gradient(target, positions, np.random.default_rng(seed))
-        signal = self._rows(target, value, None, positions, np.random.default_rng(seed))
+        found = self.gradient(target, positions)
+        signal = self._rows(target, value, None, positions)
         # What is the same for all samples of a batch, such as positions, has their summed gradient.
         common = value.ndim > 2 and value.shape[0] == 1
         samples = 1 if common else self.batch.samples
@@ -215,7 +213,7 @@ class Observation:
             the target did not run, or its rows do not belong to single samples.
         """
         picked = self._values[self._observer.taps[target.name]]
-        found = self.gradient(target, 0, np.random.default_rng())
+        found = self.gradient(target, 0)
         if found is None or found[0].shape[1] != picked.size:
             return None
         samples = 1 if len(picked) == 1 else self.batch.samples
@@ -224,7 +222,7 @@ class Observation:
         indices = picked.reshape(samples, -1) % target.rows
         return indices, found[0].reshape(*indices.shape, target.columns)
 
-    def pairs(self, target: Target, seed: int) -> list[Pair]:
+    def pairs(self, target: Target) -> list[Pair]:
         """The same of a target and each of its siblings, as the target sees it.
 
         A sibling that multiplies by the transpose changes the loss by the same products with
@@ -232,7 +230,7 @@ class Observation:
         """
         found = []
         for use in target.uses:
-            pair = self.paired(use, seed)
+            pair = self.paired(use)
             if pair is not None:
                 signal, gradient, scale = pair
                 found.append((gradient, signal, scale) if use.flipped else pair)
@@ -244,20 +242,27 @@ class Observation:
         value: Array,
         mask: npt.NDArray[np.bool_] | None,
         positions: int,
-        rng: np.random.Generator,
     ) -> Array:
         if target.convolution is None:
             transposed = target.transposed_input and self._observer.side(target) == "input"
             rows = linear_rows(value, transposed=transposed, mask=mask)
         elif self._observer.side(target) == "input":
-            return convolution_rows(value, target.convolution, target.groups, positions, rng)
+            return convolution_rows(
+                value, target.convolution, target.groups, positions, self._keys(target)
+            )
         else:
-            rows = channel_rows(value, target.groups, positions, rng)
+            rows = channel_rows(value, target.groups, positions, self._keys(target))
         if target.sided == "output" and self._observer.side(target) == "output":
             # Siblings add different rows to the products that they have in common.
             assert target.bias is not None
             rows = rows - target.bias.reshape(target.groups, 1, -1).astype(rows.dtype)
         return rows
+
+    def _keys(self, target: Target) -> Keys:
+        """What chooses places: the same for the signal and the gradient of a target."""
+        batch = self.batch
+        indices = batch.indices if len(batch.indices) else np.arange(batch.samples)
+        return keys_of(indices, self._observer.seed, target.operator)
 
     def _finite(self, rows: Array, target: Target) -> Array:
         # Squares are what is summed, in the same precision.

@@ -48,20 +48,20 @@ def gather_row_importance(
         InputError: An activation or a gradient is not finite.
     """
     sums: dict[str, Array] = {}
-    for number, batch in enumerate(fitting_batches(data, None, observer)):
-        for _ in range(draws):
-            observation = observer.run(batch)
+    for batch in fitting_batches(data, None, observer):
+        for draw in range(draws):
+            observation = observer.run(batch, draw)
             for target in targets:
                 if target.name in observer.gradients:
                     add = _add_lookups if target.lookup else _add_rows
-                    add(sums, target, observation, number)
+                    add(sums, target, observation)
         advance(batch.samples)
     return {name: total / (draws * data.calibration_samples) for name, total in sums.items()}
 
 
-def _add_rows(sums: dict[str, Array], target: Target, observation: Observation, seed: int) -> None:
+def _add_rows(sums: dict[str, Array], target: Target, observation: Observation) -> None:
     """Adds what one batch shows of a product."""
-    found = observation.paired(target, seed)
+    found = observation.paired(target)
     if found is None and observation.ran(target):
         return
     total = sums.setdefault(target.name, np.zeros((target.groups, target.rows)))
@@ -74,9 +74,7 @@ def _add_rows(sums: dict[str, Array], target: Target, observation: Observation, 
             total[group] += np.square(scale * (x.T @ g)).sum(axis=1, dtype=np.float64)
 
 
-def _add_lookups(
-    sums: dict[str, Array], target: Target, observation: Observation, _seed: int
-) -> None:
+def _add_lookups(sums: dict[str, Array], target: Target, observation: Observation) -> None:
     """Adds what one batch shows of a lookup, whose `x` are one-hot rows."""
     found = observation.lookups(target)
     if found is None:

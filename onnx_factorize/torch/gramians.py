@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ..calibration import Batch
-from ..passes import OutputKind
+from ..outputs import OutputDistribution
 from .bottleneck import Bottleneck
-from .metric import drawn_loss, without_padding
+from .distributions import drawn_loss, without_padding
 from .module import GraphModule
 
 __all__ = ["Gramians", "measure_gramians"]
@@ -22,7 +22,7 @@ Gramians = Mapping[str, tuple[Tensor, Tensor]]
 def measure_gramians(
     module: GraphModule,
     bottlenecks: Sequence[Bottleneck],
-    kinds: Mapping[str, OutputKind],
+    outputs: Mapping[str, OutputDistribution],
     batches: Iterable[Batch],
     *,
     seed: int = 0,
@@ -32,7 +32,7 @@ def measure_gramians(
     Args:
         module: The model; its Parameters are not changed.
         bottlenecks: Values of its graph.
-        kinds: What each output stands for; labels are drawn from it, so that Q belongs to the true
+        outputs: What each output stands for; labels are drawn from it, so that Q is of the true
             Fisher information.
         batches: Samples; of padding nothing is counted.
         seed: Of the labels.
@@ -47,7 +47,7 @@ def measure_gramians(
     for batch in batches:
         with torch.enable_grad():
             run = module.run(batch.feeds, capture=names)
-            loss = drawn_loss(run.outputs, kinds, generator, batch.mask)
+            loss = drawn_loss(run.outputs, outputs, generator, batch.mask)
             values = [run.captured[name] for name in names]
             gradients = torch.autograd.grad(loss, values, allow_unused=True)
         count += 1

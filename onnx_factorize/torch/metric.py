@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
-from ..passes import OutputKind, Target
-from ..statistics.rows import leading_mask
+from ..outputs import OutputDistribution
+from ..passes import Target
+from .distributions import drawn_loss
 from .module import GraphModule
 
-__all__ = ["drawn_loss", "measure_metric", "rows_of", "without_padding"]
-
-_TINY = 1e-20  # no smaller probability is drawn in practice
+__all__ = ["measure_metric", "rows_of"]
 
 
 def measure_metric(
     module: GraphModule,
     targets: Sequence[Target],
-    kinds: Mapping[str, OutputKind],
+    outputs: Mapping[str, OutputDistribution],
     batches: Iterable[Mapping[str, Tensor]],
     *,
     rows: int = 4096,
@@ -38,7 +35,7 @@ def measure_metric(
     Args:
         module: The model; its Parameters are not changed.
         targets: Targets of its graph.
-        kinds: What each output stands for; labels are drawn from it, so that G belongs to the true
+        outputs: What each output stands for; labels are drawn from it, so that G is of the true
             Fisher information.
         batches: Feeds.
         rows: Rows of x that are taken from each batch, at random places.
@@ -54,7 +51,7 @@ def measure_metric(
     count = 0
     for feeds in batches:
         run = module.run(feeds, capture={name for pair in ends for name in pair})
-        loss = drawn_loss(run.outputs, kinds, generator)
+        loss = drawn_loss(run.outputs, outputs, generator)
         at = [run.captured[name] for _, name in ends]
         gradients = torch.autograd.grad(loss, at, allow_unused=True)
         count += 1
@@ -113,61 +110,3 @@ def _damped(moment: Tensor, damping: float) -> Tensor:
     eye = torch.eye(moment.shape[-1], dtype=moment.dtype, device=moment.device)
     mean = moment.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
     return torch.where(mean > 0, moment + damping * mean * eye, eye)
-
-
-def drawn_loss(
-    outputs: Mapping[str, Tensor],
-    kinds: Mapping[str, OutputKind],
-    generator: torch.Generator,
-    mask: npt.NDArray[np.bool_] | None = None,
-) -> Tensor:
-    """Minus the log-likelihood of labels drawn from the outputs, summed over samples.
-
-    Args:
-        outputs: Output name to value.
-        kinds: What each stands for.
-        generator: The source of the labels.
-        mask: Which positions hold data, shape (batch, length); None if all do.
-    """
-    total = torch.zeros((), device=generator.device)
-    for name, kind in kinds.items():
-        if kind.kind == "ignore":
-            continue
-        samples = len(outputs[name])
-        if mask is not None and leading_mask(tuple(outputs[name].shape), mask) is not None:
-            samples = len(mask)
-        # Masking joins leading axes, so the class axis is counted from the end.
-        axis = -1 if kind.axis is None else kind.axis
-        axis -= outputs[name].ndim if axis >= 0 else 0
-        y = without_padding(outputs[name], mask)
-        if kind.kind == "categorical":
-            loss, predictions = _categorical(y, axis, kind, generator)
-        elif kind.kind == "bernoulli":
-            p = y.clamp(_TINY, 1)
-            event = torch.rand(y.shape, generator=generator, device=y.device) < y
-            loss = -torch.where(event, p, (1 - y).clamp(min=_TINY)).log().sum()
-            predictions = y.numel()
-        else:
-            noise = torch.randn(y.shape, generator=generator, device=y.device).to(y.dtype)
-            loss = (noise * y).sum() / y.detach().square().mean().sqrt().clamp(min=_TINY)
-            predictions = y.numel()
-        total = total + loss * (samples / max(1, predictions)) ** 0.5
-    return total
-
-
-def without_padding(value: Tensor, mask: npt.NDArray[np.bool_] | None) -> Tensor:
-    """The positions of a value that hold data, stacked, if its leading axes are the mask's."""
-    kept = leading_mask(tuple(value.shape), mask)
-    return value if kept is None else value[torch.from_numpy(kept).to(value.device)]
-
-
-def _categorical(
-    y: Tensor, axis: int, kind: OutputKind, generator: torch.Generator
-) -> tuple[Tensor, int]:
-    y = y.movedim(axis, -1).reshape(-1, y.shape[axis])
-    if kind.scale == "probability":
-        logs = y.clamp(min=_TINY).log()
-    else:
-        logs = torch.log_softmax(y, -1) if kind.scale == "logit" else y
-    drawn = torch.multinomial(logs.detach().exp(), 1, generator=generator)
-    return -logs.gather(-1, drawn).sum(), len(y)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import torch
 from torch import Tensor
 
 from ..calibration import Batch
-from ..divergence import DivergenceSum
+from ..evaluation import Divergences, evaluate
+from ..outputs import OutputDistribution
+from ..outputs.labels_seen import LabelsSeen
+from ..outputs.seen import OutputSeen
+from ..outputs.settle import settled
 from ..passes import OutputKind
 from ..session import Runtime, Session
 from ..statistics.given_labels import check_labels, labelled_output, mixed_with_labels
@@ -37,7 +40,7 @@ class Teacher:
     def __init__(
         self,
         dense: ir.Model,
-        kinds: Mapping[str, OutputKind],
+        outputs: Mapping[str, OutputDistribution],
         runtime: Runtime,
         *,
         label_share: float = 0.0,
@@ -49,22 +52,22 @@ class Teacher:
 
         Args:
             dense: The dense model.
-            kinds: What each output stands for.
+            outputs: What each output stands for.
             runtime: How onnxruntime runs it.
             label_share: The weight of labels that come with the data, from 0 to 1.
             hidden_weight: The weight of the values within the graph.
             hidden: Their names.
             precision: What the model in training computes in.
         """
-        self.kinds = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
+        self.outputs = outputs
         self.hidden = list(hidden) if hidden_weight else []
         self._share, self._weight = label_share, hidden_weight
-        self._labelled = labelled_output(self.kinds) if label_share else None
+        self._labelled = labelled_output(outputs) if label_share else None
         self._session = Session(_with_outputs(dense, self.hidden), runtime)
         self._asked = Remembered(lambda batch: self._session.run(batch.feeds, batch.origin))
-        self._outputs = Distillation(self.kinds)
-        inner = dict.fromkeys(self.hidden, OutputKind("gaussian"))
-        self._hidden = Distillation(inner) if inner else None
+        self._outputs = Distillation(outputs)
+        self._inner = {name: OutputSeen(OutputKind("gaussian")) for name in self.hidden}
+        self._hidden: Distillation | None = None
         self._half = precision == "bfloat16"
 
     @classmethod
@@ -73,7 +76,7 @@ class Teacher:
         training: Training,
         dense: ir.Model,
         trained: ir.Model,
-        kinds: Mapping[str, OutputKind],
+        outputs: Mapping[str, OutputDistribution],
         runtime: Runtime,
         computed: Sequence[str] = (),
     ) -> Teacher:
@@ -83,13 +86,13 @@ class Teacher:
             training: What is asked for.
             dense: The dense model.
             trained: The graph that is trained.
-            kinds: What each output stands for.
+            outputs: What each output stands for.
             runtime: How onnxruntime runs the dense model.
             computed: Values of the dense graph that may teach, where the other has them too.
         """
         return cls(
             dense,
-            kinds,
+            outputs,
             runtime,
             label_share=training.label_share,
             hidden_weight=training.hidden,
@@ -102,10 +105,10 @@ class Teacher:
         found = self._asked(batch)
         name = self._labelled
         if name is not None:
-            check_labels(batch, self.kinds[name], found[name].shape)
+            check_labels(batch, self.outputs[name].kind, found[name].shape)
             assert batch.labels is not None
             found[name] = mixed_with_labels(
-                found[name], batch.labels, self.kinds[name], self._share
+                found[name], batch.labels, self.outputs[name].kind, self._share
             )
         return found
 
@@ -119,11 +122,14 @@ class Teacher:
         return self._asked.learn(batches)
 
     def observe(self, batch: Batch) -> None:
-        """Learns from a batch what the variances are that the loss is measured in."""
-        answers, mask = self.answers(batch), batch.mask
-        self._outputs.observe(answers, mask)
-        if self._hidden is not None:
-            self._hidden.observe(answers, mask)
+        """Learns from a batch in what variances values within the graph are measured."""
+        if not self._inner:
+            return
+        answers = self.answers(batch)
+        for name, seen in self._inner.items():
+            seen.add(answers[name], batch.samples, batch.mask, batch.origin)
+        found = {name: settled(seen, LabelsSeen()) for name, seen in self._inner.items()}
+        self._hidden = Distillation({name: o for name, o in found.items() if o is not None})
 
     def loss(self, module: GraphModule, batch: Batch) -> tuple[Tensor, float]:
         """What training brings down on a batch, and the part of it that is the divergence."""
@@ -139,13 +145,14 @@ class Teacher:
 
     def divergence(self, module: GraphModule, batches: Iterable[Batch]) -> float:
         """The divergence of a model on some batches, in nats; infinite if it is not finite."""
-        sums = {name: DivergenceSum(kind) for name, kind in self.kinds.items()}
-        for batch in batches:
-            p, q = self.answers(batch), module.numpy(module.run(batch.feeds).outputs)
-            for name, total in sums.items():
-                total.add(p[name], q[name], batch.mask)
-        found = sum(total.value for total in sums.values())
-        return found if np.isfinite(found) else float("inf")
+        found = Divergences(self.outputs)
+        evaluate(
+            batches,
+            self.answers,
+            lambda batch: module.numpy(module.run(batch.feeds).outputs),
+            found,
+        )
+        return found.value
 
 
 def _with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:

@@ -201,7 +201,7 @@ def _measuring(
 
     def measure(number: int) -> Gramians:
         batches = known.data.batches("calibration", only=only)
-        return measure_gramians(module, bottlenecks, known.kinds, batches, seed=seed + number)
+        return measure_gramians(module, bottlenecks, known.outputs, batches, seed=seed + number)
 
     return measure
 

@@ -108,7 +108,9 @@ class TrainingRun:
             run |= {"seed": seed, "samples": data.calibration_samples, "weights": shapes}
             first = next(data.batches("calibration")).feeds
             run |= {"batch_size": data.batch_size, "data": digest(first.values())}
-            run |= {"outputs": {name: dataclasses.astuple(k) for name, k in teacher.kinds.items()}}
+            run |= {
+                "outputs": {name: repr(output.kind) for name, output in teacher.outputs.items()}
+            }
             self._checkpoint = Checkpoint(pathlib.Path(training.checkpoint), run, SECONDS)
 
     @property

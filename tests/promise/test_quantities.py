@@ -6,18 +6,19 @@ import math
 
 import numpy as np
 import pytest
-from builders import normal
+from builders import distribution, normal
 
 from onnx_factorize.calibration import Batch
-from onnx_factorize.divergence import DivergenceSum
 from onnx_factorize.errors import InputError
+from onnx_factorize.evaluation import Divergences
 from onnx_factorize.passes import OutputKind
 from onnx_factorize.promise.confidence import lower_bound
 from onnx_factorize.promise.own_metric import OwnMetric
 from onnx_factorize.promise.quantities import Agreement, Cosine, Divergence, Top1
 
-LOGITS = {"y": OutputKind("categorical", -1, "logit")}
-PLAIN = {"y": OutputKind("gaussian")}
+SEEN = normal(0, 64, 5)
+LOGITS = {"y": distribution(OutputKind("categorical", -1, "logit"), SEEN)}
+PLAIN = {"y": distribution(OutputKind("gaussian"), SEEN)}
 
 
 def _batches(count=6, samples=8, classes=5, noise=0.6):
@@ -39,9 +40,9 @@ def _estimate(quantity, batches=None):
 
 @pytest.mark.parametrize("kinds", [LOGITS, PLAIN])
 def test_a_divergence_is_that_of_the_report(kinds):
-    whole = DivergenceSum(kinds["y"])
-    for _, p, q in _batches():
-        whole.add(p["y"], q["y"])
+    whole = Divergences(kinds)
+    for batch, p, q in _batches():
+        whole.add(batch, p, q)
     found = _estimate(Divergence(kinds))
     assert found.value == pytest.approx(whole.value, rel=1e-9)
     assert found.shares.mean() == pytest.approx(whole.value, rel=1e-9)
@@ -52,8 +53,8 @@ def test_padding_is_left_out_of_a_divergence():
     p, q = normal(1, 3, 4, 5), normal(2, 3, 4, 5)
     mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]], np.int64)
     batch = Batch({"attention_mask": mask}, 3, None, "batch", mask=mask.astype(bool))
-    whole = DivergenceSum(LOGITS["y"])
-    whole.add(p, q, mask.astype(bool))
+    whole = Divergences(LOGITS)
+    whole.add(batch, {"y": p}, {"y": q})
     found = _estimate(Divergence(LOGITS), [(batch, {"y": p}, {"y": q})])
     assert found.value == pytest.approx(whole.value, rel=1e-9)
     changed = np.where(mask[..., None] == 1, q, 7.0)

@@ -9,10 +9,10 @@ from builders import model, normal
 
 from onnx_factorize import factorize
 from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.outputs import survey
 from onnx_factorize.passes import FindTargets, OutputKind
 from onnx_factorize.session import Runtime, Session
 from onnx_factorize.statistics.observer import Observer
-from onnx_factorize.statistics.output_statistics import survey
 from onnx_factorize.statistics.row_importance import gather_row_importance
 
 torch = pytest.importorskip("torch")
@@ -68,8 +68,8 @@ def test_it_agrees_with_autograd(images):
     assert {target.side for target in finder.targets} == {"input", "output"}
     data = open_calibration([images], Signature.of(graph), Selection(holdout=0.0, batch_size=5))
     kinds = {"logits": OutputKind("categorical", -1, "logit")}
-    seeds = survey(Session(graph, Runtime()), kinds, data, 4, labels="given").seeds
-    observer = Observer(graph, finder.targets, Runtime(), seeds, side="input")
+    outputs = survey(Session(graph, Runtime()), kinds, data, labels="given").outputs
+    observer = Observer(graph, finder.targets, Runtime(), outputs, side="input", labels="given")
     found = gather_row_importance(observer, finder.targets, data)
     for name, expected in _squared_gradients(images).items():
         np.testing.assert_allclose(found[name], expected[None], rtol=1e-4)

@@ -8,11 +8,12 @@ import pytest
 from builders import found, model, normal, run
 from hypothesis import strategies as st
 
+from onnx_factorize.calibration.positions import unmasked
+from onnx_factorize.keyed_random import keys_of
 from onnx_factorize.statistics.rows import (
     channel_rows,
     convolution_rows,
     linear_rows,
-    unmasked,
 )
 
 EVERYTHING = 1 << 20
@@ -45,8 +46,8 @@ def test_rows_times_weight_is_the_convolution(case):
     proto, x = case
     target = found(proto)[1].targets[0]
     y = run(proto, {"x": x})[0]
-    rng = np.random.default_rng(0)
-    rows = convolution_rows(x, target.convolution, target.groups, EVERYTHING, rng)
+    keys = keys_of(np.arange(len(x)), 0)
+    rows = convolution_rows(x, target.convolution, target.groups, EVERYTHING, keys)
     assert rows.shape == (target.groups, y.shape[0] * np.prod(y.shape[2:]), target.rows)
     assert target.convolution.output_shape(x.shape[2:]) == y.shape[2:]
     product = rows @ target.matrices()  # (groups, batch * positions, N)
@@ -61,10 +62,10 @@ def test_sampled_rows_are_rows(case, positions):
     """As many as asked of every sample, without repetition, and each one a row of im2col."""
     proto, x = case
     target = found(proto)[1].targets[0]
-    rng = np.random.default_rng(0)
+    keys = keys_of(np.arange(len(x)), 0)
     arguments = (target.convolution, target.groups)
-    all_rows = convolution_rows(x, *arguments, EVERYTHING, rng)
-    rows = convolution_rows(x, *arguments, positions, rng)
+    all_rows = convolution_rows(x, *arguments, EVERYTHING, keys)
+    rows = convolution_rows(x, *arguments, positions, keys)
     each = min(positions, all_rows.shape[1] // len(x))
     assert rows.shape[1] == len(x) * each
     for sample in range(len(x)):
@@ -83,7 +84,7 @@ def test_sampled_positions_are_spread_over_the_image():
     )
     target = found(proto)[1].targets[0]
     x = np.broadcast_to(np.arange(25, dtype=np.float32).reshape(5, 5), (200, 2, 5, 5))
-    rows = convolution_rows(x, target.convolution, 1, 5, np.random.default_rng(1))
+    rows = convolution_rows(x, target.convolution, 1, 5, keys_of(np.arange(len(x)), 1))
     counts = np.bincount(rows[0, :, 0].astype(int), minlength=25)
     assert counts.sum() == 1000
     assert counts.min() > 15  # 40 expected
@@ -113,12 +114,12 @@ def test_masked_rows_are_left_out():
 @pytest.mark.parametrize("spatial", [(7,), (3, 4), (2, 3, 2)])
 def test_channel_rows(groups, spatial):
     x = normal(1, 2, 6, *spatial)
-    rng = np.random.default_rng(0)
-    rows = channel_rows(x, groups, EVERYTHING, rng)
+    keys = keys_of(np.arange(len(x)), 0)
+    rows = channel_rows(x, groups, EVERYTHING, keys)
     flat = np.moveaxis(x.reshape(2, 6, -1), 1, 2).reshape(-1, 6)
     wanted = np.stack(np.split(flat, groups, axis=1))
     np.testing.assert_array_equal(rows, wanted)
-    few = channel_rows(x, groups, 4, rng)
+    few = channel_rows(x, groups, 4, keys)
     assert few.shape == (groups, 8, 6 // groups)
     whole = np.concatenate(list(few), axis=1)  # groups are sampled at the same positions
     assert all((flat == row).all(axis=1).any() for row in whole)

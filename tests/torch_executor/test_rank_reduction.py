@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from builders import BUNDLED, BUNDLED_DATA, check, model, normal, run, svd_factors
+from builders import BUNDLED, BUNDLED_DATA, check, distribution, model, normal, run, svd_factors
 
 torch = pytest.importorskip("torch")
 
@@ -41,7 +41,7 @@ WEIGHTS = {
     "b3": normal(5, 16),
     "w4": normal(6, 16, 5) / 4,
 }
-KINDS = {"y": OutputKind("categorical", -1, "logit")}
+OUTPUTS = {"y": distribution(OutputKind("categorical", -1, "logit"), np.eye(8))}
 X = normal(7, 64, 8, 6, 6)
 
 
@@ -70,7 +70,7 @@ def reduction_of(graph, share, optimizer=None, **options):
         ),
         module,
         bottlenecks,
-        lambda _: measure_gramians(module, bottlenecks, KINDS, [_batch({"x": X})]),
+        lambda _: measure_gramians(module, bottlenecks, OUTPUTS, [_batch({"x": X})]),
         prices,
         schedule=Schedule(start, share * start, 1),
         every=1,
@@ -138,13 +138,13 @@ def test_a_narrow_graph_gives_what_the_zeros_gave(form, shrinkage):
         feeds = {"image": data["image"][:32]}
     module, bottlenecks = to_torch(graph), find_bottlenecks(graph)
     assert any(each.before.convolution for each in bottlenecks)
-    prices, kinds = prices_of(graph, bottlenecks, None), {"logits": KINDS["y"]}
+    prices, outputs = prices_of(graph, bottlenecks, None), {"logits": OUTPUTS["y"]}
     start = sum(prices.values())
     reduction = RankReduction(
         torch.optim.AdamW(module.parameters(), 1e-3),
         module,
         bottlenecks,
-        lambda _: measure_gramians(module, bottlenecks, kinds, [_batch(feeds)]),
+        lambda _: measure_gramians(module, bottlenecks, outputs, [_batch(feeds)]),
         prices,
         schedule=Schedule(start, start / 2, 1),
         every=1,
@@ -180,7 +180,7 @@ def test_what_matters_least_goes():
     other._rank = lambda name, sigma, weight: reduction.ranks[name]
 
     def worst(_):
-        found = measure_gramians(module, find_bottlenecks(graph), KINDS, [_batch({"x": X})])
+        found = measure_gramians(module, find_bottlenecks(graph), OUTPUTS, [_batch({"x": X})])
         # What matters is turned round, so that the components that matter most go.
         return {name: (torch.linalg.inv(p), torch.linalg.inv(q)) for name, (p, q) in found.items()}
 
@@ -290,7 +290,7 @@ def test_padding_is_not_measured():
     found = []
     for padding in (0.0, 50.0):
         feeds = {"x": np.where(mask[..., None], x, np.float32(padding)), "attention_mask": mask}
-        found.append(measure_gramians(module, bottlenecks, KINDS, [_batch(feeds)]))
+        found.append(measure_gramians(module, bottlenecks, OUTPUTS, [_batch(feeds)]))
     for name, pair in found[0].items():
         for one, other in zip(pair, found[1][name], strict=True):
             torch.testing.assert_close(one, other)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from builders import BUNDLED, BUNDLED_DATA, model, normal
+from builders import BUNDLED, BUNDLED_DATA, distribution, model, normal
 from hypothesis import given
 from hypothesis import strategies as st
 from torch_executor.devices import DEVICES
@@ -17,7 +18,6 @@ torch = pytest.importorskip("torch")
 
 from onnx_factorize import InputError, factorize  # noqa: E402
 from onnx_factorize.calibration import Selection, Signature, open_calibration  # noqa: E402
-from onnx_factorize.divergence import DivergenceSum  # noqa: E402
 from onnx_factorize.options import Options  # noqa: E402
 from onnx_factorize.passes import OutputKind  # noqa: E402
 from onnx_factorize.pipeline import calibrated  # noqa: E402
@@ -55,13 +55,10 @@ def test_the_loss_is_the_divergence(seed, kind, masked):
     mask = rng.random((3, 5)) < 0.6 if masked else None
     if mask is not None:
         mask[0, 0] = True
-    total = DivergenceSum(kind)
-    total.add(p, q, mask)
-    loss = Distillation({"y": kind})
-    if kind.kind == "gaussian":
-        loss.observe({"y": p}, mask)
-    found = loss({"y": p}, {"y": torch.from_numpy(q)}, mask)
-    assert float(found) == pytest.approx(total.value, rel=2e-3, abs=1e-5)
+    output = distribution(kind, p, mask)
+    wanted = output.compare(p, q, len(p), mask).divergence
+    found = Distillation({"y": output})({"y": p}, {"y": torch.from_numpy(q)}, mask)
+    assert float(found) == pytest.approx(wanted, rel=2e-3, abs=1e-5)
 
 
 MASK = np.arange(6) < np.array([[6], [3], [1], [4]])
@@ -85,24 +82,22 @@ def test_padding_counts_where_the_divergence_counts_it(kind, shape, mask):
     if positions:
         # Unlike any data, so that counting it cannot go unseen.
         p[~mask] *= 50
-    total = DivergenceSum(kind)
-    total.add(p, q, mask)
-    loss = Distillation({"y": kind})
-    loss.observe({"y": p}, mask)
+    output = distribution(kind, p, mask if mask.any() else None)
+    wanted = output.compare(p, q, 4, mask).divergence
     trained = torch.from_numpy(q).requires_grad_()
-    found = loss({"y": p}, {"y": trained}, mask)
+    found = Distillation({"y": output})({"y": p}, {"y": trained}, mask)
     found.backward()
-    assert float(found.detach()) == pytest.approx(total.value, rel=1e-4)
+    assert float(found.detach()) == pytest.approx(wanted, rel=1e-4)
     assert torch.isfinite(trained.grad).all()
 
 
 def test_events_that_are_certain_have_the_same_divergence():
     p = np.array([1.0, 0.0, 1.0, 0.5, 0.0], np.float32)
     q = np.array([1 - 1e-7, 1e-7, 0.0, 1.0, 1.0], np.float32)
-    total = DivergenceSum(OutputKind("bernoulli"))
-    total.add(p, q)
-    found = Distillation({"y": OutputKind("bernoulli")})({"y": p}, {"y": torch.from_numpy(q)})
-    assert float(found) == pytest.approx(total.value, rel=1e-4)
+    output = distribution(OutputKind("bernoulli"), p)
+    wanted = output.compare(p, q, 5).divergence
+    found = Distillation({"y": output})({"y": p}, {"y": torch.from_numpy(q)})
+    assert float(found) == pytest.approx(wanted, rel=1e-4)
 
 
 def _data(x, **options):
@@ -130,7 +125,7 @@ MLP = """(float[b, 24] x) => (float[b, 6] y) {
     y = MatMul (r, w2)
 }"""
 WEIGHTS = {"w1": normal(1, 24, 32) / 5, "b1": normal(2, 32), "w2": normal(3, 32, 6) / 4}
-OUTPUTS = {"y": OutputKind("categorical", -1, "logit")}
+OUTPUTS = {"y": distribution(OutputKind("categorical", -1, "logit"), np.eye(6))}
 
 
 def _damaged(scale):
@@ -328,6 +323,7 @@ def test_labels_are_missed_before_the_work():
 
 def test_what_torch_cannot_run_is_found_before_the_work(mlp, mlp_feeds):
     """onnxruntime has the operator, and the model can be compressed, but not trained."""
+    mlp = copy.deepcopy(mlp)  # it is shared by all tests
     mlp.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
     head = onnx.helper.make_node("SampleOp", ["x"], ["sampled"], "head", domain="com.microsoft")
     for node in mlp.graph.node:

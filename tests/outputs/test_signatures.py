@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnx_factorize.outputs.signatures import signature
 from onnx_factorize.passes import OutputKind
-from onnx_factorize.statistics.signatures import signature
 
 GAUSSIAN = OutputKind("gaussian")
 

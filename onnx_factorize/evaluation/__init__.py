@@ -1,0 +1,14 @@
+"""Running models over batches beside each other, and reducing what they answer."""
+
+from .agreement import Agreement, OutputAgreement, compare_outputs
+from .divergences import Divergences
+from .evaluate import Metric, evaluate
+
+__all__ = [
+    "Agreement",
+    "Divergences",
+    "Metric",
+    "OutputAgreement",
+    "compare_outputs",
+    "evaluate",
+]

@@ -1,0 +1,26 @@
+"""What a model's outputs stand for: one object for the distribution of each.
+
+Calibration, search, verification, guarantees, `compare` and fine-tuning all measure by it.
+"""
+
+from .bernoulli import Bernoulli
+from .categorical import Categorical, class_axis
+from .distribution import Compared, OutputDistribution, Part
+from .gaussian import Gaussian
+from .kinds import output_kinds, recognized
+from .survey import SURVEYED, Survey, survey
+
+__all__ = [
+    "SURVEYED",
+    "Bernoulli",
+    "Categorical",
+    "Compared",
+    "Gaussian",
+    "OutputDistribution",
+    "Part",
+    "Survey",
+    "class_axis",
+    "output_kinds",
+    "recognized",
+    "survey",
+]

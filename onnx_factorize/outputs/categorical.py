@@ -1,0 +1,139 @@
+"""Outputs that are distributions over classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..keyed_random import Keys, exponential, normal, uniform
+from ..passes import OutputSeed, SeedInputs
+from .distribution import Compared, OutputDistribution, blocks, counted, rows_of_samples, spread
+
+__all__ = ["Categorical", "class_axis", "one_hot"]
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+# As small as a probability is taken to be.
+FLOOR = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class Categorical(OutputDistribution):
+    """One distribution over classes along an axis.
+
+    Attributes:
+        shift: The variance of the mean of a prediction's logits over the data, where it is not
+            certain that the values are logits: softmax does not see their common shift, so it
+            counts in its own scale, as the one of so many directions that it is. None if certain.
+        classes: How many there are.
+    """
+
+    shift: float | None = None
+    classes: int = 1
+
+    @property
+    def axis(self) -> int:
+        """The class axis."""
+        return -1 if self.kind.axis is None else self.kind.axis
+
+    def compare(
+        self, dense: Array, compressed: Array, samples: int, mask: Mask | None = None
+    ) -> Compared:
+        """Compares two values of the output; see `OutputDistribution.compare`."""
+        kept, axis = counted(dense.shape, mask), self.axis % dense.ndim
+        found = np.zeros((3, len(dense)))
+        for block in blocks(dense.shape):
+            p, q = (np.moveaxis(x[block], axis, -1).astype(np.float64) for x in (dense, compressed))
+            divergence = self._divergence(p, q)
+            same = p.argmax(-1) == q.argmax(-1)
+            valid = np.ones(divergence.shape, bool)
+            if kept is not None:
+                valid &= kept[block].reshape(kept[block].shape + (1,) * (valid.ndim - kept.ndim))
+            for row, values in enumerate((divergence, np.ones_like(divergence), same)):
+                found[row, block] = np.where(valid, values, 0).reshape(len(valid), -1).sum(axis=1)
+        divergences, predictions, agreements = (rows_of_samples(row, samples) for row in found)
+        return Compared(divergences[:, None], predictions[:, None], agreements)
+
+    def _divergence(self, p: Array, q: Array) -> Array:
+        """Of each prediction, in nats; classes are along the last axis."""
+        log_p, log_q = (self.log_probabilities(x) for x in (p, q))
+        # A class that is impossible in the dense model (a logit of minus infinity) adds nothing.
+        possible = np.isfinite(log_p)
+        gaps = np.subtract(log_p, log_q, out=np.zeros_like(log_p), where=possible)
+        with np.errstate(invalid="ignore"):
+            divergence = (np.exp(log_p, where=possible, out=np.zeros_like(p)) * gaps).sum(-1)
+        if self.shift is not None:
+            change = np.where(np.isfinite(p), p - np.where(possible, q, p), 0.0).mean(-1)
+            divergence = divergence + change**2 / (2 * self.shift * p.shape[-1])
+        return np.where(np.isnan(divergence), np.inf, divergence)
+
+    def log_probabilities(self, x: Array) -> Array:
+        """Of values whose classes are along the last axis."""
+        if self.kind.scale == "logit":
+            with np.errstate(invalid="ignore"):
+                shifted: Array = x - x.max(-1, keepdims=True)
+            result: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+            return result
+        if self.kind.scale == "log-probability":
+            return x
+        return np.where(np.isnan(x), x, np.log(np.maximum(x, FLOOR)))
+
+    def seed(self, *, given: bool = False) -> OutputSeed:
+        """How the gradient at the output is seeded."""
+        return OutputSeed(self.kind, given, shift=self.shift is not None and not given)
+
+    def feeds(
+        self,
+        inputs: SeedInputs,
+        shape: tuple[int, ...],
+        keys: Keys,
+        mask: Mask | None,
+        labels: Array | None,
+    ) -> dict[str, Array]:
+        """What is fed for the gradient's seed; see `OutputDistribution.feeds`."""
+        axis = self.axis % len(shape)
+        single = (*shape[:axis], 1, *shape[axis + 1 :])
+        if inputs.fed == "label":
+            assert labels is not None
+            numbers = one_hot(labels, axis, shape[axis])
+        elif inputs.fed == "exponential":
+            numbers = exponential(*spread(keys, shape)).reshape(shape)
+        else:
+            numbers = uniform(*spread(keys, single)).reshape(single)
+        root = self.per_sample(0) ** -0.5
+        fed = {inputs.numbers: numbers}
+        if inputs.weight is not None:
+            fed[inputs.weight] = weight_of(shape, mask, root)
+        if inputs.shift is not None and self.shift is not None:
+            # One of N directions, and the mean is moved by a change of 1 / N of each class.
+            scale = root * (self.shift * shape[axis]) ** -0.5 / shape[axis]
+            noise = normal(*spread(keys ^ np.uint64(1), single)).reshape(single)
+            fed[inputs.shift] = noise * weight_of(shape, mask, scale)
+        return fed
+
+
+def one_hot(labels: Array, axis: int, classes: int) -> npt.NDArray[np.float32]:
+    """One at the right class and zero elsewhere; all zero where a number is no class."""
+    numbers = np.arange(classes).reshape(-1, *(1,) * (labels.ndim - axis))
+    return np.asarray(np.expand_dims(labels, axis) == numbers, np.float32)
+
+
+def weight_of(shape: tuple[int, ...], mask: Mask | None, scale: float) -> npt.NDArray[np.float32]:
+    """A scale where there are data and zero where there is padding; it broadcasts to a shape."""
+    kept = counted(shape, mask)
+    if kept is None:
+        return np.full((1,) * len(shape), scale, np.float32)
+    weights = np.float32(scale) * kept.astype(np.float32)
+    return np.asarray(weights.reshape(kept.shape + (1,) * (len(shape) - kept.ndim)))
+
+
+def class_axis(probabilities: Array) -> int:
+    """The axis along which probabilities sum to one, the last if none does."""
+    errors = [
+        float(np.abs(probabilities.sum(axis) - 1).max()) for axis in range(probabilities.ndim)
+    ]
+    return int(np.argmin(errors)) if min(errors, default=1) < 1e-2 else -1

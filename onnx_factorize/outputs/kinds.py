@@ -1,0 +1,57 @@
+"""What each output is taken for, before the data are asked: by the graph, or by the user."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from typing import get_args
+
+import onnx_ir as ir
+
+from ..errors import InputError
+from ..passes import Kind, OutputKind, RecognizeOutputs
+
+__all__ = ["output_kinds", "recognized"]
+
+
+def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, OutputKind]:
+    """What each output stands for: recognised from the graph, unless overridden.
+
+    Args:
+        model: The model.
+        overrides: Kinds by the name of an output, or by a pattern (`boxes_*`); of several that
+            fit, the last counts.
+
+    Raises:
+        InputError: An override fits no output or names no kind, or no output counts.
+    """
+    kinds = recognized(model)
+    for pattern, kind in overrides.items():
+        named = [pattern] if pattern in kinds else fnmatch.filter(kinds, pattern)
+        if not named:
+            raise InputError(
+                f"--outputs names '{pattern}', but the model's outputs are {', '.join(kinds)}."
+            )
+        if kind not in get_args(Kind):
+            raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
+        kinds |= {name: _overruled(kinds[name], kind) for name in named}
+    if all(kind.kind == "ignore" for kind in kinds.values()):
+        raise InputError(
+            f"All outputs ({', '.join(kinds)}) are ignored, so that nothing could be verified; "
+            "give one with real numbers another kind by --outputs NAME=KIND."
+        )
+    return kinds
+
+
+def recognized(model: ir.Model) -> dict[str, OutputKind]:
+    """What each output is taken for, from the graph alone."""
+    recognize = RecognizeOutputs()
+    recognize(model)
+    return dict(recognize.kinds)
+
+
+def _overruled(found: OutputKind, kind: Kind) -> OutputKind:
+    if found.kind == kind:
+        return OutputKind(kind, found.axis, found.scale, "--outputs")
+    # A categorical output that is not recognised as probabilities holds logits.
+    return OutputKind(kind, -1, "logit", "--outputs")

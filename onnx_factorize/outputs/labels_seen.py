@@ -1,0 +1,47 @@
+"""What the labels that come with the data say of an output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["LabelsSeen"]
+
+Array = npt.NDArray[Any]
+
+
+class LabelsSeen:
+    """Evidence for classes or for values, from labels that fit an output in every batch."""
+
+    def __init__(self) -> None:
+        self._axes: set[int] | None = None
+        self._values: bool | None = None
+
+    def add(self, value: Array, labels: Array | None) -> None:
+        """Adds the labels of one batch beside the output's value."""
+        if labels is None or labels.dtype.kind not in "biuf":
+            self._axes, self._values = set(), False
+            return
+        whole = labels.dtype.kind in "biu" or bool((labels == np.round(labels)).all())
+        axes = set()
+        if whole and labels.size:
+            # A matrix has its classes along its last axis, a map along axis 1.
+            for axis in {1, value.ndim - 1} if value.ndim > 1 else set():
+                rest = (*value.shape[:axis], *value.shape[axis + 1 :])
+                if labels.shape == rest and 1 < labels.max() + 1 <= value.shape[axis]:
+                    axes.add(axis)
+        self._axes = axes if self._axes is None else self._axes & axes
+        fits = labels.shape == value.shape and labels.dtype.kind == "f" and not whole
+        self._values = fits if self._values is None else self._values and fits
+
+    @property
+    def class_axis(self) -> int | None:
+        """The class axis of an output that labels number the classes of; None if they do not."""
+        return min(self._axes) if self._axes else None
+
+    @property
+    def are_values(self) -> bool:
+        """Whether there is a real number for each element."""
+        return bool(self._values)

@@ -1,0 +1,162 @@
+"""What the dense model's values of one output are like over the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..calibration.positions import unmasked
+from ..errors import InputError
+from ..passes import OutputKind
+from .fills import find_fills, is_fill
+from .parts import AxisMoments
+
+__all__ = ["ClassesSeen", "OutputSeen"]
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+# Longer axes are those of positions, whose elements are alike.
+_LONGEST_AXIS = 1 << 16
+
+# A class that is so many nats of logits behind another is as good as impossible.
+_SATURATED = 30.0
+
+
+class OutputSeen:
+    """Sums over the values of one output, batch by batch.
+
+    Attributes:
+        kind: What the graph takes it for.
+        samples: Samples seen.
+        elements: Elements that count, padding and masked ones left out.
+        fills: Values that stand for "nothing here".
+        moments: Axis, counted from the end, to what was seen along it; empty for outputs that are
+            probabilities. The axis of samples, and those that vary in length, are left out.
+        classes: What was seen of the classes of a categorical output; None for others.
+        lowest: The least of all elements.
+        highest: The most.
+    """
+
+    def __init__(self, kind: OutputKind) -> None:
+        self.kind = kind
+        self.samples = 0
+        self.elements = 0
+        self.fills: set[float] = set()
+        self.moments: dict[int, AxisMoments] = {}
+        self.classes = ClassesSeen(kind) if kind.kind == "categorical" else None
+        self.lowest, self.highest = np.inf, -np.inf
+        self._shape: tuple[int, ...] | None = None
+
+    def add(self, value: Array, samples: int, mask: Mask | None, origin: str) -> None:
+        """Adds one batch.
+
+        Raises:
+            InputError: The dense model's value is not a number.
+        """
+        if np.isnan(value).any():
+            raise InputError(f"An output of the dense model is not finite on {origin}.")
+        self.samples += samples
+        kept = unmasked(value, mask)
+        if self.classes is not None:
+            self.classes.add(kept, value.ndim)
+        single = self.classes is not None and self.classes.classes == 1
+        if self.kind.kind == "gaussian" or not self.kind.certain or single:
+            self._add_moments(value, kept, samples)
+        else:
+            self.elements += kept.size
+        if kept.size:
+            finite = kept[np.isfinite(kept)]
+            self.lowest = min(self.lowest, float(finite.min(initial=np.inf)))
+            self.highest = max(self.highest, float(finite.max(initial=-np.inf)))
+
+    def length(self, axis: int) -> int:
+        """The length of an axis, as it was in the first batch."""
+        assert self._shape is not None
+        return self._shape[axis]
+
+    def _add_moments(self, value: Array, kept: Array, samples: int) -> None:
+        self.fills |= find_fills(kept)
+        valid = ~is_fill(kept, self.fills)
+        self.elements += int(valid.sum())
+        first = self._shape is None
+        if self._shape is None:
+            self._shape = value.shape
+        # Masking joins the two leading axes, so axes are counted from the end.
+        for axis in range(-kept.ndim, 0):
+            length = kept.shape[axis]
+            over_samples = axis == -value.ndim and length % samples == 0 and samples > 1
+            joined = kept.ndim < value.ndim and axis == -kept.ndim
+            same = len(self._shape) == value.ndim and self._shape[axis] == length
+            if over_samples or joined or length == 1 or length > _LONGEST_AXIS or not same:
+                self.moments.pop(axis, None)
+                continue
+            if first:
+                self.moments[axis] = AxisMoments.empty(length)
+            if axis in self.moments:
+                rows = np.moveaxis(kept, axis, -1).reshape(-1, length).astype(np.float64)
+                where = np.moveaxis(valid, axis, -1).reshape(-1, length)
+                self.moments[axis].add(rows, where)
+        if first:
+            self.total = AxisMoments.empty(1)
+        self.total.add(kept.reshape(-1, 1).astype(np.float64), valid.reshape(-1, 1))
+
+
+class ClassesSeen:
+    """Sums over the predictions of a categorical output.
+
+    Attributes:
+        predictions: Their number.
+        classes: The number of classes.
+        saturated: Predictions whose likeliest class leaves the next one as good as no chance.
+        top: How often each class was the likeliest, shape (classes,).
+        highest: The highest logarithm of each class's probability, shape (classes,).
+        shifts: Sum and sum of squares of the mean logit.
+    """
+
+    def __init__(self, kind: OutputKind) -> None:
+        self._kind = kind
+        self.predictions = 0
+        self.classes = 1
+        self.saturated = 0
+        self.top = np.zeros(1, np.int64)
+        self.highest = np.zeros(1)
+        self.shifts = np.zeros(2)
+
+    @property
+    def shift_variance(self) -> float:
+        """The variance of the mean logit over the data."""
+        total, squares = self.shifts / max(self.predictions, 1)
+        return float(max(0.0, squares - total**2))
+
+    def add(self, kept: Array, rank: int) -> None:
+        """Adds values without padding; `rank` is that of the output."""
+        axis = -1 if self._kind.axis is None else self._kind.axis
+        axis -= rank if axis >= 0 else 0
+        values = np.moveaxis(kept, axis, -1).reshape(-1, kept.shape[axis])
+        if self.predictions == 0:
+            self.classes = values.shape[-1]
+            self.top = np.zeros(self.classes, np.int64)
+            self.highest = np.full(self.classes, -np.inf)
+        if not len(values) or values.shape[-1] != self.classes:
+            return
+        self.predictions += len(values)
+        self.top += np.bincount(values.argmax(-1), minlength=self.classes)
+        if self._kind.certain or self.classes < 2:
+            return
+        values = np.where(np.isfinite(values), values, -1e30).astype(np.float64)
+        best = values.max(-1, keepdims=True)
+        second = np.partition(values, -2, axis=-1)[:, -2]
+        self.saturated += int((best[:, 0] - second > _SATURATED).sum())
+        logs = values - best - np.log(np.exp(values - best).sum(-1, keepdims=True))
+        self.highest = np.maximum(self.highest, logs.max(axis=0))
+        mean = values.mean(-1)
+        self.shifts += mean.sum(), np.square(mean).sum()
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether softmax of the values is one class for certain, or a class is never possible."""
+        often = self.saturated > 0.8 * self.predictions
+        return bool(often or (self.highest < -_SATURATED).any())
