@@ -146,7 +146,8 @@ class ClassesSeen:
         self.top += np.bincount(values.argmax(-1), minlength=self.classes)
         if self._kind.certain or self.classes < 2:
             return
-        values = np.where(np.isfinite(values), values, -1e30).astype(np.float64)
+        values = values.astype(np.float64)
+        values = np.where(np.isfinite(values), values, -1e30)
         best = values.max(-1, keepdims=True)
         second = np.partition(values, -2, axis=-1)[:, -2]
         self.saturated += int((best[:, 0] - second > _SATURATED).sum())
