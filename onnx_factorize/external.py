@@ -14,10 +14,10 @@ import onnx_ir as ir
 
 from .errors import InputError
 
-__all__ = ["SharedTensor", "external_files", "locate"]
+__all__ = ["POINTER", "SharedTensor", "external_files", "locate"]
 
 # What git keeps of a large file in its place, where Git LFS has not fetched it.
-_POINTER = b"version https://git-lfs"
+POINTER = b"version https://git-lfs"
 
 
 class SharedTensor(ir.ExternalTensor):
@@ -145,7 +145,7 @@ def _located(
         )
     if path.stat().st_size < offset + wanted:
         with path.open("rb") as file:
-            pointer = file.read(len(_POINTER)) == _POINTER
+            pointer = file.read(len(POINTER)) == POINTER
         hint = ": it is a pointer of Git LFS, so fetch the file with `git lfs pull`"
         raise InputError(f"{name} keeps weights in {path}, which is truncated{hint * pointer}.")
     return SharedTensor(path, offset, tensor)

@@ -15,8 +15,9 @@ from .errors import FactorizeError, InputError
 
 __all__ = ["first_line", "reading", "user_code"]
 
-# What onnxruntime puts before its messages.
+# What onnxruntime puts before its messages, and what it says of operators that it does not have.
 _PREFIX = "[ONNXRuntimeError]"
+_UNKNOWN = "is not a registered function/op"
 
 
 @contextlib.contextmanager
@@ -68,4 +69,6 @@ def first_line(error: BaseException) -> str:
         return error.strerror
     text = next((line.strip() for line in str(error).split("\n") if line.strip()), "").rstrip(". ")
     text = text.split(" : ", 3)[-1] if text.startswith(_PREFIX) else text
+    if _UNKNOWN in text:
+        text += "; give the library that has it with --custom-ops"
     return text or type(error).__name__

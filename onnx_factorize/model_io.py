@@ -14,7 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from .errors import InputError
-from .external import locate
+from .external import POINTER, locate
 from .foreign import reading
 from .passes import RestoreMarks, SortNodes, UniqueNodeNames
 from .protobuf import from_proto, restore_training
@@ -40,6 +40,9 @@ __all__ = [
 PROTOBUF_LIMIT = 2**31 - 2**26
 
 _SMALL = 1 << 12
+
+# What a file in onnxruntime's own format has behind its first four bytes.
+_ORT = b"ORTM"
 
 # Tensors of no more bytes stay in the model's file where weights are beside it.
 _INLINE = 256
@@ -74,6 +77,7 @@ def _read(model: Model) -> ir.Model:
         path = pathlib.Path(model)
         name = str(path)
         check_file(path)
+        _check_format(path)
         with reading(f"{path} cannot be read as an ONNX model (is it complete?)"):
             loaded = from_proto(onnx.load(path, load_external_data=False))
     if not loaded.graph.outputs:
@@ -103,6 +107,21 @@ def check_file(path: pathlib.Path) -> None:
         raise InputError(f"{path} is a folder; give the .onnx file in it.")
     if not stat.S_ISREG(mode):
         raise InputError(f"{path} is a pipe or a device, which can be read but once: give a file.")
+
+
+def _check_format(path: pathlib.Path) -> None:
+    """Refuses files that are known to be something else, and says what to do."""
+    with reading(f"{path} cannot be read"), path.open("rb") as file:
+        head = file.read(len(POINTER))
+    if head[4:8] == _ORT:
+        raise InputError(
+            f"{path} is in onnxruntime's own format, which has no weights to replace: give the "
+            ".onnx file that it was made from."
+        )
+    if head == POINTER:
+        raise InputError(
+            f"{path} is a pointer of Git LFS, and no model: fetch that with `git lfs pull`."
+        )
 
 
 def _check_complete(model: ir.Model, name: str) -> None:

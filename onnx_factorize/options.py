@@ -170,6 +170,8 @@ class Options:
             else:
                 raise InputError(f"There is no option '{name}'.")
         _read(parts["images"], parts["training"])
+        _as_tuples(own, "include", "exclude", "op_types")
+        _as_tuples(parts["runtime"], "custom_ops")
         for part, values in parts.items():
             check_types(_PARTS[part], values, _PREFIXES.get(part, ""))
         own["promise"] = promised(own)
@@ -177,9 +179,6 @@ class Options:
             own["budget"] = Budget.parse(own["budget"])
         if not isinstance(own.get("budget", Budget()), Budget):
             raise InputError("budget must be text such as 'params=0.5', or a Budget.")
-        for name in ("include", "exclude", "op_types"):
-            if isinstance(own.get(name), str):
-                own[name] = (own[name],)
         check_types(cls, own)
         without_training([] if own.get("finetune") else _unusual(parts["training"]))
         return cls(**own, **{part: _PARTS[part](**given) for part, given in parts.items()})
@@ -228,6 +227,13 @@ class Options:
         """The options as plain data, for the report."""
         promise = None if self.promise is None else self.promise.option
         return {**dataclasses.asdict(self), "budget": str(self.budget), "promise": promise}
+
+
+def _as_tuples(given: dict[str, Any], *names: str) -> None:
+    """Has single texts stand for tuples of one."""
+    for name in names:
+        if isinstance(given.get(name), str):
+            given[name] = (given[name],)
 
 
 def _names(part: str) -> set[str]:

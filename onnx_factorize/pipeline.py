@@ -24,7 +24,7 @@ from .latency.interleaved import latencies
 from .options import Options
 from .outputs import SURVEYED, Survey, output_kinds, survey
 from .parallel import one_blas_thread
-from .passes import FindConstants, FindTargets, LiftWeights, OutputKind
+from .passes import FindConstants, FindTargets, LiftWeights, OutputKind, Skipped
 from .progress import Progress
 from .promise import search as promise_search
 from .quantization.quantizers import way_of
@@ -160,7 +160,7 @@ def calibrated(
         others(normal)
         targets, excluded = options.choose(finder.targets)
         if not targets:
-            raise InputError(_no_targets(len(finder.targets), len(finder.skipped)))
+            raise InputError(_no_targets(len(finder.targets), finder.skipped))
         skipped = [*finder.skipped, *others.skipped]
         if options.promise is None:  # what a promise searches is the targets alone
             costs = dataclasses.replace(costs, hidden=options.hidden(skipped))
@@ -298,12 +298,12 @@ def _survey(
         return survey(session, kinds, data, seed, advance, labels=options.labels)
 
 
-def _no_targets(found: int, skipped: int) -> str:
+def _no_targets(found: int, skipped: Sequence[Skipped]) -> str:
     if found:
         return (
             f"All {found} factorizable operators are excluded by --include, --exclude or --op-type."
         )
-    return (
-        f"The model has nothing to factorize: {skipped} linear operators were skipped; "
-        "`onnx-factorize inspect` says why."
-    )
+    said = f"The model has nothing to factorize: {len(skipped)} linear operators were skipped"
+    if len({skip.reason for skip in skipped}) == 1:
+        return f"{said} ('{skipped[0].name}': {skipped[0].reason})."
+    return f"{said}; `onnx-factorize inspect` says why."

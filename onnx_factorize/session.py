@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -35,10 +36,12 @@ class Runtime:
     Attributes:
         provider: An execution provider.
         threads: Threads of an operator, in training too; 0 leaves the choice to the runtimes.
+        custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
     """
 
     provider: str = "CPUExecutionProvider"
     threads: int = 0
+    custom_ops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         at_least("--threads", self.threads, 0)
@@ -48,6 +51,8 @@ class Runtime:
                 f"The provider '{self.provider}' is not in this onnxruntime, which has "
                 f"{', '.join(available)}."
             )
+        if self.custom_ops:
+            self.options()
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -60,11 +65,20 @@ class Runtime:
         return time.thread_time if alone and os.name == "posix" else time.perf_counter
 
     def options(self) -> ort.SessionOptions:
-        """The session options that follow."""
+        """The session options that follow.
+
+        Raises:
+            InputError: A library of operators cannot be loaded.
+        """
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = self.threads
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        for library in self.custom_ops:
+            if not pathlib.Path(library).is_file():
+                raise InputError(f"--custom-ops {library} is no file.")
+            with reading(f"--custom-ops {library} cannot be loaded"):
+                options.register_custom_ops_library(library)
         return options
 
 

@@ -40,7 +40,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         given["calib"],
         selection=selection_of(given, 0.0),
         images=images_of(given),
-        runtime=Runtime(given["provider"], given["threads"]),
+        runtime=Runtime(given["provider"], given["threads"], given["custom_ops"]),
         outputs=output_kinds_of(given),
         batch_axis=named_of(given, "batch_axis", "AXIS"),
         mask=named_of(given, "mask", "MEANING"),

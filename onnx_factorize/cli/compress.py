@@ -156,7 +156,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         mask=named_of(given, "mask", "MEANING"),
         selection=selection_of(given, given["holdout"]),
         images=images_of(given),
-        runtime=Runtime(given["provider"], given["threads"]),
+        runtime=Runtime(given["provider"], given["threads"], given["custom_ops"]),
         finetune=given["finetune"],
         training=training_of(given),
         keep_subnormals=given["keep_subnormals"],
@@ -171,7 +171,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         return
     checkpoints = options.training.checkpoints
     destinations = Destinations([target], reports, checkpoints)
-    destinations.check(pathlib.Path(model), given["calib"])
+    destinations.check(pathlib.Path(model), given["calib"], given["custom_ops"])
     expect([target, *reports])
     expect_checkpoint(given["checkpoint"])
     console, progress = open_console(quiet=given["quiet"])
@@ -199,7 +199,7 @@ def _sweep(
         [with_suffix(target, budget) for budget in budgets],
         [*(with_suffix(path, budget) for budget in budgets for path in reports), *pages],
     )
-    destinations.check(pathlib.Path(model), given["calib"])
+    destinations.check(pathlib.Path(model), given["calib"], given["custom_ops"])
     expect(destinations)
     console, progress = open_console(quiet=given["quiet"])
     found, unmet = [], []

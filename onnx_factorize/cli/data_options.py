@@ -16,6 +16,7 @@ from ..passes import Kind
 
 __all__ = [
     "TYPED",
+    "custom_ops_option",
     "data_options",
     "default_output",
     "images_of",
@@ -30,6 +31,17 @@ __all__ = [
 TYPED = "onnx_factorize.command_line"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def custom_ops_option(command: _Command) -> _Command:
+    """Adds the option for operators of the user's own."""
+    return click.option(
+        "--custom-ops",
+        multiple=True,
+        type=click.Path(),
+        metavar="FILE",
+        help="A library of operators that onnxruntime does not have; repeatable.",
+    )(command)
 
 
 def data_options(command: _Command) -> _Command:
@@ -51,6 +63,7 @@ def data_options(command: _Command) -> _Command:
             click.option("--seed", default=0, show_default=True),
             click.option("--provider", default="CPUExecutionProvider", show_default=True),
             click.option("--threads", default=0, help="Threads of an operator; 0 for the default."),
+            custom_ops_option,
             click.option(
                 "--outputs",
                 multiple=True,

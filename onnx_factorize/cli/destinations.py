@@ -34,12 +34,13 @@ class Destinations:
     def __iter__(self) -> Iterator[pathlib.Path]:
         yield from (*self.models, *self.reports, *self.checkpoints)
 
-    def check(self, model: pathlib.Path, calibration: str) -> None:
+    def check(self, model: pathlib.Path, calibration: str, libraries: Sequence[str] = ()) -> None:
         """Finds out now, not after minutes of work, what cannot or must not be written.
 
         Args:
             model: The dense model.
             calibration: Its calibration data, as the command line names them.
+            libraries: Those of `--custom-ops`.
 
         Raises:
             InputError: A path cannot be written, would be written twice, or holds something that
@@ -51,7 +52,7 @@ class Destinations:
         for path in self:
             with reading(f"{path} cannot be written"):
                 _check_writable(path)
-        self._check_read(model, calibration)
+        self._check_read(model, calibration, libraries)
 
     def _check_distinct(self) -> None:
         seen: dict[pathlib.Path, pathlib.Path] = {}
@@ -65,7 +66,7 @@ class Destinations:
                 )
             raise InputError(f"{path} is to be written twice; choose another name for one of them.")
 
-    def _check_read(self, model: pathlib.Path, calibration: str) -> None:
+    def _check_read(self, model: pathlib.Path, calibration: str, libraries: Sequence[str]) -> None:
         """Refuses to write over what the run reads, by whatever name or link."""
         there = [path for path in (*self, *map(_weights_of, self.models)) if path.exists()]
         if not there:
@@ -75,6 +76,8 @@ class Destinations:
             inputs[_identity(weights)] = f"holds the weights of {model}"
         for file in calibration_files(calibration):
             inputs[_identity(file)] = "holds calibration data"
+        for library in map(pathlib.Path, libraries):
+            inputs[_identity(library)] = "is the library of --custom-ops"
         for path in there:
             if _identity(path) in inputs:
                 said = inputs[_identity(path)]

@@ -8,6 +8,7 @@ import click
 
 from ..report.inspection import inspect
 from .console import echo, open_console, say
+from .data_options import custom_ops_option
 from .help import help_option
 from .layers_table import print_layers
 from .tables import outlook_table
@@ -18,10 +19,11 @@ __all__ = ["inspect_command"]
 @click.command("inspect")
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@custom_ops_option
 @help_option
-def inspect_command(model: str, as_json: bool) -> None:
+def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
-    found = inspect(model)
+    found = inspect(model, custom_ops=custom_ops)
     if as_json:
         echo(json.dumps(found.as_dict(), indent=1))
         return

@@ -66,18 +66,23 @@ class Inspection:
         return dataclasses.asdict(self)
 
 
-def inspect(model: model_io.Model) -> Inspection:
+def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspection:
     """Finds what is factorizable in a model, without calibration data.
 
     Arithmetic is counted on zeros, with open axes of length 64 and one sample.
 
+    Args:
+        model: The model.
+        custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
+
     Raises:
-        InputError: The model cannot be read.
+        InputError: The model, or a library, cannot be read.
     """
+    runtime = Runtime(custom_ops=tuple(custom_ops))
     dense = model_io.load(model)
     signature = Signature.of(dense)
     zeros = _zeros(signature)
-    arithmetic = _arithmetic_on(zeros, dense, signature)
+    arithmetic = _arithmetic_on(zeros, dense, signature, runtime)
     normal = dense.clone()
     LiftWeights()(normal)
     finder = FindTargets()
@@ -158,10 +163,10 @@ def _zeros(signature: Signature) -> dict[str, npt.NDArray[Any]]:
 
 
 def _arithmetic_on(
-    feeds: dict[str, npt.NDArray[Any]], model: ir.Model, signature: Signature
+    feeds: dict[str, npt.NDArray[Any]], model: ir.Model, signature: Signature, runtime: Runtime
 ) -> Arithmetic | None:
     try:
-        return count_arithmetic(model, feeds, Runtime(), signature.batch or 1)
+        return count_arithmetic(model, feeds, runtime, signature.batch or 1)
     except InputError:
         # Zeros are no valid input of some models; then the arithmetic stays unknown.
         return None
