@@ -70,6 +70,7 @@ class CalibrationData:
     ) -> None:
         self.axis = axis
         self.padding = Padding()
+        self._said_of_labels: str | None = None
         self._source = source
         self._signature = signature
         counts = source.counts()
@@ -121,7 +122,12 @@ class CalibrationData:
 
     def as_dict(self) -> dict[str, Any]:
         """How the data were read, for the report."""
-        return {"batch_axis": self.axis.as_dict(), "mask": self.padding.as_dict()}
+        labels = {"said": self._said_of_labels}
+        return {
+            "batch_axis": self.axis.as_dict(),
+            "mask": self.padding.as_dict(),
+            "labels": labels,
+        }
 
     def batches(
         self,
@@ -240,6 +246,11 @@ class CalibrationData:
                     if self._signature.batched and len(labels) != samples:
                         raise InputError(
                             f"{origin}: '{LABEL_KEYS[0]}' does not hold one label for each sample."
+                        )
+                    if labels.dtype.kind == "U":
+                        self._said_of_labels = (
+                            f"Labels are texts such as '{labels.flat[0]}', not class numbers: no "
+                            "accuracy comes of them."
                         )
                 indices = int(first) + np.arange(start, stop)[:samples]
                 if self._signature.draws:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .arrays import as_array
 
-__all__ = ["LABEL_KEYS", "NO_LABEL", "class_numbers", "read_labels"]
+__all__ = ["LABEL_KEYS", "NO_LABEL", "class_numbers", "read_labels", "values_of"]
 
 Array = npt.NDArray[Any]
 
@@ -45,25 +45,23 @@ def read_labels(arrays: Mapping[str, Any], inputs: Collection[str], origin: str)
     return labels
 
 
-def class_numbers(
-    labels: Array, predictions: tuple[int, ...], axis: int, classes: int
-) -> npt.NDArray[np.int64] | None:
-    """Labels as class numbers, one for each prediction.
+def class_numbers(labels: Array, shape: tuple[int, ...], axis: int) -> npt.NDArray[np.int64] | None:
+    """Labels as class numbers, one for each prediction of an output.
 
     Args:
         labels: Class numbers in the shape of the predictions or with further axes of length 1, or
             one-hot vectors along the class axis. What is no class, as -100 or NaN, is no label.
-        predictions: The shape of the output without its class axis.
-        axis: Where that axis was.
-        classes: Its length.
+        shape: The output's.
+        axis: Its class axis.
 
     Returns:
-        Numbers in the shape of the predictions, `NO_LABEL` where there is none; None where the
-        labels cannot be read so.
+        Numbers in the output's shape without that axis, `NO_LABEL` where there is none; None where
+        the labels cannot be read so.
     """
     if labels.dtype.kind not in "biuf":
         return None
-    axis %= len(predictions) + 1
+    axis %= len(shape)
+    predictions = (*shape[:axis], *shape[axis + 1 :])
     known = np.isfinite(labels)
     numbers = np.where(known, labels, NO_LABEL)
     if not np.array_equal(numbers, np.floor(numbers)):
@@ -72,10 +70,21 @@ def class_numbers(
     if _without_ones(labels.shape) == _without_ones(predictions):
         flat = whole.reshape(predictions)
         return np.where(flat < 0, NO_LABEL, flat)
-    hot = (*predictions[:axis], classes, *predictions[axis:])
-    if labels.shape != hot or not np.isin(whole, (0, 1)).all() or (whole.sum(axis) > 1).any():
+    if labels.shape != shape or not np.isin(whole, (0, 1)).all() or (whole.sum(axis) > 1).any():
         return None
     return np.where(whole.any(axis), whole.argmax(axis), NO_LABEL)
+
+
+def values_of(labels: Array, shape: tuple[int, ...]) -> Array | None:
+    """Labels that are values, in the shape of an output; None where they are not.
+
+    Args:
+        labels: Numbers in that shape, but for axes of length 1.
+        shape: The output's.
+    """
+    if labels.dtype.kind not in "biuf" or _without_ones(labels.shape) != _without_ones(shape):
+        return None
+    return labels.reshape(shape)
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch, CalibrationData
+from ..calibration.labels import NO_LABEL, class_numbers
 from ..errors import InputError
 from ..outputs import Categorical, OutputDistribution
 from ..session import Session
@@ -159,12 +160,12 @@ class _Accuracy:
         if batch.labels is None:
             return
         for name, axis in self._axes.items():
-            answers = [answer[name].argmax(axis) for answer in (dense, compressed)]
-            if answers[0].shape == batch.labels.shape:
-                known = batch.labels >= 0 if batch.labels.dtype.kind in "if" else None
-                right = [answer == batch.labels for answer in answers]
-                self._right += [int(each.sum()) for each in right]
-                self._count += batch.labels.size if known is None else int(known.sum())
+            labels = class_numbers(batch.labels, dense[name].shape, axis)
+            if labels is not None:
+                answers = [answer[name].argmax(axis) for answer in (dense, compressed)]
+                # What has no label has a number that is no class.
+                self._right += [int((answer == labels).sum()) for answer in answers]
+                self._count += int((labels != NO_LABEL).sum())
                 return
 
     def result(self) -> tuple[float, float] | None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..calibration.labels import class_numbers, values_of
+
 __all__ = ["LabelsSeen"]
 
 Array = npt.NDArray[Any]
@@ -24,16 +26,17 @@ class LabelsSeen:
         if labels is None or labels.dtype.kind not in "biuf":
             self._axes, self._values = set(), False
             return
-        whole = labels.dtype.kind in "biu" or bool((labels == np.round(labels)).all())
+        known = labels[np.isfinite(labels)]
+        whole = bool((known == np.round(known)).all())
         axes = set()
         if whole and labels.size:
             # A matrix has its classes along its last axis, a map along axis 1.
             for axis in {1, value.ndim - 1} if value.ndim > 1 else set():
-                rest = (*value.shape[:axis], *value.shape[axis + 1 :])
-                if labels.shape == rest and 1 < labels.max() + 1 <= value.shape[axis]:
+                numbers = class_numbers(labels, value.shape, axis)
+                if numbers is not None and 1 < numbers.max() + 1 <= value.shape[axis]:
                     axes.add(axis)
         self._axes = axes if self._axes is None else self._axes & axes
-        fits = labels.shape == value.shape and labels.dtype.kind == "f" and not whole
+        fits = values_of(labels, value.shape) is not None and not whole
         self._values = fits if self._values is None else self._values and fits
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch
+from ..calibration.labels import class_numbers
 from ..calibration.positions import unmasked
 from ..errors import InputError
 from ..evaluation import Divergences
@@ -98,15 +99,16 @@ class Top1:
                 "none. Without labels, use --keep agreement."
             )
         for name, axis in self._axes.items():
-            answers = [outputs[name].argmax(axis) for outputs in (compressed, dense)]
-            if answers[0].shape == batch.labels.shape:
+            labels = class_numbers(batch.labels, dense[name].shape, axis)
+            if labels is not None:
+                answers = [outputs[name].argmax(axis) for outputs in (compressed, dense)]
                 break
         else:
             raise InputError(
-                f"--keep top1: the labels of {batch.origin}, of shape {list(batch.labels.shape)}, "
-                "fit no output of classes."
+                f"--keep top1: the labels of {batch.origin}, of shape {list(batch.labels.shape)} "
+                f"and type {batch.labels.dtype}, fit no output of classes."
             )
-        right = [(answer == batch.labels) & (batch.labels >= 0) for answer in answers]
+        right = [answer == labels for answer in answers]
         for piece in _pieces(batch, {name: answers[0]}):
             self._shares.append((float(right[0][piece].sum()), float(right[1][piece].sum())))
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch
+from ..calibration.labels import class_numbers, values_of
 from ..errors import InputError
 from ..outputs.categorical import one_hot
 from ..passes import OutputKind
@@ -39,14 +40,17 @@ def labelled_output(counted: Iterable[str]) -> str:
     return names[0]
 
 
-def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> None:
-    """Finds out whether the labels of a batch belong to an output.
+def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> Array:
+    """Finds out whether the labels of a batch belong to an output, and gives them its shape.
 
     Args:
         batch: The batch.
-        kind: What the output stands for. Labels of a categorical one are class numbers, without
-            the class axis; a number that is no class, such as -1, marks what has no label.
+        kind: What the output stands for. Labels of a categorical one are class numbers or one-hot;
+            a number that is no class, such as -1 or -100, marks what has no label.
         shape: The output's shape.
+
+    Returns:
+        Class numbers in that shape without the class axis; else values in that shape.
 
     Raises:
         InputError: There are no labels, or they do not fit.
@@ -57,16 +61,18 @@ def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> None
             "--labels given and --label-share need a key 'label' in the calibration data; "
             f"{batch.origin} has none."
         )
-    wanted = shape
+    wanted, found = shape, values_of(labels, shape)
     if kind.kind == "categorical":
         assert kind.axis is not None
         axis = kind.axis % len(shape)
         wanted = (*shape[:axis], *shape[axis + 1 :])
-    if labels.shape != wanted or labels.dtype.kind not in "biuf":
+        found = class_numbers(labels, shape, axis)
+    if found is None:
         raise InputError(
             f"{batch.origin}: labels of shape {list(labels.shape)} and type {labels.dtype} do not "
             f"fit the output, which wants numbers of shape {list(wanted)}."
         )
+    return found
 
 
 def mixed_with_labels(value: Array, labels: Array, kind: OutputKind, share: float) -> Array:
@@ -77,7 +83,7 @@ def mixed_with_labels(value: Array, labels: Array, kind: OutputKind, share: floa
 
     Args:
         value: What the dense model answers.
-        labels: The truth, as `check_labels` wants it. What has no label is left as it is.
+        labels: The truth, as `check_labels` gives it. What has no label is left as it is.
         kind: What the output stands for.
         share: The weight of the truth, from 0 to 1.
 

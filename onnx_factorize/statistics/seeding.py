@@ -16,6 +16,7 @@ from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
 from ..passes import SeedInputs
 from ..session import Runtime, Session
+from .given_labels import check_labels
 
 __all__ = ["Seeding"]
 
@@ -92,6 +93,8 @@ class Seeding:
         indices = batch.indices if len(batch.indices) else np.arange(batch.samples)
         for name, inputs in self._inputs.items():
             keys = keys_of(indices, self._seed, name, draw)
-            output = self._outputs[name]
-            fed |= output.feeds(inputs, shapes[name], keys, batch.mask, batch.labels)
+            output, labels = self._outputs[name], None
+            if inputs.fed == "label":
+                labels = check_labels(batch, output.kind, shapes[name])
+            fed |= output.feeds(inputs, shapes[name], keys, batch.mask, labels)
         return {name: array.astype(self._types[name], copy=False) for name, array in fed.items()}

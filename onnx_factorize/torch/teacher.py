@@ -105,11 +105,9 @@ class Teacher:
         found = self._asked(batch)
         name = self._labelled
         if name is not None:
-            check_labels(batch, self.outputs[name].kind, found[name].shape)
-            assert batch.labels is not None
-            found[name] = mixed_with_labels(
-                found[name], batch.labels, self.outputs[name].kind, self._share
-            )
+            kind = self.outputs[name].kind
+            labels = check_labels(batch, kind, found[name].shape)
+            found[name] = mixed_with_labels(found[name], labels, kind, self._share)
         return found
 
     @property

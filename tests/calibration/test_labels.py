@@ -8,7 +8,7 @@ import pytest
 from builders import model
 
 from onnx_factorize.calibration import Selection, Signature, open_calibration
-from onnx_factorize.calibration.labels import class_numbers, read_labels
+from onnx_factorize.calibration.labels import class_numbers, read_labels, values_of
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from onnx_factorize.calibration.labels import class_numbers, read_labels
     ],
 )
 def test_class_numbers(labels, wanted):
-    found = class_numbers(np.array(labels), (3,), -1, 3)
+    found = class_numbers(np.array(labels), (3, 3), -1)
     assert (None if found is None else found.tolist()) == wanted
 
 
@@ -37,7 +37,13 @@ def test_class_numbers_of_maps_and_sequences():
     numbers = np.random.default_rng(1).integers(0, 5, (2, 4, 4))
     hot = np.moveaxis(np.eye(5, dtype=int)[numbers], -1, 1)
     for labels in (numbers, numbers[:, None], hot):
-        np.testing.assert_array_equal(class_numbers(labels, (2, 4, 4), 1, 5), numbers)
+        np.testing.assert_array_equal(class_numbers(labels, (2, 5, 4, 4), 1), numbers)
+
+
+def test_values():
+    assert values_of(np.arange(3), (3, 1)).shape == (3, 1)
+    assert values_of(np.arange(3), (3, 2)) is None
+    assert values_of(np.array(["a"]), (1,)) is None
 
 
 def test_texts_that_are_numbers():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from builders import model, normal
+from builders import model, normal, run
 
 from onnx_factorize import InputError, factorize
+from onnx_factorize.report.comparison import compare
 
 FAST = {"threads": 1, "prefer": "size", "budget": "targets=0.5"}
 W = {"w1": normal(1, 32, 48) / 6, "w2": normal(2, 48, 8) / 7}
@@ -111,3 +112,43 @@ def test_inputs_that_may_be_left_out():
     report = factorize(proto, feeds, **FAST).report
     assert report.samples == {"calibration": 64, "holdout": 16}
     assert np.isfinite(report.divergence["holdout"])
+
+
+CLASSIFIER = """(float[n, 32] x) => (float[n, 8] y) {
+    h = MatMul (x, w1)
+    r = Relu (h)
+    l = MatMul (r, w2)
+    y = Softmax (l)
+}"""
+
+
+@pytest.mark.parametrize("form", ["numbers", "column", "one-hot", "floats", "texts of numbers"])
+def test_labels_in_any_form_give_the_same_accuracy(form):
+    x = normal(3, 60, 32)
+    answers = run(model(CLASSIFIER, W), {"x": x})[0].argmax(-1)
+    labels = np.where(np.arange(60) % 4, answers, (answers + 1) % 8)
+    given = {
+        "numbers": labels,
+        "column": labels[:, None],
+        "one-hot": np.eye(8)[labels],
+        "floats": labels.astype(np.float32),
+        "texts of numbers": labels.astype(str),
+    }[form]
+    proto = model(CLASSIFIER, W)
+    assert compare(proto, proto, {"x": x, "label": given}).agreement.accuracy == (0.75, 0.75)
+
+
+def test_what_is_no_class_is_no_label():
+    x = normal(3, 60, 32)
+    proto = model(CLASSIFIER, W)
+    labels = np.where(np.arange(60) % 3, -100, run(proto, {"x": x})[0].argmax(-1))
+    found = compare(proto, proto, {"x": x, "label": labels})
+    assert found.agreement.accuracy == (1, 1)
+    assert found.data["labels"]["said"] is None
+
+
+def test_labels_that_are_texts_get_a_line():
+    proto = model(CLASSIFIER, W)
+    found = compare(proto, proto, {"x": normal(3, 60, 32), "label": ["cat", "dog"] * 30})
+    assert found.agreement.accuracy is None
+    assert "texts such as 'cat'" in found.data["labels"]["said"]
