@@ -37,7 +37,7 @@ from .report.report_files import check_report, write_report
 from .report.summary import layers_of, summarize
 from .report.warnings import hidden_weights, warnings_of
 from .session import Session
-from .storage import External, Quantized
+from .storage import External, Quantized, location_of
 from .subnormals import without_subnormals
 from .writing import Files
 
@@ -165,7 +165,7 @@ def calibrated(
         if options.promise is None:  # what a promise searches is the targets alone
             costs = dataclasses.replace(costs, hidden=options.hidden(skipped))
 
-    location = _location(source) if model_io.is_external(dense) else None
+    location = location_of(source) if model_io.is_external(dense) else None
     if location is not None:
         costs = dataclasses.replace(costs, storage=External(dense, location))
     if options.quantize:
@@ -274,14 +274,6 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         randomness_of(dense),
     )
     return Result(model, report, model_io.is_external(known.dense))
-
-
-def _location(source: model_io.Model) -> str:
-    """The name of the file of weights beside a result that is written under its default name."""
-    stem = "model"
-    if isinstance(source, str | os.PathLike):
-        stem = pathlib.Path(source).name.removesuffix(".onnx")
-    return f"{stem}.factorized.onnx.data"
 
 
 def _survey(

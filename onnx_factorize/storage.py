@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pathlib
 from collections.abc import Sequence
 
 import onnx_ir as ir
@@ -12,7 +14,7 @@ from .calibration import CalibrationData
 from .passes import Target
 from .quantization.quantizers import Way, bytes_of_weight, quantize
 
-__all__ = ["External", "Quantized", "Storage"]
+__all__ = ["External", "Quantized", "Storage", "location_of"]
 
 
 class Storage:
@@ -81,3 +83,11 @@ class Quantized(Storage):
     def size(self, model: ir.Model) -> int:
         """Bytes of a model's file once it is quantized, which is found out by doing it."""
         return model_io.serialized_size(quantize(model, self.way, self.data), self.location)
+
+
+def location_of(source: model_io.Model) -> str:
+    """The name of the file of weights beside a result that is written under its default name."""
+    stem = "model"
+    if isinstance(source, str | os.PathLike):
+        stem = pathlib.Path(source).name.removesuffix(".onnx")
+    return f"{stem}.factorized.onnx.data"
