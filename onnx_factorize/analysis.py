@@ -28,6 +28,7 @@ from .ranks.trial import Trial
 from .session import Session
 from .statistics.calibrate import Statistics, gather_statistics, merged
 from .statistics.moments import Moments
+from .statistics.observed_ranks import note_ranks
 from .statistics.observer import Observer
 from .statistics.row_importance import gather_row_importance
 
@@ -144,6 +145,7 @@ def _analyze(
     seed = options.selection.seed
     outputs, folds = None, None
     if weighting.gradient:
+        note_ranks(normal, data, options.runtime)
         outputs, folds = surveyed.outputs, surveyed.folds
     draws = options.draws
     with progress.stage("calibrate", data.calibration_samples) as advance:
@@ -246,6 +248,7 @@ def _by_rows(
 ) -> Analysis:
     """An analysis by how much each row of each weight matters."""
     seed, runtime = options.selection.seed, options.runtime
+    note_ranks(normal, data, runtime)
     with progress.stage("calibrate", data.calibration_samples) as advance:
         observer = Observer(
             normal,

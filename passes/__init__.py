@@ -19,6 +19,7 @@ from .keep_outputs import KeepOutputs
 from .multiplications import Term
 from .normalize import LiftWeights
 from .observe import Observe, Side
+from .observe_ranks import ObserveRanks, note
 from .provenance import Provenance, history
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite import Rewrite
@@ -58,6 +59,7 @@ __all__ = [
     "Kind",
     "LiftWeights",
     "Observe",
+    "ObserveRanks",
     "OutputKind",
     "OutputSeed",
     "Provenance",
@@ -85,6 +87,7 @@ __all__ = [
     "fixed_draws",
     "history",
     "isolated",
+    "note",
     "random_nodes",
     "record",
     "sign",

@@ -186,7 +186,7 @@ class Sweep:
                 functions.differentiate(self, node, cotangents)
                 return
             for index, term in function(step).items():
-                value = node.inputs[index]
+                value = step.maybe(index)
                 if term is not None and value is not None and step.needs(index):
                     self.contribute(value, term)
         except NoRuleError as refusal:

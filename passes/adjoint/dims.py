@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from onnx_factorize.passes.adjoint import dims_fixed
 from onnx_factorize.passes.adjoint.contents import contents, integer, integers
 from onnx_factorize.passes.adjoint.dims_movement import gather_nd, quotient, range_, reshape, slice_
 from onnx_factorize.passes.adjoint.facts import Dim, Facts
@@ -49,6 +50,8 @@ def visit(node: ir.Node, facts: Facts) -> None:
                 for old, new in zip(inferred, derived, strict=True)
             )
     _visit_all(node, facts)
+    if node.domain in ("", "ai.onnx"):
+        dims_fixed.fill(node, facts)
     if output not in facts.ints:
         found = contents(node, facts)
         if found is not None:

@@ -4,6 +4,7 @@ Declared shapes of intermediate values may be stale and symbolic names may lie, 
 enforces the static dimensions of graph inputs. So everything is inferred anew: ranks and
 static dimensions by onnx, and equality of dynamic dimensions by tokens (expressions over the
 dimensions that nothing is known of), which `dims.py` propagates through the common operators.
+Ranks that were seen in runs of the data (see `ObserveRanks`) serve where inference is silent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from onnx_factorize.passes.adjoint.registry import NoRuleError
+
+# In the meta of a value: its rank and its type, where runs of the data showed them.
+RANK, DTYPE = "observed rank", "observed type"
 
 Dim = Hashable
 """A static dimension (int), or a token; equal tokens are equal at run time."""
@@ -133,6 +137,10 @@ def infer(model: ir.Model) -> Facts:
         for node in graph:
             for value in node.outputs:
                 value.shape = None
+                if RANK in value.meta:  # seen in runs, where inference was silent
+                    value.shape = ir.Shape([None] * value.meta[RANK])
+                    dtype = value.meta.get(DTYPE, value.dtype) or ir.DataType.FLOAT
+                    value.type = ir.TensorType(dtype)
     level = _LOGGER.level
     _LOGGER.setLevel(logging.ERROR)
     try:

@@ -257,3 +257,17 @@ def test_half_precision() -> None:
     (single,) = Adjoint(parse(whole), ["x"]).run(feeds, seeds)
     assert half.dtype == np.float16
     np.testing.assert_allclose(half, single, rtol=2e-2, atol=2e-3)
+
+
+def test_ranks_that_operators_tell() -> None:
+    """Behind a value of unknown rank a Transpose, say, has that of its permutation."""
+    text = """(float[N, 4] x, bool c) => (float[N, 3] y) <float[4, 3] w = {
+        1.0, 2.0, 0.5, -1.0, 0.3, 0.2, 1.5, -0.5, 1.0, 2.0, 0.1, 0.7}> {
+        u = If (c) <then_branch = t () => (float[A] a) { a = Squeeze (x) },
+                    else_branch = f () => (float[B] b) { b = Identity (x) }>
+        v = Transpose <perm = [1, 0]> (u) r = Transpose <perm = [1, 0]> (v) y = MatMul (r, w) }"""
+    proto = parse(text)
+    for attribute in proto.graph.node[0].attribute:
+        attribute.g.output[0].type.tensor_type.ClearField("shape")
+    adjoint = Adjoint(proto, ["x"])
+    assert not adjoint.step.unreachable

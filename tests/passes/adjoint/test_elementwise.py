@@ -156,3 +156,8 @@ def test_prelu_mod_and_zero_derivatives() -> None:
           {"x": spaced(2, 3, 2), "w": normal(3, 1)}, opset=16)  # fmt: skip
     check("(float[N] x) => (float[N] y) { a = Floor (x) b = Sign (x) y = Sum (a, b, x) }",
           {"x": spaced(7) * np.float32(0.9)})  # fmt: skip
+
+
+def test_a_fused_activation_without_its_bias() -> None:
+    text = "(float[N, 3] x) => (float[N, 3] y) { y = com.microsoft.FastGelu (x) }"
+    check(text, {"x": spaced(4, 3)}, single=True, h=1e-2, tolerance=5e-3)
