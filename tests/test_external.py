@@ -97,7 +97,10 @@ def test_a_model_that_points_out_of_its_folder(way, saved, tmp_path):
         ({"location": "."}, "which is no file"),
         ({"location": "inner/../m.onnx.data", "offset": 10**9}, "which is truncated"),
         ({"location": "m.onnx.data", "length": 16}, "the model is damaged"),
-        ({"location": "m.onnx.data", "offset": -8}, "the model is damaged|cannot be read as an ONNX model"),
+        (
+            {"location": "m.onnx.data", "offset": -8},
+            "the model is damaged|cannot be read as an ONNX model",
+        ),
         ({"location": "pointer"}, "git lfs pull"),
     ],
 )

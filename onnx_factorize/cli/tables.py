@@ -163,7 +163,10 @@ def _print_output(
     console: Console, name: str, divergence: float, output: Mapping[str, Any]
 ) -> None:
     """Prints what an output was taken for, and how it compares."""
-    line = f" ({output['kind']}, by {output['because'] or 'the graph'}): "
+    because = output["because"] or "the graph"
+    if output["guess"]:
+        because = f"a guess from {because}; --outputs settles it"
+    line = f" ({output['kind']}, by {because}): "
     line += f"divergence {divergence:.4g} nats a prediction"
     if output["agreement"] is not None and not output["remark"]:
         line += f", same top class in {output['agreement']:.1%}"

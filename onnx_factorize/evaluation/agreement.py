@@ -29,6 +29,7 @@ class OutputAgreement:
         agreement: Share of predictions with the same most likely class, if categorical.
         parts: The name of each part to its divergence; empty where there is only one.
         because: What it was taken for that kind by.
+        guess: Whether that is no evidence.
         remark: What a user should know of it; empty if nothing.
     """
 
@@ -37,6 +38,7 @@ class OutputAgreement:
     agreement: float | None
     parts: dict[str, float] = dataclasses.field(default_factory=dict)
     because: str = ""
+    guess: bool = False
     remark: str = ""
 
     @classmethod
@@ -53,6 +55,7 @@ class OutputAgreement:
             total.agreement,
             parts,
             output.kind.because,
+            not output.kind.certain,
             output.remark,
         )
 

@@ -67,8 +67,10 @@ class Categorical(OutputDistribution):
         with np.errstate(invalid="ignore"):
             divergence = (np.exp(log_p, where=possible, out=np.zeros_like(p)) * gaps).sum(-1)
         if self.shift is not None:
-            change = np.where(np.isfinite(p), p - np.where(possible, q, p), 0.0).mean(-1)
-            divergence = divergence + change**2 / (2 * self.shift * p.shape[-1])
+            # A class that is ruled out has one number in both models, which moves nothing.
+            change = np.where(possible, p - np.where(possible, q, p), 0.0)
+            mean = change.sum(-1) / np.maximum((change != 0).sum(-1), 1)
+            divergence = divergence + mean**2 / (2 * self.shift * p.shape[-1])
         return np.where(np.isnan(divergence), np.inf, divergence)
 
     def log_probabilities(self, x: Array) -> Array:

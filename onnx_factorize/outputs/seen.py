@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,14 @@ class OutputSeen:
             raise InputError(f"An output of the dense model is not finite on {origin}.")
         self.samples += samples
         kept = unmasked(value, mask)
-        if self.classes is not None:
-            self.classes.add(kept, value.ndim)
-        single = self.classes is not None and self.classes.classes == 1
+        axis = -1 if self.kind.axis is None else self.kind.axis
+        single = self.classes is not None and value.shape[axis] == 1
         if self.kind.kind == "gaussian" or not self.kind.certain or single:
             self._add_moments(value, kept, samples)
         else:
             self.elements += kept.size
+        if self.classes is not None:
+            self.classes.add(kept, value.ndim, self.fills)
         if kept.size:
             finite = kept[np.isfinite(kept)]
             self.lowest = min(self.lowest, float(finite.min(initial=np.inf)))
@@ -131,8 +133,14 @@ class ClassesSeen:
         total, squares = self.shifts / max(self.predictions, 1)
         return float(max(0.0, squares - total**2))
 
-    def add(self, kept: Array, rank: int) -> None:
-        """Adds values without padding; `rank` is that of the output."""
+    def add(self, kept: Array, rank: int, fills: Collection[float]) -> None:
+        """Adds values without padding.
+
+        Args:
+            kept: The values.
+            rank: The number of axes of the output.
+            fills: Values that stand for "nothing here": of classes that are ruled out.
+        """
         axis = -1 if self._kind.axis is None else self._kind.axis
         axis -= rank if axis >= 0 else 0
         values = np.moveaxis(kept, axis, -1).reshape(-1, kept.shape[axis])
@@ -146,18 +154,20 @@ class ClassesSeen:
         self.top += np.bincount(values.argmax(-1), minlength=self.classes)
         if self._kind.certain or self.classes < 2:
             return
-        values = values.astype(np.float64)
-        values = np.where(np.isfinite(values), values, -1e30)
+        ruled_out = is_fill(values, fills)
+        values = np.where(ruled_out, -np.inf, values.astype(np.float64))
+        values = values[~ruled_out.all(axis=-1)]
         best = values.max(-1, keepdims=True)
         second = np.partition(values, -2, axis=-1)[:, -2]
         self.saturated += int((best[:, 0] - second > _SATURATED).sum())
         logs = values - best - np.log(np.exp(values - best).sum(-1, keepdims=True))
         self.highest = np.maximum(self.highest, logs.max(axis=0))
-        mean = values.mean(-1)
+        mean = values.mean(-1, where=np.isfinite(values))
         self.shifts += mean.sum(), np.square(mean).sum()
 
     @property
     def says_nothing(self) -> bool:
         """Whether softmax of the values is one class for certain, or a class is never possible."""
         often = self.saturated > 0.8 * self.predictions
-        return bool(often or (self.highest < -_SATURATED).any())
+        possible = self.highest > -np.inf
+        return bool(often or (self.highest[possible] < -_SATURATED).any())

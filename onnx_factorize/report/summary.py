@@ -74,6 +74,7 @@ def summarize(
                 name: {
                     "kind": output.kind,
                     "because": output.because,
+                    "guess": output.guess,
                     "holdout": output.divergence,
                     "calibration": calibration.outputs[name].divergence,
                     "agreement": output.agreement,

@@ -128,8 +128,9 @@ def _categorical(output: Categorical, axis: int, p: Tensor, q: Tensor) -> Tensor
     gap = torch.where(possible, log_p - log_q, torch.zeros_like(log_p))
     found = (log_p.exp() * gap).sum(axis)
     if output.shift is not None:
-        change = torch.where(possible, p - q, torch.zeros_like(p)).mean(axis)
-        found = found + change.square() / (2 * output.shift * p.shape[axis])
+        change = torch.where(possible, p - q, torch.zeros_like(p))
+        mean = change.sum(axis) / (change != 0).sum(axis).clamp(min=1)
+        found = found + mean.square() / (2 * output.shift * p.shape[axis])
     return found
 
 
