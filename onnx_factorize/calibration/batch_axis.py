@@ -164,7 +164,7 @@ def _open(signature: Signature, heads: Sequence[Arrays], run: Run) -> tuple[Sign
     candidate = signature if signature.batched else _candidate(signature, heads[0])
     if candidate is None:
         return signature, _found(signature, "graph")
-    lead = next(s.dims[0] for s in candidate.inputs if not s.shared and s.dims)
+    lead = next((s.dims[0] for s in candidate.inputs if not s.shared and s.dims), None)
     symbol = lead if isinstance(lead, str) else "?"
     plain = signature.batched and any(len(s.dims or ()) > 1 for s in signature.inputs)
     feeds = several(candidate, heads, _FEW if plain else _MANY)

@@ -132,6 +132,13 @@ def test_a_first_axis_of_a_fixed_length(body, samples):
     assert (data.axis.said is None) == (body == MLP)
 
 
+@pytest.mark.parametrize(("body", "samples"), [(MLP, 40), (SUMS, 1)])
+def test_an_input_of_which_nothing_is_declared(body, samples):
+    proto = _proto("float[a, 6] x", body, opset=17)
+    proto.graph.input[0].type.tensor_type.ClearField("shape")
+    assert _open(proto, {"x": X}).available == samples
+
+
 def test_files_of_one_sample_each():
     """The second row is one of the next file, or made of the first."""
     feeds = [{"x": X[i : i + 1]} for i in range(10)]
