@@ -125,7 +125,13 @@ def _check_format(path: pathlib.Path) -> None:
 
 
 def _check_complete(model: ir.Model, name: str) -> None:
-    """Checks that something gives every value that is read."""
+    """Checks that something gives every value that is read, and that values have types."""
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.dtype == ir.DataType.UNDEFINED:
+            raise InputError(f"{name} is damaged: its '{value.name}' has no type.")
+    for tensor in tensors(model):
+        if tensor.dtype == ir.DataType.UNDEFINED:
+            raise InputError(f"{name} is damaged: its constant '{tensor.name}' has no type.")
     for node in model.graph.all_nodes():
         for value in node.inputs:
             if value is not None and value.producer() is None and value.graph is None:

@@ -111,6 +111,21 @@ def test_an_output_of_maps_gets_a_sentence_that_says_what_to_do():
         model_io.load(proto)
 
 
+@pytest.mark.parametrize("place", ["input", "output"])
+def test_an_input_or_output_without_a_type(place):
+    proto = _proto()
+    getattr(proto.graph, place)[0].type.tensor_type.elem_type = onnx.TensorProto.UNDEFINED
+    with pytest.raises(InputError, match="has no type"):
+        model_io.load(proto)
+
+
+def test_a_constant_without_a_type():
+    proto = _proto()
+    proto.graph.initializer[1].data_type = onnx.TensorProto.UNDEFINED
+    with pytest.raises(InputError, match="'b1' has no type"):
+        model_io.load(proto)
+
+
 @pytest.mark.parametrize("external", [False, True])
 def test_training_information_is_kept(external, tmp_path):
     proto = _proto()

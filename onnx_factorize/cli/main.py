@@ -7,6 +7,7 @@ import logging
 import pathlib
 import shlex
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -101,7 +102,9 @@ def main() -> None:
     # What it warns of is checked when a model is read, and then is one sentence of ours.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     adapt_streams()
-    with stoppable():
+    with stoppable(), warnings.catch_warnings():
+        # Numbers that overflow are found by looking at results, where they are told of.
+        warnings.simplefilter("ignore", RuntimeWarning)
         code, said = _run()
     if said:
         complain(said)
