@@ -232,9 +232,8 @@ def _in_four_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
     copied.CopyFrom(proto)
     products = ONNXModel(copied)
     products.replace_gemm_with_matmul()
-    quantizer = MatMulNBitsQuantizer(
+    quantizer = MatMulNBitsQuantizer(  # to 4 bits, unless it is told otherwise
         products.model,
-        bits=4,
         block_size=_BLOCK,
         is_symmetric=True,
         accuracy_level=4,
