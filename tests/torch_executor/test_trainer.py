@@ -91,6 +91,33 @@ def test_padding_counts_where_the_divergence_counts_it(kind, shape, mask):
     assert torch.isfinite(trained.grad).all()
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("fill", [None, -1e9])
+def test_parts_and_constants_count_as_in_the_divergence(axis, fill):
+    rng = np.random.default_rng(0)
+    scale = np.array([200.0, 150, 1, 1.5, 0.8])
+    p, q = (rng.normal(size=(40, 6, 5)) * scale + scale for _ in range(2))
+    p, q = (np.ascontiguousarray(np.moveaxis(v, 2, axis)).astype(np.float32) for v in (p, q))
+    if fill is not None:
+        where = rng.random(p.shape) < 0.2
+        p[where] = q[where] = fill
+    output = distribution(OutputKind("gaussian"), p)
+    assert len(output.parts) == 2
+    wanted = output.compare(p, q, 40).divergence
+    found = Distillation({"y": output})({"y": p}, {"y": torch.from_numpy(q)})
+    assert float(found) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_shift_counts_where_classes_are_a_guess():
+    p = normal(1, 50, 4)
+    output = distribution(OutputKind("categorical", -1, "logit", certain=False), p)
+    q = p + np.float32(0.4)
+    wanted = output.compare(p, q, 50).divergence
+    found = Distillation({"y": output})({"y": p}, {"y": torch.from_numpy(q)})
+    assert float(found) == pytest.approx(wanted, rel=1e-4)
+    assert wanted > 0.01
+
+
 def test_events_that_are_certain_have_the_same_divergence():
     p = np.array([1.0, 0.0, 1.0, 0.5, 0.0], np.float32)
     q = np.array([1 - 1e-7, 1e-7, 0.0, 1.0, 1.0], np.float32)
