@@ -177,14 +177,14 @@ def cosine(p: Array, q: Array) -> float:
 def rows_of_samples(values: Float, samples: int) -> Float:
     """Sums over axis 0 within each sample: (samples, …), or (1, …) where it has no such rows."""
     count = len(values)
-    rows = samples if count and count % samples == 0 else 1
+    rows = samples if count % samples == 0 else 1
     summed: Float = values.reshape(rows, -1, *values.shape[1:]).sum(axis=1)
     return summed
 
 
 def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     """Runs of axis 0 that are small enough to be computed in float64 at once."""
-    length = shape[0]
+    length = shape[0] if all(shape) else 0
     each = max(1, int(np.prod(shape[1:])))
     step = max(1, _BLOCK // each)
     for start in range(0, length, step):

@@ -60,6 +60,8 @@ class OutputSeen:
         if np.isnan(value).any():
             raise InputError(f"An output of the dense model is not finite on {origin}.")
         self.samples += samples
+        if not value.size:
+            return  # nothing was found in these samples
         kept = unmasked(value, mask)
         axis = -1 if self.kind.axis is None else self.kind.axis
         single = self.classes is not None and value.shape[axis] == 1

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from builders import distribution
 
+from onnx_factorize.outputs.labels_seen import LabelsSeen
+from onnx_factorize.outputs.seen import OutputSeen
+from onnx_factorize.outputs.settle import settled
 from onnx_factorize.passes import OutputKind
 
 PLAIN = OutputKind("gaussian")
@@ -127,3 +130,14 @@ def test_what_never_moves_is_said():
     quiet = 1e-3 * RNG.random((50, 1))
     assert "events" in distribution(OutputKind("bernoulli"), quiet).remark
     assert distribution(NAMED, RNG.normal(size=(50, 4))).remark == ""
+
+
+def test_samples_in_which_nothing_is_found_add_nothing():
+    y = RNG.normal(size=(30, 4))
+    output = distribution(PLAIN, y)
+    seen = OutputSeen(PLAIN)
+    for value in (np.zeros((0, 4)), y, np.zeros((2, 0, 4))):
+        seen.add(value, len(value) or 1, None, "here")
+        compared = output.compare(value, value, len(value) or 1)
+        assert compared.predictions.sum() == value.size
+    assert settled(seen, LabelsSeen()).parts[0].deviation == pytest.approx(y.std(), rel=0.2)
