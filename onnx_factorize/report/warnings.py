@@ -100,7 +100,7 @@ def warnings_of(
         )
     if idle:
         warnings.append(
-            f"{len(idle)} operators never ran on the calibration data, and stayed dense with "
+            f"The calibration data never ran {len(idle)} of the operators, which stayed dense with "
             f"those that share their weights: {named(idle)}."
         )
     return warnings
