@@ -293,7 +293,8 @@ def _measured_losses(
     """
     rank = max(1, target.params // target.factor_params(2))
     cut = rewritten(normal, [target], {target.name: rank}, {target.name: spectrum}, statistics)
-    pair = Session(normal, options.runtime), Session(cut, options.runtime)
+    names = list(outputs)
+    pair = Session(normal, options.runtime, names), Session(cut, options.runtime, names)
     measured = compare_outputs(*pair, outputs, data, "calibration", _TRIAL, finite=False).divergence
     relative = relative_losses(spectrum)
     return np.asarray(relative * (measured / max(relative[rank], 1e-12)))

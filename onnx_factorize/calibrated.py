@@ -10,7 +10,9 @@ from .analysis import Analysis
 from .calibration import CalibrationData
 from .costs import Costs
 from .outputs import OutputDistribution
+from .outputs.selection import Selected
 from .passes import Skipped, Target
+from .state import State
 from .subnormals import Subnormals
 
 __all__ = ["Calibrated"]
@@ -31,6 +33,9 @@ class Calibrated:
         costs: What the dense model costs.
         analysis: What every cut of every target loses.
         subnormals: What became of the dense model's subnormal weights; None where it has none.
+        selected: Outputs that are what a selection chose; None where there are none.
+        state: What is carried from step to step; None where samples are no steps.
+        hints: What the user should know of the data, one sentence each.
     """
 
     dense: ir.Model
@@ -43,6 +48,15 @@ class Calibrated:
     costs: Costs
     analysis: Analysis
     subnormals: Subnormals | None = None
+    selected: Selected | None = None
+    state: State | None = None
+    hints: tuple[str, ...] = ()
+
+    @property
+    def watched(self) -> list[str]:
+        """The values by which models are compared, and those that are carried from step to step."""
+        carried = [] if self.state is None else self.state.pairs.values()
+        return list(dict.fromkeys([*self.outputs, *carried]))
 
     @property
     def computed(self) -> list[str]:

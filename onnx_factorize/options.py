@@ -20,6 +20,7 @@ from .promise.promise import Prefer, Promise, promised
 from .quantization.quantizers import Bits
 from .ranks.forms import Form, restricted
 from .session import Runtime
+from .state import StateOption
 from .statistics.given_labels import Labels
 from .training import Training, without_training
 
@@ -62,6 +63,8 @@ class Options:
             found by running the model is wrong.
         mask: Input name to what numbers other than zero are in it: `keep` for data, `drop` for
             padding, `none` where it is no mask of positions.
+        state: Input name to the output that is its next value, where the model is a stream;
+            `none` where it is none.
         selection: Which samples to use.
         images: How image files become arrays.
         runtime: How onnxruntime runs.
@@ -89,6 +92,7 @@ class Options:
     outputs: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
     batch_axis: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
     mask: Mapping[str, MaskMeaning] = dataclasses.field(default_factory=dict)
+    state: StateOption = None
     selection: Selection = dataclasses.field(default_factory=Selection)
     images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
     runtime: Runtime = dataclasses.field(default_factory=Runtime)
@@ -115,6 +119,8 @@ class Options:
 
     def _check_choices(self) -> None:
         """Finds what is none of the words that an option takes."""
+        if self.state not in (None, "none") and not isinstance(self.state, Mapping):
+            raise InputError("state is a mapping such as {'h0': 'hn'}, or 'none'.")
         if self.ranks not in get_args(Ranks):
             raise InputError(f"There is no allocation '{self.ranks}'; use global or uniform.")
         if self.labels not in get_args(Labels):

@@ -16,15 +16,17 @@ from .analysis import analyze
 from .calibrated import Calibrated
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .costs import measure_costs
-from .errors import InputError
 from .evaluation import compare_outputs
+from .evaluation.stream import MOST_STEPS, along_stream
 from .factorization.weighting import get_weighting
+from .find_targets import find_targets
 from .latency import budget as latency_budget
 from .latency.interleaved import latencies
 from .options import Options
 from .outputs import SURVEYED, Survey, output_kinds, survey
+from .outputs.selection import selected
 from .parallel import one_blas_thread
-from .passes import FindConstants, FindTargets, LiftWeights, OutputKind, Skipped
+from .passes import OutputKind
 from .progress import Progress
 from .promise import search as promise_search
 from .quantization.quantizers import way_of
@@ -37,6 +39,7 @@ from .report.report_files import check_report, write_report
 from .report.summary import layers_of, summarize
 from .report.warnings import hidden_weights, warnings_of
 from .session import Session
+from .state import find_state
 from .storage import External, Quantized, location_of
 from .subnormals import without_subnormals
 from .writing import Files
@@ -142,26 +145,20 @@ def calibrated(
 
     measured = data.fewer(MEASURED) if options.finetune else data
     surveyed = _survey(dense, kinds, measured, options, progress)
-    outputs = surveyed.outputs
+    outputs, chosen = surveyed.outputs, selected(dense)
+    with progress.stage("look for states"):
+        state, hint = find_state(dense, data, options.state, runtime)
     if options.finetune:
         with progress.stage("check that torch agrees"):
             check_training(dense, outputs, data, options)
     if options.promise is not None:
-        promise_search.check(options.promise, Session(dense, runtime), outputs, data, progress)
+        session = Session(dense, runtime, list(outputs))
+        promise_search.check(options.promise, session, outputs, data, progress)
 
     with progress.stage("find subnormal weights"):
         start, subnormals = without_subnormals(dense, data, options)
     with progress.stage("find targets"):
-        normal = start.clone()
-        LiftWeights()(normal)
-        finder = FindTargets()
-        finder(normal)
-        others = FindConstants(finder)
-        others(normal)
-        targets, excluded = options.choose(finder.targets)
-        if not targets:
-            raise InputError(_no_targets(len(finder.targets), finder.skipped))
-        skipped = [*finder.skipped, *others.skipped]
+        normal, targets, skipped, excluded = find_targets(start, outputs, chosen, options)
         if options.promise is None:  # what a promise searches is the targets alone
             costs = dataclasses.replace(costs, hidden=options.hidden(skipped))
 
@@ -184,7 +181,19 @@ def calibrated(
     analysis = analyze(normal, targets, measured, surveyed, options, progress, macs)
     skipped += excluded
     return Calibrated(
-        dense, start, normal, targets, skipped, data, outputs, costs, analysis, subnormals
+        dense,
+        start,
+        normal,
+        targets,
+        skipped,
+        data,
+        outputs,
+        costs,
+        analysis,
+        subnormals,
+        chosen,
+        state,
+        () if hint is None else (hint,),
     )
 
 
@@ -194,13 +203,13 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     runtime, data, analysis = options.runtime, known.data, known.analysis
     sample, asked = data.typical("holdout"), options
 
-    dense = Session(known.dense, runtime)
+    dense = Session(known.dense, runtime, known.watched)
     spent = spend(known, dense, sample, options, progress)
     model, plan = spent.model, spent.plan
     options = dataclasses.replace(options, budget=spent.budget)
     recovery = None
     if options.finetune:
-        start = dense, Session(model, runtime)
+        start = dense, Session(model, runtime, known.watched)
         with progress.stage("verify", data.holdout_samples) as advance:
             untrained = compare_outputs(
                 *start, known.outputs, data, "holdout", advance=advance, finite=False
@@ -222,7 +231,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             storage.location,
         )
 
-    pair = dense, Session(model, runtime)
+    pair = dense, Session(model, runtime, known.watched)
     promise = spent.promise
     if promise is not None and recovery is not None:
         promise = promise_search.confirmed(
@@ -239,6 +248,11 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         seen = compare_outputs(
             *pair, known.outputs, data, "calibration", again, advance, finite=False
         )
+
+    stream = None
+    if known.state is not None:
+        with progress.stage("verify along the stream", min(MOST_STEPS, data.available)) as advance:
+            stream = along_stream(*pair, known.outputs, data, known.state, advance=advance)
 
     with progress.stage("time"):
         costs = measure_costs(model, sample, runtime, location=known.costs.storage.location)
@@ -265,13 +279,16 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             timing.ratio(),
             None if recovery is None else recovery.untrained,
         )
-        + hidden_weights(known.skipped, known.costs.params),
+        + hidden_weights(known.skipped, known.costs.params)
+        + list(known.hints),
         recovery,
         None if promise is None else promise.as_dict(),
         spent.latency,
         quantization,
         known.subnormals,
         randomness_of(dense),
+        stream,
+        known.selected,
     )
     return Result(model, report, model_io.is_external(known.dense))
 
@@ -288,14 +305,3 @@ def _survey(
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
         session, seed = Session(dense, options.runtime, counted), options.selection.seed
         return survey(session, kinds, data, seed, advance, labels=options.labels)
-
-
-def _no_targets(found: int, skipped: Sequence[Skipped]) -> str:
-    if found:
-        return (
-            f"All {found} factorizable operators are excluded by --include, --exclude or --op-type."
-        )
-    said = f"The model has nothing to factorize: {len(skipped)} linear operators were skipped"
-    if len({skip.reason for skip in skipped}) == 1:
-        return f"{said} ('{skipped[0].name}': {skipped[0].reason})."
-    return f"{said}; `onnx-factorize inspect` says why."

@@ -75,7 +75,7 @@ def check_training(
         Augmentation(training.augment)(sample, np.random.default_rng(0))
     if training.label_share:
         output = labelled_output(outputs)
-        shape = Session(dense, runtime).run(sample.feeds, sample.origin)[output].shape
+        shape = Session(dense, runtime, [output]).run(sample.feeds, sample.origin)[output].shape
         check_labels(sample, outputs[output].kind, shape)
     with in_threads(runtime.threads), full_precision(training.device):
         module = to_torch(fixed_draws(dense)).to(training.device)

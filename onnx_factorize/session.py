@@ -19,7 +19,7 @@ from .errors import InputError, at_least
 from .foreign import reading
 from .model_io import inlined, weight_bytes
 from .paging import LARGE, PagedModel
-from .passes import DRAWS, fixed_draws, random_nodes
+from .passes import DRAWS, fixed_draws, random_nodes, with_outputs
 
 __all__ = ["Runtime", "Session"]
 
@@ -107,16 +107,21 @@ class Session:
         Args:
             model: The model.
             runtime: How to run it.
-            outputs: The outputs wanted; all by default.
+            outputs: The outputs wanted, and other values of the main graph; all outputs by default.
             drawing: Whether to leave random nodes as they are.
 
         Raises:
-            InputError: onnxruntime refuses the model.
+            InputError: onnxruntime refuses the model, or it has no such value.
         """
         options = runtime.options()
         self.clock = runtime.clock
         self.draws: tuple[str, ...] = () if drawing else tuple(random_nodes(model))
-        self._given = (model, runtime, outputs) if self.draws else None
+        given = model
+        try:
+            model = with_outputs(model, outputs or ())
+        except KeyError as error:
+            raise InputError(f"The model computes no value {error} to compare.") from error
+        self._given = (given, runtime) if self.draws or model is not given else None
         model = fixed_draws(model) if self.draws else model
         self._keyed = any(value.name == DRAWS for value in model.graph.inputs)
         self._paged = PagedModel(model, options) if weight_bytes(model) > LARGE else None
@@ -148,7 +153,7 @@ class Session:
 
     @functools.cached_property
     def as_written(self) -> Session:
-        """The model with its random nodes as they are, where onnxruntime can run those."""
+        """The model with its own outputs and random nodes, where onnxruntime can run those."""
         if self._given is None:
             return self
         try:
@@ -158,5 +163,5 @@ class Session:
 
     @property
     def runs_as_written(self) -> bool:
-        """Whether onnxruntime can run the model with its random nodes as they are."""
+        """Whether onnxruntime can run the model as it was given."""
         return self._given is None or self.as_written is not self

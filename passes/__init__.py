@@ -9,13 +9,14 @@ from .count_products import CountProducts
 from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
-from .expose_selection import ExposeSelection
+from .expose_selection import ExposeSelection, upstream
 from .find_constants import FindConstants
 from .find_downstream import FindDownstream
+from .find_state import FindState
 from .find_targets import FindTargets
 from .fix_draws import DRAWS, FixDraws, fixed_draws, random_nodes
 from .isolate import isolated
-from .keep_outputs import KeepOutputs
+from .keep_outputs import KeepOutputs, with_outputs
 from .multiplications import Term
 from .normalize import LiftWeights
 from .observe import Observe, Side
@@ -53,6 +54,7 @@ __all__ = [
     "Factors",
     "FindConstants",
     "FindDownstream",
+    "FindState",
     "FindTargets",
     "FixDraws",
     "KeepOutputs",
@@ -91,4 +93,6 @@ __all__ = [
     "random_nodes",
     "record",
     "sign",
+    "upstream",
+    "with_outputs",
 ]

@@ -10,7 +10,7 @@ from ._graph import scopes, subgraphs
 from ._operators import is_linear
 from .adjoint import facts
 
-__all__ = ["ExposeSelection"]
+__all__ = ["ExposeSelection", "upstream"]
 
 # Operators that choose places by numbers, and the inputs that hold these.
 _SELECTIONS = {
@@ -182,6 +182,16 @@ def _selections(value: ir.Value, selects: Callable[[ir.Node], bool]) -> Iterator
         if selects(node):
             yield node
         stack.extend(_inputs(node))
+
+
+def upstream(model: ir.Model, names: Iterable[str]) -> set[ir.Node]:
+    """The nodes of the main graph, and in their subgraphs, that some of its values depend on."""
+    wanted = set(names)
+    values = [v for node in model.graph for v in node.outputs if v.name in wanted]
+    nodes = {node for value in values for node in _before(value)}
+    for node in list(nodes):
+        nodes.update(each for g in subgraphs(node) for scope, _ in scopes(g) for each in scope)
+    return nodes
 
 
 def _inputs(node: ir.Node) -> list[ir.Value]:

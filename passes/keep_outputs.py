@@ -7,7 +7,27 @@ from collections.abc import Iterable
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-__all__ = ["KeepOutputs"]
+__all__ = ["KeepOutputs", "with_outputs"]
+
+
+def with_outputs(model: ir.Model, names: Iterable[str]) -> ir.Model:
+    """The model itself where it has outputs of these names, else a copy that has.
+
+    Args:
+        model: The model; it is not changed.
+        names: Outputs, or other values of the main graph.
+
+    Raises:
+        KeyError: There is no such value.
+    """
+    present = {value.name for value in model.graph.outputs}
+    missing = [name for name in dict.fromkeys(names) if name not in present]
+    if not missing:
+        return model
+    wider = model.clone()
+    values = {value.name: value for node in wider.graph for value in node.outputs}
+    wider.graph.outputs.extend(values[name] for name in missing)
+    return wider
 
 
 class KeepOutputs(ir.passes.InPlacePass):

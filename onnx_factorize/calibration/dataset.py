@@ -165,6 +165,25 @@ class CalibrationData:
         if pending:
             yield joined(pending)
 
+    def in_order(self, most: int) -> Iterator[tuple[bool, Batch]]:
+        """Yields the first samples of all data, each by itself, in the order of the data.
+
+        Where the model fixes its batch, so many are one step. Each comes with whether it begins a
+        record; where every record holds one sample, only the very first begins anything.
+
+        Args:
+            most: How many samples.
+        """
+        unit = self._signature.batch or 1
+        starts = set(self._starts.tolist()) if np.diff(self._starts).max() > unit else {0}
+        rows = np.arange(min(most, self.available) // unit * unit)
+        for piece in self._pieces(rows):
+            for first in range(0, piece.samples, unit):
+                step = piece
+                if piece.samples > unit:
+                    step = rows_of(piece, slice(first, first + unit))
+                yield bool(step.indices[0] in starts), step
+
     def typical(self, split: Split) -> Batch:
         """One sample, or one batch where the model fixes its size: that in the middle.
 

@@ -10,14 +10,21 @@ import click
 from ..report.comparison import compare_several
 from ..session import Runtime
 from .console import echo, open_console
-from .data_options import data_options, images_of, named_of, output_kinds_of, selection_of
+from .data_options import (
+    data_options,
+    images_of,
+    named_of,
+    output_kinds_of,
+    selection_of,
+    state_of,
+)
 from .help import help_option
+from .notes import print_notes
 from .tables import (
     comparison_table,
     models_table,
     print_agreement,
     print_data,
-    print_random,
     print_samples,
     print_time,
 )
@@ -44,6 +51,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         outputs=output_kinds_of(given),
         batch_axis=named_of(given, "batch_axis", "AXIS"),
         mask=named_of(given, "mask", "MEANING"),
+        state=state_of(given),
         progress=progress,
     )
     if as_json:
@@ -59,7 +67,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         for name, each in zip(compressed, comparisons, strict=True):
             print_time(console, each.time, f"{each.compressed.file or name}: ")
         print_data(console, comparisons[0].data)
-        print_random(console, nodes)
+        print_notes(console, None, None, 0.0, nodes)
         return
     found = comparisons[0]
     console.print(
@@ -68,4 +76,10 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
     print_time(console, found.time)
     print_agreement(console, found.agreement)
     print_data(console, found.data)
-    print_random(console, nodes)
+    print_notes(
+        console,
+        None if found.selected is None else found.selected.as_dict(),
+        None if found.stream is None else found.stream.as_dict(),
+        found.agreement.divergence,
+        nodes,
+    )

@@ -27,6 +27,7 @@ from .data_options import (
     output_kinds_of,
     output_of,
     selection_of,
+    state_of,
     typed,
 )
 from .destinations import Destinations
@@ -154,6 +155,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         outputs=output_kinds_of(given),
         batch_axis=named_of(given, "batch_axis", "AXIS"),
         mask=named_of(given, "mask", "MEANING"),
+        state=state_of(given),
         selection=selection_of(given, given["holdout"]),
         images=images_of(given),
         runtime=Runtime(given["provider"], given["threads"], given["custom_ops"]),

@@ -13,6 +13,7 @@ from ..calibration import ImageOptions, Selection
 from ..errors import InputError
 from ..option_types import numbers_of, size_of
 from ..passes import Kind
+from ..state import StateOption
 
 __all__ = [
     "TYPED",
@@ -24,6 +25,7 @@ __all__ = [
     "output_kinds_of",
     "output_of",
     "selection_of",
+    "state_of",
     "typed",
 ]
 
@@ -83,6 +85,13 @@ def data_options(command: _Command) -> _Command:
                 metavar="INPUT=MEANING",
                 help="keep where numbers other than zero are data, drop where they are padding, "
                 "none where it is no mask, if what is found by running the model is wrong.",
+            ),
+            click.option(
+                "--state",
+                multiple=True,
+                metavar="IN=OUT",
+                help="The input IN takes what OUT gave a step before: verify along streams, too. "
+                "Found by itself where the data are steps of one; none turns that off.",
             ),
             click.option("--image-mean", default="0.485,0.456,0.406", show_default=True),
             click.option("--image-std", default="0.229,0.224,0.225", show_default=True),
@@ -147,6 +156,23 @@ def named_of(given: Mapping[str, Any], option: str, value: str) -> dict[str, Any
             raise InputError(f"--{dashed} '{text}' is not of the form INPUT={value}.")
         named[name] = what
     return named
+
+
+def state_of(given: Mapping[str, Any]) -> StateOption:
+    """What is carried from step to step, as the user says it.
+
+    Raises:
+        InputError: It is not of the form IN=OUT.
+    """
+    if given["state"] == ("none",):
+        return "none"
+    pairs: dict[str, str] = {}
+    for text in given["state"]:
+        name, equals, output = text.partition("=")
+        if not equals or not name or not output:
+            raise InputError(f"--state '{text}' is not of the form IN=OUT, nor none alone.")
+        pairs[name] = output
+    return pairs or None
 
 
 def output_of(text: str) -> pathlib.Path:

@@ -14,7 +14,6 @@ from rich.text import Text
 from ..costs import Figures
 from ..evaluation import Agreement
 from ..latency.interleaved import NOISY, Ratio
-from ..randomness import randomness_said
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
 from ..report.report import Report
@@ -22,6 +21,7 @@ from ..report.units import count, size
 from .console import say
 from .encoding import escaped
 from .layers_table import print_layers, print_unit
+from .notes import print_notes
 
 __all__ = [
     "comparison_table",
@@ -29,7 +29,6 @@ __all__ = [
     "outlook_table",
     "print_agreement",
     "print_data",
-    "print_random",
     "print_report",
     "print_samples",
     "print_time",
@@ -51,7 +50,8 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     for name, output in report.divergence["outputs"].items():
         _print_output(console, name, output["holdout"], output)
     print_data(console, report.data)
-    print_random(console, None if report.random is None else report.random["nodes"])
+    random = None if report.random is None else report.random["nodes"]
+    print_notes(console, report.selection, report.stream, report.divergence["holdout"], random)
     if report.promise is not None:
         _print_promise(console, report.promise)
     if report.finetune is not None:
@@ -151,12 +151,6 @@ def print_data(console: Console, data: Mapping[str, Any]) -> None:
     for part in data.values():
         if part["said"] is not None:
             say(console, f"  {part['said']}")
-
-
-def print_random(console: Console, nodes: Sequence[str] | None) -> None:
-    """Says how the random nodes of a model were treated, if it has any."""
-    if nodes:
-        say(console, f"  {randomness_said(nodes)}")
 
 
 def _print_output(

@@ -9,7 +9,8 @@ from typing import get_args
 import onnx_ir as ir
 
 from ..errors import InputError
-from ..passes import Kind, OutputKind, RecognizeOutputs
+from ..passes import Kind, OutputKind
+from .selection import recognized
 
 __all__ = ["output_kinds", "recognized"]
 
@@ -41,13 +42,6 @@ def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, Ou
             "give one with real numbers another kind by --outputs NAME=KIND."
         )
     return kinds
-
-
-def recognized(model: ir.Model) -> dict[str, OutputKind]:
-    """What each output is taken for, from the graph alone."""
-    recognize = RecognizeOutputs()
-    recognize(model)
-    return dict(recognize.kinds)
 
 
 def _overruled(found: OutputKind, kind: Kind) -> OutputKind:

@@ -156,7 +156,7 @@ def keep(
             model, plan = compress(budget)
         except BudgetError:
             return None
-        session = Session(finish(model), runtime)
+        session = Session(finish(model), runtime, list(outputs))
         estimate = measure(promise, dense, session, outputs, data, progress)
         found = _Model(model, plan, budget, estimate, promise.bound(estimate))
         tried.append((budget.value, estimate.value, found.bound))

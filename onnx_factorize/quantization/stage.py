@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -12,6 +12,7 @@ from ..calibration import CalibrationData
 from ..costs import Costs, measure_costs
 from ..evaluation import compare_outputs
 from ..outputs import OutputDistribution
+from ..passes import with_outputs
 from ..progress import Progress
 from ..session import Runtime, Session
 from .quantizers import SAMPLES, Bits, Way, quantize
@@ -50,6 +51,28 @@ class Quantization:
         }
 
 
+def quantize_watched(
+    model: ir.Model,
+    way: Way,
+    data: CalibrationData,
+    names: Sequence[str],
+    advance: Callable[[int], None] = lambda _: None,
+) -> ir.Model:
+    """Quantizes a model so that values by which it is compared keep their names.
+
+    Args:
+        model: The model; it is not changed.
+        way: How to quantize it.
+        data: The calibration data.
+        names: The values.
+        advance: Called after each batch with its number of samples.
+    """
+    result = quantize(with_outputs(model, names), way, data, advance)
+    own = {value.name for value in model.graph.outputs}
+    result.graph.outputs[:] = [value for value in result.graph.outputs if value.name in own]
+    return result
+
+
 def quantized(
     model: ir.Model,
     bits: Bits,
@@ -77,9 +100,10 @@ def quantized(
     sample = data.typical("holdout")
     before = measure_costs(model, sample, runtime, location=location)
     with progress.stage("verify factors", data.holdout_samples) as advance:
-        pair = Session(dense, runtime), Session(model, runtime)
+        names = list(outputs)
+        pair = Session(dense, runtime, names), Session(model, runtime, names)
         found = compare_outputs(*pair, outputs, data, "holdout", advance=advance, finite=False)
     steps = min(SAMPLES, data.calibration_samples) if way == "static" else None
     with progress.stage("quantize", steps) as advance:
-        result = quantize(model, way, data, advance)
+        result = quantize_watched(model, way, data, names, advance)
     return result, Quantization(bits, way, before, found.divergence)

@@ -19,7 +19,7 @@ from ..options import Options
 from ..passes import sign
 from ..progress import Progress
 from ..promise import search as promise_search
-from ..quantization.quantizers import quantize
+from ..quantization.stage import quantize_watched
 from ..session import Session
 from ..storage import Quantized
 from .plan import Plan, compress
@@ -75,7 +75,7 @@ def spend(
         if not isinstance(storage, Quantized):
             return model
         with progress.stage("quantize"):
-            return quantize(model, storage.way, known.data)
+            return quantize_watched(model, storage.way, known.data, known.watched)
 
     if options.promise is not None:
         model, plan, kept = promise_search.keep(

@@ -20,12 +20,15 @@ from ..calibration import (
 from ..costs import Figures, measure_costs
 from ..errors import InputError
 from ..evaluation import Agreement, compare_outputs
+from ..evaluation.stream import Stream, along_stream
 from ..latency.interleaved import Ratio, latencies
 from ..outputs import SURVEYED, output_kinds, survey
+from ..outputs.selection import Selected, selected
 from ..passes import Kind
 from ..progress import Progress
 from ..randomness import Randomness, randomness_of
 from ..session import Runtime, Session
+from ..state import StateOption, find_state
 
 __all__ = ["Comparison", "compare", "compare_several"]
 
@@ -39,6 +42,8 @@ class Comparison:
         compressed: What the second model costs.
         agreement: How their outputs compare, over all samples.
         time: The latency of the second as a share of that of the first.
+        stream: How the second does along the data with its own states; None without.
+        selected: Outputs that are what a selection chose; None where there are none.
         random: The random nodes of the first model; None where it has none.
         data: How the data were read: see `CalibrationData.as_dict`.
     """
@@ -49,11 +54,14 @@ class Comparison:
     time: Ratio
     random: Randomness | None = None
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    stream: Stream | None = None
+    selected: Selected | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
         found = dataclasses.asdict(self)
         del found["agreement"]["by_sample"]  # an array as long as the data
+        found["stream"] = None if self.stream is None else self.stream.as_dict()
         del found["time"]
         return found | {
             "divergence": self.agreement.divergence,
@@ -72,6 +80,7 @@ def compare(
     outputs: Mapping[str, Kind] | None = None,
     batch_axis: Mapping[str, int | None] | None = None,
     mask: Mapping[str, MaskMeaning] | None = None,
+    state: StateOption = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Compares two models on all samples of the data, none of which is set apart.
@@ -86,6 +95,7 @@ def compare(
         outputs: What outputs stand for, where recognition is wrong.
         batch_axis: Where samples are in the inputs, where what is found is wrong: see `Options`.
         mask: What masks mean, likewise.
+        state: Input to the output that is its next value, where the model is a stream.
         progress: What is told how far the run is.
 
     Raises:
@@ -101,6 +111,7 @@ def compare(
         outputs=outputs,
         batch_axis=batch_axis,
         mask=mask,
+        state=state,
         progress=progress,
     )[0]
 
@@ -116,6 +127,7 @@ def compare_several(
     outputs: Mapping[str, Kind] | None = None,
     batch_axis: Mapping[str, int | None] | None = None,
     mask: Mapping[str, MaskMeaning] | None = None,
+    state: StateOption = None,
     progress: Progress | None = None,
 ) -> list[Comparison]:
     """Compares several models with a dense one, all of them timed in turns: see `compare`."""
@@ -145,12 +157,18 @@ def compare_several(
         found = survey(first, kinds, data, advance=advance).outputs
     steps = data.calibration_samples * len(others)
     with progress.stage("compare", steps) as advance:
-        first, *rest = sessions = [Session(model, runtime) for model in models]
+        carried, _ = find_state(models[0], data, state, runtime)
+        watched = list(dict.fromkeys([*found, *(carried.pairs.values() if carried else ())]))
+        first, *rest = sessions = [Session(model, runtime, watched) for model in models]
         agreements = [
             compare_outputs(first, session, found, data, "calibration", advance=advance)
             for session in rest
         ]
-    random = randomness_of(first)
+        streams = [
+            along_stream(first, session, found, data, carried) if carried else None
+            for session in rest
+        ]
+    random, chosen = randomness_of(first), selected(models[0])
     with progress.stage("time"):
         timing = latencies(sessions, sample.feeds, samples=sample.samples)
         figures = [
@@ -158,8 +176,12 @@ def compare_several(
             for model, source, time in zip(models, sources, timing.medians, strict=True)
         ]
     return [
-        Comparison(figures[0], own, agreement, timing.ratio(index), random, data.as_dict())
-        for index, (own, agreement) in enumerate(zip(figures[1:], agreements, strict=True), 1)
+        Comparison(
+            figures[0], own, agreement, timing.ratio(index), random, data.as_dict(), stream, chosen
+        )
+        for index, (own, agreement, stream) in enumerate(
+            zip(figures[1:], agreements, streams, strict=True), 1
+        )
     ]
 
 

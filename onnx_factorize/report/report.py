@@ -87,6 +87,10 @@ class Report:
             padding (`mask`).
         random: The random `nodes` of the model, and whether onnxruntime `runs` them here; None
             where it has none.
+        stream: How the result does along the data with the states that it gives itself; None where
+            outputs feed no inputs.
+        selection: Outputs `behind` a selection, and the values `entering` it; None where there are
+            none.
         command_line: What was typed, if the command line made it.
     """
 
@@ -106,6 +110,8 @@ class Report:
     subnormals: dict[str, Any] | None = None
     random: dict[str, Any] | None = None
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    stream: dict[str, Any] | None = None
+    selection: dict[str, Any] | None = None
     command_line: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

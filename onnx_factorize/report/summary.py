@@ -12,7 +12,9 @@ from ..analysis import Analysis
 from ..calibration import CalibrationData
 from ..costs import Costs
 from ..evaluation import Agreement
+from ..evaluation.stream import Stream
 from ..latency.interleaved import Timing
+from ..outputs.selection import Selected
 from ..passes import Skipped, Target
 from ..quantization.stage import Quantization
 from ..randomness import Randomness
@@ -50,6 +52,8 @@ def summarize(
     quantization: Quantization | None = None,
     subnormals: Subnormals | None = None,
     random: Randomness | None = None,
+    stream: Stream | None = None,
+    selected: Selected | None = None,
 ) -> Report:
     """The report of a run."""
     if random is not None and random.warning is not None:
@@ -102,6 +106,8 @@ def summarize(
         subnormals=None if subnormals is None else subnormals.as_dict(),
         random=None if random is None else dataclasses.asdict(random),
         data=data.as_dict(),
+        stream=None if stream is None else stream.as_dict(),
+        selection=None if selected is None else selected.as_dict(),
     )
 
 

@@ -63,7 +63,7 @@ class Teacher:
         self.hidden = list(hidden) if hidden_weight else []
         self._share, self._weight = label_share, hidden_weight
         self._labelled = labelled_output(outputs) if label_share else None
-        self._session = Session(_with_outputs(dense, self.hidden), runtime)
+        self._session = Session(dense, runtime, [*outputs, *self.hidden])
         self._asked = Remembered(lambda batch: self._session.run(batch.feeds, batch.origin))
         self._outputs = Distillation(outputs)
         self._inner = {name: OutputSeen(OutputKind("gaussian")) for name in self.hidden}
@@ -151,16 +151,6 @@ class Teacher:
             found,
         )
         return found.value
-
-
-def _with_outputs(model: ir.Model, names: Sequence[str]) -> ir.Model:
-    """The model with some values of its main graph as outputs."""
-    if not names:
-        return model
-    wider = model.clone()
-    values = {value.name: value for node in wider.graph for value in node.outputs}
-    wider.graph.outputs.extend(values[name] for name in names)
-    return wider
 
 
 def _common(dense: ir.Model, trained: ir.Model, wanted: Sequence[str]) -> list[str]:

@@ -78,7 +78,7 @@ def recover_by_svt(
         raise InputError("--svt finds no factors that it could make narrower: leave it out.")
     wide = widened(known, plan, views, _WIDER, options)
     validating = validating_samples(known.data)
-    module = trained_module(wide).to(training.device)
+    module = trained_module(wide, known.outputs).to(training.device)
     first = next(known.data.batches("calibration"))
     check_against_onnxruntime(module, wide, first.feeds, runtime=runtime)
     torch.manual_seed(seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import torch
 
 from ..calibration import CalibrationData
 from ..errors import InputError
-from ..passes import fixed_draws
+from ..passes import fixed_draws, with_outputs
 from ..session import Runtime
 from ..training import Recovery, Training
 from .check import check_against_onnxruntime
@@ -98,7 +98,7 @@ def finetune(
             onnxruntime; or there are too few samples to validate on.
     """
     validating = validating_samples(data)
-    module = trained_module(compressed).to(training.device)
+    module = trained_module(compressed, teacher.outputs).to(training.device)
     if not module.initializers:  # nothing to train
         before = validation_of(compressed, teacher, data, training.device)
         return Recovery(before, before)
@@ -117,10 +117,14 @@ def finetune(
     return run.recovery
 
 
-def trained_module(model: ir.Model) -> GraphModule:
-    """A model in torch; what stands in the place of its random nodes is not trained."""
+def trained_module(model: ir.Model, outputs: Iterable[str]) -> GraphModule:
+    """A model in torch, with the values that count among its outputs.
+
+    What stands in the place of its random nodes is not trained.
+    """
     own = named_constants(model).keys()
-    return to_torch(fixed_draws(model), lambda value: value.name in own and is_fine_tuned(value))
+    watched = with_outputs(fixed_draws(model), outputs)
+    return to_torch(watched, lambda value: value.name in own and is_fine_tuned(value))
 
 
 def validation_of(
@@ -129,4 +133,5 @@ def validation_of(
     """The divergence of a model on the samples that are not trained on; see `finetune`."""
     batches = data.batches("calibration", only=validating_samples(data))
     with torch.no_grad():
-        return teacher.divergence(to_torch(fixed_draws(compressed)).to(device), batches)
+        watched = with_outputs(fixed_draws(compressed), teacher.outputs)
+        return teacher.divergence(to_torch(watched).to(device), batches)

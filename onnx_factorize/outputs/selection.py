@@ -1,0 +1,54 @@
+"""Outputs that are what a selection chose, and what enters it in their place."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import onnx_ir as ir
+
+from ..passes import ExposeSelection, OutputKind, RecognizeOutputs
+
+__all__ = ["Selected", "recognized", "selected"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+    """What cannot be compared itself: its size and order are another in every model.
+
+    Attributes:
+        behind: Name of each output that is what a selection chose, to that.
+        entering: Values that are measured in their place.
+    """
+
+    behind: dict[str, str]
+    entering: tuple[str, ...]
+
+    @property
+    def said(self) -> str:
+        """How such outputs are judged, as one line."""
+        selections = ", ".join(dict.fromkeys(self.behind.values()))
+        outputs, entering = ", ".join(self.behind), ", ".join(self.entering)
+        return f"{outputs}: what {selections} chooses, judged by what enters it ({entering})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The section `selection` of the report."""
+        return {"behind": self.behind, "entering": list(self.entering), "said": self.said}
+
+
+def selected(model: ir.Model) -> Selected | None:
+    """The outputs of a model that are what a selection chose; None if there are none."""
+    expose = ExposeSelection()
+    expose(model.clone())
+    return Selected(expose.behind, tuple(expose.entering)) if expose.behind else None
+
+
+def recognized(model: ir.Model) -> dict[str, OutputKind]:
+    """What each output is taken for, and what enters a selection, from the graph alone."""
+    shown, expose, recognize = model.clone(), ExposeSelection(), RecognizeOutputs()
+    expose(shown)
+    recognize(shown)
+    kinds = dict(recognize.kinds)
+    for name, selection in expose.behind.items():
+        kinds[name] = OutputKind("ignore", because=f"what {selection} chooses")
+    return kinds
