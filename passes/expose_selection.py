@@ -32,7 +32,8 @@ class ExposeSelection(ir.passes.InPlacePass):
 
     What NonMaxSuppression, TopK, NonZero, ArgMax and ArgMin choose has another size or order in
     every model, and no gradient. An output is behind a selection if one of them is met on the way
-    back from it before any operator with weights; then its place is taken by
+    back from it before any operator with weights, or a NonMaxSuppression before or after; then its
+    place is taken by
 
     - what enters the selection: boxes and scores, the values that TopK sorts, the numbers that are
       compared before NonZero;
@@ -62,9 +63,10 @@ class ExposeSelection(ir.passes.InPlacePass):
         self._known: dict[ir.Value, bool] = {}
         found: dict[ir.Value, None] = {}
         for output in list(graph.outputs):
-            selections = list(_selections(output, self._selects))
-            entered = dict.fromkeys(self._entering([output]))
-            if selections and entered:
+            starts = self._earlier(output)
+            entered = dict.fromkeys(self._entering(starts))
+            if entered:
+                selections = [n for v in starts for n in _selections(v, self._selects)]
                 self.behind[output.name or ""] = _said(selections[-1])
                 found |= entered
         chosen = [v for v in found if not self._follows(v, found.keys() - {v}, {})]

@@ -23,9 +23,6 @@ _RANDOM = (*_LIKE, "RandomNormal", "RandomUniform", "Multinomial")
 
 _CONSTANT_OF_SHAPE_SINCE = 9
 
-# What the analysis itself draws.
-_OWN = "label_Random"
-
 
 def random_nodes(model: ir.Model) -> list[str]:
     """What draws random numbers in a model, as `RandomNormalLike 'noise'`; functions count too."""
@@ -150,7 +147,7 @@ def _chosen(site: Site, numbers: KeyedNumbers) -> ir.Value:
 
 def _is_random(node: ir.Node) -> bool:
     """Whether a node draws."""
-    if node.domain != "" or (node.name or "").startswith(_OWN):
+    if node.domain != "":
         return False
     if node.op_type != "Dropout":
         return node.op_type in _RANDOM
