@@ -25,7 +25,7 @@ from onnx_factorize.progress import Progress  # noqa: E402
 from onnx_factorize.session import Runtime, Session  # noqa: E402
 from onnx_factorize.torch.distillation import Distillation  # noqa: E402
 from onnx_factorize.torch.shuffled import shuffled  # noqa: E402
-from onnx_factorize.torch.teacher import Teacher, _with_outputs  # noqa: E402
+from onnx_factorize.torch.teacher import Teacher  # noqa: E402
 from onnx_factorize.torch.trainer import finetune  # noqa: E402
 from onnx_factorize.training import Training  # noqa: E402
 
@@ -375,8 +375,7 @@ def test_what_is_within_the_graph_teaches_too():
         training = Training(6, 1e-2, hidden=hidden)
         _taught(trained, training, computed=["h", "y", "none"])
         before, after = (
-            Session(_with_outputs(each, ["h"]), Runtime(threads=1)).run({"x": x})["h"]
-            for each in (dense, trained)
+            Session(each, Runtime(threads=1), ["h"]).run({"x": x})["h"] for each in (dense, trained)
         )
         return np.square(before - after).mean()
 
