@@ -101,6 +101,7 @@ def main() -> None:
     """Runs the command line; errors become one sentence on stderr and an exit code."""
     # What it warns of is checked when a model is read, and then is one sentence of ours.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     adapt_streams()
     with stoppable(), warnings.catch_warnings():
         # Numbers that overflow are found by looking at results, where they are told of.
