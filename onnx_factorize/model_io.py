@@ -126,9 +126,9 @@ def _check_format(path: pathlib.Path) -> None:
 
 def _check_complete(model: ir.Model, name: str) -> None:
     """Checks that something gives every value that is read, and that values have types."""
-    for value in model.graph.inputs:
-        if value.dtype == ir.DataType.UNDEFINED:
-            raise InputError(f"{name} is damaged: its '{value.name}' has no type.")
+    for given in model.graph.inputs:
+        if given.dtype == ir.DataType.UNDEFINED:
+            raise InputError(f"{name} is damaged: its '{given.name}' has no type.")
     for tensor in tensors(model):
         if tensor.dtype == ir.DataType.UNDEFINED:
             raise InputError(f"{name} is damaged: its constant '{tensor.name}' has no type.")
