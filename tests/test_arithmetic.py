@@ -91,8 +91,8 @@ def test_inspect_knows_macs_only_where_the_model_runs_on_zeros():
 
 def test_inspect_names_what_is_skipped():
     proto = model(
-        "(float[b, 8] x) => (float[b, 12] y) { s = Add (w, k) [a] y = MatMul (x, s) }",
-        {"w": normal(1, 8, 12), "k": normal(2, 8, 12)},
+        "(float[b, 8] x) => (float[b, 12] y) { s = Softmax (w) [a] y = MatMul (x, s) }",
+        {"w": normal(1, 8, 12)},
     )
     found = inspect(proto)
     assert found.target_params == 0

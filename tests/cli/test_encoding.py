@@ -48,6 +48,7 @@ def test_escapes():
     ids=lambda arguments: arguments[0],
 )
 def test_names_that_would_steer_a_terminal(arguments, folder, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")  # names are whole
     _, out, error = main_of(arguments, monkeypatch, capsys)
     assert not set("\x1b\x07\u202e") & set(out + error)
     if arguments[0] in ("inspect", "m.onnx"):

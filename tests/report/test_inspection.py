@@ -8,7 +8,13 @@ from onnx_factorize.report.inspection import inspect
 
 
 def test_a_model_whose_outputs_are_all_ignored_can_be_inspected():
-    text = "(float[b, 8] x) => (int64[b, 1] y) { [a] h = MatMul (x, w) y = ArgMax (h) }"
+    text = "(float[b, 8] x) => (bool[b, 8] y) { [a] h = MatMul (x, w) y = IsNaN (h) }"
     found = inspect(model(text, {"w": normal(1, 8, 8)}))
     assert found.outputs == {"y": "ignore"}
     assert [layer.name for layer in found.layers] == ["a"]
+
+
+def test_what_enters_a_selection_is_shown_beside_it():
+    text = "(float[b, 8] x) => (int64[b, 1] y) { [a] h = MatMul (x, w) y = ArgMax (h) }"
+    found = inspect(model(text, {"w": normal(1, 8, 8)}))
+    assert found.outputs == {"y": "ignore", "h": "categorical"}
