@@ -91,7 +91,7 @@ def test_inspect_knows_macs_only_where_the_model_runs_on_zeros():
 
 def test_inspect_names_what_is_skipped():
     proto = model(
-        "(float[b, 8] x) => (float[b, 12] y) { s = Softmax (w) [a] y = MatMul (x, s) }",
+        "(float[b, 8] x) => (float[b, 12] y) { s = custom.Mix (w) [a] y = MatMul (x, s) }",
         {"w": normal(1, 8, 12)},
     )
     found = inspect(proto)
