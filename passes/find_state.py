@@ -43,7 +43,8 @@ class FindState(ir.passes.InPlacePass):
                 if given.name == back.name or not _fits(given, back):
                     continue
                 pair = (given.name or "", back.name or "")
-                related = _stem(pair[0]) == _stem(pair[1])
+                stem = _stem(pair[0])
+                related = bool(stem) and stem == _stem(pair[1])  # "input" is no state of "output"
                 (self.alike if related else others).append(pair)
         self.pairs = [*self.alike, *others]
         return ir.passes.PassResult(model, modified=False)

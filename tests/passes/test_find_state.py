@@ -53,3 +53,8 @@ def test_names_of_caches():
     finder = FindState()
     finder(dense)
     assert finder.alike == [("past_key_values.0.key", "present.0.key")]
+
+
+def test_names_that_say_nothing_else_are_not_alike():
+    text = "(float[N, 4] input) => (float[N, 4] output) { output = Neg (input) }"
+    assert pairs(text) == ([], [("input", "output")])
