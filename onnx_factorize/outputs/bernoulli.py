@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..keyed_random import Keys, uniform
-from ..passes import OutputSeed, SeedInputs
+from ..passes import SeedInputs
 from .categorical import FLOOR, weight_of
-from .distribution import Compared, OutputDistribution, blocks, counted, rows_of_samples, spread
+from .distribution import Compared, OutputDistribution, blocks, positions, rows_of_samples, spread
 
 __all__ = ["Bernoulli"]
 
@@ -27,7 +27,7 @@ class Bernoulli(OutputDistribution):
         self, dense: Array, compressed: Array, samples: int, mask: Mask | None = None
     ) -> Compared:
         """Compares two values of the output; see `OutputDistribution.compare`."""
-        kept = counted(dense.shape, mask)
+        data = positions(dense.shape, mask, dense.ndim)
         found = np.zeros((2, len(dense)))
         for block in blocks(dense.shape):
             p, q = (
@@ -35,17 +35,10 @@ class Bernoulli(OutputDistribution):
             )
             divergence = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
             divergence = np.where(np.isnan(divergence), np.inf, divergence)
-            valid = np.ones(p.shape, bool)
-            if kept is not None:
-                valid &= kept[block].reshape(kept[block].shape + (1,) * (p.ndim - kept.ndim))
             for row, values in enumerate((divergence, np.ones_like(p))):
-                found[row, block] = np.where(valid, values, 0).reshape(len(p), -1).sum(axis=1)
+                found[row, block] = np.where(data[block], values, 0).reshape(len(p), -1).sum(axis=1)
         divergences, predictions = (rows_of_samples(row, samples) for row in found)
         return Compared(divergences[:, None], predictions[:, None])
-
-    def seed(self, *, given: bool = False) -> OutputSeed:
-        """How the gradient at the output is seeded."""
-        return OutputSeed(self.kind, given)
 
     def feeds(
         self,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..keyed_random import Keys, exponential, normal, uniform
 from ..passes import OutputSeed, SeedInputs
-from .distribution import Compared, OutputDistribution, blocks, counted, rows_of_samples, spread
+from .distribution import Compared, OutputDistribution, blocks, positions, rows_of_samples, spread
 
 __all__ = ["Categorical", "class_axis", "one_hot"]
 
@@ -44,17 +44,14 @@ class Categorical(OutputDistribution):
         self, dense: Array, compressed: Array, samples: int, mask: Mask | None = None
     ) -> Compared:
         """Compares two values of the output; see `OutputDistribution.compare`."""
-        kept, axis = counted(dense.shape, mask), self.axis % dense.ndim
+        data, axis = positions(dense.shape, mask, dense.ndim - 1), self.axis % dense.ndim
         found = np.zeros((3, len(dense)))
         for block in blocks(dense.shape):
             p, q = (np.moveaxis(x[block], axis, -1).astype(np.float64) for x in (dense, compressed))
             divergence = self._divergence(p, q)
             same = p.argmax(-1) == q.argmax(-1)
-            valid = np.ones(divergence.shape, bool)
-            if kept is not None:
-                valid &= kept[block].reshape(kept[block].shape + (1,) * (valid.ndim - kept.ndim))
             for row, values in enumerate((divergence, np.ones_like(divergence), same)):
-                found[row, block] = np.where(valid, values, 0).reshape(len(valid), -1).sum(axis=1)
+                found[row, block] = np.where(data[block], values, 0).reshape(len(p), -1).sum(axis=1)
         divergences, predictions, agreements = (rows_of_samples(row, samples) for row in found)
         return Compared(divergences[:, None], predictions[:, None], agreements)
 
@@ -126,11 +123,7 @@ def one_hot(labels: Array, axis: int, classes: int) -> npt.NDArray[np.float32]:
 
 def weight_of(shape: tuple[int, ...], mask: Mask | None, scale: float) -> npt.NDArray[np.float32]:
     """A scale where there are data and zero where there is padding; it broadcasts to a shape."""
-    kept = counted(shape, mask)
-    if kept is None:
-        return np.full((1,) * len(shape), scale, np.float32)
-    weights = np.float32(scale) * kept.astype(np.float32)
-    return np.asarray(weights.reshape(kept.shape + (1,) * (len(shape) - kept.ndim)))
+    return np.asarray(scale * positions(shape, mask, len(shape)), np.float32)
 
 
 def class_axis(probabilities: Array) -> int:

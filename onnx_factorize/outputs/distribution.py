@@ -20,7 +20,7 @@ __all__ = [
     "Part",
     "blocks",
     "cosine",
-    "counted",
+    "positions",
     "rows_of_samples",
     "spread",
 ]
@@ -132,9 +132,9 @@ class OutputDistribution(abc.ABC):
             mask: Positions that hold data, shape (samples, length).
         """
 
-    @abc.abstractmethod
     def seed(self, *, given: bool = False) -> OutputSeed:
         """How the gradient at the output is seeded."""
+        return OutputSeed(self.kind, given)
 
     @abc.abstractmethod
     def feeds(
@@ -163,7 +163,7 @@ class OutputDistribution(abc.ABC):
         return np.array([cosine(dense, compressed)])
 
     def per_sample(self, part: int) -> float:
-        """Predictions of a part in one sample, on average, at least one."""
+        """Predictions of a part in one sample, on average, never zero."""
         return max(self.parts[part].predictions, 1e-12)
 
 
@@ -191,9 +191,18 @@ def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def counted(shape: tuple[int, ...], mask: Mask | None) -> Mask | None:
-    """Which leading positions of a value hold data, shape (n,) or (n, length); None if all do."""
-    return leading_mask(shape, mask)
+def positions(shape: tuple[int, ...], mask: Mask | None, rank: int) -> Mask:
+    """Which leading positions of a value hold data, as it broadcasts to an array of some rank.
+
+    Args:
+        shape: The value's.
+        mask: Positions that hold data, shape (samples, length).
+        rank: The array's number of axes: the value's, or one less without those of classes.
+    """
+    kept = leading_mask(shape, mask)
+    if kept is None:
+        kept = np.ones(shape[:1], bool)
+    return kept.reshape(kept.shape + (1,) * (rank - kept.ndim))
 
 
 def spread(keys: Keys, shape: tuple[int, ...]) -> tuple[Keys, int]:

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..keyed_random import Keys, normal
-from ..passes import OutputSeed, SeedInputs
+from ..passes import SeedInputs
 from .categorical import weight_of
 from .distribution import (
     Compared,
     OutputDistribution,
     blocks,
     cosine,
-    counted,
+    positions,
     rows_of_samples,
     spread,
 )
@@ -60,17 +60,14 @@ class Gaussian(OutputDistribution):
         if dense.ndim == 0 or (self.axis is not None and self.axis == -dense.ndim):
             # The axis of the parts is the first one, or there is none: all is one row.
             dense, compressed, samples = dense[None], compressed[None], 1
-        kept = counted(dense.shape, mask)
+        data = positions(dense.shape, mask, dense.ndim)
         variances, part_of = self.scales(None if self.axis is None else dense.shape[self.axis])
         parts = len(self.parts)
         belongs = np.eye(parts)[part_of]
         found = np.zeros((2, len(dense), parts))
         for block in blocks(dense.shape):
             p, q = (x[block] for x in (dense, compressed))
-            valid = np.ones(p.shape, bool)
-            if kept is not None:
-                valid &= kept[block].reshape(kept[block].shape + (1,) * (p.ndim - kept.ndim))
-            valid &= ~(is_fill(p, self.fills) & (is_fill(q, self.fills) | (p == q)))
+            valid = data[block] & ~(is_fill(p, self.fills) & (is_fill(q, self.fills) | (p == q)))
             with np.errstate(invalid="ignore", over="ignore"):
                 squares = np.square(p.astype(np.float64) - q)
             squares = np.where(valid, np.where(np.isnan(squares), np.inf, squares), 0.0)
@@ -106,10 +103,6 @@ class Gaussian(OutputDistribution):
         return np.array(
             [cosine(p[..., part_of == n], q[..., part_of == n]) for n in range(len(self.parts))]
         )
-
-    def seed(self, *, given: bool = False) -> OutputSeed:
-        """How the gradient at the output is seeded."""
-        return OutputSeed(self.kind, given)
 
     def precisions(self, shape: tuple[int, ...]) -> Float:
         """What the squared change of each element weighs in a sample, as it broadcasts to a shape.

@@ -36,13 +36,11 @@ class Survey:
         outputs: Output name to its distribution; those that do not count are left out.
         folds: The fold of each calibration sample, shape (samples,); see `folds`.
         shapes: The shapes of outputs, by those of what is fed.
-        kinds: What the graph says of every output.
     """
 
     outputs: dict[str, OutputDistribution]
     folds: npt.NDArray[np.int64]
     shapes: OutputShapes
-    kinds: dict[str, OutputKind]
 
 
 def survey(
@@ -106,7 +104,7 @@ def survey(
     alike = len({each.shape[1] for each in known}) == 1 and len(known) == len(signatures)
     dealt = deal(np.concatenate(known) if alike else None, samples, seed, folds)
     # The first sample is always among those chosen.
-    return Survey(outputs, dealt[np.cumsum(only) - 1], shapes, dict(kinds))
+    return Survey(outputs, dealt[np.cumsum(only) - 1], shapes)
 
 
 def _with_axis(kind: OutputKind, value: npt.NDArray[np.generic]) -> OutputKind:
