@@ -10,19 +10,19 @@ from typing import Any, Literal, get_args
 
 from . import processes
 from ._version import __version__
-from .budget import Budget
+from .goals.budget import Budget
 from .calibration import ImageOptions, MaskMeaning, Selection
 from .errors import InputError, at_least
 from .factorization.weighting import get_weighting
 from .option_types import check_types, numbers_of, size_of
 from .passes import Kind, Skipped, Target
-from .promise.promise import Prefer, Promise, promised
+from .goals.guarantee import Prefer, Promise, promised
 from .quantization.quantizers import Bits
-from .ranks.forms import Form, restricted
-from .session import Runtime
-from .state import StateOption
+from .allocation.forms import Form, restricted
+from .runtime.session import Runtime
+from .evaluation.state import StateOption
 from .statistics.given_labels import Labels
-from .training import Training, without_training
+from .finetune.training import Training, without_training
 
 __all__ = ["Options", "Ranks"]
 

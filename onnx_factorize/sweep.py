@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import model_io
-from .budget import Budget
+from .files import model_io
+from .goals.budget import Budget
 from .calibration import Calibration
 from .errors import BudgetError, InputError
 from .options import Options

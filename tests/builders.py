@@ -14,7 +14,7 @@ import onnx.parser
 import onnx_ir as ir
 import onnxruntime as ort
 
-from onnx_factorize.latency.interleaved import Timing
+from onnx_factorize.runtime.interleaved import Timing
 from onnx_factorize.outputs import OutputDistribution, class_axis
 from onnx_factorize.outputs.labels_seen import LabelsSeen
 from onnx_factorize.outputs.seen import OutputSeen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnx_factorize.budget import Budget
+from onnx_factorize.goals.budget import Budget
 from onnx_factorize.errors import InputError
 
 

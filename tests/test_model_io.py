@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 from builders import BUNDLED, W_LARGE, model, normal, run
 
-from onnx_factorize import model_io
+from onnx_factorize.files import model_io
 from onnx_factorize.errors import InputError
 
 BODY = "(float[batch, 64] x) => (float[batch, 96] y) { h = MatMul (x, w1) y = Add (h, b1) }"

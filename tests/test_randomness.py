@@ -5,10 +5,10 @@ import onnx_ir as ir
 import pytest
 
 from onnx_factorize import factorize
-from onnx_factorize.latency.interleaved import latencies
-from onnx_factorize.randomness import randomness_of
+from onnx_factorize.runtime.interleaved import latencies
+from onnx_factorize.runtime.randomness import randomness_of
 from onnx_factorize.report.comparison import compare
-from onnx_factorize.session import Runtime, Session
+from onnx_factorize.runtime.session import Runtime, Session
 from tests.builders import model
 from tests.commands import main_of
 

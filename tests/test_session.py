@@ -9,11 +9,12 @@ from builders import W_LARGE, model, normal
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 from onnxruntime.quantization.quantize import quantize_dynamic
 
-from onnx_factorize import factorize, model_io
+from onnx_factorize import factorize
+from onnx_factorize.files import model_io
 from onnx_factorize.errors import InputError
 from onnx_factorize.options import Options
 from onnx_factorize.report.inspection import inspect
-from onnx_factorize.session import Runtime, Session
+from onnx_factorize.runtime.session import Runtime, Session
 
 PLAIN = """(float[b, 64] x) => (float[b, 48] y) {
     h = MatMul (x, w1) p = Add (h, b1) r = Relu (p) y = MatMul (r, w2) }"""

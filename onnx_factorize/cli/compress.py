@@ -9,14 +9,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from .. import model_io, processes
-from ..budget import Budget
+from ..files import model_io
+from .. import processes
+from ..goals.budget import Budget
 from ..errors import BudgetError, InputError
 from ..options import Options
 from ..pipeline import run
-from ..promise.promise import promised
+from ..goals.guarantee import promised
 from ..report.report_files import write_sweep
-from ..session import Runtime
+from ..runtime.session import Runtime
 from ..sweep import budgets_of, run_sweep, with_suffix
 from .console import complain, open_console, say
 from .data_options import (

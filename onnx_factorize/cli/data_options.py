@@ -13,7 +13,7 @@ from ..calibration import ImageOptions, Selection
 from ..errors import InputError
 from ..option_types import numbers_of, size_of
 from ..passes import Kind
-from ..state import StateOption
+from ..evaluation.state import StateOption
 
 __all__ = [
     "TYPED",

@@ -7,10 +7,10 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from .. import model_io
+from ..files import model_io
 from ..calibration import calibration_files
 from ..errors import InputError
-from ..external import external_files
+from ..files.external import external_files
 from ..foreign import reading
 from ..report.report_files import check_report
 

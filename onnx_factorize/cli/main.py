@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from .. import model_io
+from ..files import model_io
 from ..errors import FactorizeError, InputError, PrintError
 from .compare import compare_command
 from .compress import compress_command

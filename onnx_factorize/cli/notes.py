@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ..randomness import randomness_said
+from ..runtime.randomness import randomness_said
 from .console import say
 
 __all__ = ["print_notes"]

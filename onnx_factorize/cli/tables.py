@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..costs import Figures
+from ..allocation.costs import Figures
 from ..evaluation import Agreement
-from ..latency.interleaved import NOISY, Ratio
+from ..runtime.interleaved import NOISY, Ratio
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
 from ..report.report import Report

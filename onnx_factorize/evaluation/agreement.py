@@ -12,7 +12,7 @@ from ..calibration import Batch, CalibrationData
 from ..calibration.labels import NO_LABEL, class_numbers
 from ..errors import InputError
 from ..outputs import Categorical, OutputDistribution
-from ..session import Session
+from ..runtime.session import Session
 from .divergences import Divergences
 from .evaluate import Answers, evaluate
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ..calibration import Batch, CalibrationData
 from ..outputs import OutputDistribution
-from ..session import Session
-from ..state import State
+from ..runtime.session import Session
+from .state import State
 from .agreement import OutputAgreement
 from .divergences import Divergences
 

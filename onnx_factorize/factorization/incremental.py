@@ -12,9 +12,9 @@ import onnx_ir as ir
 
 from ..calibration import Batch
 from ..errors import InputError
-from ..paging import keep
+from ..runtime.paging import keep
 from ..passes import DRAWS, BeginAt, EndBefore
-from ..session import Runtime, Session
+from ..runtime.session import Runtime, Session
 
 __all__ = ["IncrementalRun"]
 

@@ -16,15 +16,15 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..paging import keep
+from ..runtime.paging import keep
 from ..passes import Factors, FindDownstream, RewriteTargets, Target
-from ..session import Runtime
-from ..statistics.fitting import fitting_batches
+from ..runtime.session import Runtime
+from ..statistics.micro_batches import fitting_batches
 from ..statistics.folds import some_of
 from ..statistics.observer import Observation, Observer
 from .incremental import IncrementalRun
 from .regression import Regression
-from .second_factor import fitted, narrowed, second_matrices
+from .factor_regression import fitted, narrowed, second_matrices
 
 __all__ = ["FITTED", "refit"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from ..model_io import weight_bytes
-from ..paging import LARGE, spill
+from ..files.model_io import weight_bytes
+from ..runtime.paging import LARGE, spill
 from ..passes import Factors, RewriteTargets, Target
 from ..statistics.calibrate import Statistics
 from .spectrum import Spectrum

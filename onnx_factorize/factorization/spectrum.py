@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..paging import keep
+from ..runtime.paging import keep
 
 __all__ = ["Spectrum", "damped", "decompose", "decompose_whitened"]
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..passes import Factors, Target
 from ..statistics.calibrate import Statistics
-from ..statistics.siblings import shared_observed
-from .observed import Observed, Prior
+from .tied_weights import shared_observed
+from .kronecker_factors import Observed, Prior
 from .spectrum import Spectrum, decompose
 
 __all__ = [

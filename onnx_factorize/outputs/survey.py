@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..calibration import CalibrationData
 from ..errors import InputError
 from ..passes import OutputKind
-from ..session import Session
+from ..runtime.session import Session
 from ..statistics.folds import FOLDS, deal
 from ..statistics.given_labels import Labels, check_labels, labelled_output
 from .categorical import class_axis
@@ -20,7 +20,7 @@ from .labels_seen import LabelsSeen
 from .seen import OutputSeen
 from .settle import settled
 from .shapes import OutputShapes
-from .signatures import signature
+from .sample_embeddings import signature
 
 __all__ = ["SURVEYED", "Survey", "survey"]
 

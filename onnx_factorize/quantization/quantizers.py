@@ -20,7 +20,7 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
-from .. import model_io
+from ..files import model_io
 from ..calibration import CalibrationData
 from ..errors import InputError
 from ..foreign import reading

@@ -9,12 +9,12 @@ from typing import Any
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..costs import Costs, measure_costs
+from ..allocation.costs import Costs, measure_costs
 from ..evaluation import compare_outputs
 from ..outputs import OutputDistribution
 from ..passes import with_outputs
 from ..progress import Progress
-from ..session import Runtime, Session
+from ..runtime.session import Runtime, Session
 from .quantizers import SAMPLES, Bits, Way, quantize
 
 __all__ = ["Quantization", "quantized"]

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .. import model_io
-from ..arithmetic import Arithmetic, count_arithmetic
+from ..files import model_io
+from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..calibration import Signature
-from ..costs import Costs
+from ..allocation.costs import Costs
 from ..errors import InputError
 from ..outputs import recognized
 from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history
-from ..ranks.forms import FORMS
-from ..session import Runtime
+from ..allocation.forms import FORMS
+from ..runtime.session import Runtime
 from .outlook import Outlook, outlook
 from .report import Layer
 

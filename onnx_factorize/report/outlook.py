@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..analysis import Analysis
-from ..budget import Budget
-from ..costs import Costs
+from ..allocation.analysis import Analysis
+from ..goals.budget import Budget
+from ..allocation.costs import Costs
 from ..errors import BudgetError
 from ..factorization.weighting import get_weighting
 from ..options import Options
 from ..passes import Target
-from ..ranks.forms import cut_of, restricted
-from ..ranks.purchase import Purchase
-from ..ranks.search import Candidate
+from ..allocation.forms import cut_of, restricted
+from ..allocation.allocate import Purchase
+from ..allocation.search import Candidate
 
 __all__ = ["BUDGETS", "Outlook", "outlook"]
 

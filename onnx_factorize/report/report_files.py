@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from ..errors import InputError
-from ..writing import Files, atomic_path
+from ..files.writing import Files, atomic_path
 from .report import Report
 
 __all__ = ["check_report", "write_report", "write_sweep"]

@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis import Analysis
+from ..allocation.analysis import Analysis
 from ..calibration import CalibrationData
-from ..costs import Costs
+from ..allocation.costs import Costs
 from ..evaluation import Agreement
 from ..evaluation.stream import Stream
-from ..latency.interleaved import Timing
+from ..runtime.interleaved import Timing
 from ..outputs.selection import Selected
 from ..passes import Skipped, Target
 from ..quantization.stage import Quantization
-from ..randomness import Randomness
-from ..ranks.allocation import DENSE
-from ..ranks.forms import FORMS, cut_of, pair_latency, views_of
-from ..ranks.plan import Plan
-from ..subnormals import Subnormals
-from ..training import Recovery
+from ..runtime.randomness import Randomness
+from ..allocation.lagrangian import DENSE
+from ..allocation.forms import FORMS, cut_of, pair_latency, views_of
+from ..allocation.plan import Plan
+from ..preparation.subnormals import Subnormals
+from ..finetune.training import Recovery
 from .report import Layer, Report
 from .sparse import thinned
 from .warnings import never_ran

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from ..analysis import Analysis, idle_operators
+from ..allocation.analysis import Analysis, idle_operators
 from ..calibration import CalibrationData
 from ..errors import named
-from ..latency.interleaved import Ratio
+from ..runtime.interleaved import Ratio
 from ..passes import Skipped, Target
-from ..ranks.forms import views_of
-from ..ranks.plan import Plan
+from ..allocation.forms import views_of
+from ..allocation.plan import Plan
 
 __all__ = ["hidden_weights", "never_ran", "warnings_of"]
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch, CalibrationData
-from ..paging import keep
+from ..runtime.paging import keep
 from ..parallel import in_parallel
 from ..passes import Target
-from .fitting import fitting_batches
+from .micro_batches import fitting_batches
 from .moments import GradientMoments, Moments
 from .observer import Observation, Observer
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..paging import keep
+from ..runtime.paging import keep
 
 __all__ = ["GradientMoments", "Moments"]
 

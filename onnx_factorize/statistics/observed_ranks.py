@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from ..calibration import CalibrationData
 from ..passes import ObserveRanks, note
-from ..session import Runtime, Session
+from ..runtime.session import Runtime, Session
 
 __all__ = ["note_ranks"]
 

@@ -24,9 +24,9 @@ from ..passes import (
     Side,
     Target,
 )
-from ..session import Runtime, Session
+from ..runtime.session import Runtime, Session
 from .given_labels import Labels
-from .rows import channel_rows, convolution_rows, linear_rows
+from .im2col import channel_rows, convolution_rows, linear_rows
 from .seeding import Seeding
 
 __all__ = ["Observation", "Observer", "Pair"]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..calibration import CalibrationData
 from ..passes import Target
-from .fitting import fitting_batches
+from .micro_batches import fitting_batches
 from .observer import Observation, Observer
 
 __all__ = ["gather_row_importance"]

@@ -15,7 +15,7 @@ from ..keyed_random import keys_of
 from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
 from ..passes import SeedInputs
-from ..session import Runtime, Session
+from ..runtime.session import Runtime, Session
 from .given_labels import check_labels
 
 __all__ = ["Seeding"]

@@ -14,13 +14,13 @@ Only this subpackage imports torch; nothing else of the package imports this one
 
 from .check import check_against_onnxruntime
 from .errors import DeviationError, ExecutionError, UnsupportedError
-from .metric import measure_metric
+from ..finetune.metric import measure_metric
 from .module import GraphModule, Run, to_torch
-from .schedule import Schedule
-from .svt import SVT, Record
-from .svt_target import SVTTarget
-from .whitened_gradient import WhitenedGradient
-from .whitening import Whitening
+from ..finetune.schedule import Schedule
+from ..finetune.svt import SVT, Record
+from ..finetune.svt_target import SVTTarget
+from ..finetune.whitened_gradient import WhitenedGradient
+from ..finetune.whitening import Whitening
 from .write_back import write_back
 
 __all__ = [

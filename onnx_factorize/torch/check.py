@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 
-from ..session import Runtime, Session
-from ..torch import dtypes
+from ..runtime.session import Runtime, Session
+from . import dtypes
 from .devices import full_precision
 from .errors import DeviationError
 from .module import GraphModule

@@ -14,7 +14,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from ..torch import operators as _operators  # noqa: F401 - fills the table
+from . import operators as _operators  # noqa: F401 - fills the table
 from .table import Operator, find
 
 __all__ = ["Fusion", "find_fusions"]

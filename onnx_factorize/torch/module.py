@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..model_io import Model, load
-from ..torch import dtypes
+from ..files.model_io import Model, load
+from . import dtypes
 from .build import Built, Constant, build
 from .constants import content, named_constants
 from .parameters import is_trainable, parameter_path

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from ..torch import operators as _operators  # noqa: F401 - fills the table
+from . import operators as _operators  # noqa: F401 - fills the table
 from .table import find
 
 __all__ = ["prepared"]

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from ..torch import dtypes, unsigned
+from . import dtypes, unsigned
 from .errors import ExecutionError, Unsupported, UnsupportedError
 from .table import Operator
 

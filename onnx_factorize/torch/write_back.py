@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ..errors import InputError
-from ..torch import dtypes
+from . import dtypes
 from .constants import content, named_constants
 from .module import GraphModule
 

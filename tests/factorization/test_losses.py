@@ -16,7 +16,7 @@ from onnx_factorize.factorization.losses import (
     kronecker_losses,
     relative_losses,
 )
-from onnx_factorize.factorization.observed import Observed
+from onnx_factorize.factorization.kronecker_factors import Observed
 
 
 @pytest.mark.parametrize("places", [2, 10])

@@ -17,9 +17,9 @@ from onnx_factorize.factorization.weighting import factors_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
-from onnx_factorize.ranks import plan, refitted
-from onnx_factorize.ranks.purchase import Purchase
-from onnx_factorize.session import Session
+from onnx_factorize.allocation import plan, refitted
+from onnx_factorize.allocation.allocate import Purchase
+from onnx_factorize.runtime.session import Session
 
 LAYERS = 8
 

@@ -11,11 +11,11 @@ from generated_convolutions import convolutions
 from hypothesis import strategies as st
 
 from onnx_factorize.factorization.rewriting import factors_by_name
-from onnx_factorize.factorization.second_factor import fitted, narrowed, second_matrices
+from onnx_factorize.factorization.factor_regression import fitted, narrowed, second_matrices
 from onnx_factorize.factorization.spectrum import decompose
-from onnx_factorize.model_io import load
+from onnx_factorize.files.model_io import load
 from onnx_factorize.passes import RewriteTargets
-from onnx_factorize.statistics.rows import convolution_rows
+from onnx_factorize.statistics.im2col import convolution_rows
 
 
 @hypothesis.settings(max_examples=60)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from onnx_factorize.factorization.observed import Observed
+from onnx_factorize.factorization.kronecker_factors import Observed
 from onnx_factorize.factorization.spectrum import damped, decompose
 
 DAMPING = 1e-4

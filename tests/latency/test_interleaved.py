@@ -7,8 +7,8 @@ import pytest
 from builders import model, normal
 
 from onnx_factorize import factorize
-from onnx_factorize.latency import interleaved
-from onnx_factorize.latency.interleaved import NOISY, Ratio, Timing, latencies
+from onnx_factorize.runtime import interleaved
+from onnx_factorize.runtime.interleaved import NOISY, Ratio, Timing, latencies
 
 
 class _Clocked:

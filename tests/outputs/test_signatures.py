@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnx_factorize.outputs.signatures import signature
+from onnx_factorize.outputs.sample_embeddings import signature
 from onnx_factorize.passes import OutputKind
 
 GAUSSIAN = OutputKind("gaussian")

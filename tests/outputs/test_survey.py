@@ -13,7 +13,7 @@ from onnx_factorize.calibration import Batch, Selection, Signature, open_calibra
 from onnx_factorize.outputs import survey
 from onnx_factorize.outputs.shapes import OutputShapes
 from onnx_factorize.passes import OutputKind
-from onnx_factorize.session import Runtime, Session
+from onnx_factorize.runtime.session import Runtime, Session
 
 KINDS = {"y": OutputKind("gaussian")}
 

@@ -16,7 +16,7 @@ import pytest
 from builders import assert_close, check, found, run
 from generated_graphs import Graph, graphs
 
-from onnx_factorize.model_io import load
+from onnx_factorize.files.model_io import load
 from onnx_factorize.passes import Factors, FindTargets, LiftWeights, RewriteTargets
 
 SEED = int(os.environ.get("GENERATOR_SEED", "0"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from onnx_factorize.factorization.rewriting import rewritten
 from onnx_factorize.factorization.spectrum import decompose
-from onnx_factorize.model_io import load
+from onnx_factorize.files.model_io import load
 from onnx_factorize.passes import RewriteTargets, SeparateViews
 from onnx_factorize.passes.adjoint import AppendAdjoint
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from builders import assert_close, check, found, model, normal, ops, run, svd_factors
 
-from onnx_factorize.model_io import load, parameters
+from onnx_factorize.files.model_io import load, parameters
 from onnx_factorize.passes import RewriteTargets
 
 # Four gates of eight in the order of another framework, as exporters put them right.

@@ -6,7 +6,7 @@ import onnx
 import onnx_ir as ir
 from builders import model, normal
 
-from onnx_factorize import model_io
+from onnx_factorize.files import model_io
 from onnx_factorize.passes import FindTargets, LiftWeights, _sharing
 
 NODES = 300

@@ -18,7 +18,7 @@ from onnx.backend.test.case.node import collect_testcases
 from onnx.reference import ReferenceEvaluator
 
 from onnx_factorize.errors import InputError
-from onnx_factorize.model_io import load
+from onnx_factorize.files.model_io import load
 from onnx_factorize.passes import RewriteTargets
 from onnx_factorize.passes._operators import TREATED, UNTREATED, weight_inputs
 

@@ -8,7 +8,7 @@ import pytest
 from builders import assert_close, check, found, model, normal, run, svd_factors
 
 from onnx_factorize import factorize
-from onnx_factorize.model_io import load, parameters
+from onnx_factorize.files.model_io import load, parameters
 from onnx_factorize.passes import RewriteTargets
 from onnx_factorize.report.inspection import inspect
 

@@ -6,7 +6,8 @@ import onnx_ir as ir
 import pytest
 from builders import W_LARGE, model, normal, run
 
-from onnx_factorize import factorize, model_io
+from onnx_factorize import factorize
+from onnx_factorize.files import model_io
 from onnx_factorize.errors import InputError
 from onnx_factorize.passes import SortNodes
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from onnx_factorize.promise.bounded_search import MOST, smallest
+from onnx_factorize.goals.bounded_search import MOST, smallest
 
 
 def _run(curve):

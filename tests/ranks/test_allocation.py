@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from onnx_factorize.ranks.allocation import (
+from onnx_factorize.allocation.lagrangian import (
     DENSE,
     Choices,
     _lower_hull,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from onnx_factorize.factorization.weighting import get_weighting
-from onnx_factorize.ranks.allocation import Choices, allocate_global, allocate_uniform
-from onnx_factorize.ranks.forms import FIXED_FORMS
-from onnx_factorize.ranks.search import (
+from onnx_factorize.allocation.lagrangian import Choices, allocate_global, allocate_uniform
+from onnx_factorize.allocation.forms import FIXED_FORMS
+from onnx_factorize.allocation.search import (
     Candidate,
     Measured,
     _rescaled,

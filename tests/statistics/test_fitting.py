@@ -9,9 +9,9 @@ from builders import model, normal
 
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.passes import FindTargets
-from onnx_factorize.session import Runtime
-from onnx_factorize.statistics import fitting
-from onnx_factorize.statistics.fitting import fitting_batches
+from onnx_factorize.runtime.session import Runtime
+from onnx_factorize.statistics import micro_batches as fitting
+from onnx_factorize.statistics.micro_batches import fitting_batches
 from onnx_factorize.statistics.observer import Observer
 
 GRAPH = "(float[b, t, 8] x) => (float[b, t, 4] y) { y = MatMul (x, w) }"

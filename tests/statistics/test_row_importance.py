@@ -11,7 +11,7 @@ from onnx_factorize import factorize
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.outputs import survey
 from onnx_factorize.passes import FindTargets, OutputKind
-from onnx_factorize.session import Runtime, Session
+from onnx_factorize.runtime.session import Runtime, Session
 from onnx_factorize.statistics.observer import Observer
 from onnx_factorize.statistics.row_importance import gather_row_importance
 

@@ -10,11 +10,7 @@ from hypothesis import strategies as st
 
 from onnx_factorize.calibration.positions import unmasked
 from onnx_factorize.keyed_random import keys_of
-from onnx_factorize.statistics.rows import (
-    channel_rows,
-    convolution_rows,
-    linear_rows,
-)
+from onnx_factorize.statistics.im2col import channel_rows, convolution_rows, linear_rows
 
 EVERYTHING = 1 << 20
 

@@ -6,7 +6,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from onnx_factorize.statistics.siblings import nearest_kronecker
+from onnx_factorize.factorization.tied_weights import nearest_kronecker
 
 
 def _moment(rng, size, scale):

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from onnx_factorize.calibration import Batch
-from onnx_factorize.torch.remembered import Remembered
+from onnx_factorize.finetune.teacher_cache import Remembered
 
 
 class _Model:

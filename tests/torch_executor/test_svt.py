@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 from onnx_factorize import InputError  # noqa: E402
 from onnx_factorize.factorization import spectrum  # noqa: E402
 from onnx_factorize.torch import SVT, Schedule, SVTTarget, WhitenedGradient, Whitening  # noqa: E402
-from onnx_factorize.torch.multiplier import cost_at, find_multiplier, weight_of  # noqa: E402
-from onnx_factorize.torch.shrinkage import SHRINKAGES  # noqa: E402
+from onnx_factorize.finetune.multiplier import cost_at, find_multiplier, weight_of  # noqa: E402
+from onnx_factorize.finetune.shrinkage import SHRINKAGES  # noqa: E402
 
 
 def positive(generator, groups, size):

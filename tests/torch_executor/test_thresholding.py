@@ -49,7 +49,7 @@ def test_ranks_move_and_the_better_result_is_kept(monkeypatch):
         assert named
         assert all(layer.rank == wanted[layer.name] for layer in named)
     # As if the plan were better than all that is found: it is trained in the epochs that are left.
-    monkeypatch.setattr("onnx_factorize.torch.thresholding.validation_of", lambda *_: 0.0)
+    monkeypatch.setattr("onnx_factorize.finetune.thresholding.validation_of", lambda *_: 0.0)
     kept = factorize(BUNDLED, BUNDLED_DATA, **options)
     plain = factorize(BUNDLED, BUNDLED_DATA, **{**options, "svt": "none", "epochs": 1})
     assert kept.report.finetune["ranks_from"] == "plan"
@@ -93,9 +93,9 @@ class _Mortal(Progress):
 def test_killed_and_resumed_it_is_the_same(
     killed_after, seconds, plan_is_better, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("onnx_factorize.torch.training_run.SECONDS", seconds)
+    monkeypatch.setattr("onnx_factorize.finetune.training_run.SECONDS", seconds)
     if plan_is_better:
-        monkeypatch.setattr("onnx_factorize.torch.thresholding.validation_of", lambda *_: 0.0)
+        monkeypatch.setattr("onnx_factorize.finetune.thresholding.validation_of", lambda *_: 0.0)
     path = tmp_path / "run.safetensors"
     options = {**OPTIONS, "budget": "targets=0.05", "svt": "hard", "epochs": 3}
     expected = factorize(BUNDLED, BUNDLED_DATA, **options)

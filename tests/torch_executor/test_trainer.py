@@ -22,12 +22,12 @@ from onnx_factorize.options import Options  # noqa: E402
 from onnx_factorize.passes import OutputKind  # noqa: E402
 from onnx_factorize.pipeline import calibrated  # noqa: E402
 from onnx_factorize.progress import Progress  # noqa: E402
-from onnx_factorize.session import Runtime, Session  # noqa: E402
-from onnx_factorize.torch.distillation import Distillation  # noqa: E402
-from onnx_factorize.torch.shuffled import shuffled  # noqa: E402
-from onnx_factorize.torch.teacher import Teacher  # noqa: E402
-from onnx_factorize.torch.trainer import finetune  # noqa: E402
-from onnx_factorize.training import Training  # noqa: E402
+from onnx_factorize.runtime.session import Runtime, Session  # noqa: E402
+from onnx_factorize.finetune.distillation import Distillation  # noqa: E402
+from onnx_factorize.finetune.shuffled import shuffled  # noqa: E402
+from onnx_factorize.finetune.teacher import Teacher  # noqa: E402
+from onnx_factorize.finetune.trainer import finetune  # noqa: E402
+from onnx_factorize.finetune.training import Training  # noqa: E402
 
 KINDS = [
     OutputKind("categorical", -1, "logit"),
@@ -232,7 +232,7 @@ def test_interrupted_and_resumed_it_is_the_same(
     killed_after, seconds, device, tmp_path, monkeypatch
 ):
     """Written after every step, or after every epoch: what comes out does not depend on it."""
-    monkeypatch.setattr("onnx_factorize.torch.training_run.SECONDS", seconds)
+    monkeypatch.setattr("onnx_factorize.finetune.training_run.SECONDS", seconds)
     path = tmp_path / "run.safetensors"
     at_once, resumed = _damaged(0.3), _damaged(0.3)
     expected = _finetune(at_once, device=device)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...writing import scratch
+from ...files.writing import scratch
 from ..arrays import RaggedError, as_array
 from ..labels import LABEL_KEYS
 from ..signature import Signature

@@ -11,8 +11,8 @@ from .charts import cut_chart
 from .environment import rendered
 from .reproduce import command_of
 from .svg import drawing
-from .tiles import tiles, verdict
-from .tracks import Track, track
+from .stat_cards import tiles, verdict
+from .dot_plot import Track, track
 
 __all__ = ["report_page"]
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...latency.interleaved import NOISY
+from ...runtime.interleaved import NOISY
 from .environment import rendered
-from .front import Point, front_chart
+from .pareto import Point, front_chart
 from .reproduce import command_of
 from .svg import drawing
-from .tiles import agreement_of, time_of
+from .stat_cards import agreement_of, time_of
 
 __all__ = ["sweep_page"]
 

@@ -1,6 +1,6 @@
 """ONNX operators as torch functions, a file for each kind; importing this fills the table."""
 
-from ..operators import (
+from . import (
     activation,
     arithmetic,
     casting,

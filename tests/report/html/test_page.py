@@ -22,7 +22,7 @@ from onnx_factorize.options import Options
 from onnx_factorize.report.html.bars import everywhere
 from onnx_factorize.report.html.page import report_page
 from onnx_factorize.report.html.reproduce import command_of
-from onnx_factorize.report.html.tracks import track
+from onnx_factorize.report.html.dot_plot import track
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

@@ -18,7 +18,7 @@ from browser import BROWSER, see
 
 from onnx_factorize import sweep
 from onnx_factorize.cli.main import cli
-from onnx_factorize.report.html.front import Point, pareto
+from onnx_factorize.report.html.pareto import Point, pareto
 from onnx_factorize.report.html.sweep_page import sweep_page
 
 COORDINATES = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=9)

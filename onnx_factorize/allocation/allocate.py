@@ -1,0 +1,234 @@
+"""Buying ranks within a budget, and the model that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..files import model_io
+from .analysis import Analysis, idle_operators
+from .costs import Costs
+from ..errors import BudgetError, named
+from ..factorization.rewriting import factors_by_name, rewritten
+from ..factorization.spectrum import Spectrum
+from ..options import Options
+from ..passes import Factors, Target, sign
+from ..statistics.calibrate import Statistics
+from ..quantization.storage import Storage
+from .lagrangian import Choices, allocate_global, allocate_uniform
+from .candidates import automatic_multiple
+from .forms import operator_choices, restricted, views_of
+from .search import Candidate
+
+__all__ = ["Bought", "Purchase"]
+
+Array = npt.NDArray[np.float64]
+
+# A budget is met when the result, as measured, is below it. Corrections are small (the size of
+# names, new biases), so a few rounds are plenty.
+_ROUNDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Bought:
+    """A model within the budget.
+
+    Attributes:
+        model: The model.
+        candidate: What it was bought by.
+        ranks: View name to rank, or `DENSE`.
+        losses: Target name to the loss predicted for what was bought of it.
+        cut: The views that are cut.
+        spectra: View name to its spectrum.
+        statistics: View name to what calibration found.
+    """
+
+    model: ir.Model
+    candidate: Candidate
+    ranks: dict[str, int]
+    losses: dict[str, float]
+    cut: list[Target]
+    spectra: dict[str, Spectrum]
+    statistics: Mapping[str, Statistics]
+
+    @functools.cached_property
+    def factors(self) -> dict[str, Factors]:
+        """The factors of what is cut, as `RewriteTargets` takes them; a large model's are large."""
+        return factors_by_name(self.cut, self.ranks, self.spectra, self.statistics)
+
+    @property
+    def squares(self) -> dict[str, Array]:
+        """View name to σ² of its directions."""
+        return {name: spectrum.squares for name, spectrum in self.spectra.items()}
+
+
+class Purchase:
+    """What may be spent on some targets, and what it buys."""
+
+    def __init__(
+        self, targets: Sequence[Target], analysis: Analysis, costs: Costs, options: Options
+    ) -> None:
+        """Works out what is to be spent.
+
+        Args:
+            targets: The targets, with the views that are wanted.
+            analysis: What every cut of every target costs.
+            costs: What the dense model costs.
+            options: The budget, the allocation, and how ranks are rounded.
+
+        Raises:
+            BudgetError: The budget cannot be met, and the best effort was not asked for.
+        """
+        self._targets, self._analysis = targets, analysis
+        self._costs, self._options = costs, options
+        self._kind = options.budget.kind
+        choices = self._choices(analysis.candidates[0])
+        self._cost = costs.of(self._kind, list(targets))
+        self._wanted = options.budget.limit(self._cost)
+        written = costs.written(self._kind, list(targets))
+        self._fixed = written - sum(choice.dense for choice in choices)
+        self._least = _least(choices)
+        least = self._fixed + self._least
+        if least > self._wanted:
+            if not options.best_effort:
+                idle = idle_operators(targets, analysis)
+                raise BudgetError(_unreachable(options, costs, self._cost, least, targets, idle))
+            self._wanted = least
+        self._room = self._wanted - self._fixed
+
+    def allocate(self, candidate: Candidate) -> dict[str, int] | None:
+        """The ranks within the budget; None if the forms of the candidate are too dear for it."""
+        choices = self._choices(candidate)
+        if _least(choices) > max(self._room, self._least):
+            return None
+        return _allocate(choices, candidate.uniform, self._room)
+
+    def _choices(self, candidate: Candidate) -> list[Choices]:
+        return _choices(self._targets, candidate, self._costs, self._options)
+
+    def buy(self, dense: ir.Model, candidate: Candidate) -> Bought:
+        """The model that a candidate makes, measured to be within the budget.
+
+        Raises:
+            BudgetError: It cannot be, and the best effort was not asked for.
+        """
+        analysis, room = self._analysis, self._room
+        views = [view for target in self._targets for view in views_of(target)]
+        choices = self._choices(candidate)
+        for _ in range(_ROUNDS):
+            ranks = _allocate(choices, candidate.uniform, room)
+            cut = [view for view in views if ranks.get(view.name)]
+            spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
+            model = rewritten(dense, cut, ranks, spectra, analysis.statistics)
+            sign(model, self._options.provenance())
+            cost = _cost(self._kind, model, choices, ranks, self._fixed, self._costs.storage)
+            over = cost - self._wanted
+            if over <= 0 or room <= _least(choices):
+                break
+            # What was not spent must not be given again.
+            room = min(room, sum(_cost_of(c, ranks) for c in choices)) - over
+        if over > 0 and candidate.forms:  # others may be cheaper
+            return self.buy(dense, dataclasses.replace(candidate, forms={}))
+        if over > 0 and not self._options.best_effort:
+            reached = self._wanted + over
+            idle = idle_operators(self._targets, analysis)
+            raise BudgetError(
+                _unreachable(self._options, self._costs, self._cost, reached, self._targets, idle)
+            )
+        # What was predicted, in nats where there are gradients, whatever plan was chosen.
+        losses = {
+            target.operator: sum(
+                float(analysis.candidates[0].losses[view.name][ranks[view.name]])
+                for view in views_of(target)
+                if ranks.get(view.name)
+            )
+            for target in self._targets
+        }
+        return Bought(model, candidate, ranks, losses, cut, spectra, analysis.statistics)
+
+
+def _allocate(choices: Sequence[Choices], uniform: bool, room: float) -> dict[str, int]:
+    buy = allocate_uniform if uniform else allocate_global
+    return buy(choices, max(room, _least(choices)))
+
+
+def _least(choices: Sequence[Choices]) -> float:
+    """The cost of the cheapest model."""
+    return sum(float(choice.costs[0]) for choice in choices)
+
+
+def _choices(
+    targets: Sequence[Target],
+    candidate: Candidate,
+    costs: Costs,
+    options: Options,
+) -> list[Choices]:
+    all_params = sum(target.params for target in targets)
+    kind = options.budget.kind
+
+    def multiple(view: Target) -> int:
+        return options.rank_multiple or automatic_multiple(view, all_params)
+
+    choices = []
+    for target in targets:
+        macs = sum(costs.arithmetic.nodes.get(use.operator, 0) for use in target.uses)
+        form = candidate.forms.get(target.operator, options.form)
+        seen = restricted(target, form) if form != options.form else target
+        choices.append(
+            operator_choices(seen, candidate.losses, kind, macs, multiple, form, costs.curves)
+        )
+    return choices
+
+
+def _cost(
+    kind: str,
+    model: ir.Model,
+    choices: Sequence[Choices],
+    ranks: Mapping[str, int],
+    fixed: float,
+    storage: Storage,
+) -> float:
+    """What a rewritten model costs, in the budget's unit."""
+    if kind == "params":
+        return model_io.parameters(model)
+    if kind == "bytes":
+        return storage.size(model)
+    return fixed + sum(_cost_of(choice, ranks) for choice in choices)
+
+
+def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
+    return float(choices.costs[choices.index(ranks)])
+
+
+def _unreachable(
+    options: Options,
+    costs: Costs,
+    dense: float,
+    least: float,
+    targets: Sequence[Target],
+    idle: Sequence[str],
+) -> str:
+    kind, value = options.budget.kind, options.budget.value
+    # Rounded up, so that what is advised can be met.
+    share, digits = math.ceil(1e3 * least / dense - 1e-6) / 1e3, math.ceil(least)
+    reach = f"{kind}={share:.3f}" if value <= 1 else f"{digits:,} {kind}"
+    hidden = ""
+    if kind == "targets" and costs.hidden:
+        hidden = (
+            f", for {costs.hidden / dense:.1%} of the weights that it counts are in operators that "
+            "cannot be read ('onnx-factorize inspect' lists them)"
+        )
+    if idle:
+        hidden += f"; the calibration data never ran {named(idle)}: give data that do"
+    faster = " without making any slower on this machine" if options.timed else ""
+    return (
+        f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "
+        f"{len(targets)} targets can reach{faster}{hidden}; raise the budget, or add --best-effort "
+        "to come as close as possible."
+    )

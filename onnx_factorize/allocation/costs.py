@@ -1,0 +1,141 @@
+"""What a model costs: constants, bytes, multiplications."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+
+import onnx
+import onnx_ir as ir
+
+from ..files import model_io
+from ..runtime.arithmetic import Arithmetic, count_arithmetic
+from ..goals.budget import BudgetKind
+from ..calibration import Batch
+from ..errors import InputError
+from ..runtime.latency_curve import Curve
+from ..passes import Target
+from ..runtime.session import Runtime
+from ..quantization.storage import Storage
+
+__all__ = ["Costs", "Figures", "measure_costs"]
+
+
+@dataclasses.dataclass
+class Figures:
+    """What one model costs.
+
+    Attributes:
+        params: Constant elements.
+        bytes: Size of its files.
+        macs: Multiplications of its linear operators for one sample.
+        latency_ms: Median time of one sample in onnxruntime.
+        sha256: Of the model's file, if it is one.
+        file: The name of that file.
+    """
+
+    params: int
+    bytes: int
+    macs: int | None = None
+    latency_ms: float | None = None
+    sha256: str | None = None
+    file: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """What a model costs.
+
+    Attributes:
+        params: Constant elements.
+        bytes: Size of its files.
+        arithmetic: Multiplications of its linear operators for one sample.
+        sha256: Of its file, None for a model in memory.
+        latency_ms: Least time of one sample, None where no budget needs it.
+        curves: Target or view name to its latency at every rank, likewise.
+        file: The name of its file.
+        storage: How what becomes of it will be written.
+        hidden: Weights that a budget of targets counts though none of them can be cut.
+    """
+
+    params: int
+    bytes: int
+    arithmetic: Arithmetic
+    sha256: str | None = None
+    latency_ms: float | None = None
+    curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+    file: str | None = None
+    storage: Storage = dataclasses.field(default_factory=Storage)
+    hidden: int = 0
+
+    def of(self, kind: BudgetKind, targets: list[Target]) -> float:
+        """The cost in a budget's unit."""
+        if kind == "targets":
+            return self.hidden + sum(target.params for target in targets)
+        if kind == "macs":
+            return self.arithmetic.total
+        if kind == "latency":
+            assert self.latency_ms is not None
+            return self.latency_ms
+        return self.bytes if kind == "bytes" else self.params
+
+    def check(self, kind: BudgetKind) -> None:
+        """Checks that all that a budget counts is known.
+
+        Raises:
+            InputError: It is not.
+        """
+        left = self.arithmetic.left
+        if kind == "macs" and left:
+            raise InputError(
+                f"The multiplications of {len(left)} operators cannot be counted (the first is "
+                f"'{left[0]}', in the body of a loop or a function): give a budget of params, "
+                "bytes or latency."
+            )
+
+    def written(self, kind: BudgetKind, targets: list[Target]) -> float:
+        """The same, if it is written without being factorized."""
+        if kind == "bytes" and self.storage.dense is not None:
+            return self.storage.dense
+        return self.of(kind, targets)
+
+    def figures(self, latency_ms: float | None = None) -> Figures:
+        """The costs as the report gives them."""
+        return Figures(
+            self.params, self.bytes, self.arithmetic.total, latency_ms, self.sha256, self.file
+        )
+
+
+def measure_costs(
+    model: ir.Model,
+    sample: Batch,
+    runtime: Runtime,
+    source: model_io.Model | None = None,
+    location: str | None = None,
+) -> Costs:
+    """Measures what a model costs.
+
+    Args:
+        model: The model.
+        sample: What to count the arithmetic on.
+        runtime: How to run it.
+        source: What it was read from, if anything.
+        location: The name of the file beside it that will hold its weights, if any will.
+    """
+    size, digest, file = model_io.serialized_size(model, location), None, None
+    if isinstance(source, str | os.PathLike):
+        path = pathlib.Path(source)
+        beside = {pathlib.Path(tensor.path) for tensor in model_io.external_tensors(model)}
+        size = sum(file.stat().st_size for file in (path, *beside))
+        digest, file = model_io.sha256(path), path.name
+    elif isinstance(source, onnx.ModelProto):
+        size = min(size, source.ByteSize())
+    return Costs(
+        model_io.parameters(model),
+        size,
+        count_arithmetic(model, sample.feeds, runtime, sample.samples),
+        digest,
+        file=file,
+    )

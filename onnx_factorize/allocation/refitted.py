@@ -1,0 +1,120 @@
+"""Of several plans, the one that is best once its factors are refitted.
+
+What refitting gains differs from plan to plan, and is not known before it is done. Some folds are
+left out of the fit and measured on. The plain factors have seen them, the fit has not: where the
+fit wins, it does so on unseen data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..factorization.refit import FITTED, refit
+from ..passes import Factors, RewriteTargets
+from .allocate import Bought
+from .plan_evaluator import Trial
+
+__all__ = ["Refitted", "best_refitted", "most_cuts"]
+
+# Plans that are refitted on all samples; of more, the best after a refit on few of them.
+_FINALISTS = 2
+
+# Factors are left as they are unless refitting them gains more than chance.
+_GAIN = 0.97
+
+
+@dataclasses.dataclass(frozen=True)
+class Refitted:
+    """A model after the refit of its factors, or before it if that gains nothing.
+
+    Attributes:
+        bought: What was refitted.
+        divergence: Of unseen samples, in the end.
+        factors: The factors.
+        gain: What refitting multiplied the divergence of unseen samples by; None for nothing.
+    """
+
+    bought: Bought
+    divergence: float
+    factors: dict[str, Factors]
+    gain: float | None = None
+
+
+def best_refitted(
+    dense: ir.Model,
+    ways: Sequence[tuple[Bought, float]],
+    trial: Trial,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Refitted:
+    """Refits models, and takes the best.
+
+    Args:
+        dense: The dense model; it is not changed.
+        ways: The models, each with its divergence of unseen samples.
+        trial: What measures.
+        advance: Called with 1 after each cut.
+    """
+    # Where the model is cheap, and there is enough to fit on, all that is measured is left out.
+    thorough = trial.ease > 1 and int((trial.folds > 1).sum()) >= FITTED
+    unseen = trial.folds < (2 if thorough else 1)
+    refitted = functools.partial(_refitted, dense, trial, unseen, advance)
+    if len(ways) > _FINALISTS and int((~unseen).sum()) > FITTED:
+        quick = [refitted(FITTED, *way).divergence for way in ways]
+        ways = [ways[number] for number in np.argsort(quick, kind="stable")[:_FINALISTS]]
+    most = FITTED * trial.ease
+    best = min((refitted(most, *way) for way in ways), key=lambda result: result.divergence)
+    if best.gain is None or not thorough:
+        return best
+    # Two folds were enough to choose by; what is kept is fitted on all.
+    factors = _fitted(best.bought, trial, np.ones_like(unseen), most)
+    return dataclasses.replace(best, factors=factors)
+
+
+def most_cuts(ways: Sequence[tuple[Bought, float]]) -> int:
+    """How many cuts are fitted, at most, to find the best of some models."""
+    cuts = [len(bought.cut) for bought, _ in ways]
+    return sum(cuts) + (_FINALISTS * max(cuts) if len(cuts) > _FINALISTS else 0)
+
+
+def _refitted(
+    dense: ir.Model,
+    trial: Trial,
+    unseen: npt.NDArray[np.bool_],
+    advance: Callable[[int], None],
+    most: int,
+    bought: Bought,
+    measured: float,
+) -> Refitted:
+    fitted = _fitted(bought, trial, ~unseen, most, advance)
+    model = dense.clone()
+    RewriteTargets(fitted)(model)
+    folds = np.unique(trial.folds[unseen]).tolist()
+    before, after = trial.divergence(bought.model, folds), trial.divergence(model, folds)
+    if after < _GAIN * before:
+        return Refitted(bought, measured * after / before, fitted, after / before)
+    return Refitted(bought, measured, bought.factors)
+
+
+def _fitted(
+    bought: Bought,
+    trial: Trial,
+    only: npt.NDArray[np.bool_],
+    most: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Factors]:
+    return refit(
+        trial.normal,
+        bought.cut,
+        bought.factors,
+        trial.data,
+        only,
+        trial.runtime,
+        advance,
+        most,
+    )

@@ -1,0 +1,313 @@
+"""Predict, then measure: candidate plans, the best of them by the divergence of unseen samples.
+
+What is predicted is second order, and from few samples uncertain. So a few plans of different
+origin are measured (see `trial`), and the best is improved by measured changes. The number of
+measurements is bounded, not their time, so that a run repeats exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..factorization.weighting import Metric, Weighting
+from .forms import FIXED_FORMS, Form
+from .plan_evaluator import Trial
+
+__all__ = ["Candidate", "Found", "Measured", "most_measurements", "search"]
+
+Array = npt.NDArray[np.float64]
+Allocate = Callable[["Candidate"], dict[str, int] | None]
+Forms = Mapping[str, Mapping[Form, frozenset[str]]]
+_Cut = tuple[str, tuple[tuple[str, int], ...]]
+
+# Targets that are cut alone to compare measured with predicted loss.
+_ALONE = 20
+
+# Changes of the best plan that are measured.
+_CHANGES = 8
+
+# Other forms of single operators that are measured.
+_SWAPS = 12
+
+# The predicted plan is left only for one that is better by more than chance.
+_MARGIN = 0.97
+
+# A single measurement moves a prediction by no more than this factor.
+_TRUST = 4.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One way to choose factors and ranks.
+
+    Attributes:
+        name: As the report calls it.
+        weighting: What gives the directions.
+        metrics: Target name to the metric of its directions.
+        losses: Target name to the loss at every rank.
+        uniform: Whether all targets get the same share, whatever their losses.
+        operators: View name to the name of its operator; those without an entry are one.
+        forms: Operator to the only form that it may be cut in; others may be cut in any.
+    """
+
+    name: str
+    weighting: Weighting
+    metrics: Mapping[str, Metric]
+    losses: Mapping[str, Array]
+    uniform: bool = False
+    operators: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    forms: Mapping[str, Form] = dataclasses.field(default_factory=dict)
+
+    def cuts(self, ranks: Mapping[str, int]) -> dict[str, dict[str, int]]:
+        """By operator what is cut of it: view name to rank; nothing where it stays dense."""
+        found: dict[str, dict[str, int]] = {}
+        for name, rank in ranks.items():
+            if name in self.losses:
+                cut = found.setdefault(self.operators.get(name, name), {})
+                cut |= {name: rank} if rank else {}
+        return found
+
+    def loss(self, cut: Mapping[str, int]) -> float:
+        """What is predicted for the cut of one operator."""
+        return sum(float(self.losses[name][rank]) for name, rank in cut.items())
+
+    def scaled(self, factors: Mapping[str, float], usual: float = 1.0) -> dict[str, Array]:
+        """The losses, scaled by a factor for each operator."""
+        return {
+            name: factors.get(self.operators.get(name, name), usual) * loss
+            for name, loss in self.losses.items()
+        }
+
+    def without(self, operators: Collection[str]) -> Candidate:
+        """The same, of which some operators stay dense."""
+        losses = {
+            name: loss
+            for name, loss in self.losses.items()
+            if self.operators.get(name, name) not in operators
+        }
+        return dataclasses.replace(self, losses=losses)
+
+    def costliest(self, ranks: Mapping[str, int]) -> list[str]:
+        """The operators that are cut, those that lose most first."""
+        loss = {name: self.loss(cut) for name, cut in self.cuts(ranks).items() if cut}
+        return sorted(loss, key=lambda name: -loss[name])
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A candidate, the ranks that it buys, and their divergence."""
+
+    candidate: Candidate
+    ranks: Mapping[str, int]
+    divergence: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The outcome.
+
+    Attributes:
+        best: The best, its losses as measurements corrected them.
+        origins: The best of each other origin, the nearest first.
+        others: Plans in other forms, the nearest first.
+        tried: Plan to measured divergence, in the order in which they were tried.
+    """
+
+    best: Measured
+    origins: list[Measured]
+    others: list[Measured]
+    tried: dict[str, float]
+
+
+def most_measurements(candidates: Sequence[Candidate], forms: Forms) -> int:
+    """The candidates, the first one's targets alone, the plan that follows, and its changes."""
+    alone = min(_ALONE, len(candidates[0].losses))
+    return len(candidates) + alone + 1 + _CHANGES + (len(FIXED_FORMS) + _SWAPS if forms else 0)
+
+
+def search(
+    candidates: Sequence[Candidate],
+    allocate: Allocate,
+    trial: Trial,
+    advance: Callable[[int], None] = lambda _: None,
+    forms: Forms | None = None,
+) -> Found:
+    """Chooses among candidates by measurement, and improves the best.
+
+    Args:
+        candidates: The first is the predicted one, preferred unless another is clearly better.
+        allocate: From a candidate to ranks within the budget; None if it has none.
+        trial: What measures.
+        advance: Called after each measurement with 1.
+        forms: Operator to its forms, and the views that each cuts; operators with several only.
+    """
+    run = _Run(candidates[0], allocate, trial, advance)
+    for candidate in (_rescaled(run.best, run.measure), *candidates[1:]):
+        run.try_out(candidate, candidate.name)
+    if not run.best.candidate.uniform:
+        if forms:
+            _try_forms(run, forms)
+        for number in range(_CHANGES):
+            run.try_out(_changed(run.best, number), "changes of it")
+    return Found(run.best, _of_other_origins(run), _in_other_forms(run, forms or {}), run.tried)
+
+
+class _Run:
+    """What was measured, and the best of it.
+
+    Attributes:
+        best: The best.
+        plans: All plans that were measured, in order.
+        tried: Plan to divergence, for the report.
+    """
+
+    def __init__(
+        self,
+        first: Candidate,
+        allocate: Allocate,
+        trial: Trial,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._allocate, self._trial, self._advance = allocate, trial, advance
+        self._seen: dict[_Cut, float] = {}
+        self.plans: list[Measured] = []
+        plan = self._plan(first)
+        assert plan is not None
+        self.best = plan
+        self.tried = {first.name: plan.divergence}
+
+    def try_out(self, candidate: Candidate, name: str) -> None:
+        """Measures a candidate, and keeps it if it is clearly better than all before."""
+        plan = self._plan(candidate)
+        if plan is None:
+            return
+        better = plan.divergence < _MARGIN * self.best.divergence
+        if better:
+            self.best = plan
+        if better or name == candidate.name:
+            self.tried[name] = plan.divergence
+
+    def measure(self, candidate: Candidate, ranks: Mapping[str, int]) -> float:
+        """The divergence of a plan."""
+        key = _cut(candidate, ranks)
+        if key not in self._seen:
+            self._seen[key] = self._trial.measure(ranks, candidate.weighting, candidate.metrics)
+        self._advance(1)
+        return self._seen[key]
+
+    def _plan(self, candidate: Candidate) -> Measured | None:
+        ranks = self._allocate(candidate)
+        if ranks is None:
+            return None
+        self.plans.append(Measured(candidate, ranks, self.measure(candidate, ranks)))
+        return self.plans[-1]
+
+
+def _try_forms(run: _Run, forms: Forms) -> None:
+    """Measures plans of one form for all, and other forms of what is cut."""
+    start = run.best.candidate
+    for form in FIXED_FORMS:
+        one = dataclasses.replace(start, name=f"{form} form", forms=dict.fromkeys(forms, form))
+        run.try_out(one, one.name)
+    tried = set()
+    for _ in range(_SWAPS):
+        moves = (
+            (operator, form)
+            for operator in run.best.candidate.costliest(run.best.ranks)
+            for form in forms.get(operator, ())
+            if (operator, form) not in tried and form != _form(run.best, operator, forms)
+        )
+        move = next(moves, None)
+        if move is None:
+            return
+        tried.add(move)
+        best, cut = run.best.candidate, run.best.candidate.costliest(run.best.ranks)
+        # What stays dense is free again: it was bound where a plan of one form is the best.
+        bound = {name: form for name, form in best.forms.items() if name in cut}
+        one = dataclasses.replace(best, forms={**bound, move[0]: move[1]})
+        run.try_out(one, "other forms")
+
+
+def _form(plan: Measured, operator: str, forms: Forms) -> Form | None:
+    """The form in which an operator is cut."""
+    cut = plan.candidate.cuts(plan.ranks)[operator].keys()
+    return next((form for form, views in forms[operator].items() if views == cut), None)
+
+
+def _in_other_forms(run: _Run, forms: Forms) -> list[Measured]:
+    """The best plan of each choice of forms, the best of all left out."""
+    views = {view for each in forms.values() for cut in each.values() for view in cut}
+    return _best_of_each(run, lambda plan: frozenset(v for v in views if plan.ranks.get(v)))[1:]
+
+
+def _of_other_origins(run: _Run) -> list[Measured]:
+    """The best plan of each origin that buys something else than the best of all."""
+    plans = _best_of_each(run, lambda plan: plan.candidate.name)
+    first = {_cut(plan.candidate, plan.ranks): plan for plan in reversed(plans)}
+    return [plan for plan in plans if plan is first[_cut(plan.candidate, plan.ranks)]][1:]
+
+
+def _best_of_each(run: _Run, kind: Callable[[Measured], Hashable]) -> list[Measured]:
+    """The best plan of each kind, the best of all first and then the nearest."""
+    plans: dict[Hashable, Measured] = {}
+    for plan in (run.best, *sorted(run.plans, key=lambda each: each.divergence)):
+        plans.setdefault(kind(plan), plan)
+    return list(plans.values())
+
+
+def _cut(candidate: Candidate, ranks: Mapping[str, int]) -> _Cut:
+    """What tells plans apart, whatever their origin."""
+    directions = f"{candidate.weighting.name} {sorted(candidate.metrics.items(), key=str)}"
+    return directions, tuple(sorted((name, rank) for name, rank in ranks.items() if rank))
+
+
+def _rescaled(
+    first: Measured, measure: Callable[[Candidate, Mapping[str, int]], float]
+) -> Candidate:
+    """Losses scaled by what each target's cut costs when it is measured alone."""
+    candidate, ranks = first.candidate, first.ranks
+    planned = candidate.cuts(ranks)
+    # Of what stays dense, a quarter of the full rank stands for a cut, in its first view.
+    views: dict[str, str] = {}
+    for name in ranks:
+        if name in candidate.losses:
+            views.setdefault(candidate.operators.get(name, name), name)
+    cuts = {
+        operator: cut or {views[operator]: _quarter(candidate.losses[views[operator]])}
+        for operator, cut in planned.items()
+    }
+    predicted = {operator: candidate.loss(cut) for operator, cut in cuts.items()}
+    # What is cut counts most; of what stays dense, what would lose least is nearest to a cut.
+    cut = sorted((n for n in predicted if planned[n]), key=lambda name: -predicted[name])
+    dense = sorted((n for n in predicted if not planned[n]), key=lambda name: predicted[name])
+    ratios, broken = {}, []
+    for name in [*cut, *dense][:_ALONE]:
+        if predicted[name] > 0:
+            ratio = measure(candidate, cuts[name]) / predicted[name]
+            if np.isfinite(ratio):
+                ratios[name] = float(np.clip(ratio, 1 / _TRUST, _TRUST))
+            else:
+                broken.append(name)
+    usual = float(np.exp(np.mean(np.log(list(ratios.values()))))) if ratios else 1.0
+    losses = candidate.scaled(ratios, usual)
+    rescaled = dataclasses.replace(candidate, name=f"{candidate.name}, rescaled", losses=losses)
+    return rescaled.without(broken)
+
+
+def _quarter(losses: Array) -> int:
+    """A quarter of a full rank, but a cut: rank 0 would be none."""
+    return max(1, (len(losses) - 1) // 4)
+
+
+def _changed(plan: Measured, number: int) -> Candidate:
+    """The candidate with one target's loss doubled or halved, those that lose most first."""
+    order = plan.candidate.costliest(plan.ranks)
+    if not order:
+        return plan.candidate
+    name = order[number // 2 % len(order)]
+    factor = 2.0 if number % 2 == 0 else 0.5
+    return dataclasses.replace(plan.candidate, losses=plan.candidate.scaled({name: factor}))

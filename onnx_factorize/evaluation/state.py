@@ -1,0 +1,152 @@
+"""Models that are fed, at each step, what they gave at the step before.
+
+A model may be a stream by its names and shapes, but only the data tell: where each sample's state
+is what the dense model gives on the sample before, samples are steps of a stream for certain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..calibration import Batch, CalibrationData
+from ..errors import InputError
+from ..passes import FindState
+from ..runtime.session import Runtime, Session
+
+__all__ = ["State", "StateOption", "find_state"]
+
+Array = npt.NDArray[Any]
+
+# Input name to output name, `none` for no stream, or None to look for one.
+StateOption = Mapping[str, str] | Literal["none"] | None
+
+# Steps that the data are judged by; of each two of them, so many must be joined.
+_LOOKED_AT = 24
+_JOINED = 0.5
+
+# How near a state must be to what the step before gave.
+_NEAR = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What is carried from step to step.
+
+    Attributes:
+        pairs: Input name to the output that is its next value.
+        certain: Whether the data are steps of a stream, each with the state that the dense model
+            gave; else the user says so.
+    """
+
+    pairs: dict[str, str]
+    certain: bool
+
+    def begins(self, batch: Batch, before: Mapping[str, Array], *, first: bool) -> bool:
+        """Whether a step begins a stream, and so takes the state that it comes with.
+
+        Args:
+            batch: The step.
+            before: What the dense model gave at the step before, with the state of the data.
+            first: Whether the step is the first of its record.
+        """
+        if not self.certain or not before:
+            return first or not before
+        return not all(_near(batch.feeds[i], before[o]) for i, o in self.pairs.items())
+
+    def carried(self, batch: Batch, before: Mapping[str, Array]) -> Batch:
+        """A step that takes the state that a model gave at the step before."""
+        own = {given: before[back] for given, back in self.pairs.items()}
+        return dataclasses.replace(batch, feeds=batch.feeds | own)
+
+
+def find_state(
+    dense: ir.Model, data: CalibrationData, asked: StateOption, runtime: Runtime
+) -> tuple[State | None, str | None]:
+    """What the model carries from step to step, and a hint for the user, if there is one.
+
+    Args:
+        dense: The dense model.
+        data: The calibration data.
+        asked: What the user says of it.
+        runtime: How to run it.
+
+    Raises:
+        InputError: The user names what is no input or output, or what does not fit.
+    """
+    if asked == "none":
+        return None, None
+    finder = FindState()
+    finder(dense)
+    if asked:
+        _check(dense, asked)
+        return State(dict(asked), certain=False), None
+    if not finder.pairs:
+        return None, None
+    joined = _joined(dense, data, finder.pairs, runtime)
+    if joined:
+        return State(joined, certain=True), None
+    if not finder.alike:
+        return None, None
+    options = " ".join(f"--state {i}={o}" for i, o in finder.alike[:4])
+    return None, (
+        "The outputs look as if they feed inputs again, but the samples are not steps of a stream: "
+        f"only single steps were verified; add {options} to verify along the data, in their order."
+    )
+
+
+def _joined(
+    dense: ir.Model, data: CalibrationData, pairs: Sequence[tuple[str, str]], runtime: Runtime
+) -> dict[str, str]:
+    """The pairs by which samples of the data follow each other."""
+    inputs = list(dict.fromkeys(i for i, _ in pairs))
+    session = Session(dense, runtime, list(dict.fromkeys(o for _, o in pairs)))
+    matches = dict.fromkeys(pairs, 0)
+    before: tuple[Batch, Mapping[str, Array]] | None = None
+    steps = 0
+    for _, batch in data.in_order(_LOOKED_AT):
+        if before is not None:
+            steps += 1
+            for given, back in pairs:
+                found = before[1][back]
+                moved = not _near(before[0].feeds[given], found)
+                matches[given, back] += moved and _near(batch.feeds[given], found)
+        before = batch, session.run(batch.feeds, batch.origin)
+    joined: dict[str, str] = {}
+    for given in inputs:
+        own = {back: matches[i, back] for i, back in pairs if i == given}
+        best = max(own, key=lambda back: own[back])
+        if steps and own[best] >= max(1, _JOINED * steps):
+            joined[given] = best
+    return joined
+
+
+def _near(given: Array, found: Array) -> bool:
+    """Whether two states are the same but for rounding."""
+    if given.shape != found.shape or not given.size:
+        return False
+    scale = float(np.abs(found).max())
+    return bool(np.abs(given.astype(np.float64) - found).max() <= _NEAR * scale)
+
+
+def _check(dense: ir.Model, asked: Mapping[str, str]) -> None:
+    """Finds what cannot be a state."""
+    inputs = {value.name: value for value in dense.graph.inputs}
+    outputs = {value.name: value for value in dense.graph.outputs}
+    for given, back in asked.items():
+        for what, name, known in (("input", given, inputs), ("output", back, outputs)):
+            if name not in known:
+                names = ", ".join(str(each) for each in known)
+                raise InputError(
+                    f"--state names '{name}', which is no {what} of the model; its {what}s are "
+                    f"{names}."
+                )
+        if inputs[given].dtype != outputs[back].dtype:
+            raise InputError(
+                f"--state: the input '{given}' and the output '{back}' are of different types."
+            )

@@ -1,0 +1,294 @@
+"""Reading and writing models."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import pathlib
+import stat
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from ..errors import InputError
+from .external import POINTER, locate
+from ..foreign import reading
+from ..passes import RestoreMarks, SortNodes, UniqueNodeNames
+from .protobuf import from_proto, restore_training
+from .writing import Files, writing
+
+__all__ = [
+    "PROTOBUF_LIMIT",
+    "Model",
+    "check_file",
+    "external_tensors",
+    "inlined",
+    "is_external",
+    "load",
+    "parameters",
+    "save",
+    "serialized_size",
+    "sha256",
+    "tensors",
+    "weight_bytes",
+]
+
+# A serialized protobuf ends at 2 GiB; names and shapes need some of it.
+PROTOBUF_LIMIT = 2**31 - 2**26
+
+_SMALL = 1 << 12
+
+# What a file in onnxruntime's own format has behind its first four bytes.
+_ORT = b"ORTM"
+
+# Tensors of no more bytes stay in the model's file where weights are beside it.
+_INLINE = 256
+
+# The lengths of everything around a weight in a subgraph may take so many more bytes.
+_NESTED_LENGTHS = 32
+
+Model = str | os.PathLike[str] | onnx.ModelProto | ir.Model
+
+
+def load(model: Model) -> ir.Model:
+    """Reads a model from a file or takes one from memory; the original is never changed.
+
+    Raises:
+        InputError: The file is missing or is not an ONNX model.
+    """
+    loaded = _read(model)
+    RestoreMarks()(loaded)
+    UniqueNodeNames()(loaded)  # onnxruntime refuses to run a graph in which two nodes share a name
+    return loaded
+
+
+def _read(model: Model) -> ir.Model:
+    name, path = "The model", None
+    if isinstance(model, ir.Model):
+        with reading("The model cannot be read"):
+            loaded = model.clone()
+    elif isinstance(model, onnx.ModelProto):
+        with reading("The model cannot be read"):
+            loaded = from_proto(model)
+    else:
+        path = pathlib.Path(model)
+        name = str(path)
+        check_file(path)
+        _check_format(path)
+        with reading(f"{path} cannot be read as an ONNX model (is it complete?)"):
+            loaded = from_proto(onnx.load(path, load_external_data=False))
+    if not loaded.graph.outputs:
+        raise InputError(f"{name} is not an ONNX model: it has no outputs.")
+    _check_complete(loaded, name)
+    try:
+        SortNodes()(loaded)
+    except ValueError as error:
+        raise InputError(f"{name} holds nodes that read one another in a circle.") from error
+    locate(loaded, path, name)
+    return loaded
+
+
+def check_file(path: pathlib.Path) -> None:
+    """Checks that a model's file is there.
+
+    Raises:
+        InputError: It is missing, out of reach, a folder, or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path} does not exist.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a folder; give the .onnx file in it.")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is a pipe or a device, which can be read but once: give a file.")
+
+
+def _check_format(path: pathlib.Path) -> None:
+    """Refuses files that are known to be something else, and says what to do."""
+    with reading(f"{path} cannot be read"), path.open("rb") as file:
+        head = file.read(len(POINTER))
+    if head[4:8] == _ORT:
+        raise InputError(
+            f"{path} is in onnxruntime's own format, which has no weights to replace: give the "
+            ".onnx file that it was made from."
+        )
+    if head == POINTER:
+        raise InputError(
+            f"{path} is a pointer of Git LFS, and no model: fetch that with `git lfs pull`."
+        )
+
+
+def _check_complete(model: ir.Model, name: str) -> None:
+    """Checks that something gives every value that is read, and that values have types."""
+    for given in model.graph.inputs:
+        if given.dtype == ir.DataType.UNDEFINED:
+            raise InputError(f"{name} is damaged: its '{given.name}' has no type.")
+    for tensor in tensors(model):
+        if tensor.dtype == ir.DataType.UNDEFINED:
+            raise InputError(f"{name} is damaged: its constant '{tensor.name}' has no type.")
+    for node in model.graph.all_nodes():
+        for value in node.inputs:
+            if value is not None and value.producer() is None and value.graph is None:
+                raise InputError(
+                    f"{name} reads '{value.name}', which nothing gives: it is incomplete."
+                )
+
+
+def save(
+    model: ir.Model,
+    path: str | os.PathLike[str],
+    *,
+    external: bool = False,
+    beside: Callable[[pathlib.Path, Files], None] = lambda *_: None,
+) -> None:
+    """Writes a model; the file appears whole or not at all.
+
+    Args:
+        model: The model.
+        path: The .onnx file to write.
+        external: Whether to write weights beside it, to `NAME.data`. Models beyond protobuf's
+            limit are written so in any case.
+        beside: Called with the whole file before it appears under its name, and with what collects
+            files that are to appear with it; if it fails, nothing appears.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    target = pathlib.Path(path)
+    external = external or weight_bytes(model) >= PROTOBUF_LIMIT
+    with writing() as files:
+        if external:
+            # The model names its data file: both are made elsewhere under the names they will have.
+            data = f"{target.name}.data"
+            whole = files.folder(target) / target.name
+            ir.save(
+                model, whole, format="protobuf", external_data=data, size_threshold_bytes=_INLINE
+            )
+            proto = onnx.load(whole, load_external_data=False)
+            if (whole.parent / data).exists():
+                files.adopt(whole.parent / data, target.with_name(data))
+            files.adopt(whole, target)
+        else:
+            proto = ir.to_proto(inlined(model))
+            whole = files.path(target)
+        restore_training(model, proto)
+        whole.write_bytes(proto.SerializeToString())
+        beside(whole, files)
+
+
+def inlined(model: ir.Model) -> ir.Model:
+    """The model with its weights in memory, if any are external."""
+    return ir.external_data.load_to_model(model.clone()) if any(external_tensors(model)) else model
+
+
+def is_external(model: ir.Model) -> bool:
+    """Whether some weights are kept in other files."""
+    return any(True for _ in external_tensors(model))
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with pathlib.Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Yields every constant tensor: initializers and Constant nodes, in all graphs."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                yield value.const_value
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        for node in body.all_nodes():
+            if node.op_type == "Constant" and "value" in node.attributes:
+                yield node.attributes["value"].as_tensor()
+
+
+def parameters(model: ir.Model) -> int:
+    """Number of constant elements in the model."""
+    return sum(math.prod(tensor.shape.numpy()) for tensor in tensors(model))
+
+
+def serialized_size(model: ir.Model, location: str | None = None) -> int:
+    """Bytes of the model's files, computed without serializing the weights.
+
+    Exact for weights of the main graph; those of subgraphs may count a few bytes too many.
+
+    Args:
+        model: The model.
+        location: The name of the file beside it that is to hold its weights; None for one file.
+    """
+    if location is not None:
+        return _external_size(model, location)
+    skeleton = model.clone()
+    payloads = []
+    inner = 0
+    for graph in (skeleton.graph, *skeleton.graph.subgraphs()):
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes <= _SMALL:
+                continue
+            empty = np.zeros((0,), dtype=tensor.dtype.numpy())
+            value.const_value = ir.tensor(empty, dtype=tensor.dtype, name=value.name)
+            if graph is skeleton.graph:
+                payloads.append((value.name, tensor.nbytes, tensor.shape.numpy()))
+            else:
+                inner += tensor.nbytes + _NESTED_LENGTHS
+    proto = ir.to_proto(skeleton)
+    sizes = {tensor.name: tensor.ByteSize() for tensor in proto.graph.initializer}
+    grown = inner
+    for name, payload, shape in payloads:
+        more = payload + _length_bytes(payload) - 1
+        more += sum(1 + _length_bytes(length) for length in shape) - 2
+        size = sizes[name or ""]
+        grown += more + _length_bytes(size + more) - _length_bytes(size)
+    graph_size = proto.graph.ByteSize()
+    prefix = _length_bytes(graph_size + grown) - _length_bytes(graph_size)
+    return int(proto.ByteSize()) + grown + prefix
+
+
+def _external_size(model: ir.Model, location: str) -> int:
+    """Bytes of a model and of the file with its weights, which `save` packs without gaps."""
+    skeleton, end = model.clone(), 0
+    for graph in skeleton.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if tensor is None or tensor.dtype == ir.DataType.STRING:
+                continue
+            if tensor.nbytes <= _INLINE:
+                # A copy: the file that a tensor is mapped from can then be closed.
+                value.const_value = ir.tensor(
+                    np.array(tensor.numpy()), tensor.dtype, name=value.name
+                )
+                continue
+            value.const_value = ir.ExternalTensor(
+                location, end, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()),
+                name=value.name or "",
+            )  # fmt: skip
+            end += tensor.nbytes
+    return int(ir.to_proto(skeleton).ByteSize()) + end
+
+
+def _length_bytes(length: int) -> int:
+    """Bytes in which protobuf writes the length of a field."""
+    return max(1, -(-length.bit_length() // 7))
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Bytes of all constant tensors in the model."""
+    return sum(tensor.nbytes for tensor in tensors(model))
+
+
+def external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
+    """Yields the constant tensors that are kept in other files."""
+    return (tensor for tensor in tensors(model) if isinstance(tensor, ir.ExternalTensor))

@@ -1,0 +1,99 @@
+"""What thresholding starts from: the cuts of a plan, with more components than it may keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from ..allocation.calibrated import Calibrated
+from ..factorization.balance import balanced
+from ..factorization.rewriting import factors_by_name
+from ..options import Options
+from ..passes import RewriteTargets, Target, sign
+from ..allocation.candidates import automatic_multiple
+from ..allocation.forms import views_of
+from ..allocation.plan import Plan
+from .bottleneck import Bottleneck
+
+__all__ = ["multiples_of", "prices_of", "views_by_value", "widened"]
+
+
+def views_by_value(
+    bottlenecks: Sequence[Bottleneck], targets: Sequence[Target], plan: Plan
+) -> dict[str, Target]:
+    """The view whose rank a bottleneck is, by the name of the bottleneck's value."""
+    by_operator: dict[str, list[Bottleneck]] = {}
+    for each in bottlenecks:
+        by_operator.setdefault(each.operator, []).append(each)
+    found: dict[str, Target] = {}
+    for target in targets:
+        own = by_operator.get(target.operator, [])
+        cut = [view for view in views_of(target) if plan.ranks.get(view.name)]
+        if len(own) != len(cut) or target.siblings:
+            continue
+        # Of Tucker-2 the own view comes first, whose rank is that of the output.
+        found |= dict(zip([each.value for each in own], reversed(cut), strict=True))
+    return found
+
+
+def multiples_of(
+    views: Mapping[str, Target], targets: Sequence[Target], options: Options
+) -> dict[str, int]:
+    """What ranks are multiples of, by the name of the bottleneck's value."""
+    params = sum(target.params for target in targets)
+    return {
+        value: options.rank_multiple or automatic_multiple(view, params)
+        for value, view in views.items()
+    }
+
+
+def widened(
+    known: Calibrated,
+    plan: Plan,
+    views: Mapping[str, Target],
+    wider: float,
+    options: Options,
+) -> ir.Model:
+    """The plan's model with more components.
+
+    Args:
+        known: The calibrated model.
+        plan: The plan.
+        views: The views that get more, by the name of their bottleneck's value.
+        wider: What ranks are multiplied by.
+        options: What ranks are multiples of, and the model's metadata.
+    """
+    ranks, multiples = dict(plan.ranks), multiples_of(views, known.targets, options)
+    for value, view in views.items():
+        blocks = math.ceil(wider * ranks[view.name] / multiples[value])
+        ranks[view.name] = min(blocks * multiples[value], view.full_rank)
+    cut = [view for target in known.targets for view in views_of(target) if ranks.get(view.name)]
+    analysis = known.analysis
+    named = [each for each in analysis.candidates if plan.origin.startswith(each.name)]
+    candidate = (named or analysis.candidates)[0]
+    spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
+    factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
+    model = known.start.clone()
+    RewriteTargets(balanced(factors, cut))(model)
+    sign(model, options.provenance())
+    return model
+
+
+def prices_of(
+    model: ir.Model, bottlenecks: Sequence[Bottleneck], macs: Mapping[str, int] | None
+) -> dict[str, float]:
+    """What each weight beside a bottleneck costs: its elements, or its multiplications."""
+    factors = [factor for each in bottlenecks for factor in (each.before, each.after)]
+    if macs is not None:
+        return {factor.weight: float(macs.get(factor.node, 0)) for factor in factors}
+    sizes = {}
+    for factor in factors:
+        tensor = model.graph.initializers[factor.weight].const_value
+        assert tensor is not None
+        sizes[factor.weight] = float(tensor.size)
+    for each in bottlenecks:
+        if each.before.turned:  # it adds a row of zeros: see `RewriteGemm`
+            sizes[each.before.weight] += each.width
+    return sizes

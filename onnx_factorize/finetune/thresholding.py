@@ -1,0 +1,217 @@
+"""Ranks that are found while training: iterative singular value thresholding between factors.
+
+The zero-shot plan says which operators are cut in which form, and what they may cost. Training
+starts from the same cuts with more components, and takes away what matters least as it goes, until
+the cost is that of the plan. So a small model is trained all the time, and a component goes when
+the others have had steps to make up for those before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import onnx_ir as ir
+import torch
+
+from ..runtime.arithmetic import count_arithmetic
+from ..allocation.calibrated import Calibrated
+from ..errors import InputError
+from ..options import Options
+from ..passes import Target, fixed_draws
+from ..allocation.plan import Plan
+from .training import Recovery, Thresholds, Training
+from .bottleneck import Bottleneck, find_bottlenecks
+from ..torch.check import check_against_onnxruntime
+from .gramians import Gramians, measure_gramians
+from ..torch.module import GraphModule, to_torch
+from .truncate import narrow
+from .rank_reduction import RankReduction, cost_of
+from .schedule import Schedule
+from .teacher import Teacher
+from .trainer import finetune, patience_of, trained_module, validating_samples, validation_of
+from .training_run import TrainingRun
+from .expand import multiples_of, prices_of, views_by_value, widened
+from ..torch.write_back import write_back
+
+__all__ = ["recover_by_svt"]
+
+# Ranks at first, as a multiple of the plan's.
+_WIDER = 1.5
+
+# Share of the steps in which ranks come down, and in how many proximal steps.
+_DOWN = 0.5
+_PROXIMAL_STEPS = 12
+
+# Samples that what matters is measured on each time.
+_SAMPLES = 256
+
+
+def recover_by_svt(
+    known: Calibrated,
+    compressed: ir.Model,
+    plan: Plan,
+    teacher: Teacher,
+    options: Options,
+    advance: Callable[[int], None],
+) -> tuple[ir.Model, Plan, Recovery]:
+    """Finds ranks while training, at the cost that a plan bought.
+
+    If what is there when the cost has come down is worse than the plan untrained, on samples that
+    are not trained on, the plan's factors are trained for the epochs that are left.
+
+    Args:
+        known: What is known of the dense model.
+        compressed: The compressed one. Its constants may be replaced.
+        plan: How it was made.
+        teacher: The dense model.
+        options: How to train.
+        advance: Called after each batch with its number of samples.
+
+    Raises:
+        InputError: The graph cannot be run in torch, there are too few samples, or there is nothing
+            whose ranks could change.
+    """
+    training, seed, runtime = options.training, options.selection.seed, options.runtime
+    views = views_by_value(find_bottlenecks(compressed), known.targets, plan)
+    if not views:
+        raise InputError("--svt finds no factors that it could make narrower: leave it out.")
+    wide = widened(known, plan, views, _WIDER, options)
+    validating = validating_samples(known.data)
+    module = trained_module(wide, known.outputs).to(training.device)
+    first = next(known.data.batches("calibration"))
+    check_against_onnxruntime(module, wide, first.feeds, runtime=runtime)
+    torch.manual_seed(seed)
+    run = TrainingRun(module, teacher, known.data, validating, training, seed)
+    reduction = _reduction_of(known, plan, wide, views, module, run, options)
+    run.stepper = reduction
+    run.start()
+    before = validation_of(compressed, teacher, known.data, training.device)
+    _bring_down(run, reduction, before, views, training, advance)
+    curve = run.recovery.svt
+    if not reduction.over or not run.recovery.after < before:
+        recovery = Recovery(before, before)
+        rest = _rest_of(training, len(curve))
+        if rest is not None:
+            recovery = finetune(compressed, teacher, known.data, rest, runtime, seed, advance)
+        return compressed, plan, dataclasses.replace(recovery, svt=curve)
+    while not run.over(patience_of(training)):
+        run.epoch(advance)
+        run.save()
+    recovery = dataclasses.replace(
+        run.recovery,
+        before=before,
+        best=run.recovery.best - len(curve),
+        epochs=run.recovery.epochs[len(curve) :],
+        ranks_from="svt",
+    )
+    run.restore_best()
+    write_back(module, wide)
+    narrow(wide, reduction.bottlenecks, reduction.ranks)
+    check_against_onnxruntime(to_torch(fixed_draws(wide)), wide, first.feeds, runtime=runtime)
+    ranks = {view.name: reduction.ranks[value] for value, view in views.items()}
+    changed = {view.operator for view in views.values()}
+    losses = {name: loss for name, loss in plan.losses.items() if name not in changed}
+    return wide, dataclasses.replace(plan, ranks={**plan.ranks, **ranks}, losses=losses), recovery
+
+
+def _bring_down(
+    run: TrainingRun,
+    reduction: RankReduction,
+    before: float,
+    views: Mapping[str, Target],
+    training: Training,
+    advance: Callable[[int], None],
+) -> None:
+    """Trains until the cost has come down, and records each epoch."""
+    # By where the epoch began: if it is continued, the cost may have come down within it before.
+    while not reduction.over_after(run.epoch_began) and not run.over(patience_of(training)):
+        if not run.within_epoch:
+            run.rebase()
+            # To come near to what the plan gives at once is no loss that a slower rate would avoid.
+            run.recovery.after = max(run.recovery.after, before)
+        run.epoch(advance)
+        # The epoch may have been undone.
+        reduction.reread()
+        run.recovery.svt.append(_record(run.recovery, reduction, views))
+        if reduction.over:
+            run.rebase()
+        run.save()
+
+
+def _rest_of(training: Training, over: int) -> Training | None:
+    """How to train the plan's factors in the epochs that are left, if any are."""
+    if over >= training.epochs:
+        return None
+    epochs, path = training.epochs - over, training.plan_checkpoint
+    return dataclasses.replace(training, epochs=epochs, svt="none", checkpoint=path)
+
+
+def _reduction_of(
+    known: Calibrated,
+    plan: Plan,
+    wide: ir.Model,
+    views: Mapping[str, Target],
+    module: GraphModule,
+    run: TrainingRun,
+    options: Options,
+) -> RankReduction:
+    """What brings a wide model down to the cost of a plan.
+
+    Args:
+        known: The calibrated model.
+        plan: The plan.
+        wide: The wide model.
+        views: The view whose rank a bottleneck is, by the name of the bottleneck's value.
+        module: The same in torch.
+        run: Its training.
+        options: The unit of the cost, and how to shrink.
+    """
+    bottlenecks = [each for each in find_bottlenecks(wide) if each.value in views]
+    macs = None
+    if options.budget.kind == "macs":
+        first = next(known.data.batches("calibration"))
+        macs = count_arithmetic(wide, first.feeds, options.runtime, first.samples).nodes
+    prices = prices_of(wide, bottlenecks, macs)
+    start = cost_of(bottlenecks, prices, {each.value: each.width for each in bottlenecks})
+    planned = {value: plan.ranks[view.name] for value, view in views.items()}
+    down = max(1, int(_DOWN * run.steps))
+    dense = {view.operator: (view.view_of or view).params for view in views.values()}
+    if macs is not None:
+        dense = {name: known.costs.arithmetic.nodes[name] for name in dense}
+    return RankReduction(
+        run.optimizer,
+        module,
+        bottlenecks,
+        _measuring(module, bottlenecks, known, options.selection.seed),
+        prices,
+        schedule=Schedule(start, cost_of(bottlenecks, prices, planned), down),
+        every=max(1, down // _PROXIMAL_STEPS),
+        shrinkage=options.training.svt,
+        multiples=multiples_of(views, known.targets, options),
+        dense=sum(dense.values()),
+    )
+
+
+def _measuring(
+    module: GraphModule, bottlenecks: Sequence[Bottleneck], known: Calibrated, seed: int
+) -> Callable[[int], Gramians]:
+    """Measures what matters, with other labels each time."""
+    only = known.data.some(_SAMPLES)
+
+    def measure(number: int) -> Gramians:
+        batches = known.data.batches("calibration", only=only)
+        return measure_gramians(module, bottlenecks, known.outputs, batches, seed=seed + number)
+
+    return measure
+
+
+def _record(
+    recovery: Recovery, reduction: RankReduction, views: Mapping[str, Target]
+) -> Thresholds:
+    epoch = recovery.epochs[-1]
+    if not reduction.history:
+        return Thresholds(epoch.loss, epoch.validation, None, {}, 0.0)
+    last = reduction.history[-1]
+    ranks = {views[value].name: rank for value, rank in last.ranks.items()}
+    return Thresholds(epoch.loss, epoch.validation, last.share, ranks, last.dropped)

@@ -1,0 +1,275 @@
+"""Looking for the smallest model that keeps a promise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from .budget import Budget, BudgetKind
+from ..calibration import Batch, CalibrationData
+from ..errors import BudgetError, InputError
+from ..evaluation import evaluate
+from ..evaluation.evaluate import Answers
+from ..outputs import OutputDistribution
+from ..progress import Progress
+from ..allocation.plan import Plan
+from ..runtime.session import Runtime, Session
+from .bounded_search import smallest
+from .confidence import CONFIDENCE, Estimate
+from .guarantee import Prefer, Promise
+from .quantities import Quantity
+
+__all__ = ["Kept", "check", "confirmed", "keep", "measure"]
+
+# The budget that is searched for each preference.
+_AXES: dict[Prefer, BudgetKind] = {"size": "targets", "latency": "latency"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What came of a promise.
+
+    Attributes:
+        promise: What was promised.
+        prefer: What was to be small.
+        budget: The budget that the search chose; with it alone, a run makes the same model.
+        measured: The figure on the held-out samples.
+        bound: Its confidence bound, which is what keeps the promise.
+        samples: Held-out samples.
+        tried: Budget, figure and bound of every measurement.
+    """
+
+    promise: Promise
+    prefer: Prefer
+    budget: Budget
+    measured: float
+    bound: float
+    samples: int
+    tried: list[tuple[float, float, float]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The section `promise` of the report."""
+        return {
+            "metric": self.promise.metric,
+            "asked": self.promise.asked,
+            "measured": self.measured,
+            "bound": self.bound,
+            "kept": self.promise.strain(self.bound) <= 1,
+            "confidence": CONFIDENCE,
+            "samples": self.samples,
+            "prefer": self.prefer,
+            "budget": str(self.budget),
+            "measurements": len(self.tried),
+            "tried": [
+                {"budget": budget, "measured": measured, "bound": bound}
+                for budget, measured, bound in self.tried
+            ],
+        }
+
+
+@dataclasses.dataclass
+class _Model:
+    """A compressed model and how it does."""
+
+    model: ir.Model
+    plan: Plan
+    budget: Budget
+    estimate: Estimate
+    bound: float
+
+
+def check(
+    promise: Promise,
+    dense: Session,
+    outputs: Mapping[str, OutputDistribution],
+    data: CalibrationData,
+    progress: Progress,
+) -> None:
+    """Finds out now, not after minutes of work, what no compressed model can keep.
+
+    Raises:
+        InputError: Nothing is held out, or labels or the metric cannot be used.
+        BudgetError: The held-out samples are too few for so narrow a promise.
+    """
+    if data.shares_holdout:
+        raise InputError(
+            f"{promise.option} needs held-out samples to be measured on; give at least two "
+            "samples and a --holdout above 0."
+        )
+    estimate = measure(promise, dense, None, outputs, data, progress)
+    if promise.strain(promise.bound(estimate)) > 1:
+        allowed = promise.asked if promise.metric == "divergence" else 1 - promise.asked
+        raise BudgetError(
+            f"{promise.option} cannot be promised: of {data.holdout_samples} held-out samples not "
+            f"even the dense model could be shown to keep it; hold out about {4 / allowed:.0f} "
+            "(more data, or a larger --holdout), or ask for less."
+        )
+
+
+def keep(
+    promise: Promise,
+    prefer: Prefer,
+    compress: Callable[[Budget], tuple[ir.Model, Plan]],
+    dense: Session,
+    outputs: Mapping[str, OutputDistribution],
+    data: CalibrationData,
+    runtime: Runtime,
+    progress: Progress,
+    *,
+    finish: Callable[[ir.Model], ir.Model] = lambda model: model,
+    best_effort: bool = False,
+) -> tuple[ir.Model, Plan, Kept]:
+    """Looks for the smallest model that keeps a promise.
+
+    Args:
+        promise: What to keep.
+        prefer: What is to be small: the model, or the time that it takes.
+        compress: Makes a model within a budget.
+        dense: The dense model.
+        outputs: What each output stands for.
+        data: The data; only the held-out samples are used.
+        runtime: How to run models.
+        progress: What is told how far the run is.
+        finish: What is done to a model before it is measured, such as quantization; the model that
+            is returned is as it was before.
+        best_effort: Take what comes closest if nothing keeps it.
+
+    Returns:
+        The model, the plan by which it was made, and what is promised of it.
+
+    Raises:
+        BudgetError: No compressed model keeps it.
+    """
+    axis = _AXES[prefer]
+    tried: list[tuple[float, float, float]] = []
+    best: _Model | None = None
+
+    def strain(fraction: float) -> float | None:
+        nonlocal best
+        budget = Budget(axis, _rounded(fraction))
+        try:
+            model, plan = compress(budget)
+        except BudgetError:
+            return None
+        session = Session(finish(model), runtime, list(outputs))
+        estimate = measure(promise, dense, session, outputs, data, progress)
+        found = _Model(model, plan, budget, estimate, promise.bound(estimate))
+        tried.append((budget.value, estimate.value, found.bound))
+        stretched = promise.strain(found.bound)
+        # Of those that keep it, later ones are smaller: the search goes down from what keeps it.
+        if best is None or stretched <= max(1.0, promise.strain(best.bound)):
+            best = found
+        return stretched
+
+    points = smallest(strain)
+    if best is None:
+        raise BudgetError(f"{promise.option} cannot be kept: no budget can be met at all.")
+    if not any(point.kept for point in points) and not best_effort:
+        raise BudgetError(
+            f"{promise.option} cannot be kept: the best of {len(tried)} compressed models, with "
+            f"--budget {best.budget}, has {_name(promise)} {best.estimate.value:.4g} with a bound "
+            f"of {best.bound:.4g} on new data; ask for less, or add --best-effort to take it."
+        )
+    kept = Kept(
+        promise,
+        prefer,
+        best.budget,
+        best.estimate.value,
+        best.bound,
+        data.holdout_samples,
+        tried,
+    )
+    return best.model, best.plan, kept
+
+
+def confirmed(
+    kept: Kept,
+    dense: Session,
+    compressed: Session,
+    outputs: Mapping[str, OutputDistribution],
+    data: CalibrationData,
+    progress: Progress,
+    *,
+    best_effort: bool = False,
+) -> Kept:
+    """What is promised of a model that was trained after the search.
+
+    Args:
+        kept: What the search found.
+        dense: The dense model.
+        compressed: The trained one.
+        outputs: What each output stands for.
+        data: The data; only the held-out samples are used.
+        progress: What is told how far the run is.
+        best_effort: Take it if the promise is broken.
+
+    Raises:
+        BudgetError: The promise is broken.
+    """
+    promise = kept.promise
+    estimate = measure(promise, dense, compressed, outputs, data, progress)
+    bound = promise.bound(estimate)
+    if promise.strain(bound) > 1 and not best_effort:
+        raise BudgetError(
+            f"{promise.option} is kept with --budget {kept.budget}, but no more after "
+            f"fine-tuning ({estimate.value:.4g} with a bound of {bound:.4g} on new data): leave "
+            "--finetune out, train with a lower --lr, or add --best-effort to take it."
+        )
+    return dataclasses.replace(kept, measured=estimate.value, bound=bound)
+
+
+def _name(promise: Promise) -> str:
+    return promise.metric if promise.metric == "divergence" else f"a share of {promise.metric} of"
+
+
+def _rounded(fraction: float) -> float:
+    """A budget that can be typed, and is no larger."""
+    return max(1e-4, math.floor(fraction * 1e4) / 1e4)
+
+
+def measure(
+    promise: Promise,
+    dense: Session,
+    compressed: Session | None,
+    outputs: Mapping[str, OutputDistribution],
+    data: CalibrationData,
+    progress: Progress,
+) -> Estimate:
+    """The promised figure of a compressed model, or of the dense one beside itself."""
+    quantity = promise.quantity(outputs)
+    watched = _Watched(quantity, outputs)
+    with progress.stage("measure the promise", data.holdout_samples) as advance:
+        evaluate(
+            data.batches("holdout"),
+            lambda batch: dense.run(batch.feeds, batch.origin),
+            None if compressed is None else lambda b: compressed.run(b.feeds, b.origin),
+            watched,
+            advance=advance,
+        )
+    if not watched.finite:
+        # Overflow in the compressed model: no figure, and no promise.
+        nothing = math.inf if promise.metric == "divergence" else 0.0
+        return Estimate(nothing, np.array([nothing]))
+    return quantity.estimate()
+
+
+class _Watched:
+    """Adds to a quantity for as long as the compressed model's outputs are finite."""
+
+    def __init__(self, quantity: Quantity, outputs: Mapping[str, OutputDistribution]) -> None:
+        self._quantity, self._outputs = quantity, outputs
+        self.finite = True
+
+    def add(self, batch: Batch, dense: Answers, compressed: Answers) -> None:
+        """Adds the outputs of one batch."""
+        for name in self._outputs:
+            lost = ~np.isfinite(compressed[name])
+            if lost.any() and (lost & np.isfinite(dense[name])).any():
+                self.finite = False
+        if self.finite:
+            self._quantity.add(batch, dense, compressed)

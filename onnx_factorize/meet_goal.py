@@ -1,0 +1,152 @@
+"""Spend what was asked: a budget, a budget of measured time, or whatever keeps a promise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import onnx_ir as ir
+
+from . import processes
+from .goals.budget import Budget
+from .allocation.calibrated import Calibrated
+from .calibration import Batch
+from .errors import BudgetError
+from .goals import latency_budget as latency_budget
+from .runtime.interleaved import Timing, latencies
+from .options import Options
+from .passes import sign
+from .progress import Progress
+from .goals import guarantee_search as promise_search
+from .quantization.stage import quantize_watched
+from .runtime.session import Session
+from .quantization.storage import Quantized
+from .allocation.plan import Plan, compress
+
+__all__ = ["Spent", "spend"]
+
+# What takes less milliseconds is too short to see whether it became slower.
+_LEAST_MS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Spent:
+    """A compressed model, and by what it came about.
+
+    Attributes:
+        model: The model.
+        plan: What was cut.
+        budget: The budget that was spent in the end.
+        promise: How a promise is kept, for the report; None without one.
+        latency: How a budget of time was met, for the report; None without one.
+    """
+
+    model: ir.Model
+    plan: Plan
+    budget: Budget
+    promise: promise_search.Kept | None = None
+    latency: dict[str, Any] | None = None
+
+
+def spend(
+    known: Calibrated, dense: Session, sample: Batch, options: Options, progress: Progress
+) -> Spent:
+    """Compresses as the options ask.
+
+    Args:
+        known: The calibrated model.
+        dense: The dense model, loaded.
+        sample: What latency is measured on.
+        options: The budget or the promise.
+        progress: What is told how far the run is.
+
+    Raises:
+        BudgetError: It cannot be done, and the best effort was not asked for.
+    """
+
+    def within(budget: Budget, *, best_effort: bool) -> tuple[ir.Model, Plan]:
+        asked = dataclasses.replace(options, budget=budget, best_effort=best_effort)
+        return compress(known.start, known.targets, known.analysis, known.costs, asked, progress)
+
+    def stored(model: ir.Model) -> ir.Model:
+        """The model as it will be written: a promise is made of that."""
+        storage = known.costs.storage
+        if not isinstance(storage, Quantized):
+            return model
+        with progress.stage("quantize"):
+            return quantize_watched(model, storage.way, known.data, known.watched)
+
+    if options.promise is not None:
+        model, plan, kept = promise_search.keep(
+            options.promise,
+            options.prefer or "size",
+            lambda budget: within(budget, best_effort=False),
+            dense,
+            known.outputs,
+            known.data,
+            options.runtime,
+            progress,
+            finish=stored,
+            best_effort=options.best_effort,
+        )
+        return Spent(model, plan, kept.budget, promise=kept)
+
+    def timed(model: ir.Model) -> Timing:
+        pair = [dense, Session(model, options.runtime)]
+        with progress.stage("time"):
+            return latencies(pair, sample.feeds, samples=sample.samples)
+
+    if options.budget.kind != "latency":
+        best = within(options.budget, best_effort=options.best_effort)
+        # Several processes that train one model must not each decide by a clock of its own.
+        if options.prefer is None and not options.timed and processes.count() == 1:
+            best = _no_slower(best, timed, sample.samples, known, options, progress)
+        return Spent(*best, options.budget)
+
+    # Predicted milliseconds only guide; whether the budget is met is measured.
+    model, plan, met = latency_budget.compress_in_time(
+        options.budget,
+        lambda budget: within(budget, best_effort=True),
+        lambda model: timed(model).ratio().median,
+        known.costs,
+        best_effort=options.best_effort,
+    )
+    sign(model, options.provenance())
+    return Spent(model, plan, options.budget, latency=met.as_dict())
+
+
+def _no_slower(
+    made: tuple[ir.Model, Plan],
+    timed: Callable[[ir.Model], Timing],
+    samples: int,
+    known: Calibrated,
+    options: Options,
+    progress: Progress,
+) -> tuple[ir.Model, Plan]:
+    """The same model, or one of faster cuts if this one is slower than the dense model.
+
+    Few models become slower, and to time all cuts of all models takes long: so one looks first.
+
+    Args:
+        made: The model and its plan.
+        timed: What times the dense model and another side by side.
+        samples: Samples of what they are timed on.
+        known: The calibrated model.
+        options: The budget, one of size.
+        progress: What is told how far the run is.
+    """
+    timing = timed(made[0])
+    before, own = timing.medians[0], timing.ratio()
+    if samples * before < _LEAST_MS or own.state != "slower":
+        return made
+    costs = latency_budget.timed_costs(
+        known.costs, before, samples, known.normal, known.targets, options, progress
+    )
+    asked = dataclasses.replace(options, best_effort=False)
+    try:
+        other = compress(known.start, known.targets, known.analysis, costs, asked, progress)
+    except BudgetError:
+        # Not without the slower cuts: size is what was asked for.
+        return made
+    return other if timed(other[0]).ratio().median < own.median else made

@@ -1,0 +1,290 @@
+"""Find the operators that can be factorized, and say why the others cannot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import onnx_ir as ir
+
+from ._attributes import bias_after, integers, is_row_of, row
+from ._bodies import ITERATED, unobservable
+from ._graph import constant, scopes
+from ._names import linear_names
+from ._operators import is_hidden, untreated_reason, weight_inputs
+from ._sharing import asked_once
+from ._weights import DEQUANTIZED, Origin, constants_behind, origin_of, replaceable
+from .provenance import origin_name, provenance_of
+from .tie_weights import joined
+from .target import Convolution, Skipped, Target
+from .variants import variant_of
+from .unfoldings import views_of
+
+__all__ = ["FindTargets"]
+
+
+class FindTargets(ir.passes.InPlacePass):
+    """Collects targets and skipped operators; the model is only read.
+
+    A node is a target when all of this holds:
+
+    - it is a MatMul with a 2-D constant on the right, a Gemm with a constant `B`, a Conv with a
+      constant kernel of more than one input channel a group, or a Gather of rows of a constant
+      matrix (what else there is, `LiftWeights` brings into one of these shapes);
+    - the constant is an initializer that no caller can replace and no other node reads, in a
+      floating-point type;
+    - it stands where its input can be observed: in the main graph, in branches of If, in bodies
+      of Scan, and in those of Loop where values keep their shapes;
+    - it is not itself part of an operator that was factorized before;
+    - some rank makes it smaller.
+
+    Targets that read one weight are one, with siblings: all of them, or none.
+
+    Attributes:
+        targets: The targets in graph order, names unique.
+        skipped: Every other operator that holds linear weights, or could, with the reason.
+        names: The name of every linear operator, as targets are named.
+        listed: The constants that targets and skipped operators hold, or the names of those that
+            several share.
+    """
+
+    def __init__(self) -> None:
+        self.targets: list[Target] = []
+        self.skipped: list[Skipped] = []
+        self.names: dict[ir.Node, str] = {}
+
+    @asked_once
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Runs the pass on the main graph, every subgraph and every function."""
+        self.targets, self.skipped = [], []
+        self.names = linear_names(model)
+        self.listed: set[ir.Value | str] = set()
+        self._left: dict[str, str] = {}
+        self._chains: dict[str, list[ir.Node]] = {}
+        for scope, owners in scopes(model.graph):
+            repeated = any(owner.op_type in ITERATED for owner in owners)
+            self._visit(model, scope, unobservable(owners), repeated=repeated)
+        for function in model.functions.values():
+            reason = (
+                f"stands in the model-local function '{function.name}', which cannot be inlined "
+                "(another opset, or a graph among its attributes)"
+            )
+            for scope, _ in scopes(function.graph):
+                self._visit(model, scope, reason)
+        self._join()
+        taken = set(self.names.values())
+        for target in self.targets:
+            target.views = views_of(target, taken)
+        for origin, nodes in self._chains.items():
+            self._skip_chain(origin, nodes)
+        return ir.passes.PassResult(model, modified=False)
+
+    def _visit(
+        self,
+        model: ir.Model,
+        scope: Iterable[ir.Node],
+        blocked: str | None,
+        *,
+        repeated: bool = False,
+    ) -> None:
+        for node in scope:
+            if node not in self.names:
+                continue
+            if origin_name(node) is not None:
+                self._chains.setdefault(str(origin_name(node)), []).append(node)
+                continue
+            found = untreated_reason(node) or blocked or _find(model, node, self.names[node])
+            if isinstance(found, Target) and found.transposed_input and repeated:
+                found = "reads a transposed input in a body that is run several times"
+            if isinstance(found, Target):
+                self.targets.append(found)
+                self.listed.add(found.weight.meta.get("shared", found.weight))
+            else:
+                self._skip(node, found)
+
+    @property
+    def uses(self) -> list[Target]:
+        """The targets, all of their siblings and further views."""
+        return [use for target in self.targets for use in (*target.uses, *target.views)]
+
+    def _join(self) -> None:
+        """Makes one target of those that share a weight, or leaves all of them dense."""
+        sharing: dict[str, list[Target]] = {}
+        for target in self.targets:
+            if "shared" in target.weight.meta:
+                sharing.setdefault(target.weight.meta["shared"], []).append(target)
+        found: dict[ir.Node, Target | None] = {}
+        for root, targets in sharing.items():
+            one = joined(targets)
+            if root in self._left:
+                one = f"shares its weight with '{self._left[root]}', which is no target"
+            found |= dict.fromkeys(target.node for target in targets)
+            if isinstance(one, Target):
+                found[targets[0].node] = one
+            else:
+                for target in targets:
+                    self._skip(target.node, one)
+        all_of = [found.get(target.node, target) for target in self.targets]
+        self.targets = [target for target in all_of if target is not None]
+
+    def _skip(self, node: ir.Node, reason: str) -> None:
+        if node.op_type == "Gather" and not _holds_table(node):
+            return  # it picks values, not rows of a table
+        for index in weight_inputs(node):
+            weight = node.inputs[index] if index < len(node.inputs) else None
+            if weight is not None and "shared" in weight.meta:
+                self._left.setdefault(weight.meta["shared"], self.names[node])
+        hidden = is_hidden(node) or reason == DEQUANTIZED
+        params = self._params(node)
+        self.skipped.append(Skipped(self.names[node], node.op_type, params, reason, counted=hidden))
+
+    def _params(self, node: ir.Node) -> int:
+        """Elements of the weights of an operator, without those that an earlier one listed."""
+        total = 0
+        for index in weight_inputs(node):
+            if index < len(node.inputs):
+                for value, size in constants_behind(node.inputs[index]).items():
+                    listed = value.meta.get("shared", value)
+                    total += size if listed not in self.listed else 0
+                    self.listed.add(listed)
+        return total
+
+    def _skip_chain(self, origin: str, nodes: list[ir.Node]) -> None:
+        """Lists the factors of an operator that was factorized before as one."""
+        made = next((p for p in map(provenance_of, nodes) if p is not None), None)
+        operator = made.operator if made is not None else nodes[-1].op_type
+        rank = f" ({made.form}, rank {made.rank} of {made.full_rank})" if made is not None else ""
+        self.skipped.append(
+            Skipped(
+                origin,
+                operator,
+                sum(self._params(node) for node in nodes),
+                f"was factorized before{rank}: it is left as it is",
+                made,
+            )
+        )
+
+
+def _holds_table(node: ir.Node) -> bool:
+    """Whether a Gather reads constants that may be rows of a table."""
+    for value in constants_behind(node.inputs[0]):
+        tensor = constant(value)
+        if tensor is not None and len(tensor.shape) > 1:
+            return tensor.dtype.is_floating_point() or node.inputs[0] is not value
+    return False
+
+
+def _find(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    refusal = variant_of(model, node)
+    if refusal is not None:
+        return refusal if isinstance(refusal, str) else "is not normalised"
+    return _checked(_FINDERS[node.op_type](model, node, name))
+
+
+def _weight(model: ir.Model, value: ir.Value | None) -> ir.TensorProtocol | str:
+    """The tensor of a weight that can be replaced, or the reason why it cannot."""
+    origin = origin_of(model, value)
+    if isinstance(origin, Origin):
+        return origin.tensor if origin.root is value else "is not normalised"
+    return origin
+
+
+def _find_matmul(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    x, weight = node.inputs
+    tensor = _weight(model, weight)
+    if isinstance(tensor, str) or x is None or weight is None:
+        return str(tensor)
+    rows, columns = tensor.shape.numpy()
+    centred = "uncentred" not in node.meta and bias_after(model, node, columns) is not None
+    return Target(name, node, x, weight, 1, rows, columns, centred, bias=np.zeros(columns))
+
+
+def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    a, b = node.inputs[:2]
+    tensor = _weight(model, b)
+    if isinstance(tensor, str) or a is None or b is None:
+        return str(tensor)
+    shape = tensor.shape.numpy()
+    rows, columns = shape[::-1] if node.attributes.get_int("transB", 0) else shape
+    c = node.inputs[2] if len(node.inputs) > 2 else None
+    centred = c is None or is_row_of(model, c, columns)
+    return Target(
+        name,
+        node,
+        a,
+        b,
+        1,
+        rows,
+        columns,
+        centred,
+        transposed_input=bool(node.attributes.get_int("transA", 0)),
+        scale=node.attributes.get_float("alpha", 1.0),
+        bias=row(c, columns, node.attributes.get_float("beta", 1.0)) if centred else None,
+    )
+
+
+def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    x, weight = node.inputs[:2]
+    tensor = _weight(model, weight)
+    if isinstance(tensor, str) or x is None or weight is None:
+        return str(tensor)
+    out_channels, in_channels, *kernel = tensor.shape.numpy()
+    groups = node.attributes.get_int("group", 1)
+    if in_channels == 1 and groups > 1:
+        return "is depthwise: one input channel a group leaves nothing to factorize"
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    known = bias is None or (
+        bias.const_value is not None and bias.is_initializer() and not replaceable(model, bias)
+    )
+    rank = len(kernel)
+    geometry = Convolution(
+        kernel=tuple(kernel),
+        strides=integers(node, "strides", (1,) * rank),
+        dilations=integers(node, "dilations", (1,) * rank),
+        pads=integers(node, "pads", (0,) * (2 * rank)),
+        auto_pad=node.attributes.get_string("auto_pad", "NOTSET"),
+    )
+    return Target(
+        name,
+        node,
+        x,
+        weight,
+        groups,
+        in_channels * math.prod(kernel),
+        out_channels // groups,
+        known and "uncentred" not in node.meta,
+        bias=row(bias, out_channels) if known else None,
+        convolution=geometry,
+    )
+
+
+def _find_gather(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+    table, indices = node.inputs[:2]
+    tensor = _weight(model, table)
+    if isinstance(tensor, str) or table is None or indices is None:
+        return str(tensor)
+    if len(tensor.shape) != 2:
+        return f"its table has {len(tensor.shape)} axes, and only matrices are factorized"
+    if node.attributes.get_int("axis", 0) % 2:
+        return "it picks columns of its table"
+    if constants_behind(indices) or constant(indices) is not None:
+        return "the rows that it picks are constant: fold constants first"
+    rows, columns = tensor.shape.numpy()
+    bias = np.zeros(columns)
+    return Target(name, node, indices, table, 1, rows, columns, False, bias=bias, lookup=True)
+
+
+_FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Target | str]] = {
+    "MatMul": _find_matmul,
+    "Gemm": _find_gemm,
+    "Conv": _find_conv,
+    "Gather": _find_gather,
+}
+
+
+def _checked(target: Target | str) -> Target | str:
+    """The target, unless even rank 1 is no smaller than the dense weight."""
+    if isinstance(target, Target) and target.factor_params(1) >= target.params:
+        return f"no rank makes a {target.rows} x {target.columns} weight smaller"
+    return target

@@ -1,0 +1,96 @@
+"""Values for further views of convolutions: their rows, and the gradient there, in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import numpy as np
+import onnx_ir as ir
+
+from ._graph import Namer, add_initializer
+from .find_targets import FindTargets
+from .target import Target
+from .unfoldings import split_attributes
+
+__all__ = ["SeparateViews"]
+
+
+class SeparateViews(ir.passes.InPlacePass):
+    """Gives views the value whose rows they multiply: one that nothing else in the graph reads.
+
+    - For the input channel form that is x, behind an Identity.
+    - For the spatial form it is what a k_h x 1 Conv makes that only copies values; the convolution
+      becomes the 1 x k_w Conv that remains.
+
+    The graph computes what it computed. It is meant for calibration.
+
+    Attributes:
+        points: View name to value.
+        inputs: Target name to the input that it had, for targets that have views.
+    """
+
+    def __init__(self, names: Container[str]) -> None:
+        """Initializes the pass.
+
+        Args:
+            names: The views that are wanted.
+        """
+        self._wanted = names
+        self.points: dict[str, ir.Value] = {}
+        self.inputs: dict[str, ir.Value] = {}
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Runs the pass on every convolution that has views."""
+        finder = FindTargets()
+        finder(model)
+        self._model, self._names = model, Namer(model)
+        for target in finder.targets:
+            for view in target.views:
+                if view.name in self._wanted:
+                    self.inputs[target.name] = target.x
+                    separate = self._columns if view.view == "spatial" else self._pixels
+                    self.points[view.name] = separate(target)
+        return ir.passes.PassResult(model, modified=bool(self.points))
+
+    def _pixels(self, target: Target) -> ir.Value:
+        return self._insert(target, "Identity", [target.node.inputs[0]], [])
+
+    def _columns(self, target: Target) -> ir.Value:
+        node, geometry, weight = target.node, target.convolution, target.weight
+        assert geometry is not None
+        assert weight.dtype is not None
+        assert weight.const_value is not None
+        height, width = geometry.kernel
+        channels = target.groups * target.rows // (height * width)
+        outer = target.groups * target.columns
+        copies = np.tile(np.eye(height), (channels, 1)).reshape(channels * height, 1, height, 1)
+        scope = node.graph
+        assert isinstance(scope, ir.Graph)
+        name = self._names(f"{weight.name}.columns")
+        kernel = add_initializer(self._model, scope, name, copies, weight.dtype)
+        first, second = split_attributes(geometry)
+        first.append(ir.AttrInt64("group", channels))
+        columns = self._insert(target, "Conv", [node.inputs[0], kernel], first)
+        array = weight.const_value.numpy().reshape(outer, -1, 1, width).astype(np.float64)
+        name = self._names(f"{weight.name}.rows")
+        node.replace_input_with(1, add_initializer(self._model, scope, name, array, weight.dtype))
+        node.attributes.update({attribute.name: attribute for attribute in second})
+        return columns
+
+    def _insert(
+        self,
+        target: Target,
+        op_type: str,
+        inputs: list[ir.Value | None],
+        attributes: list[ir.Attr],
+    ) -> ir.Value:
+        name = self._names(f"{target.name}.view")
+        node = ir.Node("", op_type, inputs, attributes, name=name)
+        node.meta["helper"] = True
+        output = node.outputs[0]
+        output.name = self._names(f"{target.name}.view")
+        output.type = ir.TensorType(target.weight.dtype) if target.weight.dtype else None
+        assert target.node.graph is not None
+        target.node.graph.insert_before(target.node, node)
+        target.node.replace_input_with(0, output)
+        return output

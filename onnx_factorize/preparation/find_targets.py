@@ -1,0 +1,70 @@
+"""What of a model may be factorized: its own doing, the user's wish, and what can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import onnx_ir as ir
+
+from ..errors import InputError
+from ..options import Options
+from ..outputs.selection import Selected
+from ..passes import (
+    FindConstants,
+    FindTargets,
+    LiftWeights,
+    Skipped,
+    Target,
+    upstream,
+    with_outputs,
+)
+
+__all__ = ["find_targets"]
+
+
+def find_targets(
+    model: ir.Model, outputs: Collection[str], chosen: Selected | None, options: Options
+) -> tuple[ir.Model, list[Target], list[Skipped], list[Skipped]]:
+    """Finds the targets of a model.
+
+    Args:
+        model: The model; it is not changed.
+        outputs: The values by which models are compared.
+        chosen: Outputs that are what a selection chose; None where there are none.
+        options: What the user includes and excludes.
+
+    Returns:
+        The normalised model, its targets, what is no target, and what is left out of the targets.
+
+    Raises:
+        InputError: There is nothing to factorize.
+    """
+    normal = with_outputs(model, outputs).clone()
+    LiftWeights()(normal)
+    finder = FindTargets()
+    finder(normal)
+    others = FindConstants(finder)
+    others(normal)
+    targets, excluded = options.choose(finder.targets)
+    if chosen is not None:
+        # A detector's second stage runs on what the first one chose: nothing measures it.
+        nodes = upstream(normal, outputs)
+        selections = ", ".join(dict.fromkeys(chosen.behind.values()))
+        reason = f"acts only behind {selections}, where models cannot be compared"
+        unseen = [target for target in targets if target.node not in nodes]
+        excluded += [Skipped(each.name, each.op_type, each.params, reason) for each in unseen]
+        targets = [target for target in targets if target.node in nodes]
+    if not targets:
+        raise InputError(_no_targets(len(finder.targets), finder.skipped))
+    return normal, targets, [*finder.skipped, *others.skipped], excluded
+
+
+def _no_targets(found: int, skipped: Sequence[Skipped]) -> str:
+    if found:
+        return (
+            f"All {found} factorizable operators are excluded by --include, --exclude or --op-type."
+        )
+    said = f"The model has nothing to factorize: {len(skipped)} linear operators were skipped"
+    if len({skip.reason for skip in skipped}) == 1:
+        return f"{said} ('{skipped[0].name}': {skipped[0].reason})."
+    return f"{said}; `onnx-factorize inspect` says why."

@@ -1,0 +1,166 @@
+"""How long a target takes at every rank: measured at some, interpolated between them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..passes import Factors, RewriteTargets, Target, isolated
+from ..allocation.lagrangian import DENSE
+from .session import Runtime, Session
+from .latency_cache import LatencyCache
+from .interleaved import latencies
+
+__all__ = ["Curve", "Timer", "grid", "measure_curves", "time_models"]
+
+Array = npt.NDArray[np.float64]
+
+# From models, the shape of their input "x", how to run them, and the bytes that are read between
+# two runs, to milliseconds; they take turns.
+Timer = Callable[[Sequence[ir.Model], Sequence[int], Runtime, int], list[float]]
+
+# Ranks that are measured, and the smallest of them as a share of the largest.
+_POINTS, _SPAN = 7, 1 / 24
+
+# Time for all ranks of a target.
+_SECONDS = 1.0
+
+# Caches are no larger than this; nor need more be read to empty them.
+_CACHES = 2**28
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """The latency of one target, in milliseconds, a call of onnxruntime included.
+
+    Attributes:
+        dense: Of the dense operator.
+        ranks: Ranks that were measured, increasing, shape (points,).
+        times: Their latency, shape (points,).
+    """
+
+    dense: float
+    ranks: tuple[int, ...]
+    times: tuple[float, ...]
+
+    def at(self, ranks: npt.NDArray[np.int64]) -> Array:
+        """The latency at any ranks, in increasing order: it does not fall as the rank grows."""
+        if not self.ranks:
+            return np.full(len(ranks), np.inf)
+        # A dip is noise, or a rank that fits the kernel's blocks better: not worth a hole.
+        rising = np.maximum.accumulate(np.array(self.times))
+        return np.interp(ranks, self.ranks, rising)
+
+    def shared(self, samples: int) -> Curve:
+        """The same for one of so many samples."""
+        times = tuple(time / samples for time in self.times)
+        return Curve(self.dense / samples, self.ranks, times)
+
+    def of(self, rank: int) -> float:
+        """The latency at one rank, or dense."""
+        return self.dense if rank == DENSE else float(self.at(np.array([rank]))[0])
+
+
+def grid(ranks: npt.NDArray[np.int64]) -> tuple[int, ...]:
+    """Which of some ranks to measure: evenly spaced in their logarithm, the largest included."""
+    if not len(ranks):
+        return ()
+    largest = float(ranks[-1])
+    wanted = np.geomspace(max(float(ranks[0]), _SPAN * largest), largest, _POINTS)
+    nearest = np.abs(ranks[None, :] - wanted[:, None]).argmin(1)
+    return tuple(int(rank) for rank in np.unique(ranks[nearest]))
+
+
+def time_models(
+    models: Sequence[ir.Model], shape: Sequence[int], runtime: Runtime, others: int
+) -> list[float]:
+    """Measures models in turns, in onnxruntime.
+
+    Between two runs of an operator, a model runs all its others, whose weights push this one's out
+    of the caches: with few rows it is reading the weights that takes the time. So as many bytes
+    as they have are read here, too.
+    """
+    x = models[0].graph.inputs[0]
+    assert x.dtype is not None
+    feed = np.random.default_rng(0).standard_normal(tuple(shape)).astype(x.dtype.numpy())
+    sessions = [Session(model, runtime) for model in models]
+    # Not zeros: all pages of those are one page of memory, and evict nothing.
+    rest = np.ones(max(1, others // 8), np.int64)
+    return latencies(sessions, {"x": feed}, _SECONDS, rest.max).least
+
+
+def measure_curves(
+    model: ir.Model,
+    targets: Sequence[Target],
+    shapes: Mapping[str, tuple[int, ...]],
+    ranks: Mapping[str, npt.NDArray[np.int64]],
+    runtime: Runtime,
+    cache: LatencyCache,
+    timer: Timer = time_models,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Curve]:
+    """Measures every target in the shapes that it has in its model, alike ones once.
+
+    Args:
+        model: The normalised model.
+        targets: Its targets, and views of them.
+        shapes: Operator name to the shape of its input; those without one are left out.
+        ranks: Target name to the ranks that it may have.
+        runtime: How to run the operators.
+        cache: What was measured before.
+        timer: What measures.
+        advance: Called after each target with 1.
+
+    Returns:
+        Target name to curve.
+    """
+    curves = {}
+    # To a power of two, so that models of about one size share what was measured.
+    weights = {target.operator: target.params * target.itemsize for target in targets}
+    others = min(_CACHES, 1 << max(0, int(sum(weights.values())).bit_length() - 1))
+    for target in targets:
+        shape = shapes.get(target.operator)
+        if shape and all(shape):
+            wanted = grid(ranks[target.name])
+            key = f"{_kind(target)} of {list(shape)} at {list(wanted)}, {others} bytes between"
+            times = cache.get(key, 1 + len(wanted))
+            if times is None:
+                times = timer(_models(target, shape, wanted, model), shape, runtime, others)
+                cache.put(key, times)
+            curves[target.name] = Curve(times[0], wanted, tuple(times[1:]))
+        advance(1)
+    cache.save()
+    return curves
+
+
+def _kind(target: Target) -> str:
+    """What decides how long a target takes, besides its input's shape and its rank."""
+    weight = target.weight
+    attributes = sorted(f"{a.name}={a.value}" for a in target.node.attributes.values())
+    biased = len(target.node.inputs) > 2 and target.node.inputs[2] is not None
+    return (
+        f"{target.node.op_type}({', '.join(attributes)}) {weight.dtype} "
+        f"{target.groups}x{target.rows}x{target.columns}{' + bias' if biased else ''}"
+        f"{f' in its {target.view} view' if target.view else ''}"
+    )
+
+
+def _models(
+    target: Target, shape: Sequence[int], ranks: Sequence[int], model: ir.Model
+) -> list[ir.Model]:
+    """The dense operator, and then its factors at each rank, each in a model of its own."""
+    rng = np.random.default_rng(1)
+    models = [isolated(target, shape, model)]
+    for rank in ranks:
+        factors = Factors(
+            rng.standard_normal((target.groups, target.rows, rank)),
+            rng.standard_normal((target.groups, rank, target.columns)) / 16,
+        )
+        cut = isolated(target, shape, model)
+        RewriteTargets({target.name: factors})(cut)
+        models.append(cut)
+    return models

@@ -1,0 +1,206 @@
+"""Weights of large models stay on disk: mapped into memory, and let go while the model runs."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import pathlib
+import tempfile
+import threading
+import time
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import onnxruntime as ort
+
+from ..files.external import SharedTensor
+from ..files.writing import scratch
+
+__all__ = ["LARGE", "PagedModel", "keep", "spill"]
+
+Array = npt.NDArray[Any]
+
+# Models with more bytes of weights are run from mapped files: in memory a session would hold them
+# two or three times.
+LARGE = 1 << 28
+
+# What is smaller stays where it is.
+_SMALL = 1 << 20
+
+# Arrays that `keep` leaves in memory, together.
+_IN_MEMORY = 1 << 28
+
+# How often mapped pages are let go. Reading 4 GB/s, it leaves 200 MB of them resident.
+_SECONDS = 0.05
+
+# Types of numpy's own; weights of others are left to onnxruntime.
+_MAPPABLE = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT8}
+
+_DATA = "weights.data"
+
+
+class _Pager:
+    """Tells the system to let go of mapped pages; those needed again come back from its cache."""
+
+    def __init__(self) -> None:
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def watch(self, mapping: mmap.mmap) -> None:
+        """Lets pages of a mapping go from now on, as long as it lives."""
+        with self._lock:
+            self._maps.add(mapping)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_SECONDS)
+            with self._lock:
+                if not self._maps:
+                    self._thread = None
+                    return
+                maps = list(self._maps)
+            for mapping in maps:
+                # Not every system has it, and a mapping may have been closed meanwhile.
+                with contextlib.suppress(AttributeError, OSError, ValueError):
+                    mapping.madvise(mmap.MADV_DONTNEED)
+
+
+_PAGER = _Pager()
+
+
+def keep(array: Array) -> Array:
+    """An array to keep for long: as it is, or mapped from a file if many are kept already.
+
+    The file has no name and goes with the array.
+    """
+    if array.nbytes <= _SMALL or array.dtype.hasobject:
+        return array
+    if _KEPT.bytes + array.nbytes <= _IN_MEMORY:
+        return _KEPT.add(array)
+    with scratch(), tempfile.TemporaryFile(prefix="onnx-factorize-") as file:
+        # Written, not mapped and then filled: where there is no room, that would end the process.
+        file.write(np.ascontiguousarray(array).data)
+        file.flush()
+        mapping = mmap.mmap(file.fileno(), array.nbytes)
+    mapped = np.frombuffer(mapping, array.dtype).reshape(array.shape)
+    _PAGER.watch(mapping)
+    return mapped
+
+
+class _Kept:
+    """Counts the bytes of kept arrays that are in memory and alive."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def add(self, array: Array) -> Array:
+        self.bytes += array.nbytes
+        weakref.finalize(array, self._gone, array.nbytes)
+        return array
+
+    def _gone(self, size: int) -> None:
+        self.bytes -= size
+
+
+_KEPT = _Kept()
+
+
+def spill(model: ir.Model) -> None:
+    """Moves large weights that are in memory, or computed when read, to a temporary file.
+
+    The file lives as long as any of its tensors does.
+    """
+    chosen = [
+        value
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+        and _is_large(value.const_value)
+        and not isinstance(value.const_value, ir.ExternalTensor)
+    ]
+    if not chosen:
+        return
+    with scratch():
+        folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
+    with scratch(), (pathlib.Path(folder.name) / _DATA).open("wb") as file:
+        for value in chosen:
+            tensor = value.const_value
+            assert tensor is not None
+            offset = file.tell()
+            file.write(np.ascontiguousarray(tensor.numpy()).data)
+            value.const_value = SharedTensor(pathlib.Path(folder.name) / _DATA, offset, tensor)
+            value.const_value.meta["folder"] = folder
+
+
+class PagedModel:
+    """A large model in a form that onnxruntime runs without reading its weights into memory.
+
+    The session gets arrays that are mapped from the weights' files, and a graph whose weights are
+    said to be in a file that is as long as needed and empty.
+
+    Attributes:
+        path: The graph's file.
+        options: The session options with the weights.
+    """
+
+    def __init__(self, model: ir.Model, options: ort.SessionOptions) -> None:
+        """Prepares a model.
+
+        Args:
+            model: The model; it is not changed.
+            options: The session options to add to.
+        """
+        paged = model.clone()
+        spill(paged)
+        with scratch():
+            self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
+        self.path = pathlib.Path(self._folder.name) / "model.onnx"
+        self.options = options
+        self._kept: list[Any] = []  # onnxruntime borrows what it is given
+        lent, end = [], 0
+        for value in paged.graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor) and _is_large(tensor):
+                name = value.name or ""
+                self._lend(tensor, name)
+                lent.append((value, _placeholder(tensor, end, name)))
+                value.const_value = ir.tensor(np.zeros((0,), tensor.dtype.numpy()), name=name)
+                end += tensor.nbytes
+        paged = ir.external_data.load_to_model(paged)  # what is small, and in subgraphs
+        for value, placeholder in lent:
+            value.const_value = placeholder
+        with scratch(), (self.path.parent / _DATA).open("wb") as file:
+            file.truncate(end)  # nobody reads it
+            self.path.write_bytes(ir.to_proto(paged).SerializeToString())
+        # Repacked or folded weights would be copies in memory.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+
+    def session(self, provider: str) -> ort.InferenceSession:
+        """Loads the model."""
+        return ort.InferenceSession(
+            str(self.path), self.options, [provider], disabled_optimizers=["ConstantFolding"]
+        )
+
+    def _lend(self, tensor: ir.ExternalTensor, name: str) -> None:
+        array: Array = tensor.numpy()
+        lent = ort.OrtValue.ortvalue_from_numpy(array)
+        self._kept += [tensor, array, lent]
+        if tensor.raw is not None:
+            _PAGER.watch(tensor.raw)
+        self.options.add_initializer(name, lent)
+
+
+def _is_large(tensor: ir.TensorProtocol) -> bool:
+    return tensor.nbytes > _SMALL and tensor.dtype in _MAPPABLE
+
+
+def _placeholder(tensor: ir.TensorProtocol, offset: int, name: str) -> ir.ExternalTensor:
+    """A weight that is said to be in the file beside the graph's."""
+    shape = ir.Shape(tensor.shape.numpy())
+    return ir.ExternalTensor(_DATA, offset, tensor.nbytes, tensor.dtype, shape=shape, name=name)
