@@ -18,9 +18,9 @@ import time
 import click
 
 from onnx_factorize import Progress
-from onnx_factorize.files import model_io
 from onnx_factorize.allocation.analysis import analyze
 from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.files import model_io
 from onnx_factorize.options import Options
 from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.passes import FindTargets, LiftWeights

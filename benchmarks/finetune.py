@@ -19,11 +19,11 @@ from pathlib import Path
 import click
 
 import models
+from onnx_factorize.finetune.training import Precision, SVTKind, Training
 from onnx_factorize.goals.budget import Budget
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.progress import Progress
-from onnx_factorize.finetune.training import Precision, SVTKind, Training
 
 
 @click.command()

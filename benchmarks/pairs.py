@@ -19,8 +19,8 @@ import numpy as np
 import models
 from benchmarks.subnormals import subnormal_factors
 from onnx_factorize import factorize
-from onnx_factorize.files import model_io
 from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.files import model_io
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.session import Runtime, Session
 

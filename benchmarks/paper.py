@@ -27,17 +27,17 @@ import onnx_ir as ir
 
 import models
 from benchmarks import figures
-from onnx_factorize.files import model_io
-from onnx_factorize.goals.budget import Budget
 from onnx_factorize.allocation.calibrated import Calibrated
 from onnx_factorize.errors import BudgetError
 from onnx_factorize.evaluation import compare_outputs
+from onnx_factorize.files import model_io
+from onnx_factorize.finetune.recovery import recover
+from onnx_factorize.goals.budget import Budget
+from onnx_factorize.meet_goal import spend
 from onnx_factorize.options import Options
 from onnx_factorize.parallel import one_blas_thread
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
-from onnx_factorize.meet_goal import spend
-from onnx_factorize.finetune.recovery import recover
 from onnx_factorize.runtime.session import Session
 
 DOCS = Path(__file__).parent.parent / "docs" / "paper.md"

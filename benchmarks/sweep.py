@@ -18,13 +18,13 @@ import click
 
 import models
 from onnx_factorize import BudgetError, Progress
+from onnx_factorize.files.writing import writing
 from onnx_factorize.goals.budget import Budget
-from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.report.report_files import write_report
+from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.session import Session
-from onnx_factorize.files.writing import writing
 from tests.browser import see
 
 _BUDGETS = [f"params={share}" for share in (0.9, 0.75, 0.5, 0.35)]

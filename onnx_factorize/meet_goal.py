@@ -9,20 +9,20 @@ from typing import Any
 import onnx_ir as ir
 
 from . import processes
-from .goals.budget import Budget
 from .allocation.calibrated import Calibrated
+from .allocation.plan import Plan, compress
 from .calibration import Batch
 from .errors import BudgetError
-from .goals import latency_budget as latency_budget
-from .runtime.interleaved import Timing, latencies
+from .goals import guarantee_search as promise_search
+from .goals import latency_budget
+from .goals.budget import Budget
 from .options import Options
 from .passes import sign
 from .progress import Progress
-from .goals import guarantee_search as promise_search
 from .quantization.stage import quantize_watched
-from .runtime.session import Session
 from .quantization.storage import Quantized
-from .allocation.plan import Plan, compress
+from .runtime.interleaved import Timing, latencies
+from .runtime.session import Session
 
 __all__ = ["Spent", "spend"]
 

@@ -10,19 +10,19 @@ from typing import Any, Literal, get_args
 
 from . import processes
 from ._version import __version__
-from .goals.budget import Budget
+from .allocation.forms import Form, restricted
 from .calibration import ImageOptions, MaskMeaning, Selection
 from .errors import InputError, at_least
+from .evaluation.state import StateOption
 from .factorization.weighting import get_weighting
+from .finetune.training import Training, without_training
+from .goals.budget import Budget
+from .goals.guarantee import Prefer, Promise, promised
 from .option_types import check_types, numbers_of, size_of
 from .passes import Kind, Skipped, Target
-from .goals.guarantee import Prefer, Promise, promised
 from .quantization.quantizers import Bits
-from .allocation.forms import Form, restricted
 from .runtime.session import Runtime
-from .evaluation.state import StateOption
 from .statistics.given_labels import Labels
-from .finetune.training import Training, without_training
 
 __all__ = ["Options", "Ranks"]
 

@@ -11,38 +11,38 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from .files import model_io
 from .allocation.analysis import analyze
 from .allocation.calibrated import Calibrated
-from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .allocation.costs import measure_costs
+from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .evaluation import compare_outputs
+from .evaluation.state import find_state
 from .evaluation.stream import MOST_STEPS, along_stream
 from .factorization.weighting import get_weighting
-from .preparation.find_targets import find_targets
-from .goals import latency_budget as latency_budget
-from .runtime.interleaved import latencies
+from .files import model_io
+from .files.writing import Files
+from .finetune.recovery import MEASURED, check_torch, check_training, recover
+from .goals import guarantee_search as promise_search
+from .goals import latency_budget
+from .meet_goal import spend
 from .options import Options
 from .outputs import SURVEYED, Survey, output_kinds, survey
 from .outputs.selection import selected
 from .parallel import one_blas_thread
 from .passes import OutputKind
+from .preparation.find_targets import find_targets
+from .preparation.subnormals import without_subnormals
 from .progress import Progress
-from .goals import guarantee_search as promise_search
 from .quantization.quantizers import way_of
 from .quantization.stage import quantized
-from .runtime.randomness import randomness_of
-from .meet_goal import spend
-from .finetune.recovery import MEASURED, check_torch, check_training, recover
+from .quantization.storage import External, Quantized, location_of
 from .report.report import Report
 from .report.report_files import check_report, write_report
 from .report.summary import layers_of, summarize
 from .report.warnings import hidden_weights, warnings_of
+from .runtime.interleaved import latencies
+from .runtime.randomness import randomness_of
 from .runtime.session import Session
-from .evaluation.state import find_state
-from .quantization.storage import External, Quantized, location_of
-from .preparation.subnormals import without_subnormals
-from .files.writing import Files
 
 __all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
 

@@ -7,10 +7,10 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .files import model_io
-from .goals.budget import Budget
 from .calibration import Calibration
 from .errors import BudgetError, InputError
+from .files import model_io
+from .goals.budget import Budget
 from .options import Options
 from .pipeline import Result, calibrated, compressed
 from .progress import Progress

@@ -14,7 +14,6 @@ import onnx.parser
 import onnx_ir as ir
 import onnxruntime as ort
 
-from onnx_factorize.runtime.interleaved import Timing
 from onnx_factorize.outputs import OutputDistribution, class_axis
 from onnx_factorize.outputs.labels_seen import LabelsSeen
 from onnx_factorize.outputs.seen import OutputSeen
@@ -30,6 +29,7 @@ from onnx_factorize.passes import (
     RewriteMatMul,
     Target,
 )
+from onnx_factorize.runtime.interleaved import Timing
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]

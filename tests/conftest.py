@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from builders import model, normal, weights_as_time
 
-from onnx_factorize.goals import latency_budget as latency_budget
-from onnx_factorize.runtime import latency_cache as latency_cache
+from onnx_factorize.goals import latency_budget
+from onnx_factorize.runtime import latency_cache
 
 hypothesis.settings.register_profile(
     "suite", deadline=None, max_examples=40, derandomize=True, database=None

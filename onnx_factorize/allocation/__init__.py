@@ -1,1 +1,1 @@
-"""Which operator is cut to which rank: the purchase within a budget, and the search around it."""
+"""Which operator is cut to which rank: what cuts cost, the allocation, the search around it."""

@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..files import model_io
-from .analysis import Analysis, idle_operators
-from .costs import Costs
 from ..errors import BudgetError, named
 from ..factorization.rewriting import factors_by_name, rewritten
 from ..factorization.spectrum import Spectrum
+from ..files import model_io
 from ..options import Options
 from ..passes import Factors, Target, sign
-from ..statistics.calibrate import Statistics
 from ..quantization.storage import Storage
-from .lagrangian import Choices, allocate_global, allocate_uniform
+from ..statistics.calibrate import Statistics
+from .analysis import Analysis, idle_operators
 from .candidates import automatic_multiple
+from .costs import Costs
 from .forms import operator_choices, restricted, views_of
+from .lagrangian import Choices, allocate_global, allocate_uniform
 from .search import Candidate
 
 __all__ = ["Bought", "Purchase"]

@@ -12,8 +12,8 @@ import onnx_ir as ir
 from ..calibration import CalibrationData
 from ..evaluation import compare_outputs
 from ..factorization.losses import kronecker_losses, relative_losses
-from ..factorization.shrinkage_choice import JUDGES, choose_metrics, groups_of
 from ..factorization.rewriting import rewritten
+from ..factorization.shrinkage_choice import JUDGES, choose_metrics, groups_of
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import METRICS, Metric, Weighting, get_weighting, metrics_for
 from ..options import Options
@@ -21,16 +21,16 @@ from ..outputs import OutputDistribution, Survey
 from ..parallel import in_parallel, one_blas_thread
 from ..passes import Target
 from ..progress import Progress
-from .forms import views_of
-from .guard import Guard
-from .search import Candidate
-from .plan_evaluator import Trial
 from ..runtime.session import Session
 from ..statistics.calibrate import Statistics, gather_statistics, merged
 from ..statistics.moments import Moments
 from ..statistics.observed_ranks import note_ranks
 from ..statistics.observer import Observer
 from ..statistics.row_importance import gather_row_importance
+from .forms import views_of
+from .guard import Guard
+from .plan_evaluator import Trial
+from .search import Candidate
 
 __all__ = ["Analysis", "analyze", "idle_operators"]
 

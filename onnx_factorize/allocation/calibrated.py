@@ -6,14 +6,14 @@ import dataclasses
 
 import onnx_ir as ir
 
-from .analysis import Analysis
 from ..calibration import CalibrationData
-from .costs import Costs
+from ..evaluation.state import State
 from ..outputs import OutputDistribution
 from ..outputs.selection import Selected
 from ..passes import Skipped, Target
-from ..evaluation.state import State
 from ..preparation.subnormals import Subnormals
+from .analysis import Analysis
+from .costs import Costs
 
 __all__ = ["Calibrated"]
 

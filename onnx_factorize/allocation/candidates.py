@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..goals.budget import BudgetKind
-from ..runtime.latency_curve import Curve
 from ..passes import Target
+from ..runtime.latency_curve import Curve
 from .lagrangian import DENSE, Choices
 
 __all__ = [

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 import onnx
 import onnx_ir as ir
 
-from ..files import model_io
-from ..runtime.arithmetic import Arithmetic, count_arithmetic
-from ..goals.budget import BudgetKind
 from ..calibration import Batch
 from ..errors import InputError
-from ..runtime.latency_curve import Curve
+from ..files import model_io
+from ..goals.budget import BudgetKind
 from ..passes import Target
-from ..runtime.session import Runtime
 from ..quantization.storage import Storage
+from ..runtime.arithmetic import Arithmetic, count_arithmetic
+from ..runtime.latency_curve import Curve
+from ..runtime.session import Runtime
 
 __all__ = ["Costs", "Figures", "measure_costs"]
 

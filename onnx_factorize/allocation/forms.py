@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..goals.budget import BudgetKind
-from ..runtime.latency_curve import Curve
 from ..passes import Target
-from .lagrangian import DENSE, Choices
+from ..runtime.latency_curve import Curve
 from .candidates import NODE_BYTES, candidates, faster, only_dense
+from .lagrangian import DENSE, Choices
 
 __all__ = [
     "FIXED_FORMS",

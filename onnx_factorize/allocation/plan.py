@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..files import model_io
-from .analysis import Analysis
-from .costs import Costs
 from ..factorization.balance import balanced
 from ..factorization.rewriting import rewritten
+from ..files import model_io
 from ..options import Options
-from ..runtime.paging import LARGE
 from ..passes import RewriteTargets, Target, sign
 from ..progress import Progress
-from .forms import Form, forms_of
+from ..runtime.paging import LARGE
 from .allocate import Bought, Purchase
+from .analysis import Analysis
+from .costs import Costs
+from .forms import Form, forms_of
+from .plan_evaluator import Trial
 from .refitted import Refitted, best_refitted, most_cuts
 from .search import Found, most_measurements, search
-from .plan_evaluator import Trial
 
 __all__ = ["Plan", "compress"]
 

@@ -9,13 +9,13 @@ from typing import Any
 import click
 from rich.console import Console
 
-from ..files import model_io
 from .. import processes
-from ..goals.budget import Budget
 from ..errors import BudgetError, InputError
+from ..files import model_io
+from ..goals.budget import Budget
+from ..goals.guarantee import promised
 from ..options import Options
 from ..pipeline import run
-from ..goals.guarantee import promised
 from ..report.report_files import write_sweep
 from ..runtime.session import Runtime
 from ..sweep import budgets_of, run_sweep, with_suffix

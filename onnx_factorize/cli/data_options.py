@@ -11,9 +11,9 @@ import click
 
 from ..calibration import ImageOptions, Selection
 from ..errors import InputError
+from ..evaluation.state import StateOption
 from ..option_types import numbers_of, size_of
 from ..passes import Kind
-from ..evaluation.state import StateOption
 
 __all__ = [
     "TYPED",

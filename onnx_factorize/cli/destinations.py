@@ -7,9 +7,9 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from ..files import model_io
 from ..calibration import calibration_files
 from ..errors import InputError
+from ..files import model_io
 from ..files.external import external_files
 from ..foreign import reading
 from ..report.report_files import check_report

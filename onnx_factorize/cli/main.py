@@ -13,8 +13,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ..files import model_io
 from ..errors import FactorizeError, InputError, PrintError
+from ..files import model_io
 from .compare import compare_command
 from .compress import compress_command
 from .console import complain

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from ..allocation.costs import Figures
 from ..evaluation import Agreement
-from ..runtime.interleaved import NOISY, Ratio
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
 from ..report.report import Report
 from ..report.units import count, size
+from ..runtime.interleaved import NOISY, Ratio
 from .console import say
 from .encoding import escaped
 from .layers_table import print_layers, print_unit

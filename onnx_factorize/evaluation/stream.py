@@ -11,9 +11,9 @@ import numpy.typing as npt
 from ..calibration import Batch, CalibrationData
 from ..outputs import OutputDistribution
 from ..runtime.session import Session
-from .state import State
 from .agreement import OutputAgreement
 from .divergences import Divergences
+from .state import State
 
 __all__ = ["MOST_STEPS", "Stream", "along_stream"]
 

@@ -12,8 +12,8 @@ import onnx_ir as ir
 
 from ..calibration import Batch
 from ..errors import InputError
-from ..runtime.paging import keep
 from ..passes import DRAWS, BeginAt, EndBefore
+from ..runtime.paging import keep
 from ..runtime.session import Runtime, Session
 
 __all__ = ["IncrementalRun"]

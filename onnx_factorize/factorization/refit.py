@@ -16,15 +16,15 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..runtime.paging import keep
 from ..passes import Factors, FindDownstream, RewriteTargets, Target
+from ..runtime.paging import keep
 from ..runtime.session import Runtime
-from ..statistics.micro_batches import fitting_batches
 from ..statistics.folds import some_of
+from ..statistics.micro_batches import fitting_batches
 from ..statistics.observer import Observation, Observer
+from .factor_regression import fitted, narrowed, second_matrices
 from .incremental import IncrementalRun
 from .regression import Regression
-from .factor_regression import fitted, narrowed, second_matrices
 
 __all__ = ["FITTED", "refit"]
 

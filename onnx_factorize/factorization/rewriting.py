@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from ..files.model_io import weight_bytes
-from ..runtime.paging import LARGE, spill
 from ..passes import Factors, RewriteTargets, Target
+from ..runtime.paging import LARGE, spill
 from ..statistics.calibrate import Statistics
 from .spectrum import Spectrum
 from .weighting import factors_of

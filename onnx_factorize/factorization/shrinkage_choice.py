@@ -12,11 +12,11 @@ from ..calibration import CalibrationData
 from ..parallel import in_parallel
 from ..passes import Target
 from ..statistics.calibrate import Statistics, merged
-from ..statistics.micro_batches import fitting_batches
 from ..statistics.folds import some_of
+from ..statistics.micro_batches import fitting_batches
 from ..statistics.observer import Observer
-from .losses import Directions, Judged, judge
 from .kronecker_factors import Observed
+from .losses import Directions, Judged, judge
 from .spectrum import Spectrum
 from .weighting import METRICS, Metric, absorbed_mean, decomposed, metrics_for, observed
 

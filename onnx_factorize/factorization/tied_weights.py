@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .kronecker_factors import Observed
 from ..passes import Target
 from ..statistics.calibrate import Statistics
+from .kronecker_factors import Observed
 
 __all__ = ["nearest_kronecker", "shared_observed"]
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..passes import Factors, Target
 from ..statistics.calibrate import Statistics
-from .tied_weights import shared_observed
 from .kronecker_factors import Observed, Prior
 from .spectrum import Spectrum, decompose
+from .tied_weights import shared_observed
 
 __all__ = [
     "METRICS",

@@ -1,1 +1,1 @@
-"""."""
+"""Reading and writing models, whole or not at all."""

@@ -14,9 +14,9 @@ import onnx
 import onnx_ir as ir
 
 from ..errors import InputError
-from .external import POINTER, locate
 from ..foreign import reading
 from ..passes import RestoreMarks, SortNodes, UniqueNodeNames
+from .external import POINTER, locate
 from .protobuf import from_proto, restore_training
 from .writing import Files, writing
 

@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
+from ..files.writing import atomic_path
 from ..foreign import reading
 from .training import Epoch, Recovery, Thresholds
-from ..files.writing import atomic_path
 
 __all__ = ["SECONDS", "Checkpoint", "Position"]
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from ..allocation.calibrated import Calibrated
+from ..allocation.candidates import automatic_multiple
+from ..allocation.forms import views_of
+from ..allocation.plan import Plan
 from ..factorization.balance import balanced
 from ..factorization.rewriting import factors_by_name
 from ..options import Options
 from ..passes import RewriteTargets, Target, sign
-from ..allocation.candidates import automatic_multiple
-from ..allocation.forms import views_of
-from ..allocation.plan import Plan
 from .bottleneck import Bottleneck
 
 __all__ = ["multiples_of", "prices_of", "views_by_value", "widened"]

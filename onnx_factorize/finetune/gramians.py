@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..calibration import Batch
 from ..outputs import OutputDistribution
+from ..torch.module import GraphModule
 from .bottleneck import Bottleneck
 from .distributions import drawn_loss, without_padding
-from ..torch.module import GraphModule
 
 __all__ = ["Gramians", "measure_gramians"]
 

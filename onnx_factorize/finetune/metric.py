@@ -14,8 +14,8 @@ from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
 from ..outputs import OutputDistribution
 from ..passes import Target
-from .distributions import drawn_loss
 from ..torch.module import GraphModule
+from .distributions import drawn_loss
 
 __all__ = ["measure_metric", "rows_of"]
 

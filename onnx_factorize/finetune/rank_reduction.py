@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..torch.module import GraphModule
 from .balanced_truncation import Balanced, balance
 from .bottleneck import Bottleneck, Factor
 from .gramians import Gramians
-from ..torch.module import GraphModule
 from .multiplier import least_multiplier, weight_of
 from .schedule import Schedule
 from .shrinkage import get_shrinkage

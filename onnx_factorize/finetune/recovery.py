@@ -8,17 +8,17 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from .augmentation import Augmentation
 from ..allocation.calibrated import Calibrated
+from ..allocation.plan import Plan
 from ..calibration import CalibrationData
 from ..errors import InputError
 from ..options import Options
 from ..outputs import OutputDistribution
 from ..passes import DropTiny, fixed_draws
 from ..progress import Progress
-from ..allocation.plan import Plan
 from ..runtime.session import Session
 from ..statistics.given_labels import check_labels, labelled_output
+from .augmentation import Augmentation
 from .training import Recovery
 
 __all__ = ["MEASURED", "check_torch", "check_training", "recover"]

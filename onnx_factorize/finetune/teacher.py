@@ -19,10 +19,10 @@ from ..outputs.settle import settled
 from ..passes import OutputKind
 from ..runtime.session import Runtime, Session
 from ..statistics.given_labels import check_labels, labelled_output, mixed_with_labels
-from .training import Precision, Training
-from .distillation import Distillation
 from ..torch.module import GraphModule
+from .distillation import Distillation
 from .teacher_cache import Remembered
+from .training import Precision, Training
 
 __all__ = ["Teacher"]
 

@@ -14,25 +14,25 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx_ir as ir
 import torch
 
-from ..runtime.arithmetic import count_arithmetic
 from ..allocation.calibrated import Calibrated
+from ..allocation.plan import Plan
 from ..errors import InputError
 from ..options import Options
 from ..passes import Target, fixed_draws
-from ..allocation.plan import Plan
-from .training import Recovery, Thresholds, Training
-from .bottleneck import Bottleneck, find_bottlenecks
+from ..runtime.arithmetic import count_arithmetic
 from ..torch.check import check_against_onnxruntime
-from .gramians import Gramians, measure_gramians
 from ..torch.module import GraphModule, to_torch
-from .truncate import narrow
+from ..torch.write_back import write_back
+from .bottleneck import Bottleneck, find_bottlenecks
+from .expand import multiples_of, prices_of, views_by_value, widened
+from .gramians import Gramians, measure_gramians
 from .rank_reduction import RankReduction, cost_of
 from .schedule import Schedule
 from .teacher import Teacher
 from .trainer import finetune, patience_of, trained_module, validating_samples, validation_of
+from .training import Recovery, Thresholds, Training
 from .training_run import TrainingRun
-from .expand import multiples_of, prices_of, views_by_value, widened
-from ..torch.write_back import write_back
+from .truncate import narrow
 
 __all__ = ["recover_by_svt"]
 

@@ -14,14 +14,14 @@ from ..calibration import CalibrationData
 from ..errors import InputError
 from ..passes import fixed_draws, with_outputs
 from ..runtime.session import Runtime
-from .training import Recovery, Training
 from ..torch.check import check_against_onnxruntime
 from ..torch.constants import named_constants
 from ..torch.module import GraphModule, to_torch
 from ..torch.parameters import is_fine_tuned
-from .teacher import Teacher
-from .training_run import TrainingRun
 from ..torch.write_back import write_back
+from .teacher import Teacher
+from .training import Recovery, Training
+from .training_run import TrainingRun
 
 __all__ = [
     "finetune",

@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .augmentation import Augmentation
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
 from ..foreign import reading
-from .training import Epoch, Recovery, Training
-from .checkpoint import SECONDS, Checkpoint, Position
 from ..torch.module import GraphModule
-from .teacher_cache import digest
+from .augmentation import Augmentation
+from .checkpoint import SECONDS, Checkpoint, Position
+from .distributed import Together
 from .shuffled import shuffled
 from .teacher import Teacher
-from .distributed import Together
+from .teacher_cache import digest
+from .training import Epoch, Recovery, Training
 
 __all__ = ["TrainingRun"]
 

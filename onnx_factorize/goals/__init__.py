@@ -1,1 +1,1 @@
-"""Promises on quality: the smallest model that keeps one."""
+"""What a result must meet: budgets of size, arithmetic and time, and guarantees on quality."""

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from .budget import Budget, BudgetKind
+from ..allocation.plan import Plan
 from ..calibration import Batch, CalibrationData
 from ..errors import BudgetError, InputError
 from ..evaluation import evaluate
 from ..evaluation.evaluate import Answers
 from ..outputs import OutputDistribution
 from ..progress import Progress
-from ..allocation.plan import Plan
 from ..runtime.session import Runtime, Session
 from .bounded_search import smallest
+from .budget import Budget, BudgetKind
 from .confidence import CONFIDENCE, Estimate
 from .guarantee import Prefer, Promise
 from .quantities import Quantity

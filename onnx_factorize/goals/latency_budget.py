@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from .budget import Budget
+from ..allocation.candidates import automatic_multiple, smaller_ranks
 from ..allocation.costs import Costs
+from ..allocation.forms import views_of
+from ..allocation.lagrangian import DENSE
+from ..allocation.plan import Plan
 from ..errors import BudgetError
 from ..options import Options
 from ..passes import Target
 from ..progress import Progress
-from ..allocation.lagrangian import DENSE
-from ..allocation.candidates import automatic_multiple, smaller_ranks
-from ..allocation.forms import views_of
-from ..allocation.plan import Plan
 from ..runtime.latency_cache import LatencyCache
 from ..runtime.latency_curve import Timer, measure_curves, time_models
+from .budget import Budget
 
 __all__ = ["Met", "compress_in_time", "predicted", "timed_costs"]
 

@@ -17,10 +17,10 @@ from ..statistics.given_labels import Labels, check_labels, labelled_output
 from .categorical import class_axis
 from .distribution import OutputDistribution
 from .labels_seen import LabelsSeen
+from .sample_embeddings import signature
 from .seen import OutputSeen
 from .settle import settled
 from .shapes import OutputShapes
-from .sample_embeddings import signature
 
 __all__ = ["SURVEYED", "Survey", "survey"]
 

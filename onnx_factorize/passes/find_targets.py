@@ -16,10 +16,10 @@ from ._operators import is_hidden, untreated_reason, weight_inputs
 from ._sharing import asked_once
 from ._weights import DEQUANTIZED, Origin, constants_behind, origin_of, replaceable
 from .provenance import origin_name, provenance_of
-from .tie_weights import joined
 from .target import Convolution, Skipped, Target
-from .variants import variant_of
+from .tie_weights import joined
 from .unfoldings import views_of
+from .variants import variant_of
 
 __all__ = ["FindTargets"]
 

@@ -15,8 +15,8 @@ import onnx_ir as ir
 from ..calibration import CalibrationData
 from ..files.model_io import weight_bytes
 from ..options import Options
-from ..runtime.paging import LARGE, spill
 from ..passes import DropTiny
+from ..runtime.paging import LARGE, spill
 from ..runtime.session import Session
 
 __all__ = ["Subnormals", "without_subnormals"]

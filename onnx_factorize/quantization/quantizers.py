@@ -20,9 +20,9 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
-from ..files import model_io
 from ..calibration import CalibrationData
 from ..errors import InputError
+from ..files import model_io
 from ..foreign import reading
 from ..passes import DRAWS
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from ..calibration import CalibrationData
 from ..allocation.costs import Costs, measure_costs
+from ..calibration import CalibrationData
 from ..evaluation import compare_outputs
 from ..outputs import OutputDistribution
 from ..passes import with_outputs

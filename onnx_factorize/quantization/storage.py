@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from ..files import model_io
 from ..calibration import CalibrationData
+from ..files import model_io
 from ..passes import Target
 from .quantizers import Way, bytes_of_weight, quantize
 

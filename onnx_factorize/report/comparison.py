@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from ..files import model_io
+from ..allocation.costs import Figures, measure_costs
 from ..calibration import (
     Calibration,
     ImageOptions,
@@ -17,18 +17,18 @@ from ..calibration import (
     Signature,
     open_calibration,
 )
-from ..allocation.costs import Figures, measure_costs
 from ..errors import InputError
 from ..evaluation import Agreement, compare_outputs
+from ..evaluation.state import StateOption, find_state
 from ..evaluation.stream import Stream, along_stream
-from ..runtime.interleaved import Ratio, latencies
+from ..files import model_io
 from ..outputs import SURVEYED, output_kinds, survey
 from ..outputs.selection import Selected, selected
 from ..passes import Kind
 from ..progress import Progress
+from ..runtime.interleaved import Ratio, latencies
 from ..runtime.randomness import Randomness, randomness_of
 from ..runtime.session import Runtime, Session
-from ..evaluation.state import StateOption, find_state
 
 __all__ = ["Comparison", "compare", "compare_several"]
 

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..files import model_io
-from ..runtime.arithmetic import Arithmetic, count_arithmetic
-from ..calibration import Signature
 from ..allocation.costs import Costs
+from ..allocation.forms import FORMS
+from ..calibration import Signature
 from ..errors import InputError
+from ..files import model_io
 from ..outputs import recognized
 from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history
-from ..allocation.forms import FORMS
+from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.session import Runtime
 from .outlook import Outlook, outlook
 from .report import Layer

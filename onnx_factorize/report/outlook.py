@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..allocation.allocate import Purchase
 from ..allocation.analysis import Analysis
-from ..goals.budget import Budget
 from ..allocation.costs import Costs
+from ..allocation.forms import cut_of, restricted
+from ..allocation.search import Candidate
 from ..errors import BudgetError
 from ..factorization.weighting import get_weighting
+from ..goals.budget import Budget
 from ..options import Options
 from ..passes import Target
-from ..allocation.forms import cut_of, restricted
-from ..allocation.allocate import Purchase
-from ..allocation.search import Candidate
 
 __all__ = ["BUDGETS", "Outlook", "outlook"]
 

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from ..allocation.analysis import Analysis
-from ..calibration import CalibrationData
 from ..allocation.costs import Costs
+from ..allocation.forms import FORMS, cut_of, pair_latency, views_of
+from ..allocation.lagrangian import DENSE
+from ..allocation.plan import Plan
+from ..calibration import CalibrationData
 from ..evaluation import Agreement
 from ..evaluation.stream import Stream
-from ..runtime.interleaved import Timing
+from ..finetune.training import Recovery
 from ..outputs.selection import Selected
 from ..passes import Skipped, Target
-from ..quantization.stage import Quantization
-from ..runtime.randomness import Randomness
-from ..allocation.lagrangian import DENSE
-from ..allocation.forms import FORMS, cut_of, pair_latency, views_of
-from ..allocation.plan import Plan
 from ..preparation.subnormals import Subnormals
-from ..finetune.training import Recovery
+from ..quantization.stage import Quantization
+from ..runtime.interleaved import Timing
+from ..runtime.randomness import Randomness
 from .report import Layer, Report
 from .sparse import thinned
 from .warnings import never_ran

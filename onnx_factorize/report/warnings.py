@@ -6,12 +6,12 @@ import math
 from collections.abc import Collection, Sequence
 
 from ..allocation.analysis import Analysis, idle_operators
-from ..calibration import CalibrationData
-from ..errors import named
-from ..runtime.interleaved import Ratio
-from ..passes import Skipped, Target
 from ..allocation.forms import views_of
 from ..allocation.plan import Plan
+from ..calibration import CalibrationData
+from ..errors import named
+from ..passes import Skipped, Target
+from ..runtime.interleaved import Ratio
 
 __all__ = ["hidden_weights", "never_ran", "warnings_of"]
 

@@ -1,1 +1,1 @@
-"""Budgets of measured time."""
+"""Running models in onnxruntime: sessions, timings, what operators multiply, weights on disk."""

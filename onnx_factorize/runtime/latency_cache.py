@@ -14,8 +14,8 @@ import sys
 import onnxruntime as ort
 
 from ..errors import InputError
-from .session import Runtime
 from ..files.writing import atomic_path
+from .session import Runtime
 
 __all__ = ["LatencyCache", "hardware"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..passes import Factors, RewriteTargets, Target, isolated
 from ..allocation.lagrangian import DENSE
-from .session import Runtime, Session
-from .latency_cache import LatencyCache
+from ..passes import Factors, RewriteTargets, Target, isolated
 from .interleaved import latencies
+from .latency_cache import LatencyCache
+from .session import Runtime, Session
 
 __all__ = ["Curve", "Timer", "grid", "measure_curves", "time_models"]
 

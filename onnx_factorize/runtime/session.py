@@ -16,10 +16,10 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from ..errors import InputError, at_least
-from ..foreign import reading
 from ..files.model_io import inlined, weight_bytes
-from .paging import LARGE, PagedModel
+from ..foreign import reading
 from ..passes import DRAWS, fixed_draws, random_nodes, with_outputs
+from .paging import LARGE, PagedModel
 
 __all__ = ["Runtime", "Session"]
 

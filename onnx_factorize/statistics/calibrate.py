@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch, CalibrationData
-from ..runtime.paging import keep
 from ..parallel import in_parallel
 from ..passes import Target
+from ..runtime.paging import keep
 from .micro_batches import fitting_batches
 from .moments import GradientMoments, Moments
 from .observer import Observation, Observer

@@ -7,9 +7,9 @@ import onnx_ir as ir
 import pytest
 from builders import model, normal
 
-from onnx_factorize.files import model_io
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.errors import InputError
+from onnx_factorize.files import model_io
 from onnx_factorize.runtime.session import Runtime, Session
 
 W = {"w": normal(1, 6, 4), "v": normal(2, 6, 6)}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from builders import model, normal
 
-from onnx_factorize.files import model_io
 from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.files import model_io
 from onnx_factorize.runtime.session import Runtime, Session
 
 LENGTH, WIDTH, ROWS = 8, 12, 20

@@ -9,6 +9,7 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, normal
 
 from onnx_factorize import factorize
+from onnx_factorize.factorization.kronecker_factors import Observed
 from onnx_factorize.factorization.losses import (
     Directions,
     _from_cross_moments,
@@ -16,7 +17,6 @@ from onnx_factorize.factorization.losses import (
     kronecker_losses,
     relative_losses,
 )
-from onnx_factorize.factorization.kronecker_factors import Observed
 
 
 @pytest.mark.parametrize("places", [2, 10])

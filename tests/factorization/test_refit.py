@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnx_factorize import factorize
+from onnx_factorize.allocation import plan, refitted
+from onnx_factorize.allocation.allocate import Purchase
 from onnx_factorize.factorization.refit import refit
 from onnx_factorize.factorization.regression import Regression
 from onnx_factorize.factorization.weighting import factors_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
-from onnx_factorize.allocation import plan, refitted
-from onnx_factorize.allocation.allocate import Purchase
 from onnx_factorize.runtime.session import Session
 
 LAYERS = 8

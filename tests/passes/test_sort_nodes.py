@@ -7,8 +7,8 @@ import pytest
 from builders import W_LARGE, model, normal, run
 
 from onnx_factorize import factorize
-from onnx_factorize.files import model_io
 from onnx_factorize.errors import InputError
+from onnx_factorize.files import model_io
 from onnx_factorize.passes import SortNodes
 
 PLAIN = """(float[b, 64] x) => (float[b, 48] y) {

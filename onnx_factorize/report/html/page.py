@@ -8,11 +8,11 @@ from typing import Any
 
 from .bars import everywhere, grouped_by_reason
 from .charts import cut_chart
+from .dot_plot import Track, track
 from .environment import rendered
 from .reproduce import command_of
-from .svg import drawing
 from .stat_cards import tiles, verdict
-from .dot_plot import Track, track
+from .svg import drawing
 
 __all__ = ["report_page"]
 

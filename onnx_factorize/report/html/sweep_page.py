@@ -10,8 +10,8 @@ from ...runtime.interleaved import NOISY
 from .environment import rendered
 from .pareto import Point, front_chart
 from .reproduce import command_of
-from .svg import drawing
 from .stat_cards import agreement_of, time_of
+from .svg import drawing
 
 __all__ = ["sweep_page"]
 

@@ -20,9 +20,9 @@ from browser import BROWSER, see
 from onnx_factorize import factorize
 from onnx_factorize.options import Options
 from onnx_factorize.report.html.bars import everywhere
+from onnx_factorize.report.html.dot_plot import track
 from onnx_factorize.report.html.page import report_page
 from onnx_factorize.report.html.reproduce import command_of
-from onnx_factorize.report.html.dot_plot import track
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
+from onnx_factorize.allocation.allocate import Purchase
+from onnx_factorize.allocation.forms import cut_of, forms_of, views_of
 from onnx_factorize.errors import BudgetError
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
-from onnx_factorize.allocation.forms import cut_of, forms_of, views_of
-from onnx_factorize.allocation.allocate import Purchase
 
 
 @pytest.fixture(scope="module")

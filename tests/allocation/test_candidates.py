@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from builders import found, model, normal
 
+from onnx_factorize.allocation.candidates import automatic_multiple, candidates, only_dense
+from onnx_factorize.allocation.lagrangian import DENSE
 from onnx_factorize.factorization.losses import kronecker_losses
 from onnx_factorize.factorization.spectrum import decompose
-from onnx_factorize.allocation.lagrangian import DENSE
-from onnx_factorize.allocation.candidates import automatic_multiple, candidates, only_dense
 
 
 def _target(rows, columns):

@@ -6,9 +6,9 @@ import pytest
 from builders import timing
 
 from onnx_factorize import factorize, pipeline
-from onnx_factorize.goals import latency_budget as latency_budget
-from onnx_factorize.runtime.latency_curve import Curve
 from onnx_factorize import meet_goal as spending
+from onnx_factorize.goals import latency_budget
+from onnx_factorize.runtime.latency_curve import Curve
 
 SLOW = "first"
 

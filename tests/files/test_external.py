@@ -12,8 +12,8 @@ import onnx_ir as ir
 import pytest
 from builders import W_LARGE, model
 
-from onnx_factorize.files import model_io
 from onnx_factorize.errors import InputError
+from onnx_factorize.files import model_io
 from onnx_factorize.files.external import SharedTensor, external_files
 
 BODY = "(float[batch, 64] x) => (float[batch, 96] y) { h = MatMul (x, w1) y = Add (h, b1) }"

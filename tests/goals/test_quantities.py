@@ -11,10 +11,10 @@ from builders import distribution, normal
 from onnx_factorize.calibration import Batch
 from onnx_factorize.errors import InputError
 from onnx_factorize.evaluation import Divergences
-from onnx_factorize.passes import OutputKind
 from onnx_factorize.goals.confidence import lower_bound
 from onnx_factorize.goals.own_metric import OwnMetric
 from onnx_factorize.goals.quantities import Agreement, Cosine, Divergence, Top1
+from onnx_factorize.passes import OutputKind
 
 SEEN = normal(0, 64, 5)
 LOGITS = {"y": distribution(OutputKind("categorical", -1, "logit"), SEEN)}

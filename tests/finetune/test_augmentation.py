@@ -7,8 +7,8 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
 from onnx_factorize import InputError, factorize
-from onnx_factorize.finetune.augmentation import Augmentation
 from onnx_factorize.calibration import Batch
+from onnx_factorize.finetune.augmentation import Augmentation
 
 MODULE = """
 def flip(feeds, rng):

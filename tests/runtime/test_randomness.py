@@ -5,9 +5,9 @@ import onnx_ir as ir
 import pytest
 
 from onnx_factorize import factorize
+from onnx_factorize.report.comparison import compare
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.randomness import randomness_of
-from onnx_factorize.report.comparison import compare
 from onnx_factorize.runtime.session import Runtime, Session
 from tests.builders import model
 from tests.commands import main_of

@@ -10,14 +10,14 @@ from builders import BUNDLED, BUNDLED_DATA, distribution, model, normal
 from click.testing import CliRunner
 
 from onnx_factorize import BudgetError, InputError, factorize
-from onnx_factorize.files import model_io
-from onnx_factorize.goals.budget import Budget
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.cli.main import cli
+from onnx_factorize.files import model_io
+from onnx_factorize.goals import guarantee_search as promise_search
+from onnx_factorize.goals.budget import Budget
+from onnx_factorize.goals.guarantee import Promise, promised
 from onnx_factorize.passes import OutputKind
 from onnx_factorize.progress import Progress
-from onnx_factorize.goals import guarantee_search as promise_search
-from onnx_factorize.goals.guarantee import Promise, promised
 from onnx_factorize.runtime.session import Runtime, Session
 
 PLAIN = {"y": distribution(OutputKind("gaussian"), normal(1, 400, 16))}

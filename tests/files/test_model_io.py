@@ -10,8 +10,8 @@ import onnx_ir as ir
 import pytest
 from builders import BUNDLED, W_LARGE, model, normal, run
 
-from onnx_factorize.files import model_io
 from onnx_factorize.errors import InputError
+from onnx_factorize.files import model_io
 
 BODY = "(float[batch, 64] x) => (float[batch, 96] y) { h = MatMul (x, w1) y = Add (h, b1) }"
 

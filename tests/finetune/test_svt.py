@@ -13,9 +13,13 @@ torch = pytest.importorskip("torch")
 
 from onnx_factorize import InputError  # noqa: E402
 from onnx_factorize.factorization import spectrum  # noqa: E402
-from onnx_factorize.torch import SVT, Schedule, SVTTarget, WhitenedGradient, Whitening  # noqa: E402
 from onnx_factorize.finetune.multiplier import cost_at, find_multiplier, weight_of  # noqa: E402
+from onnx_factorize.finetune.schedule import Schedule  # noqa: E402
 from onnx_factorize.finetune.shrinkage import SHRINKAGES  # noqa: E402
+from onnx_factorize.finetune.svt import SVT  # noqa: E402
+from onnx_factorize.finetune.svt_target import SVTTarget  # noqa: E402
+from onnx_factorize.finetune.whitened_gradient import WhitenedGradient  # noqa: E402
+from onnx_factorize.finetune.whitening import Whitening  # noqa: E402
 
 
 def positive(generator, groups, size):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from builders import model, normal
 
-from onnx_factorize.files import model_io
-from onnx_factorize.runtime import paging
 from onnx_factorize.errors import InputError
+from onnx_factorize.files import model_io
 from onnx_factorize.files.writing import writing
+from onnx_factorize.runtime import paging
 
 NAMES = ["m.data", "m.onnx", "r.json"]
 

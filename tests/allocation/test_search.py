@@ -7,9 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnx_factorize.factorization.weighting import get_weighting
-from onnx_factorize.allocation.lagrangian import Choices, allocate_global, allocate_uniform
 from onnx_factorize.allocation.forms import FIXED_FORMS
+from onnx_factorize.allocation.lagrangian import Choices, allocate_global, allocate_uniform
 from onnx_factorize.allocation.search import (
     Candidate,
     Measured,
@@ -17,6 +16,7 @@ from onnx_factorize.allocation.search import (
     most_measurements,
     search,
 )
+from onnx_factorize.factorization.weighting import get_weighting
 
 RANKS = np.arange(1, 9)
 LIMIT = 20.0

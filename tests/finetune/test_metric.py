@@ -8,9 +8,13 @@ from builders import distribution, found, model, normal
 
 torch = pytest.importorskip("torch")
 
+from onnx_factorize.finetune.metric import (  # noqa: E402
+    _outputs_of,
+    measure_metric,
+    rows_of,
+)
 from onnx_factorize.passes import OutputKind  # noqa: E402
-from onnx_factorize.torch import measure_metric, to_torch  # noqa: E402
-from onnx_factorize.finetune.metric import _outputs_of, rows_of  # noqa: E402
+from onnx_factorize.torch import to_torch  # noqa: E402
 
 CONVOLUTIONS = {
     "plain": ("kernel_shape=[3,3]", (1, 4, 6, 7), (6, 4, 3, 3)),

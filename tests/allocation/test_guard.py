@@ -7,9 +7,9 @@ import onnx_ir as ir
 import pytest
 
 from onnx_factorize import factorize
+from onnx_factorize.allocation.guard import Guard
 from onnx_factorize.calibration import Selection, Signature, open_calibration
 from onnx_factorize.errors import InputError
-from onnx_factorize.allocation.guard import Guard
 from onnx_factorize.runtime.session import Runtime
 from tests.builders import model, run
 

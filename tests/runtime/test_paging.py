@@ -12,9 +12,9 @@ import pytest
 from builders import model, normal, run
 
 from onnx_factorize import factorize
+from onnx_factorize.factorization import rewriting
 from onnx_factorize.files import model_io
 from onnx_factorize.runtime import paging, session
-from onnx_factorize.factorization import rewriting
 from onnx_factorize.runtime.paging import spill
 from onnx_factorize.runtime.session import Runtime, Session
 

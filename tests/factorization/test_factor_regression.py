@@ -10,8 +10,8 @@ from builders import assert_close, found, model, run, svd_factors
 from generated_convolutions import convolutions
 from hypothesis import strategies as st
 
-from onnx_factorize.factorization.rewriting import factors_by_name
 from onnx_factorize.factorization.factor_regression import fitted, narrowed, second_matrices
+from onnx_factorize.factorization.rewriting import factors_by_name
 from onnx_factorize.factorization.spectrum import decompose
 from onnx_factorize.files.model_io import load
 from onnx_factorize.passes import RewriteTargets

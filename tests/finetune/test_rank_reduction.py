@@ -10,18 +10,19 @@ from builders import BUNDLED, BUNDLED_DATA, check, distribution, model, normal, 
 torch = pytest.importorskip("torch")
 
 from onnx_factorize import factorize  # noqa: E402
-from onnx_factorize.files import model_io  # noqa: E402
 from onnx_factorize.calibration import Batch  # noqa: E402
-from onnx_factorize.passes import FindTargets, OutputKind, RewriteTargets  # noqa: E402
-from onnx_factorize.passes.provenance import provenance_of  # noqa: E402
-from onnx_factorize.torch import Schedule, to_torch, write_back  # noqa: E402
+from onnx_factorize.files import model_io  # noqa: E402
 from onnx_factorize.finetune.balanced_truncation import balance  # noqa: E402
 from onnx_factorize.finetune.bottleneck import find_bottlenecks  # noqa: E402
+from onnx_factorize.finetune.expand import prices_of  # noqa: E402
 from onnx_factorize.finetune.gramians import measure_gramians  # noqa: E402
 from onnx_factorize.finetune.multiplier import least_multiplier  # noqa: E402
-from onnx_factorize.finetune.truncate import narrow  # noqa: E402
 from onnx_factorize.finetune.rank_reduction import RankReduction, cost_of  # noqa: E402
-from onnx_factorize.finetune.expand import prices_of  # noqa: E402
+from onnx_factorize.finetune.schedule import Schedule  # noqa: E402
+from onnx_factorize.finetune.truncate import narrow  # noqa: E402
+from onnx_factorize.passes import FindTargets, OutputKind, RewriteTargets  # noqa: E402
+from onnx_factorize.passes.provenance import provenance_of  # noqa: E402
+from onnx_factorize.torch import to_torch, write_back  # noqa: E402
 
 # A grouped convolution, one of stride 2, a Gemm, and a MatMul.
 NET = """(float[b, 8, 6, 6] x) => (float[b, 5] y) {

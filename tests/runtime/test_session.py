@@ -10,8 +10,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantiz
 from onnxruntime.quantization.quantize import quantize_dynamic
 
 from onnx_factorize import factorize
-from onnx_factorize.files import model_io
 from onnx_factorize.errors import InputError
+from onnx_factorize.files import model_io
 from onnx_factorize.options import Options
 from onnx_factorize.report.inspection import inspect
 from onnx_factorize.runtime.session import Runtime, Session

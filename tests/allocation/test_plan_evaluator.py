@@ -8,16 +8,16 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, timing
 
 from onnx_factorize import factorize
-from onnx_factorize.factorization import shrinkage_choice as metric_choice
-from onnx_factorize.factorization.weighting import METRICS, get_weighting, metrics_for
-from onnx_factorize.runtime.interleaved import Ratio
-from onnx_factorize.options import Options
-from onnx_factorize.pipeline import calibrated
-from onnx_factorize.progress import Progress
 from onnx_factorize.allocation import plan_evaluator as trial_module
 from onnx_factorize.allocation.forms import views_of
 from onnx_factorize.allocation.plan import Plan
+from onnx_factorize.factorization import shrinkage_choice as metric_choice
+from onnx_factorize.factorization.weighting import METRICS, get_weighting, metrics_for
+from onnx_factorize.options import Options
+from onnx_factorize.pipeline import calibrated
+from onnx_factorize.progress import Progress
 from onnx_factorize.report.warnings import warnings_of
+from onnx_factorize.runtime.interleaved import Ratio
 
 ALIKE = Ratio(1.0, (1.0, 1.0), 20)
 
