@@ -19,10 +19,10 @@ from .finetune.training import Training, without_training
 from .goals.budget import Budget
 from .goals.guarantee import Prefer, Promise, promised
 from .option_types import check_types, numbers_of, size_of
+from .outputs.given_labels import Labels
 from .passes import Kind, Skipped, Target
 from .quantization.quantizers import Bits
 from .runtime.session import Runtime
-from .statistics.given_labels import Labels
 
 __all__ = ["Options", "Ranks"]
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import Batch, CalibrationData
+from ..calibration.folds import some_of
 from ..evaluation import Divergences, evaluate
 from ..factorization.rewriting import rewritten
 from ..factorization.spectrum import Spectrum
@@ -24,7 +25,6 @@ from ..parallel import in_parallel
 from ..passes import Target
 from ..runtime.session import Runtime, Session
 from ..statistics.calibrate import Statistics, merged
-from ..statistics.folds import some_of
 
 __all__ = ["Trial"]
 

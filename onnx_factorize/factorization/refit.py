@@ -16,10 +16,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
+from ..calibration.folds import some_of
 from ..passes import Factors, FindDownstream, RewriteTargets, Target
 from ..runtime.paging import keep
 from ..runtime.session import Runtime
-from ..statistics.folds import some_of
 from ..statistics.micro_batches import fitting_batches
 from ..statistics.observer import Observation, Observer
 from .factor_regression import fitted, narrowed, second_matrices

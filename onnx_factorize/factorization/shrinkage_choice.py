@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import CalibrationData
+from ..calibration.folds import some_of
 from ..parallel import in_parallel
 from ..passes import Target
 from ..statistics.calibrate import Statistics, merged
-from ..statistics.folds import some_of
 from ..statistics.micro_batches import fitting_batches
 from ..statistics.observer import Observer
 from .kronecker_factors import Observed

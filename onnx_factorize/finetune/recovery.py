@@ -14,10 +14,10 @@ from ..calibration import CalibrationData
 from ..errors import InputError
 from ..options import Options
 from ..outputs import OutputDistribution
+from ..outputs.given_labels import check_labels, labelled_output
 from ..passes import DropTiny, fixed_draws
 from ..progress import Progress
 from ..runtime.session import Session
-from ..statistics.given_labels import check_labels, labelled_output
 from .augmentation import Augmentation
 from .training import Recovery
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import CalibrationData
+from ..calibration.folds import FOLDS, deal
 from ..errors import InputError
 from ..passes import OutputKind
 from ..runtime.session import Session
-from ..statistics.folds import FOLDS, deal
-from ..statistics.given_labels import Labels, check_labels, labelled_output
 from .categorical import class_axis
 from .distribution import OutputDistribution
+from .given_labels import Labels, check_labels, labelled_output
 from .labels_seen import LabelsSeen
 from .sample_embeddings import signature
 from .seen import OutputSeen

@@ -13,6 +13,7 @@ from ..calibration import Batch
 from ..errors import InputError
 from ..keyed_random import Keys, keys_of
 from ..outputs import OutputDistribution
+from ..outputs.given_labels import Labels
 from ..outputs.shapes import OutputShapes
 from ..passes import (
     Differentiate,
@@ -25,7 +26,6 @@ from ..passes import (
     Target,
 )
 from ..runtime.session import Runtime, Session
-from .given_labels import Labels
 from .im2col import channel_rows, convolution_rows, linear_rows
 from .seeding import Seeding
 

@@ -13,10 +13,10 @@ from ..calibration import Batch
 from ..errors import InputError
 from ..keyed_random import keys_of
 from ..outputs import OutputDistribution
+from ..outputs.given_labels import check_labels
 from ..outputs.shapes import OutputShapes
 from ..passes import SeedInputs
 from ..runtime.session import Runtime, Session
-from .given_labels import check_labels
 
 __all__ = ["Seeding"]
 

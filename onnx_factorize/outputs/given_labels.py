@@ -11,8 +11,8 @@ import numpy.typing as npt
 from ..calibration import Batch
 from ..calibration.labels import class_numbers, values_of
 from ..errors import InputError
-from ..outputs.categorical import one_hot
 from ..passes import OutputKind
+from .categorical import one_hot
 
 __all__ = ["Labels", "check_labels", "labelled_output", "mixed_with_labels"]
 

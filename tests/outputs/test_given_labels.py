@@ -8,8 +8,8 @@ import pytest
 from onnx_factorize import InputError
 from onnx_factorize.calibration import Batch
 from onnx_factorize.outputs.categorical import one_hot
+from onnx_factorize.outputs.given_labels import check_labels, labelled_output, mixed_with_labels
 from onnx_factorize.passes import OutputKind
-from onnx_factorize.statistics.given_labels import check_labels, labelled_output, mixed_with_labels
 
 CLASSES = OutputKind("categorical", -1, "logit")
 
