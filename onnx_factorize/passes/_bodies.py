@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from ._graph import subgraphs
+from ..graph import subgraphs
 
 __all__ = ["ITERATED", "unobservable"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from ..graph import Namer, add_integers, opset, scopes, subgraphs
 from ._bodies import ITERATED
-from ._graph import Namer, add_integers, opset, scopes, subgraphs
 
 __all__ = ["Exposer"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import opset
+from ..graph import opset
 from ._operators import MICROSOFT
 from ._site import Site
 

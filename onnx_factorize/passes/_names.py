@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ._graph import scopes
+from ..graph import scopes
 from ._operators import is_linear
 
 __all__ = ["linear_names", "linear_nodes"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import Namer, add_initializer, add_integers, opset
+from ..graph import Namer, add_initializer, add_integers, opset
 from ._operators import REST
 from .negligible import significant
 from .share_factors import FACTOR_OF

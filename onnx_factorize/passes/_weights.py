@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import constant
+from ..graph import constant
 from ._sharing import refuse_sharing
 
 __all__ = [

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from ._graph import subgraphs
+from ..graph import subgraphs
 
 __all__ = ["BeginAt", "EndBefore"]
 

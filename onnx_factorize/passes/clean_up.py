@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
-from ._graph import scopes
+from ..graph import scopes
 
 __all__ = ["CleanUp"]
 

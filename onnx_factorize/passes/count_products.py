@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from ..graph import Namer, opset, scopes, subgraphs
 from ._bodies import ITERATED
 from ._expose import Exposer
-from ._graph import Namer, opset, scopes, subgraphs
 from .find_targets import FindTargets
 from .multiplications import Lengths, Term, multiplications
 

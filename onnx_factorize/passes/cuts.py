@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from ._graph import scopes
+from ..graph import scopes
 from ._operators import weight_inputs
 from .provenance import CUTS, PREFIX, origin_name
 

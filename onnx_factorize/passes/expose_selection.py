@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import onnx_ir as ir
 
-from ._graph import scopes, subgraphs
+from ..graph import scopes, subgraphs
 from ._operators import is_linear
-from .adjoint import facts
+from .adjoint import inference
 
 __all__ = ["ExposeSelection", "upstream"]
 
@@ -59,7 +59,7 @@ class ExposeSelection(ir.passes.InPlacePass):
         graph = model.graph
         if not any(node.op_type in _SELECTIONS for each, _ in scopes(graph) for node in each):
             return ir.passes.PassResult(model, modified=False)
-        self._facts = facts.infer(model)
+        self._facts = inference.infer(model)
         self._known: dict[ir.Value, bool] = {}
         found: dict[ir.Value, None] = {}
         for output in list(graph.outputs):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from ._graph import constant, scopes
+from ..graph import constant, scopes
 from ._operators import MICROSOFT
 from .find_targets import FindTargets
 from .target import Skipped

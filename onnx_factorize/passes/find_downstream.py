@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from ._graph import subgraphs
+from ..graph import subgraphs
 from .find_targets import FindTargets
 from .provenance import origin_name
 

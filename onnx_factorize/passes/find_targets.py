@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import onnx_ir as ir
 
+from ..graph import constant, scopes
 from ._attributes import bias_after, integers, is_row_of, row
 from ._bodies import ITERATED, unobservable
-from ._graph import constant, scopes
 from ._names import linear_names
 from ._operators import is_hidden, untreated_reason, weight_inputs
 from ._sharing import asked_once

@@ -8,10 +8,10 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
-from ._graph import Namer, constant, opset, scopes
+from ..graph import Namer, constant, opset, scopes
 from ._keyed_numbers import KeyedNumbers
 from ._site import Site
-from .adjoint import facts
+from .adjoint import inference
 
 __all__ = ["DRAWS", "FixDraws", "fixed_draws", "random_nodes"]
 
@@ -69,9 +69,9 @@ class FixDraws(ir.passes.InPlacePass):
         if found:
             self._model, self._names = model, Namer(model)
             self._keys = _keys(model)
-            self._facts = facts.infer(model)
+            self._facts = inference.infer(model)
             # onnxruntime believes the shapes that are declared, the stale ones too.
-            facts.correct(model, self._facts)
+            inference.correct(model, self._facts)
         for node, turns in found:
             self._replace(node, turns)
         return ir.passes.PassResult(model, modified=bool(found))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx.reference
 import onnx_ir as ir
 
-from ._graph import Namer, add_initializer, constant, opset, scopes, subgraphs
+from ..graph import Namer, add_initializer, constant, opset, scopes, subgraphs
 from ._operators import TREATED
 from ._weights import DEQUANTIZERS, MOVES, replaceable
 from .clean_up import CleanUp

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from ._graph import opset
+from ..graph import opset
 from ._site import Site, rearranged
 from ._variant import Variant
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
-from ._graph import scopes, subgraphs
+from ..graph import scopes, subgraphs
 from ._operators import is_linear
 
 __all__ = ["InlineLinearFunctions"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from ._graph import opset
+from ..graph import opset
 from .target import Target
 
 __all__ = ["isolated"]

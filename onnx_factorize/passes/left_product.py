@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from ._graph import opset
+from ..graph import opset
 from ._site import Site, rearranged
 from ._variant import Variant
 from .batched_product import refuse_stack

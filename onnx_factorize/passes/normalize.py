@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
-from ._graph import Namer, constant, register, scopes
+from ..graph import Namer, constant, register, scopes
 from ._names import linear_names
 from ._operators import REST, TREATED, weight_inputs
 from ._sharing import asked_once

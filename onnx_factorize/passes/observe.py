@@ -7,9 +7,9 @@ from typing import Literal
 
 import onnx_ir as ir
 
+from ..graph import scopes
 from ._bodies import ITERATED
 from ._expose import Exposer
-from ._graph import scopes
 from .find_targets import FindTargets
 
 __all__ = ["Observe", "Side"]

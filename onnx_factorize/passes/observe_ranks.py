@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+from ..graph import scopes
 from ._expose import Exposer
-from ._graph import scopes
-from .adjoint.facts import DTYPE, RANK, infer
+from .adjoint.inference import DTYPE, RANK, infer
 
 __all__ = ["ObserveRanks", "note"]
 
@@ -58,7 +58,7 @@ class ObserveRanks(ir.passes.InPlacePass):
 
 
 def note(model: ir.Model, ranks: Mapping[str, int], types: Mapping[str, ir.DataType]) -> None:
-    """Notes what was seen on the values of a model, for `adjoint.facts.infer`."""
+    """Notes what was seen on the values of a model, for `adjoint.inference.infer`."""
     for scope, _ in scopes(model.graph):
         for node in scope:
             for value in node.outputs:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from ._graph import constant, opset, subgraphs
+from ..graph import constant, opset, subgraphs
 
 __all__ = ["Kind", "OutputKind", "RecognizeOutputs"]
 

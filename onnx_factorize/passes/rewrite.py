@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import Namer
+from ..graph import Namer
 from ._site import Site
 from .find_targets import FindTargets
 from .negligible import without_negligible

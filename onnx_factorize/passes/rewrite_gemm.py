@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._graph import opset
+from ..graph import opset
 from .rewrite import Rewrite
 from .target import Factors, Target
 

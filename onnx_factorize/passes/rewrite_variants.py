@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from ._graph import Namer, scopes
+from ..graph import Namer, scopes
 from ._operators import TREATED
 from ._site import Site
 from .negligible import without_negligible

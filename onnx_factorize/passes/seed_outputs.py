@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import Namer, opset
+from ..graph import Namer, opset
 from .recognize_outputs import OutputKind
 
 __all__ = ["OutputSeed", "SeedInputs", "SeedOutputs"]

@@ -7,7 +7,7 @@ from collections.abc import Container
 import numpy as np
 import onnx_ir as ir
 
-from ._graph import Namer, add_initializer
+from ..graph import Namer, add_initializer
 from .find_targets import FindTargets
 from .target import Target
 from .unfoldings import split_attributes

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._graph import Namer, scopes
+from ..graph import Namer, scopes
 
 __all__ = ["FACTOR_OF", "ShareFactors"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ._graph import scopes, subgraphs
+from ..graph import scopes, subgraphs
 
 __all__ = ["SortNodes"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from ..graph import subgraphs
 from .constants import content, is_constant, named_constants
 from .errors import Unsupported, UnsupportedError
 from .fusing import Fusion, find_fusions
@@ -176,13 +177,11 @@ class _Builder:
         for value in node.inputs:
             if value is not None and value.name:
                 yield self.slot(value)
-        for attribute in node.attributes.values():
-            if attribute.type == ir.AttributeType.GRAPH:
-                graph = attribute.as_graph()
-                for inner in graph:
-                    yield from self._reads(inner)
-                for value in graph.outputs:
-                    yield self.slot(value)
+        for graph in subgraphs(node):
+            for inner in graph:
+                yield from self._reads(inner)
+            for value in graph.outputs:
+                yield self.slot(value)
 
 
 def _wanted(value: ir.Value) -> bool:

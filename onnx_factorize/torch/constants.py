@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from ..graph import subgraphs
+
 __all__ = ["content", "is_constant", "named_constants"]
 
 
@@ -33,9 +35,8 @@ def _walk(graph: ir.Graph) -> Iterator[ir.Value]:
     for node in graph:
         if is_constant(node):
             yield node.outputs[0]
-        for attribute in node.attributes.values():
-            if attribute.type == ir.AttributeType.GRAPH:
-                yield from _walk(attribute.as_graph())
+        for inner in subgraphs(node):
+            yield from _walk(inner)
 
 
 def is_constant(node: ir.Node) -> bool:

@@ -19,7 +19,8 @@ from onnx_factorize.passes.adjoint import (
     resize,
 )
 from onnx_factorize.passes.adjoint.append import AppendAdjoint
-from onnx_factorize.passes.adjoint.registry import NoRuleError, covered, rule
+from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.registry import covered, rule
 from onnx_factorize.passes.adjoint.step import Step
 
 __all__ = ["AppendAdjoint", "NoRuleError", "Step", "covered", "rule"]

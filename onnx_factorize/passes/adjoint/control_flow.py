@@ -1,71 +1,15 @@
-"""Differentiation of If, branch by branch, and the questions about subgraphs that it needs."""
+"""Differentiation of If, branch by branch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.emit import Block, Emitter
-
-if TYPE_CHECKING:
-    from onnx_factorize.passes.adjoint.append import Sweep
-
-BRANCHES = ("then_branch", "else_branch")
-
-
-@dataclass
-class Branching:
-    """An If of the adjoint, whose branches are still blocks.
-
-    Attributes:
-        node: The If, without its graphs.
-        blocks: What its then and else branches compute.
-        results: By output, the value of each branch.
-    """
-
-    node: ir.Node
-    blocks: tuple[Block, Block]
-    results: list[tuple[ir.Value, ir.Value]] = field(default_factory=list)
-
-
-def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    """Iterate over a node's own subgraphs."""
-    for attr in node.attributes.values():
-        if attr.is_ref():
-            continue
-        if attr.type == ir.AttributeType.GRAPH:
-            yield attr.as_graph()
-        elif attr.type == ir.AttributeType.GRAPHS:
-            yield from attr.as_graphs()
-
-
-def within(graph: ir.Graph) -> Iterator[ir.Value]:
-    """Iterate over the values that a graph and its subgraphs compute, read or return."""
-    for node in graph:
-        yield from (v for v in node.inputs if v is not None)
-        yield from node.outputs
-        for inner in subgraphs(node):
-            yield from within(inner)
-    yield from graph.outputs
-
-
-def defined(graph: ir.Graph) -> set[ir.Value]:
-    """Return the values that a graph and its subgraphs define."""
-    found = {*graph.inputs, *graph.initializers.values()}
-    for node in graph:
-        found.update(node.outputs)
-        for inner in subgraphs(node):
-            found |= defined(inner)
-    return found
-
-
-def captured(graph: ir.Graph) -> dict[ir.Value, None]:
-    """Return the values of outer graphs that a graph reads, in order."""
-    own = defined(graph)
-    return dict.fromkeys(value for value in within(graph) if value not in own)
+from onnx_factorize.graph import defined
+from onnx_factorize.passes.adjoint.blocks import BRANCHES, Block, Branching
+from onnx_factorize.passes.adjoint.emit import Emitter
+from onnx_factorize.passes.adjoint.sweep import Sweep
 
 
 def differentiate_if(sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | None]) -> None:

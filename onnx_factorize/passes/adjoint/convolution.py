@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.registry import Cotangents, NoRuleError, rule
+from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.registry import Cotangents, rule
 from onnx_factorize.passes.adjoint.step import Step
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from onnx_factorize.graph import subgraphs
 from onnx_factorize.passes.adjoint import dims_fixed
 from onnx_factorize.passes.adjoint.contents import contents, integer, integers
 from onnx_factorize.passes.adjoint.dims_movement import gather_nd, quotient, range_, reshape, slice_
@@ -29,9 +30,8 @@ def propagate(graph: ir.Graph, facts: Facts) -> None:
     """Refine the facts of all nodes of a graph and of its subgraphs, in order."""
     for node in graph:
         visit(node, facts)
-        for attr in node.attributes.values():
-            if attr.type == ir.AttributeType.GRAPH:
-                propagate(attr.as_graph(), facts)
+        for inner in subgraphs(node):
+            propagate(inner, facts)
 
 
 def visit(node: ir.Node, facts: Facts) -> None:

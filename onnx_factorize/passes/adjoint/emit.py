@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.nodes import Block, Nodes
-from onnx_factorize.passes.adjoint.registry import NoRuleError
+from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.nodes import Nodes
 
-__all__ = ["Block", "Emitter"]
+__all__ = ["Emitter"]
 
 _END = np.iinfo(np.int64).max
 

@@ -1,31 +1,18 @@
-"""What is certain about the values of a graph: types, ranks, dimensions, small integer contents.
-
-Declared shapes of intermediate values may be stale and symbolic names may lie, but onnxruntime
-enforces the static dimensions of graph inputs. So everything is inferred anew: ranks and
-static dimensions by onnx, and equality of dynamic dimensions by tokens (expressions over the
-dimensions that nothing is known of), which `dims.py` propagates through the common operators.
-Ranks that were seen in runs of the data (see `ObserveRanks`) serve where inference is silent.
-"""
+"""What is certain about the values of a graph: types, ranks, dimensions, small integer contents."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
-from onnx_factorize.passes.adjoint.registry import NoRuleError
-
-# In the meta of a value: its rank and its type, where runs of the data showed them.
-RANK, DTYPE = "observed rank", "observed type"
+from onnx_factorize.passes.adjoint.errors import NoRuleError
 
 Dim = Hashable
 """A static dimension (int), or a token; equal tokens are equal at run time."""
 
-_LOGGER = logging.getLogger("onnx_ir.passes.common.shape_inference")
 FLOATS = frozenset(
     {
         ir.DataType.FLOAT,
@@ -121,64 +108,3 @@ class Facts:
         self.dims[value] = shape
         if tensor.dtype in (ir.DataType.INT64, ir.DataType.INT32) and tensor.size <= 64:
             self.ints[value] = tuple(int(i) for i in tensor.numpy().reshape(-1))
-
-
-def infer(model: ir.Model) -> Facts:
-    """Collect the facts of a model's values, subgraphs included."""
-    from onnx_factorize.passes.adjoint import dims  # noqa: PLC0415 - dims builds on Facts
-
-    facts = Facts()
-    copy = model.clone()
-    for value in copy.graph.inputs:
-        if value.shape is not None:  # some exporters write -1 for a dynamic dimension
-            sizes = [None if isinstance(dim, int) and dim < 0 else dim for dim in value.shape]
-            value.shape = ir.Shape(sizes)
-    for graph in copy.graphs():
-        for node in graph:
-            for value in node.outputs:
-                value.shape = None
-                if RANK in value.meta:  # seen in runs, where inference was silent
-                    value.shape = ir.Shape([None] * value.meta[RANK])
-                    dtype = value.meta.get(DTYPE, value.dtype) or ir.DataType.FLOAT
-                    value.type = ir.TensorType(dtype)
-    level = _LOGGER.level
-    _LOGGER.setLevel(logging.ERROR)
-    try:
-        ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(copy)
-    finally:
-        _LOGGER.setLevel(level)
-    for graph, inferred in zip(model.graphs(), copy.graphs(), strict=True):
-        for value, twin in zip(_values(graph), _values(inferred), strict=True):
-            facts.learn(value, twin.shape, twin.dtype)
-            facts.learn_constant(value)
-    dims.propagate(model.graph, facts)
-    return facts
-
-
-def correct(model: ir.Model, facts: Facts) -> None:
-    """Drop declared dimensions of computed values that inference does not confirm.
-
-    onnxruntime folds Shape of a value into a constant by its declared shape, even a stale one.
-    """
-    for graph in model.graphs():
-        for node in graph:
-            for value in node.outputs:
-                if value.shape is None:
-                    continue
-                dims = facts.dims.get(value)
-                if dims is None or len(dims) != len(value.shape):
-                    value.shape = None
-                    continue
-                value.shape = ir.Shape(
-                    [
-                        dim if isinstance(dim, int) else (None if isinstance(old, int) else old)
-                        for dim, old in zip(dims, value.shape, strict=True)
-                    ]
-                )
-
-
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    yield from graph.inputs
-    yield from (v for v in graph.initializers.values() if not v.is_graph_input())
-    for node in graph:
-        yield from node.outputs

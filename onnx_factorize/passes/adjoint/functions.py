@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import onnx
 import onnx.inliner
 import onnx_ir as ir
 
+from onnx_factorize.graph import subgraphs
 from onnx_factorize.passes.adjoint import dims
-from onnx_factorize.passes.adjoint.registry import NoRuleError
-
-if TYPE_CHECKING:
-    from onnx_factorize.passes.adjoint.append import Sweep
-
+from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.sweep import Sweep
 
 _BODIES = ("function", "context_dependent_function")  # absent from onnx's type stubs
 
@@ -39,7 +36,7 @@ def differentiate(sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | N
             sweep.facts.learn_constant(constant)
             values[value.name or ""] = constant
     for inner in body.graph:
-        if any(attr.type == ir.AttributeType.GRAPH for attr in inner.attributes.values()):
+        if any(True for _ in subgraphs(inner)):
             raise NoRuleError("its function body has control flow")
         copy = ir.Node(
             inner.domain,

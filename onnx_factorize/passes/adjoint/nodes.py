@@ -5,35 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.registry import NoRuleError
-
-if TYPE_CHECKING:
-    from onnx_factorize.passes.adjoint.control_flow import Branching
+from onnx_factorize.passes.adjoint.blocks import Block, Branching
+from onnx_factorize.passes.adjoint.errors import NoRuleError
 
 Attribute = int | float | str | Sequence[int] | Sequence[float] | ir.TensorProtocol
-
-
-class Block:
-    """The nodes emitted into one graph, and what has been computed there already."""
-
-    def __init__(self, parent: Block | None = None) -> None:
-        self.parent = parent
-        self.owner: Branching | None = None
-        self.nodes: list[ir.Node] = []
-        self.known: dict[tuple[object, ...], Sequence[ir.Value]] = {}
-
-    def recall(self, key: tuple[object, ...]) -> Sequence[ir.Value] | None:
-        """Return the outputs of an equal node of this block or of one around it."""
-        if key in self.known:
-            return self.known[key]
-        return self.parent.recall(key) if self.parent else None
 
 
 class Nodes:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import onnx_ir as ir
 
-if TYPE_CHECKING:
-    from onnx_factorize.passes.adjoint.step import Step
+from onnx_factorize.passes.adjoint.step import Step
 
 Cotangents: TypeAlias = Mapping[int, ir.Value | None]
 """Cotangents of a node's inputs by input index; one that is absent or None is zero."""
 
-Rule: TypeAlias = "Callable[[Step], Cotangents]"
+Rule: TypeAlias = Callable[[Step], Cotangents]
 
 _RULES: dict[tuple[str, str], list[tuple[int, Rule]]] = {}
 _ZERO: set[tuple[str, str]] = set()
-
-
-class NoRuleError(Exception):
-    """A rule refuses a node; the message is the reason shown to the user."""
 
 
 def rule(*op_types: str, since: int = 1, domain: str = "") -> Callable[[Rule], Rule]:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.emit import Block, Emitter
+from onnx_factorize.passes.adjoint.blocks import Block
+from onnx_factorize.passes.adjoint.emit import Emitter
 from onnx_factorize.passes.adjoint.step import Step
 
 Values = list[ir.Value]

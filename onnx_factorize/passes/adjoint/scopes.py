@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.control_flow import BRANCHES, subgraphs
-from onnx_factorize.passes.adjoint.emit import Block, Emitter
+from onnx_factorize.graph import subgraphs
+from onnx_factorize.passes.adjoint.blocks import BRANCHES, Block
+from onnx_factorize.passes.adjoint.emit import Emitter
 from onnx_factorize.passes.adjoint.facts import Facts
 
 

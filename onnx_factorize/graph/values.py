@@ -1,42 +1,14 @@
-"""Small questions about graphs that several passes ask."""
+"""Constant values: what they hold, and new ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-__all__ = [
-    "Namer",
-    "add_initializer",
-    "add_integers",
-    "constant",
-    "opset",
-    "register",
-    "scopes",
-    "subgraphs",
-]
-
-
-def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    """Yields the graphs in a node's attributes (the branches of an If, the body of a Loop)."""
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()
-
-
-def scopes(
-    graph: ir.Graph, owners: tuple[ir.Node, ...] = ()
-) -> Iterator[tuple[ir.Graph, tuple[ir.Node, ...]]]:
-    """Yields a graph and every subgraph in it with the nodes that enclose it, outermost first."""
-    yield graph, owners
-    for node in graph:
-        for inner in subgraphs(node):
-            yield from scopes(inner, (*owners, node))
+__all__ = ["add_initializer", "add_integers", "constant", "register"]
 
 
 def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
@@ -52,34 +24,6 @@ def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
         else:
             return None
     return None
-
-
-def opset(model: ir.Model) -> int:
-    """The version of the standard operators that the model uses."""
-    return model.opset_imports.get("", model.opset_imports.get("ai.onnx", 1))
-
-
-class Namer:
-    """Gives names that no value or node of the model has yet."""
-
-    def __init__(self, model: ir.Model) -> None:
-        self._taken: set[str | None] = set()
-        self._counts: dict[str, int] = {}
-        for scope, _ in scopes(model.graph):
-            self._taken.update(value.name for value in scope.inputs)
-            self._taken.update(scope.initializers)
-            for node in scope:
-                self._taken.add(node.name)
-                self._taken.update(value.name for value in node.outputs)
-
-    def __call__(self, wanted: str) -> str:
-        """The wanted name, or the first of `wanted_1`, `wanted_2` … that is free."""
-        name = wanted
-        while name in self._taken:
-            self._counts[wanted] = self._counts.get(wanted, 0) + 1
-            name = f"{wanted}_{self._counts[wanted]}"
-        self._taken.add(name)
-        return name
 
 
 def add_initializer(
