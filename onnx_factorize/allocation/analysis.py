@@ -23,7 +23,7 @@ from ..passes import Target
 from ..progress import Progress
 from ..runtime.session import Session
 from ..statistics.calibrate import Statistics, gather_statistics, merged
-from ..statistics.moments import Moments
+from ..statistics.moments import Moments, RowImportance
 from ..statistics.observed_ranks import note_ranks
 from ..statistics.observer import Observer
 from ..statistics.row_importance import gather_row_importance
@@ -265,7 +265,7 @@ def _by_rows(
     for target in targets:
         rows = found.get(target.name)
         if rows is None:
-            rows = np.ones((target.groups, target.rows))
+            rows = RowImportance.alike(target.groups, target.rows)
             unknown = "its rows do not belong to single samples"
             unreachable[target.name] = observer.unreachable.get(target.name, unknown)
         nothing = Moments.empty(target.groups, target.width)

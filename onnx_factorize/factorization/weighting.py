@@ -103,7 +103,8 @@ class Weighting:
             metric: How to shrink the moments; by default as little as their noise demands.
         """
         if self.rows:
-            return decompose(target.matrices(), None if statistics is None else statistics.rows)
+            rows = None if statistics is None else statistics.rows
+            return decompose(target.matrices(), None if rows is None else rows.mean)
         if not self.signal:
             return decompose(target.matrices())
         assert statistics is not None

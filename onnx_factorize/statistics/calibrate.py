@@ -15,7 +15,7 @@ from ..parallel import in_parallel
 from ..passes import Target
 from ..runtime.paging import keep
 from .micro_batches import fitting_batches
-from .moments import GradientMoments, Moments
+from .moments import GradientMoments, Moments, RowImportance
 from .observer import Observation, Observer
 
 __all__ = ["Statistics", "gather_statistics", "merged"]
@@ -31,13 +31,13 @@ class Statistics:
     Attributes:
         signal: Moments of x, or of y = x W. Targets that read the same value share them.
         gradient: Moments of W g, or of g; None if not gathered.
-        rows: How much each row of the weight matters, shape (groups, K); None if not gathered.
+        rows: How much each row of the weight matters; None if not gathered.
         siblings: The same of each sibling of the target.
     """
 
     signal: Moments
     gradient: GradientMoments | None = None
-    rows: npt.NDArray[np.float64] | None = None
+    rows: RowImportance | None = None
     siblings: tuple[Statistics, ...] = ()
 
     @property
@@ -48,7 +48,7 @@ class Statistics:
     @property
     def ran_itself(self) -> bool:
         """Whether the data reached the target."""
-        return bool(self.signal.count or (self.rows is not None and self.rows.any()))
+        return bool(self.signal.count or (self.rows is not None and self.rows.total.any()))
 
 
 def gather_statistics(
@@ -101,16 +101,22 @@ def _merged(parts: Sequence[Statistics], shared: dict[int, Moments]) -> Statisti
     if key not in shared:
         shared[key] = Moments.empty(*first.signal.mean.shape)
         for part in parts:
-            shared[key].add(part.signal)
+            shared[key].merge(part.signal)
     gradient = None
     if first.gradient is not None:
         gradient = GradientMoments(
             sum(part.gradient.samples for part in parts if part.gradient is not None),
             keep(np.sum([part.gradient.total for part in parts if part.gradient is not None], 0)),
         )
+    rows = None
+    if first.rows is not None:
+        rows = RowImportance.empty(*first.rows.total.shape)
+        for part in parts:
+            if part.rows is not None:
+                rows.merge(part.rows)
     siblings = zip(*(part.siblings for part in parts), strict=True)
     return Statistics(
-        shared[key], gradient, siblings=tuple(_merged(each, shared) for each in siblings)
+        shared[key], gradient, rows, tuple(_merged(each, shared) for each in siblings)
     )
 
 
@@ -161,7 +167,7 @@ class _Gatherer:
         if with_signal and target.name in self._leaders:
             rows = seen.signal(target, positions)
             if rows is not None:
-                known.signal.update(rows)
+                known.signal.add(rows)
         if known.gradient is not None:
             found = seen.gradient(target, positions)
             if found is not None:

@@ -1,4 +1,4 @@
-"""Moments of the rows that a target reads: counts, means and scatter matrices. They add."""
+"""Sums over the rows that a target reads, and over gradients. They add, in any order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..runtime.paging import keep
 
-__all__ = ["GradientMoments", "Moments"]
+__all__ = ["GradientMoments", "Moments", "RowImportance"]
 
 Array = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ class Moments:
     def of(cls, rows: npt.NDArray[Any]) -> Moments:
         """The moments of rows, shape (groups, rows, K)."""
         moments = cls.empty(rows.shape[0], rows.shape[2])
-        moments.update(rows)
+        moments.add(rows)
         return moments
 
     @classmethod
@@ -49,7 +49,7 @@ class Moments:
         zero = np.zeros((groups, rows))
         return cls(0, zero, zero.copy(), keep(np.zeros((groups, rows, rows))))
 
-    def update(self, rows: npt.NDArray[Any]) -> None:
+    def add(self, rows: npt.NDArray[Any]) -> None:
         """Adds rows, shape (groups, rows, K), in place."""
         if not rows.shape[1]:
             return
@@ -65,7 +65,7 @@ class Moments:
             np.add(products, group.T @ group, out=products)
         self.count += rows.shape[1]
 
-    def add(self, other: Moments) -> None:
+    def merge(self, other: Moments) -> None:
         """Adds the moments of further rows, in place."""
         if not other.count:
             return
@@ -133,7 +133,49 @@ class GradientMoments:
         self.total += scale * np.stack([group.T @ group for group in work])
         self.samples += samples
 
+    def merge(self, other: GradientMoments) -> None:
+        """Adds the moments of further samples, in place."""
+        self.total += other.total
+        self.samples += other.samples
+
     @property
     def mean(self) -> Array:
         """E[Σ g gᵀ], shape (groups, width, width)."""
+        return self.total / max(1, self.samples)
+
+
+@dataclasses.dataclass
+class RowImportance:
+    """The squared gradients of each row of a weight, summed over samples.
+
+    Attributes:
+        samples: Number of samples; each counts once for every draw of its labels.
+        total: Shape (groups, K).
+    """
+
+    samples: int
+    total: Array
+
+    @classmethod
+    def empty(cls, groups: int, rows: int) -> RowImportance:
+        """The importance of `rows` rows to no sample."""
+        return cls(0, np.zeros((groups, rows)))
+
+    @classmethod
+    def alike(cls, groups: int, rows: int) -> RowImportance:
+        """The importance of rows of which nothing is known: all alike."""
+        return cls(1, np.ones((groups, rows)))
+
+    def add(self, squares: Array, samples: int) -> None:
+        """Adds the squared gradients of some samples, shape (groups, K), in place."""
+        self.total += squares
+        self.samples += samples
+
+    def merge(self, other: RowImportance) -> None:
+        """Adds the importance to further samples, in place."""
+        self.add(other.total, other.samples)
+
+    @property
+    def mean(self) -> Array:
+        """Σ_j E[(∂L/∂w_kj)²] of each row k, shape (groups, K)."""
         return self.total / max(1, self.samples)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..calibration import CalibrationData
 from ..passes import Target
 from .micro_batches import fitting_batches
+from .moments import RowImportance
 from .observer import Observation, Observer
 
 __all__ = ["gather_row_importance"]
@@ -29,7 +30,7 @@ def gather_row_importance(
     data: CalibrationData,
     draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
-) -> dict[str, Array]:
+) -> dict[str, RowImportance]:
     """Sums the squared gradients of each row of each weight.
 
     Args:
@@ -40,9 +41,8 @@ def gather_row_importance(
         advance: Called after each batch with its number of samples.
 
     Returns:
-        Target name to an array of shape (groups, K), a mean over samples; zero where a target
-        never ran. Targets without gradients, or whose rows do not belong to single samples, are
-        left out.
+        Target name to the importance of its rows; zero where a target never ran. Targets without
+        gradients, or whose rows do not belong to single samples, are left out.
 
     Raises:
         InputError: An activation or a gradient is not finite.
@@ -56,7 +56,8 @@ def gather_row_importance(
                     add = _add_lookups if target.lookup else _add_rows
                     add(sums, target, observation)
         advance(batch.samples)
-    return {name: total / (draws * data.calibration_samples) for name, total in sums.items()}
+    samples = draws * data.calibration_samples
+    return {name: RowImportance(samples, total) for name, total in sums.items()}
 
 
 def _add_rows(sums: dict[str, Array], target: Target, observation: Observation) -> None:

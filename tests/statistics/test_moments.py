@@ -7,7 +7,7 @@ import numpy as np
 from builders import normal
 from hypothesis import strategies as st
 
-from onnx_factorize.statistics.moments import GradientMoments, Moments
+from onnx_factorize.statistics.moments import GradientMoments, Moments, RowImportance
 
 
 def _reference(rows):
@@ -30,7 +30,7 @@ def test_parts_merge_into_the_whole(groups, width, parts, offset, seed):
     rows = normal(seed, groups, sum(parts), width, dtype=np.float64) + offset
     total = Moments.empty(groups, width)
     for part in np.split(rows, np.cumsum(parts)[:-1], axis=1):
-        total.add(Moments.of(part))
+        total.merge(Moments.of(part))
     mean, covariance = _reference(rows)
     assert total.count == sum(parts)
     np.testing.assert_allclose(total.mean, mean, rtol=1e-10)
@@ -44,7 +44,7 @@ def test_a_large_mean_costs_no_precision():
     rows = (1e4 + normal(1, 1, 4000, 6)).astype(np.float32)
     total = Moments.empty(1, 6)
     for part in np.array_split(rows, 7, axis=1):
-        total.add(Moments.of(part))
+        total.merge(Moments.of(part))
     mean, covariance = _reference(rows)
     np.testing.assert_allclose(total.mean, mean, rtol=1e-9)
     np.testing.assert_allclose(total.covariance, covariance, atol=2e-3)
@@ -53,8 +53,8 @@ def test_a_large_mean_costs_no_precision():
 def test_merging_is_symmetric():
     a, b = normal(1, 2, 10, 3), normal(2, 2, 5, 3) + np.float32(3)
     one, other = Moments.of(a), Moments.of(b)
-    one.add(Moments.of(b))
-    other.add(Moments.of(a))
+    one.merge(Moments.of(b))
+    other.merge(Moments.of(a))
     np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-6)
     np.testing.assert_allclose(one.mean, other.mean, rtol=1e-6)
 
@@ -63,10 +63,10 @@ def test_no_rows():
     empty = Moments.of(np.zeros((2, 0, 3), np.float32))
     assert empty.count == 0
     assert np.isfinite(empty.covariance).all()
-    empty.add(Moments.empty(2, 3))
+    empty.merge(Moments.empty(2, 3))
     assert empty.count == 0
     rows = normal(1, 2, 4, 3)
-    empty.add(Moments.of(rows))
+    empty.merge(Moments.of(rows))
     np.testing.assert_allclose(empty.mean, rows.mean(axis=1), rtol=1e-6)
 
 
@@ -93,3 +93,18 @@ def test_sampled_gradients_stand_for_those_left_out():
     total = GradientMoments.empty(1, 3)
     total.add(g[:, ::2], samples=1, scale=2.0)
     np.testing.assert_allclose(total.mean[0], 2 * g[0, ::2].T @ g[0, ::2])
+
+
+def test_the_importance_of_rows_merges():
+    squares = np.square(normal(1, 6, 2, 3, dtype=np.float64))
+    whole, halves = RowImportance.empty(2, 3), [RowImportance.empty(2, 3) for _ in range(2)]
+    for number, each in enumerate(squares):
+        whole.add(each, 1)
+        halves[number % 2].add(each, 1)
+    halves[0].merge(halves[1])
+    assert whole.samples == halves[0].samples == 6
+    np.testing.assert_allclose(whole.mean, squares.mean(axis=0))
+    np.testing.assert_allclose(halves[0].mean, whole.mean)
+    alike = RowImportance.alike(2, 3)
+    alike.merge(RowImportance.alike(2, 3))
+    np.testing.assert_array_equal(alike.mean, np.ones((2, 3)))
