@@ -18,7 +18,7 @@ from ..files import model_io
 from ..options import Options
 from ..passes import Factors, Target, sign
 from ..quantization.storage import Storage
-from ..statistics.calibrate import Statistics
+from ..statistics.model_statistics import TargetStatistics
 from .analysis import Analysis, idle_operators
 from .candidates import automatic_multiple
 from .costs import Costs
@@ -55,7 +55,7 @@ class Bought:
     losses: dict[str, float]
     cut: list[Target]
     spectra: dict[str, Spectrum]
-    statistics: Mapping[str, Statistics]
+    statistics: Mapping[str, TargetStatistics]
 
     @functools.cached_property
     def factors(self) -> dict[str, Factors]:

@@ -22,7 +22,8 @@ from ..parallel import in_parallel, one_blas_thread
 from ..passes import Target
 from ..progress import Progress
 from ..runtime.session import Session
-from ..statistics.calibrate import Statistics, gather_statistics, merged
+from ..statistics.calibrate import gather_statistics
+from ..statistics.model_statistics import TargetStatistics
 from ..statistics.moments import Moments, RowImportance
 from ..statistics.observed_ranks import note_ranks
 from ..statistics.observer import Observer
@@ -57,7 +58,7 @@ class Analysis:
         broken: Operator to what its cut was found to make not finite: it stays dense.
     """
 
-    statistics: Mapping[str, Statistics]
+    statistics: Mapping[str, TargetStatistics]
     candidates: list[Candidate]
     trial: Trial | None = None
     never_ran: frozenset[str] = frozenset()
@@ -159,7 +160,7 @@ def _analyze(
             labels=options.labels,
         )
         parts = gather_statistics(observer, targets, data, folds, draws, advance)
-        statistics = merged(parts)
+        statistics = parts[0].merge(*parts[1:])
     if folds is None:
         with progress.stage("decompose", len(targets)) as advance:
             return _with_relative_losses(weighting, targets, statistics, advance, uniform=uniform)
@@ -217,7 +218,7 @@ def _analyze(
 def _with_relative_losses(
     weighting: Weighting,
     targets: Sequence[Target],
-    statistics: Mapping[str, Statistics],
+    statistics: Mapping[str, TargetStatistics],
     advance: Callable[[int], None],
     *,
     uniform: bool,
@@ -269,7 +270,7 @@ def _by_rows(
             unknown = "its rows do not belong to single samples"
             unreachable[target.name] = observer.unreachable.get(target.name, unknown)
         nothing = Moments.empty(target.groups, target.width)
-        statistics[target.name] = Statistics(nothing, rows=rows)
+        statistics[target.name] = TargetStatistics(nothing, rows=rows)
     with progress.stage("decompose", len(targets)) as advance:
         analysis = _with_relative_losses(
             weighting, targets, statistics, advance, uniform=options.ranks == "uniform"
@@ -281,7 +282,7 @@ def _measured_losses(
     normal: ir.Model,
     target: Target,
     spectrum: Spectrum,
-    statistics: Mapping[str, Statistics],
+    statistics: Mapping[str, TargetStatistics],
     outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
     options: Options,

@@ -24,7 +24,7 @@ from ..outputs import OutputDistribution
 from ..parallel import in_parallel
 from ..passes import Target
 from ..runtime.session import Runtime, Session
-from ..statistics.calibrate import Statistics, merged
+from ..statistics.model_statistics import Statistics, TargetStatistics
 
 __all__ = ["Trial"]
 
@@ -52,7 +52,7 @@ class _Fold:
 
     batches: list[Batch]
     outputs: list[dict[str, npt.NDArray[Any]]]
-    statistics: dict[str, Statistics]
+    statistics: Statistics
 
 
 class Trial:
@@ -74,7 +74,7 @@ class Trial:
         outputs: Mapping[str, OutputDistribution],
         data: CalibrationData,
         folds: npt.NDArray[np.int64],
-        parts: Sequence[Mapping[str, Statistics]],
+        parts: Sequence[Statistics],
         runtime: Runtime,
         macs: float = np.inf,
     ) -> None:
@@ -183,14 +183,15 @@ class Trial:
         compressed = _runner(Session(model, self.runtime, list(self._outputs)))
         evaluate(fold.batches, lambda _: next(recorded), compressed, found)
 
-    def _others(self, fold: int) -> dict[str, Statistics]:
+    def _others(self, fold: int) -> Statistics:
         """What all folds but one found."""
         others = [part for number, part in enumerate(self._parts) if number != fold]
-        return merged(others or self._parts)
+        first, *rest = others or self._parts
+        return first.merge(*rest)
 
     def _rewritten(
         self,
-        statistics: Mapping[str, Statistics],
+        statistics: Mapping[str, TargetStatistics],
         known: _Spectra,
         ranks: Mapping[str, int],
         weighting: Weighting,

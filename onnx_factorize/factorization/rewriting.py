@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ..files.model_io import weight_bytes
 from ..passes import Factors, RewriteTargets, Target
 from ..runtime.paging import LARGE, spill
-from ..statistics.calibrate import Statistics
+from ..statistics.model_statistics import TargetStatistics
 from .spectrum import Spectrum
 from .weighting import factors_of
 
@@ -23,7 +23,7 @@ def rewritten(
     targets: Sequence[Target],
     ranks: Mapping[str, int],
     spectra: Mapping[str, Spectrum],
-    statistics: Mapping[str, Statistics],
+    statistics: Mapping[str, TargetStatistics],
 ) -> ir.Model:
     """A copy of a model in which targets have the given ranks.
 
@@ -50,7 +50,7 @@ def factors_by_name(
     targets: Sequence[Target],
     ranks: Mapping[str, int],
     spectra: Mapping[str, Spectrum],
-    statistics: Mapping[str, Statistics],
+    statistics: Mapping[str, TargetStatistics],
 ) -> dict[str, Factors]:
     """The factors of targets, and of their siblings, as `RewriteTargets` takes them.
 
@@ -75,7 +75,7 @@ def _factors(
     views: Sequence[Target],
     ranks: Mapping[str, int],
     spectra: Mapping[str, Spectrum],
-    statistics: Mapping[str, Statistics],
+    statistics: Mapping[str, TargetStatistics],
 ) -> dict[str, Factors]:
     """The factors of one operator, of which one view is cut, or two; and those of its siblings."""
     view = views[0]

@@ -12,8 +12,8 @@ from ..calibration import CalibrationData
 from ..calibration.folds import some_of
 from ..parallel import in_parallel
 from ..passes import Target
-from ..statistics.calibrate import Statistics, merged
 from ..statistics.micro_batches import fitting_batches
+from ..statistics.model_statistics import Statistics, TargetStatistics
 from ..statistics.observer import Observer
 from .kronecker_factors import Observed
 from .losses import Directions, Judged, judge
@@ -52,7 +52,7 @@ def choose_metrics(
     targets: Sequence[Target],
     data: CalibrationData,
     folds: npt.NDArray[np.int64],
-    parts: Sequence[Mapping[str, Statistics]],
+    parts: Sequence[Statistics],
     draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Choice]:
@@ -95,7 +95,7 @@ def _choose(
     targets: Sequence[Target],
     data: CalibrationData,
     folds: npt.NDArray[np.int64],
-    parts: Sequence[Mapping[str, Statistics]],
+    parts: Sequence[Statistics],
     metrics: Sequence[int],
     draws: int,
     advance: Callable[[int], None],
@@ -111,8 +111,8 @@ def _choose(
                 if target.name in results
             }
         others = [part for index, part in enumerate(parts) if index != fold] or parts
-        own = [{target.name: part[target.name] for target in targets} for part in others]
-        directions = _directions(targets, merged(own), tried)
+        first, *rest = (part.only(target.name for target in targets) for part in others)
+        directions = _directions(targets, first.merge(*rest), tried)
         judges = some_of(fold, folds, max(1, JUDGES // len(parts)))
         batches = fitting_batches(data, judges, observer)
         judge(observer, targets, batches, directions, results, draws, advance)
@@ -127,7 +127,7 @@ def _choose(
 
 def _directions(
     targets: Sequence[Target],
-    statistics: Mapping[str, Statistics],
+    statistics: Mapping[str, TargetStatistics],
     metrics: Mapping[str, Sequence[int]],
 ) -> dict[str, Directions]:
     """The directions that some statistics give each target that ran."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..passes import Target
-from ..statistics.calibrate import Statistics
+from ..statistics.model_statistics import TargetStatistics
 from .kronecker_factors import Observed
 
 __all__ = ["nearest_kronecker", "shared_observed"]
@@ -23,11 +23,13 @@ __all__ = ["nearest_kronecker", "shared_observed"]
 Array = npt.NDArray[np.float64]
 
 
-def shared_observed(target: Target, statistics: Statistics, *, gradient: bool = True) -> Observed:
+def shared_observed(
+    target: Target, statistics: TargetStatistics, *, gradient: bool = True
+) -> Observed:
     """A weight with the moments of all operators that read it, in the roles of the first."""
     weight = target.matrices()
     terms = []
-    for use, found in zip(target.uses, (statistics, *statistics.siblings), strict=True):
+    for use, found in zip(target.uses, (statistics, *statistics.tied), strict=True):
         signal = found.signal.second_moment
         if gradient and found.gradient is not None:
             behind = found.gradient.mean

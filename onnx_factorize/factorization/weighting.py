@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..passes import Factors, Target
-from ..statistics.calibrate import Statistics
+from ..statistics.model_statistics import TargetStatistics
 from .kronecker_factors import Observed, Prior
 from .spectrum import Spectrum, decompose
 from .tied_weights import shared_observed
@@ -93,7 +93,7 @@ class Weighting:
     rows: bool = False
 
     def spectrum(
-        self, target: Target, statistics: Statistics | None, metric: Metric | None = None
+        self, target: Target, statistics: TargetStatistics | None, metric: Metric | None = None
     ) -> Spectrum:
         """Decomposes a target's weight in this weighting's metric.
 
@@ -112,7 +112,7 @@ class Weighting:
         return decomposed(seen, statistics.signal.count, metric or METRICS[0])
 
 
-def observed(target: Target, statistics: Statistics, *, gradient: bool = True) -> Observed:
+def observed(target: Target, statistics: TargetStatistics, *, gradient: bool = True) -> Observed:
     """A target's weight with its moments, about what a bias absorbs."""
     if target.siblings:
         return shared_observed(target, statistics, gradient=gradient)
@@ -135,7 +135,7 @@ def decomposed(seen: Observed, rows: int, metric: Metric) -> Spectrum:
     )
 
 
-def absorbed_mean(target: Target, statistics: Statistics) -> Array:
+def absorbed_mean(target: Target, statistics: TargetStatistics) -> Array:
     """What a bias absorbs of the signal, as the observed rows have it: shape (groups, 1, width)."""
     if target.centred:
         return statistics.signal.mean[:, None, :]
@@ -146,7 +146,7 @@ def absorbed_mean(target: Target, statistics: Statistics) -> Array:
 
 
 def factors_of(
-    target: Target, spectrum: Spectrum, statistics: Statistics | None, rank: int
+    target: Target, spectrum: Spectrum, statistics: TargetStatistics | None, rank: int
 ) -> Factors:
     """The factors of one rank, with the bias correction that keeps the output's mean."""
     first, second = spectrum.truncated(rank)
@@ -162,7 +162,7 @@ def factors_of(
     return Factors(first, second, shift)
 
 
-def centred_signal(target: Target, statistics: Statistics) -> Array:
+def centred_signal(target: Target, statistics: TargetStatistics) -> Array:
     """The signal's second moment about what a bias absorbs, shape (groups, width, width)."""
     rest = statistics.signal.mean[:, None, :] - absorbed_mean(target, statistics)
     moment: Array = statistics.signal.covariance + rest.transpose(0, 2, 1) @ rest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -122,6 +122,13 @@ class Observer:
             self.unreachable[target.name] = reasons[0]
             for use in target.uses:
                 self.gradients.pop(use.name, None)
+
+    def signal_of(self, target: Target) -> Hashable:
+        """What tells signals apart: targets of one signal observe the same rows."""
+        if target.side != "input":
+            return target.name
+        tap = self.taps[target.name]
+        return tap, target.convolution, target.groups, target.transposed_input
 
     def observed_bytes(self, batch: Batch) -> int:
         """How much is observed of a batch."""
