@@ -13,7 +13,7 @@ Only this package and `finetune` import torch; nothing else imports them until t
 """
 
 from .check import check_against_onnxruntime
-from .errors import DeviationError, ExecutionError, UnsupportedError
+from .execution.errors import DeviationError, ExecutionError, UnsupportedError
 from .module import GraphModule, Run, to_torch
 from .write_back import write_back
 

@@ -10,10 +10,10 @@ import onnx_ir as ir
 
 from ..graph import subgraphs
 from .constants import content, is_constant, named_constants
-from .errors import Unsupported, UnsupportedError
+from .execution.errors import Unsupported, UnsupportedError
+from .execution.program import Program, Step
+from .execution.table import OPERATORS
 from .fusing import Fusion, find_fusions
-from .program import Program, Step
-from .table import find
 
 __all__ = ["Built", "Constant", "build", "label_of"]
 
@@ -132,7 +132,7 @@ class _Builder:
 
     def _step(self, node: ir.Node) -> Step:
         opset = self._opsets.get(node.domain, self._opsets.get("", 1) if not node.domain else 1)
-        found = find(node.domain, node.op_type, opset)
+        found = OPERATORS.find(node.domain, node.op_type, opset)
         label = label_of(node)
         if found is None:
             raise UnsupportedError(

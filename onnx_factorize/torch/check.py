@@ -12,11 +12,11 @@ import onnx_ir as ir
 import torch
 
 from ..runtime.session import Runtime, Session
-from . import dtypes
 from .devices import full_precision
-from .errors import DeviationError
+from .execution import dtypes
+from .execution.errors import DeviationError
+from .execution.program import Step
 from .module import GraphModule
-from .program import Step
 
 __all__ = ["check_against_onnxruntime"]
 

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from . import operators as _operators  # noqa: F401 - fills the table
-from .table import Operator, find
+from .execution.table import OPERATORS, Operator
 
 __all__ = ["Fusion", "find_fusions"]
 
@@ -120,7 +120,7 @@ def _rules() -> Iterator[tuple[Operator, pattern.RewriteRule]]:
         ("Gelu", 20): [_gelu, _gelu_halved_first],
     }
     for (name, opset), spelled in patterns.items():
-        operator = find("", name, opset)
+        operator = OPERATORS.find("", name, opset)
         assert operator is not None
         for each in spelled:
             # Only its matcher is used: a rule, unlike a pattern, knows the orders of Add and Mul.

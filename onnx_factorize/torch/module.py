@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..files.model_io import Model, load
-from . import dtypes
 from .build import Built, Constant, build
 from .constants import content, named_constants
+from .execution import dtypes
+from .execution.program import State, Step
 from .parameters import is_trainable, parameter_path
 from .prepare import prepared
-from .program import State, Step
 
 __all__ = ["GraphModule", "Run", "to_torch"]
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from . import operators as _operators  # noqa: F401 - fills the table
-from .table import find
+from .execution.table import OPERATORS
 
 __all__ = ["prepared"]
 
@@ -79,7 +79,7 @@ def _schema(model: ir.Model, node: ir.Node) -> Any:
     It is not typed: the stubs of onnx leave out what belongs to functions.
     """
     opset = model.opset_imports.get(node.domain, 1)
-    if node.op_type == "Constant" or find(node.domain, node.op_type, opset) is not None:
+    if node.op_type == "Constant" or OPERATORS.find(node.domain, node.op_type, opset) is not None:
         return None
     schema: Any
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ..errors import InputError
-from . import dtypes
 from .constants import content, named_constants
+from .execution import dtypes
 from .module import GraphModule
 
 __all__ = ["write_back"]

@@ -320,7 +320,7 @@ def test_gradients_through_a_loop_and_capture_of_its_body():
 
 
 def test_values_of_several_devices_meet_on_that_of_the_module():
-    from onnx_factorize.torch.program import _gather  # noqa: PLC0415
+    from onnx_factorize.torch.execution.program import _gather  # noqa: PLC0415
 
     meta = torch.device("meta")  # stands for an accelerator
     arguments = [torch.zeros(2, device=meta), torch.zeros(2), torch.tensor([2]), None, [1]]

@@ -20,10 +20,10 @@ from onnx_factorize.passes.adjoint import (
 )
 from onnx_factorize.passes.adjoint.append import AppendAdjoint
 from onnx_factorize.passes.adjoint.errors import NoRuleError
-from onnx_factorize.passes.adjoint.registry import covered, rule
+from onnx_factorize.passes.adjoint.registry import rule
 from onnx_factorize.passes.adjoint.step import Step
 
-__all__ = ["AppendAdjoint", "NoRuleError", "Step", "covered", "rule"]
+__all__ = ["AppendAdjoint", "NoRuleError", "Step", "rule"]
 
 del (
     activation,

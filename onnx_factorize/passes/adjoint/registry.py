@@ -1,4 +1,4 @@
-"""The table of vector-Jacobian rules, by operator and opset."""
+"""The registry of vector-Jacobian rules."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
+from onnx_factorize.graph.registry import Registry, standard
 from onnx_factorize.passes.adjoint.step import Step
 
 Cotangents: TypeAlias = Mapping[int, ir.Value | None]
@@ -14,7 +15,7 @@ Cotangents: TypeAlias = Mapping[int, ir.Value | None]
 
 Rule: TypeAlias = Callable[[Step], Cotangents]
 
-_RULES: dict[tuple[str, str], list[tuple[int, Rule]]] = {}
+RULES = Registry[Rule]()
 _ZERO: set[tuple[str, str]] = set()
 
 
@@ -29,10 +30,7 @@ def rule(*op_types: str, since: int = 1, domain: str = "") -> Callable[[Rule], R
     """
 
     def register(function: Rule) -> Rule:
-        for op_type in op_types:
-            entries = _RULES.setdefault((domain, op_type), [])
-            entries.append((since, function))
-            entries.sort(key=lambda entry: entry[0])
+        RULES.add(function, *op_types, since=since, domain=domain)
         return function
 
     return register
@@ -43,28 +41,6 @@ def zero(*op_types: str, domain: str = "") -> None:
     _ZERO.update((domain, op_type) for op_type in op_types)
 
 
-def find(domain: str, op_type: str, opset: int) -> Rule | None:
-    """Return the newest rule of an operator that is not above ``opset``."""
-    best = None
-    for since, function in _RULES.get((normal(domain), op_type), ()):
-        if since <= opset:
-            best = function
-    return best
-
-
 def is_zero(domain: str, op_type: str) -> bool:
     """Tell whether nothing flows back through an operator."""
-    return (normal(domain), op_type) in _ZERO
-
-
-def normal(domain: str) -> str:
-    """Return a domain with its one alias resolved."""
-    return "" if domain == "ai.onnx" else domain
-
-
-def covered() -> dict[str, tuple[str, ...]]:
-    """Return the operators with a rule, and those of zero derivative, by domain."""
-    table: dict[str, set[str]] = {}
-    for domain, op_type in (*_RULES, *_ZERO):
-        table.setdefault(domain, set()).add(op_type)
-    return {domain: tuple(sorted(names)) for domain, names in table.items()}
+    return (standard(domain), op_type) in _ZERO

@@ -12,7 +12,7 @@ from onnx_factorize.graph import captured, subgraphs, within
 from onnx_factorize.passes.adjoint.emit import Emitter
 from onnx_factorize.passes.adjoint.errors import NoRuleError
 from onnx_factorize.passes.adjoint.inference import infer
-from onnx_factorize.passes.adjoint.registry import find, is_zero
+from onnx_factorize.passes.adjoint.registry import RULES, is_zero
 from onnx_factorize.passes.adjoint.step import Step
 
 
@@ -132,7 +132,7 @@ class Sweep:
         step = Step(node, self.e, self.facts, cotangents, self.needed, self.wanted)
         try:
             whole = self._ways.by_operator.get((node.domain, node.op_type))
-            function = find(node.domain, node.op_type, self.opset)
+            function = RULES.find(node.domain, node.op_type, self.opset)
             if whole is None and function is None:
                 whole = self._ways.otherwise
             if whole is not None:

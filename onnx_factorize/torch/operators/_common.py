@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import Unsupported
+from ..execution.errors import Unsupported
 
 __all__ = [
     "fold",

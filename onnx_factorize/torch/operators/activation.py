@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
-from ..table import operator
+from ..execution.table import operator
 from ._common import wrap_axis
 
 

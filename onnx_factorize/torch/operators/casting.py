@@ -11,9 +11,9 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from ..dtypes import SMALL_FLOATS, SMALL_INTEGERS, held_as
-from ..program import Call
-from ..table import operator
+from ..execution.dtypes import SMALL_FLOATS, SMALL_INTEGERS, held_as
+from ..execution.program import Call
+from ..execution.table import operator
 from ._common import refuse
 
 D = ir.DataType

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..program import Call, Program
-from ..table import operator
+from ..execution.program import Call, Program
+from ..execution.table import operator
 from ._common import refuse
 
 

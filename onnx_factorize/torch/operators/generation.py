@@ -10,9 +10,9 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from ..dtypes import from_numpy
-from ..program import Call
-from ..table import operator
+from ..execution.dtypes import from_numpy
+from ..execution.program import Call
+from ..execution.table import operator
 from ._common import ints
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..table import operator
+from ..execution.table import operator
 from ._common import ints, refuse, wrap_axis
 
 

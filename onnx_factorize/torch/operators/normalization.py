@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
-from ..program import Call
-from ..table import operator
+from ..execution.program import Call
+from ..execution.table import operator
 from ._common import refuse, wrap_axis
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
-from ..program import Call
-from ..table import operator
+from ..execution.program import Call
+from ..execution.table import operator
 from ._common import interleaved, ints, padding, refuse
 
 _MAX: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}

@@ -8,9 +8,9 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from ..dtypes import SMALL_FLOATS, SMALL_INTEGERS, held_as
-from ..program import Call
-from ..table import operator
+from ..execution.dtypes import SMALL_FLOATS, SMALL_INTEGERS, held_as
+from ..execution.program import Call
+from ..execution.table import operator
 from ._common import refuse, wrap_axis
 from .casting import round_to
 from .convolution import convolve

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
-from ..errors import Unsupported
-from ..table import operator
+from ..execution.errors import Unsupported
+from ..execution.table import operator
 
 Function: TypeAlias = Callable[[Tensor], Tensor]
 

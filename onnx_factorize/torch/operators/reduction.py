@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..table import operator
+from ..execution.table import operator
 from ._common import ints, is_integer, refuse, set_axes, wrap_axis
 
 

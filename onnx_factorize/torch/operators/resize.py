@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..table import operator
+from ..execution.table import operator
 from ._common import ints, refuse, wrap_axis
 
 Array = npt.NDArray[np.float64]

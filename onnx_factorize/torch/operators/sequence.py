@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import Unsupported
-from ..table import operator
+from ..execution.errors import Unsupported
+from ..execution.table import operator
 from ._common import ints, refuse
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..program import Call
-from ..table import operator
+from ..execution.program import Call
+from ..execution.table import operator
 from ._common import refuse, wrap_axis
 
 

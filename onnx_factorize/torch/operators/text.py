@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..program import Call
-from ..table import operator
+from ..execution.program import Call
+from ..execution.table import operator
 from ._common import refuse
 
 Text = npt.NDArray[np.object_]

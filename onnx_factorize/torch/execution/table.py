@@ -1,4 +1,4 @@
-"""The table of ONNX operators as torch functions, by domain, name and opset."""
+"""The registry of ONNX operators as torch functions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar
 
+from ...graph.registry import Registry
 from .errors import Unsupported
 
-__all__ = ["Operator", "Unsigned", "covered", "find", "operator"]
+__all__ = ["OPERATORS", "Operator", "Unsigned", "operator"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -62,7 +63,7 @@ class Operator:
 
 _IGNORED = {"consumed_inputs"}  # a hint of opset 1
 
-_TABLE: dict[tuple[str, str], list[Operator]] = {}
+OPERATORS = Registry[Operator]()
 
 
 def operator(
@@ -94,27 +95,7 @@ def operator(
             entry = Operator(
                 name, since, function, unsigned, attributes, "call" in keywords, frozenset(host)
             )
-            entries = _TABLE.setdefault((domain, name), [])
-            entries.append(entry)
-            entries.sort(key=lambda each: each.since)
+            OPERATORS.add(entry, name, since=since, domain=domain)
         return function
 
     return register
-
-
-def find(domain: str, name: str, opset: int) -> Operator | None:
-    """The newest implementation of an operator that is not above an opset."""
-    domain = "" if domain == "ai.onnx" else domain
-    found = None
-    for entry in _TABLE.get((domain, name), ()):
-        if entry.since <= opset:
-            found = entry
-    return found
-
-
-def covered() -> dict[str, list[str]]:
-    """The operators in the table, by domain."""
-    table: dict[str, list[str]] = {}
-    for domain, name in sorted(_TABLE):
-        table.setdefault(domain, []).append(name)
-    return table

@@ -1,0 +1,1 @@
+"""Programs in torch and how they run: the table of operators, types, steps, and errors."""
