@@ -19,13 +19,13 @@ import click
 
 from onnx_factorize import Progress
 from onnx_factorize.allocation.analysis import analyze
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Options
+from onnx_factorize.options import Options, Runtime, Selection
 from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.passes import FindTargets, LiftWeights
 from onnx_factorize.pipeline import run
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 
 @click.command()

@@ -19,9 +19,7 @@ from pathlib import Path
 import click
 
 import models
-from onnx_factorize.finetune.training import Precision, SVTKind, Training
-from onnx_factorize.goals.budget import Budget
-from onnx_factorize.options import Options
+from onnx_factorize.options import Budget, Options, Precision, SVTKind, Training
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.progress import Progress
 

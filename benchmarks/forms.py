@@ -25,8 +25,7 @@ import numpy as np
 import models
 from benchmarks import figures
 from onnx_factorize.allocation.forms import Form, restricted
-from onnx_factorize.goals.budget import Budget
-from onnx_factorize.options import Options
+from onnx_factorize.options import Budget, Options
 from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.progress import Progress
 

@@ -17,8 +17,7 @@ import click
 import models
 from onnx_factorize import BudgetError, Progress
 from onnx_factorize.allocation.calibrated import Calibrated
-from onnx_factorize.goals.budget import Budget
-from onnx_factorize.options import Options
+from onnx_factorize.options import Budget, Options
 from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.session import Session

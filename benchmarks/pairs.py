@@ -19,10 +19,11 @@ import numpy as np
 import models
 from benchmarks.subnormals import subnormal_factors
 from onnx_factorize import factorize
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.runtime.interleaved import latencies
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 _ROWS = ("ppocr-rec=targets=0.5",)
 

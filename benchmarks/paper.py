@@ -32,9 +32,8 @@ from onnx_factorize.errors import BudgetError
 from onnx_factorize.evaluation import compare_outputs
 from onnx_factorize.files import model_io
 from onnx_factorize.finetune.recovery import recover
-from onnx_factorize.goals.budget import Budget
 from onnx_factorize.meet_goal import spend
-from onnx_factorize.options import Options
+from onnx_factorize.options import Budget, Options
 from onnx_factorize.parallel import one_blas_thread
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress

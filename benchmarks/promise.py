@@ -22,13 +22,14 @@ import numpy.typing as npt
 import models
 from models.recipes.fashion import FashionRecipe
 from onnx_factorize import BudgetError, factorize
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
 from onnx_factorize.goals.guarantee import Promise
 from onnx_factorize.goals.guarantee_search import measure
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.progress import Progress
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 _PROMISES = ("max_divergence=0.01", "max_divergence=0.05", "keep=agreement=0.97", "keep=top1=0.97")
 

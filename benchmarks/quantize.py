@@ -20,12 +20,13 @@ import onnx_ir as ir
 
 import models
 from onnx_factorize import factorize
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.quantization.quantizers import quantize, way_of
 from onnx_factorize.runtime.arithmetic import count_arithmetic
 from onnx_factorize.runtime.interleaved import latencies
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 _ROWS = ("minilm=targets=0.75", "ppocr-rec=targets=0.75", "fashion-resnet=targets=0.6")
 

@@ -19,8 +19,7 @@ import click
 import models
 from onnx_factorize import BudgetError, Progress
 from onnx_factorize.files.writing import writing
-from onnx_factorize.goals.budget import Budget
-from onnx_factorize.options import Options
+from onnx_factorize.options import Budget, Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.report.report_files import write_report
 from onnx_factorize.runtime.interleaved import latencies

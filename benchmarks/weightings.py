@@ -23,8 +23,7 @@ import numpy as np
 
 import models
 from benchmarks import figures
-from onnx_factorize.goals.budget import Budget
-from onnx_factorize.options import Options, Ranks
+from onnx_factorize.options import Budget, Options, Ranks
 from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.progress import Progress
 

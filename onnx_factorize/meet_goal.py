@@ -15,8 +15,8 @@ from .calibration import Batch
 from .errors import BudgetError
 from .goals import guarantee_search as promise_search
 from .goals import latency_budget
-from .goals.budget import Budget
-from .options import Options
+from .goals.guarantee import Promise
+from .options import Budget, Options
 from .passes import sign
 from .progress import Progress
 from .quantization.stage import quantize_watched
@@ -79,7 +79,7 @@ def spend(
 
     if options.promise is not None:
         model, plan, kept = promise_search.keep(
-            options.promise,
+            Promise.of(options.promise),
             options.prefer or "size",
             lambda budget: within(budget, best_effort=False),
             dense,

@@ -14,7 +14,9 @@ import onnx_ir as ir
 from .allocation.analysis import analyze
 from .allocation.calibrated import Calibrated
 from .allocation.costs import measure_costs
+from .allocation.forms import restricted
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
+from .check_options import check_options
 from .evaluation import compare_outputs
 from .evaluation.state import find_state
 from .evaluation.stream import MOST_STEPS, along_stream
@@ -24,13 +26,14 @@ from .files.writing import Files
 from .finetune.recovery import MEASURED, check_torch, check_training, recover
 from .goals import guarantee_search as promise_search
 from .goals import latency_budget
+from .goals.guarantee import Promise
 from .meet_goal import spend
 from .options import Options
 from .outputs import SURVEYED, Survey, output_kinds, survey
 from .outputs.selection import selected
 from .parallel import one_blas_thread
 from .passes import OutputKind
-from .preparation.find_targets import find_targets
+from .preparation.find_targets import find_targets, hidden_params
 from .preparation.subnormals import without_subnormals
 from .progress import Progress
 from .quantization.quantizers import way_of
@@ -123,6 +126,7 @@ def calibrated(
     source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
 ) -> Calibrated:
     """The first half of the pipeline: what does not depend on the budget."""
+    check_options(options)
     runtime = options.runtime
     if options.finetune:
         check_torch(options.training.device)
@@ -153,14 +157,15 @@ def calibrated(
             check_training(dense, outputs, data, options)
     if options.promise is not None:
         session = Session(dense, runtime, list(outputs))
-        promise_search.check(options.promise, session, outputs, data, progress)
+        promise_search.check(Promise.of(options.promise), session, outputs, data, progress)
 
     with progress.stage("find subnormal weights"):
         start, subnormals = without_subnormals(dense, data, options)
     with progress.stage("find targets"):
         normal, targets, skipped, excluded = find_targets(start, outputs, chosen, options)
+        targets = [restricted(target, options.form) for target in targets]
         if options.promise is None:  # what a promise searches is the targets alone
-            costs = dataclasses.replace(costs, hidden=options.hidden(skipped))
+            costs = dataclasses.replace(costs, hidden=hidden_params(skipped, options))
 
     location = location_of(source) if model_io.is_external(dense) else None
     if location is not None:

@@ -10,8 +10,7 @@ from typing import Any
 from .calibration import Calibration
 from .errors import BudgetError, InputError
 from .files import model_io
-from .goals.budget import Budget
-from .options import Options
+from .options import Budget, Options
 from .pipeline import Result, calibrated, compressed
 from .progress import Progress
 

@@ -13,8 +13,8 @@ from builders import check, distribution, found, model, normal, session
 
 from onnx_factorize import factorize
 from onnx_factorize.calibration import Batch
+from onnx_factorize.options import Runtime
 from onnx_factorize.outputs import recognized
-from onnx_factorize.runtime.session import Runtime
 from onnx_factorize.statistics.observer import Observer
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from onnx_factorize import BudgetError, factorize, sweep
 from onnx_factorize.cli.main import cli
 from onnx_factorize.errors import InputError
-from onnx_factorize.goals.budget import Budget
+from onnx_factorize.options import Budget
 from onnx_factorize.sweep import budgets_of
 
 OPTIONS = {"samples": 128, "threads": 1}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..goals.budget import BudgetKind
+from ..options import BudgetKind
 from ..passes import Target
 from ..runtime.latency_curve import Curve
 from .lagrangian import DENSE, Choices

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..goals.budget import BudgetKind
+from ..options import BudgetKind
 from ..passes import Target
 from ..runtime.latency_curve import Curve
 from .candidates import NODE_BYTES, candidates, faster, only_dense
@@ -61,7 +61,7 @@ _WIDEST = 1024
 _OF_VIEW = {"input": "input channel", "spatial": "spatial"}
 
 
-def restricted(target: Target, form: Form) -> Target:
+def restricted(target: Target, form: str) -> Target:
     """The target with the views that a form needs; its own where it has no such form."""
     if form == "auto":
         views = tuple(view for view in target.views if view.width <= _WIDEST)
@@ -102,7 +102,7 @@ def operator_choices(
     kind: BudgetKind,
     macs: int,
     multiple: Callable[[Target], int],
-    form: Form = "auto",
+    form: str = "auto",
     curves: Mapping[str, Curve] | None = None,
 ) -> Choices:
     """The candidates of an operator in all of its forms, those alone that lose less for more.

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import Batch, CalibrationData
-from ..runtime.session import Runtime, Session
+from ..options import Runtime
+from ..runtime.session import Session
 
 __all__ = ["Guard"]
 

@@ -20,10 +20,11 @@ from ..evaluation import Divergences, evaluate
 from ..factorization.rewriting import rewritten
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import Metric, Weighting
+from ..options import Runtime
 from ..outputs import OutputDistribution
 from ..parallel import in_parallel
 from ..passes import Target
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session
 from ..statistics.model_statistics import Statistics, TargetStatistics
 
 __all__ = ["Trial"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -11,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError, at_least
+from ..errors import InputError
+from ..options import Selection
 from ..passes import DRAWS
 from .batch import Batch, joinable, joined, rows_of
 from .batch_axis import BatchAxis
@@ -20,36 +20,12 @@ from .masks import Padding
 from .signature import Signature
 from .sources import Source
 
-__all__ = ["CalibrationData", "Selection"]
+__all__ = ["CalibrationData"]
 
 Split = Literal["calibration", "holdout"]
 
 # Rows read from a file at once: bounds memory when a file holds the whole data set.
 _BLOCK = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Selection:
-    """Which samples to use.
-
-    Attributes:
-        samples: At most this many, spread evenly over the data.
-        holdout: Fraction of them that is held out of calibration, to verify the result with.
-        batch_size: Samples to run at once, where the model leaves it open.
-        seed: Seed of the choice of held-out samples.
-    """
-
-    samples: int = 1024
-    holdout: float = 0.2
-    batch_size: int = 32
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.holdout < 1:
-            raise InputError("--holdout must be at least 0 and below 1.")
-        at_least("--samples", self.samples, 1)
-        at_least("--batch-size", self.batch_size, 1)
-        at_least("--seed", self.seed, 0)
 
 
 class CalibrationData:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..options import MaskMeaning
 from .signature import InputSpec, Signature
 
-__all__ = ["MaskMeaning", "Padding", "given_padding", "is_lengths"]
-
-# What numbers other than zero are in a mask: positions that hold data, or that are padding.
-MaskMeaning = Literal["keep", "drop", "none"]
+__all__ = ["Padding", "given_padding", "is_lengths"]
 
 
 @dataclasses.dataclass(frozen=True)

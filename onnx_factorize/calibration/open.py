@@ -12,16 +12,16 @@ from PIL import Image
 
 from ..errors import InputError
 from ..foreign import reading, user_code
+from ..options import ImageOptions, Selection
 from ..user_code import imported
 from .batch_axis import axes_of, settled
-from .dataset import CalibrationData, Selection
+from .dataset import CalibrationData
 from .independence import Run
 from .masks import Padding, given_padding
 from .polarity import found_padding
 from .signature import Signature
 from .sources import (
     FeedSource,
-    ImageOptions,
     ImageSource,
     NumpySource,
     ProtobufSource,

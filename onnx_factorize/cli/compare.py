@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from ..options import Runtime
 from ..report.comparison import compare_several
-from ..runtime.session import Runtime
 from .console import echo, open_console
 from .data_options import data_options, images_of, named_of, output_kinds_of, selection_of, state_of
 from .help import help_option

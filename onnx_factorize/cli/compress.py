@@ -10,14 +10,12 @@ import click
 from rich.console import Console
 
 from .. import processes
+from ..check_options import check_options
 from ..errors import BudgetError, InputError
 from ..files import model_io
-from ..goals.budget import Budget
-from ..goals.guarantee import promised
-from ..options import Options
+from ..options import Budget, Options, Runtime, promised
 from ..pipeline import run
 from ..report.report_files import write_sweep
-from ..runtime.session import Runtime
 from ..sweep import budgets_of, run_sweep, with_suffix
 from .console import complain, open_console, say
 from .data_options import (
@@ -166,6 +164,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         quantize=given["quantize"],
         best_effort=given["best_effort"],
     )
+    check_options(options)
     reports = [output_of(file) for file in report]
     if given["sweep"] is not None:
         if options.promise is not None:

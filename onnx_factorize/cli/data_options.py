@@ -9,10 +9,9 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from ..calibration import ImageOptions, Selection
 from ..errors import InputError
-from ..evaluation.state import StateOption
-from ..option_types import numbers_of, size_of
+from ..options import ImageOptions, Selection, StateOption
+from ..options.types import numbers_of, size_of
 from ..passes import Kind
 
 __all__ = [

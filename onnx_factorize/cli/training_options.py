@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 import click
 from click.core import ParameterSource
 
-from ..finetune.training import Precision, SVTKind, Training, without_training
+from ..options import Precision, SVTKind, Training, without_training
 
 __all__ = ["training_of", "training_options"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,13 @@ import onnx_ir as ir
 
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
+from ..options import Runtime, StateOption
 from ..passes import FindState
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session
 
-__all__ = ["State", "StateOption", "find_state"]
+__all__ = ["State", "find_state"]
 
 Array = npt.NDArray[Any]
-
-# Input name to output name, `none` for no stream, or None to look for one.
-StateOption = Mapping[str, str] | Literal["none"] | None
 
 # Steps that the data are judged by; of each two of them, so many must be joined.
 _LOOKED_AT = 24

@@ -12,9 +12,10 @@ import onnx_ir as ir
 
 from ..calibration import Batch
 from ..errors import InputError
+from ..options import Runtime
 from ..passes import DRAWS, BeginAt, EndBefore
 from ..runtime.paging import keep
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session
 
 __all__ = ["IncrementalRun"]
 

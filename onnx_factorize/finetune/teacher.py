@@ -12,17 +12,17 @@ from torch import Tensor
 
 from ..calibration import Batch
 from ..evaluation import Divergences, evaluate
+from ..options import Precision, Runtime, Training
 from ..outputs import OutputDistribution
 from ..outputs.given_labels import check_labels, labelled_output, mixed_with_labels
 from ..outputs.labels_seen import LabelsSeen
 from ..outputs.seen import OutputSeen
 from ..outputs.settle import settled
 from ..passes import OutputKind
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session
 from ..torch.module import GraphModule
 from .distillation import Distillation
 from .teacher_cache import Remembered
-from .training import Precision, Training
 
 __all__ = ["Teacher"]
 

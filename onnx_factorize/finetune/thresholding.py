@@ -17,7 +17,7 @@ import torch
 from ..allocation.calibrated import Calibrated
 from ..allocation.plan import Plan
 from ..errors import InputError
-from ..options import Options
+from ..options import Options, Training
 from ..passes import Target, fixed_draws
 from ..runtime.arithmetic import count_arithmetic
 from ..torch.check import check_against_onnxruntime
@@ -30,7 +30,7 @@ from .rank_reduction import RankReduction, cost_of
 from .schedule import Schedule
 from .teacher import Teacher
 from .trainer import finetune, patience_of, trained_module, validating_samples, validation_of
-from .training import Recovery, Thresholds, Training
+from .training import Recovery, Thresholds
 from .training_run import TrainingRun
 from .truncate import narrow
 

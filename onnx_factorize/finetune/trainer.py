@@ -12,15 +12,15 @@ import torch
 
 from ..calibration import CalibrationData
 from ..errors import InputError
+from ..options import Runtime, Training
 from ..passes import fixed_draws, with_outputs
-from ..runtime.session import Runtime
 from ..torch.check import check_against_onnxruntime
 from ..torch.constants import named_constants
 from ..torch.module import GraphModule, to_torch
 from ..torch.parameters import is_fine_tuned
 from ..torch.write_back import write_back
 from .teacher import Teacher
-from .training import Recovery, Training
+from .training import Recovery
 from .training_run import TrainingRun
 
 __all__ = [

@@ -17,6 +17,7 @@ import torch
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
 from ..foreign import reading
+from ..options import Training
 from ..torch.module import GraphModule
 from .augmentation import Augmentation
 from .checkpoint import SECONDS, Checkpoint, Position
@@ -24,7 +25,7 @@ from .distributed import Together
 from .shuffled import shuffled
 from .teacher import Teacher
 from .teacher_cache import digest
-from .training import Epoch, Recovery, Training
+from .training import Epoch, Recovery
 
 __all__ = ["TrainingRun"]
 

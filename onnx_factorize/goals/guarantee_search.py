@@ -15,13 +15,13 @@ from ..calibration import Batch, CalibrationData
 from ..errors import BudgetError, InputError
 from ..evaluation import evaluate
 from ..evaluation.evaluate import Answers
+from ..options import Budget, BudgetKind, Prefer, Runtime
 from ..outputs import OutputDistribution
 from ..progress import Progress
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session
 from .bounded_search import smallest
-from .budget import Budget, BudgetKind
 from .confidence import CONFIDENCE, Estimate
-from .guarantee import Prefer, Promise
+from .guarantee import Promise
 from .quantities import Quantity
 
 __all__ = ["Kept", "check", "confirmed", "keep", "measure"]

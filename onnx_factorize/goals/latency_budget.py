@@ -15,12 +15,11 @@ from ..allocation.forms import views_of
 from ..allocation.lagrangian import DENSE
 from ..allocation.plan import Plan
 from ..errors import BudgetError
-from ..options import Options
+from ..options import Budget, Options
 from ..passes import Target
 from ..progress import Progress
 from ..runtime.latency_cache import LatencyCache
 from ..runtime.latency_curve import Timer, measure_curves, time_models
-from .budget import Budget
 
 __all__ = ["Met", "compress_in_time", "predicted", "timed_costs"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,9 @@ from ..errors import InputError
 from ..passes import OutputKind
 from .categorical import one_hot
 
-__all__ = ["Labels", "check_labels", "labelled_output", "mixed_with_labels"]
+__all__ = ["check_labels", "labelled_output", "mixed_with_labels"]
 
 Array = npt.NDArray[Any]
-
-# Where labels come from: the model draws them, or the calibration data hold them.
-Labels = Literal["drawn", "given"]
 
 
 def labelled_output(counted: Iterable[str]) -> str:

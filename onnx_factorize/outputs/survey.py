@@ -11,11 +11,12 @@ import numpy.typing as npt
 from ..calibration import CalibrationData
 from ..calibration.folds import FOLDS, deal
 from ..errors import InputError
+from ..options import Labels
 from ..passes import OutputKind
 from ..runtime.session import Session
 from .categorical import class_axis
 from .distribution import OutputDistribution
-from .given_labels import Labels, check_labels, labelled_output
+from .given_labels import check_labels, labelled_output
 from .labels_seen import LabelsSeen
 from .sample_embeddings import signature
 from .seen import OutputSeen

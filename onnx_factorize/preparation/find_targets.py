@@ -19,7 +19,7 @@ from ..passes import (
     with_outputs,
 )
 
-__all__ = ["find_targets"]
+__all__ = ["find_targets", "hidden_params"]
 
 
 def find_targets(
@@ -45,7 +45,7 @@ def find_targets(
     finder(normal)
     others = FindConstants(finder)
     others(normal)
-    targets, excluded = options.choose(finder.targets)
+    targets, excluded = _chosen(finder.targets, options)
     if chosen is not None:
         # A detector's second stage runs on what the first one chose: nothing measures it.
         nodes = upstream(normal, outputs)
@@ -57,6 +57,28 @@ def find_targets(
     if not targets:
         raise InputError(_no_targets(len(finder.targets), finder.skipped))
     return normal, targets, [*finder.skipped, *others.skipped], excluded
+
+
+def hidden_params(skipped: Sequence[Skipped], options: Options) -> int:
+    """Weights that a budget of targets counts though none of them can be cut."""
+    counted = (each for each in skipped if each.counted)
+    return sum(each.params for each in counted if options.excluded(each.name, each.op_type) is None)
+
+
+def _chosen(targets: Sequence[Target], options: Options) -> tuple[list[Target], list[Skipped]]:
+    """Splits targets into those to treat and those that the user excluded."""
+    chosen, left = [], []
+    for target in targets:
+        # Operators that share a weight are treated together or not at all.
+        reasons = (options.excluded(use.name, use.op_type) for use in target.uses)
+        reason = next(filter(None, reasons), None)
+        if reason is None:
+            chosen.append(target)
+            continue
+        for use in target.uses:
+            params = target.params if use is target else 0
+            left.append(Skipped(use.name, use.op_type, params, reason))
+    return chosen, left
 
 
 def _no_targets(found: int, skipped: Sequence[Skipped]) -> str:

@@ -54,7 +54,7 @@ _PER_CHANNEL = 13
 _FEW_BITS = ("QuantizeLinear", "Integer", "NBits", "BlockQuantized")
 
 
-def way_of(bits: Bits, model: ir.Model, macs: Mapping[str, int]) -> Way:
+def way_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Way:
     """How a model is best quantized.
 
     Args:

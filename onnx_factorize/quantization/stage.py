@@ -11,11 +11,12 @@ import onnx_ir as ir
 from ..allocation.costs import Costs, measure_costs
 from ..calibration import CalibrationData
 from ..evaluation import compare_outputs
+from ..options import Runtime
 from ..outputs import OutputDistribution
 from ..passes import with_outputs
 from ..progress import Progress
-from ..runtime.session import Runtime, Session
-from .quantizers import SAMPLES, Bits, Way, quantize
+from ..runtime.session import Session
+from .quantizers import SAMPLES, Way, quantize
 
 __all__ = ["Quantization", "quantized"]
 
@@ -31,7 +32,7 @@ class Quantization:
         divergence: Of the factorized model from the dense one, on held-out samples.
     """
 
-    bits: Bits
+    bits: str
     way: Way
     before: Costs
     divergence: float
@@ -75,7 +76,7 @@ def quantize_watched(
 
 def quantized(
     model: ir.Model,
-    bits: Bits,
+    bits: str,
     way: Way,
     dense: ir.Model,
     outputs: Mapping[str, OutputDistribution],

@@ -9,26 +9,20 @@ from typing import Any
 import onnx_ir as ir
 
 from ..allocation.costs import Figures, measure_costs
-from ..calibration import (
-    Calibration,
-    ImageOptions,
-    MaskMeaning,
-    Selection,
-    Signature,
-    open_calibration,
-)
+from ..calibration import Calibration, Signature, open_calibration
 from ..errors import InputError
 from ..evaluation import Agreement, compare_outputs
-from ..evaluation.state import StateOption, find_state
+from ..evaluation.state import find_state
 from ..evaluation.stream import Stream, along_stream
 from ..files import model_io
+from ..options import ImageOptions, MaskMeaning, Runtime, Selection, StateOption
 from ..outputs import SURVEYED, output_kinds, survey
 from ..outputs.selection import Selected, selected
 from ..passes import Kind
 from ..progress import Progress
 from ..runtime.interleaved import Ratio, latencies
 from ..runtime.randomness import Randomness, randomness_of
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session, session_options
 
 __all__ = ["Comparison", "compare", "compare_several"]
 
@@ -133,6 +127,7 @@ def compare_several(
     """Compares several models with a dense one, all of them timed in turns: see `compare`."""
     progress = progress or Progress()
     runtime = runtime or Runtime()
+    session_options(runtime)  # refuses what is not here, before data are read
     selection = dataclasses.replace(selection or Selection(), holdout=0.0)
     sources = [dense, *others]
     models = [model_io.load(source) for source in sources]

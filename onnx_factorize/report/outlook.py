@@ -18,8 +18,7 @@ from ..allocation.forms import cut_of, restricted
 from ..allocation.search import Candidate
 from ..errors import BudgetError
 from ..factorization.weighting import get_weighting
-from ..goals.budget import Budget
-from ..options import Options
+from ..options import Budget, Options
 from ..passes import Target
 
 __all__ = ["BUDGETS", "Outlook", "outlook"]

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..errors import InputError
+from ..options import Runtime
 from ..passes import CountProducts, LiftWeights, Term
-from .session import Runtime, Session
+from .session import Session
 
 __all__ = ["Arithmetic", "count_arithmetic"]
 

@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from ..errors import InputError
 from ..files.writing import atomic_path
-from .session import Runtime
+from ..options import Runtime
 
 __all__ = ["LatencyCache", "hardware"]
 

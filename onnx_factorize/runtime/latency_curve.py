@@ -10,10 +10,11 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..allocation.lagrangian import DENSE
+from ..options import Runtime
 from ..passes import Factors, RewriteTargets, Target, isolated
 from .interleaved import latencies
 from .latency_cache import LatencyCache
-from .session import Runtime, Session
+from .session import Session
 
 __all__ = ["Curve", "Timer", "grid", "measure_curves", "time_models"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import pathlib
@@ -15,13 +14,14 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
-from ..errors import InputError, at_least
+from ..errors import InputError
 from ..files.model_io import inlined, weight_bytes
 from ..foreign import reading
+from ..options import Runtime
 from ..passes import DRAWS, fixed_draws, random_nodes, with_outputs
 from .paging import LARGE, PagedModel
 
-__all__ = ["Runtime", "Session"]
+__all__ = ["Session", "clock_of", "session_options"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -29,57 +29,38 @@ Arrays = dict[str, npt.NDArray[Any]]
 _NO_KEY = np.zeros(1, np.int64)
 
 
-@dataclasses.dataclass(frozen=True)
-class Runtime:
-    """How onnxruntime runs.
+def clock_of(runtime: Runtime) -> Callable[[], float]:
+    """What times a run, in seconds.
 
-    Attributes:
-        provider: An execution provider.
-        threads: Threads of an operator, in training too; 0 leaves the choice to the runtimes.
-        custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
+    One thread of this processor is timed by what it computes, whatever else the machine does
+    meanwhile. Windows counts that in ticks of 16 ms, which are too coarse.
     """
+    alone = runtime.threads == 1 and runtime.provider == "CPUExecutionProvider"
+    return time.thread_time if alone and os.name == "posix" else time.perf_counter
 
-    provider: str = "CPUExecutionProvider"
-    threads: int = 0
-    custom_ops: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        at_least("--threads", self.threads, 0)
-        available = ort.get_available_providers()
-        if self.provider not in available:
-            raise InputError(
-                f"The provider '{self.provider}' is not in this onnxruntime, which has "
-                f"{', '.join(available)}."
-            )
-        if self.custom_ops:
-            self.options()
+def session_options(runtime: Runtime) -> ort.SessionOptions:
+    """The session options that follow.
 
-    @property
-    def clock(self) -> Callable[[], float]:
-        """What times a run, in seconds.
-
-        One thread of this processor is timed by what it computes, whatever else the machine does
-        meanwhile. Windows counts that in ticks of 16 ms, which are too coarse.
-        """
-        alone = self.threads == 1 and self.provider == "CPUExecutionProvider"
-        return time.thread_time if alone and os.name == "posix" else time.perf_counter
-
-    def options(self) -> ort.SessionOptions:
-        """The session options that follow.
-
-        Raises:
-            InputError: A library of operators cannot be loaded.
-        """
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = self.threads
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        for library in self.custom_ops:
-            if not pathlib.Path(library).is_file():
-                raise InputError(f"--custom-ops {library} is no file.")
-            with reading(f"--custom-ops {library} cannot be loaded"):
-                options.register_custom_ops_library(library)
-        return options
+    Raises:
+        InputError: There is no such provider, or a library of operators cannot be loaded.
+    """
+    available = ort.get_available_providers()
+    if runtime.provider not in available:
+        raise InputError(
+            f"The provider '{runtime.provider}' is not in this onnxruntime, which has "
+            f"{', '.join(available)}."
+        )
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = runtime.threads
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    for library in runtime.custom_ops:
+        if not pathlib.Path(library).is_file():
+            raise InputError(f"--custom-ops {library} is no file.")
+        with reading(f"--custom-ops {library} cannot be loaded"):
+            options.register_custom_ops_library(library)
+    return options
 
 
 class Session:
@@ -113,8 +94,8 @@ class Session:
         Raises:
             InputError: onnxruntime refuses the model, or it has no such value.
         """
-        options = runtime.options()
-        self.clock = runtime.clock
+        options = session_options(runtime)
+        self.clock = clock_of(runtime)
         self.draws: tuple[str, ...] = () if drawing else tuple(random_nodes(model))
         given = model
         try:

@@ -7,8 +7,9 @@ import itertools
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
+from ..options import Runtime
 from ..passes import ObserveRanks, note
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session
 
 __all__ = ["note_ranks"]
 

@@ -12,8 +12,8 @@ import onnx_ir as ir
 from ..calibration import Batch
 from ..errors import InputError
 from ..keyed_random import Keys, keys_of
+from ..options import Labels, Runtime
 from ..outputs import OutputDistribution
-from ..outputs.given_labels import Labels
 from ..outputs.shapes import OutputShapes
 from ..passes import (
     Differentiate,
@@ -25,7 +25,7 @@ from ..passes import (
     Side,
     Target,
 )
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session
 from .im2col import channel_rows, convolution_rows, linear_rows
 from .seeding import Seeding
 

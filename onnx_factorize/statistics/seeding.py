@@ -12,11 +12,12 @@ import onnx_ir as ir
 from ..calibration import Batch
 from ..errors import InputError
 from ..keyed_random import keys_of
+from ..options import Runtime
 from ..outputs import OutputDistribution
 from ..outputs.given_labels import check_labels
 from ..outputs.shapes import OutputShapes
 from ..passes import SeedInputs
-from ..runtime.session import Runtime, Session
+from ..runtime.session import Session
 
 __all__ = ["Seeding"]
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 
-from ..runtime.session import Runtime, Session
+from ..options import Runtime
+from ..runtime.session import Session
 from .devices import full_precision
 from .execution import dtypes
 from .execution.errors import DeviationError

@@ -8,9 +8,9 @@ import pytest
 
 from onnx_factorize import factorize
 from onnx_factorize.allocation.guard import Guard
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
-from onnx_factorize.runtime.session import Runtime
+from onnx_factorize.options import Runtime, Selection
 from tests.builders import model, run
 
 RUNTIME = Runtime(threads=1)

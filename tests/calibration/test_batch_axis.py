@@ -7,10 +7,11 @@ import onnx_ir as ir
 import pytest
 from builders import model, normal
 
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
 from onnx_factorize.files import model_io
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.runtime.session import Session
 
 W = {"w": normal(1, 6, 4), "v": normal(2, 6, 6)}
 ALL = Selection(holdout=0.0, batch_size=8)

@@ -9,8 +9,9 @@ import pytest
 from builders import model
 from hypothesis import strategies as st
 
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
+from onnx_factorize.options import Selection
 
 
 def _signature(inputs="float[batch, 3] x"):

@@ -9,8 +9,9 @@ import onnx_ir as ir
 import pytest
 from builders import model
 
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
+from onnx_factorize.options import Selection
 
 
 def _batches(feeds, inputs):

@@ -12,8 +12,9 @@ from builders import model
 from onnxruntime.quantization import CalibrationDataReader
 from PIL import Image
 
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
+from onnx_factorize.options import Selection
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)
 

@@ -8,8 +8,9 @@ import pytest
 from builders import model
 from PIL import Image
 
-from onnx_factorize.calibration import ImageOptions, Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
+from onnx_factorize.options import ImageOptions, Selection
 
 PLAIN = ImageOptions(mean=(0, 0, 0), std=(1, 1, 1))
 RAMP = np.tile(np.linspace(0, 1, 8), (8, 1))

@@ -7,8 +7,9 @@ import onnx_ir as ir
 import pytest
 from builders import model
 
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.calibration.labels import class_numbers, read_labels, values_of
+from onnx_factorize.options import Selection
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from builders import model, normal
 
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.runtime.session import Session
 
 LENGTH, WIDTH, ROWS = 8, 12, 20
 BIG = np.float32(-1e9)

@@ -13,10 +13,11 @@ from builders import found, model, normal
 from hypothesis import strategies as st
 
 from onnx_factorize import InputError
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.outputs import survey
 from onnx_factorize.passes import OutputKind
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 from onnx_factorize.statistics.calibrate import gather_statistics
 from onnx_factorize.statistics.model_statistics import Statistics, TargetStatistics
 from onnx_factorize.statistics.moments import GradientMoments, Moments, RowImportance

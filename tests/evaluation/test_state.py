@@ -5,11 +5,11 @@ import onnx_ir as ir
 import pytest
 
 from onnx_factorize import factorize
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
 from onnx_factorize.evaluation.state import State, find_state
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.report.comparison import compare
-from onnx_factorize.runtime.session import Runtime
 from tests.builders import model, run
 from tests.commands import main_of
 

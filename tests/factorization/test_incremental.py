@@ -10,7 +10,7 @@ from builders import model, normal, run
 from onnx_factorize.calibration import Batch
 from onnx_factorize.factorization import incremental
 from onnx_factorize.factorization.incremental import IncrementalRun
-from onnx_factorize.runtime.session import Runtime
+from onnx_factorize.options import Runtime
 
 # Declared shapes that are wrong, as exporters leave them, and a value that skips two places.
 TEXT = """(float[n, 4] x, float[4] mask) => (float[n, 4] y)

@@ -12,7 +12,8 @@ from safetensors.torch import save_file  # noqa: E402
 
 from onnx_factorize.errors import InputError  # noqa: E402
 from onnx_factorize.finetune.checkpoint import Checkpoint, Position  # noqa: E402
-from onnx_factorize.finetune.training import Recovery, Training  # noqa: E402
+from onnx_factorize.finetune.training import Recovery  # noqa: E402
+from onnx_factorize.options import Training  # noqa: E402
 
 RUN = {"epochs": 3}
 TENSORS = {"weights/a": torch.arange(100_000, dtype=torch.float32)}

@@ -17,17 +17,16 @@ from torch_executor.devices import DEVICES
 torch = pytest.importorskip("torch")
 
 from onnx_factorize import InputError, factorize  # noqa: E402
-from onnx_factorize.calibration import Selection, Signature, open_calibration  # noqa: E402
+from onnx_factorize.calibration import Signature, open_calibration  # noqa: E402
 from onnx_factorize.finetune.distillation import Distillation  # noqa: E402
 from onnx_factorize.finetune.shuffled import shuffled  # noqa: E402
 from onnx_factorize.finetune.teacher import Teacher  # noqa: E402
 from onnx_factorize.finetune.trainer import finetune  # noqa: E402
-from onnx_factorize.finetune.training import Training  # noqa: E402
-from onnx_factorize.options import Options  # noqa: E402
+from onnx_factorize.options import Options, Runtime, Selection, Training  # noqa: E402
 from onnx_factorize.passes import OutputKind  # noqa: E402
 from onnx_factorize.pipeline import calibrated  # noqa: E402
 from onnx_factorize.progress import Progress  # noqa: E402
-from onnx_factorize.runtime.session import Runtime, Session  # noqa: E402
+from onnx_factorize.runtime.session import Session  # noqa: E402
 
 KINDS = [
     OutputKind("categorical", -1, "logit"),

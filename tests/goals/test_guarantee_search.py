@@ -10,60 +10,23 @@ from builders import BUNDLED, BUNDLED_DATA, distribution, model, normal
 from click.testing import CliRunner
 
 from onnx_factorize import BudgetError, InputError, factorize
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.cli.main import cli
 from onnx_factorize.files import model_io
 from onnx_factorize.goals import guarantee_search as promise_search
-from onnx_factorize.goals.budget import Budget
-from onnx_factorize.goals.guarantee import Promise, promised
+from onnx_factorize.goals.guarantee import Promise
+from onnx_factorize.options import Budget, Guarantee, Runtime, Selection
 from onnx_factorize.passes import OutputKind
 from onnx_factorize.progress import Progress
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 PLAIN = {"y": distribution(OutputKind("gaussian"), normal(1, 400, 16))}
 OPTIONS = {"samples": 256, "holdout": 0.4, "threads": 1, "weighting": "activation"}
 
 
-@pytest.mark.parametrize(
-    ("text", "metric", "asked"),
-    [
-        ("top1=0.99", "top1", 0.99),
-        ("agreement = 98%", "agreement", 0.98),
-        ("my.module:metric=.5", "my.module:metric", 0.5),
-    ],
-)
-def test_a_promise_is_parsed(text, metric, asked):
-    assert Promise.parse(text) == Promise(metric, asked)
-
-
-@pytest.mark.parametrize(
-    ("text", "word"),
-    [
-        ("top1", "form"),
-        ("top1=", "form"),
-        ("=0.9", "form"),
-        ("top1=most", "form"),
-        ("top1=1", "between 0 and 1"),
-        ("top1=0", "between 0 and 1"),
-        ("bleu=0.9", "no such metric"),
-    ],
-)
-def test_what_is_no_promise(text, word):
-    with pytest.raises(InputError, match=word):
-        Promise.parse(text)
-
-
-def test_one_promise_and_no_budget():
-    assert promised({"max_divergence": 0.5}) == Promise("divergence", 0.5)
-    assert promised({"max_divergence": None, "keep": None, "budget": "params=0.5"}) is None
-    for given in (
-        {"max_divergence": 0.5, "keep": "top1=0.9"},
-        {"keep": "top1=0.9", "budget": "params=0.5"},
-        {"max_divergence": 0.0},
-        {"max_divergence": float("nan")},
-    ):
-        with pytest.raises(InputError):
-            promised(given)
+def test_a_metric_that_there_is_not():
+    with pytest.raises(InputError, match="no such metric"):
+        Promise.of(Guarantee("bleu", 0.9))
 
 
 @pytest.mark.parametrize(("metric", "asked"), [("divergence", 0.02), ("cosine", 0.98)])

@@ -16,13 +16,12 @@ from onnx_factorize.allocation.candidates import candidates
 from onnx_factorize.allocation.costs import Costs
 from onnx_factorize.allocation.forms import operator_choices, pair_latency, restricted, views_of
 from onnx_factorize.allocation.plan import Plan
-from onnx_factorize.goals.budget import Budget
 from onnx_factorize.goals.latency_budget import compress_in_time
+from onnx_factorize.options import Budget, Runtime
 from onnx_factorize.passes import isolated
 from onnx_factorize.runtime.arithmetic import Arithmetic
 from onnx_factorize.runtime.latency_cache import LatencyCache
 from onnx_factorize.runtime.latency_curve import Curve, grid, measure_curves, time_models
-from onnx_factorize.runtime.session import Runtime
 
 RUNTIME = Runtime(threads=1)
 

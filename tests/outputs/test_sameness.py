@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from builders import BUNDLED, BUNDLED_DATA
 
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.outputs.kinds import output_kinds
 from onnx_factorize.outputs.survey import survey
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 
 def _chosen(batch_size, threads):

@@ -5,10 +5,11 @@ import onnx_ir as ir
 import pytest
 
 from onnx_factorize import factorize
+from onnx_factorize.options import Runtime
 from onnx_factorize.outputs import output_kinds
 from onnx_factorize.outputs.selection import selected
 from onnx_factorize.report.comparison import compare
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 from tests.builders import model, run
 from tests.passes.test_expose_selection import DETECTOR
 

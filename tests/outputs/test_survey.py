@@ -9,11 +9,12 @@ import onnx_ir as ir
 import pytest
 from builders import model
 
-from onnx_factorize.calibration import Batch, Selection, Signature, open_calibration
+from onnx_factorize.calibration import Batch, Signature, open_calibration
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.outputs import survey
 from onnx_factorize.outputs.shapes import OutputShapes
 from onnx_factorize.passes import OutputKind
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 KINDS = {"y": OutputKind("gaussian")}
 

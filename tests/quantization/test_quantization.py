@@ -14,10 +14,11 @@ from builders import BUNDLED, BUNDLED_DATA, check, model, normal, run
 from click.testing import CliRunner
 
 from onnx_factorize import factorize
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.check_options import check_options
 from onnx_factorize.cli.main import cli
 from onnx_factorize.errors import InputError
-from onnx_factorize.options import Options
+from onnx_factorize.options import Options, Selection
 from onnx_factorize.quantization.quantizers import SAMPLES, quantize, way_of
 from onnx_factorize.report.inspection import inspect
 
@@ -156,7 +157,7 @@ def test_what_the_quantizer_refuses_is_one_sentence(monkeypatch):
 
 def test_other_bits_are_refused():
     with pytest.raises(InputError, match="int8 or int4"):
-        Options.of(quantize="int3")
+        check_options(Options.of(quantize="int3"))
 
 
 @pytest.mark.parametrize(("bits", "way"), [("int8", "static"), ("int4", "weights")])

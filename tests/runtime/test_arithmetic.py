@@ -9,10 +9,10 @@ import pytest
 from builders import model, normal
 
 from onnx_factorize import InputError, factorize
+from onnx_factorize.options import Runtime
 from onnx_factorize.passes import count_products
 from onnx_factorize.report.inspection import inspect
 from onnx_factorize.runtime.arithmetic import count_arithmetic
-from onnx_factorize.runtime.session import Runtime
 
 RUNTIME = Runtime(threads=1)
 

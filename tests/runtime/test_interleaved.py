@@ -82,7 +82,7 @@ def test_latency_is_that_of_a_sample_also_of_a_fixed_batch(batch, monkeypatch):
         asked.append(samples)
         return Timing(np.array([[32.0, 16.0][: len(sessions)]] * 5) / samples)
 
-    for module in ("pipeline", "ranks.spending"):
+    for module in ("pipeline", "meet_goal"):
         monkeypatch.setattr(f"onnx_factorize.{module}.latencies", clock)
     proto = model(
         f"(float[{batch}, 24] x) => (float[{batch}, 6] y) {{ [a] h = MatMul (x, w) r = Relu (h) "

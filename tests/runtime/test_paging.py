@@ -14,9 +14,10 @@ from builders import model, normal, run
 from onnx_factorize import factorize
 from onnx_factorize.factorization import rewriting
 from onnx_factorize.files import model_io
+from onnx_factorize.options import Runtime
 from onnx_factorize.runtime import paging, session
 from onnx_factorize.runtime.paging import spill
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 BODY = """(float[b, 600] x, bool c) => (float[b, 600] y) {
     h = MatMul (x, w) t = Transpose <perm = [1, 0]> (v) i = Identity (t) g = MatMul (h, i)

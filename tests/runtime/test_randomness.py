@@ -5,10 +5,11 @@ import onnx_ir as ir
 import pytest
 
 from onnx_factorize import factorize
+from onnx_factorize.options import Runtime
 from onnx_factorize.report.comparison import compare
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.randomness import randomness_of
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 from tests.builders import model
 from tests.commands import main_of
 

@@ -10,11 +10,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantiz
 from onnxruntime.quantization.quantize import quantize_dynamic
 
 from onnx_factorize import factorize
+from onnx_factorize.check_options import check_options
 from onnx_factorize.errors import InputError
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Options
+from onnx_factorize.options import Options, Runtime
 from onnx_factorize.report.inspection import inspect
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 
 PLAIN = """(float[b, 64] x) => (float[b, 48] y) {
     h = MatMul (x, w1) p = Add (h, b1) r = Relu (p) y = MatMul (r, w2) }"""
@@ -31,7 +32,7 @@ def test_libraries_that_are_none(tmp_path):
     (tmp_path / "no.so").write_text("no library")
     for path, said in (("no.so", "cannot be loaded"), ("gone.so", "is no file")):
         with pytest.raises(InputError, match=said):
-            Options.of(custom_ops=str(tmp_path / path))
+            check_options(Options.of(custom_ops=str(tmp_path / path)))
         with pytest.raises(InputError, match=said):
             inspect(model(PLAIN, WEIGHTS), custom_ops=[str(tmp_path / path)])
 

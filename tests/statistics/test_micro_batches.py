@@ -7,9 +7,9 @@ import onnx_ir as ir
 import pytest
 from builders import model, normal
 
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.passes import FindTargets
-from onnx_factorize.runtime.session import Runtime
 from onnx_factorize.statistics import micro_batches as fitting
 from onnx_factorize.statistics.micro_batches import fitting_batches
 from onnx_factorize.statistics.observer import Observer

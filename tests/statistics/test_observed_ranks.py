@@ -8,9 +8,9 @@ import pytest
 from builders import found, model, normal
 
 from onnx_factorize import factorize
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.passes.adjoint.inference import RANK
-from onnx_factorize.runtime.session import Runtime
 from onnx_factorize.statistics.observed_ranks import note_ranks
 
 # A traced squeeze: what comes of it has three axes or two.

@@ -8,10 +8,11 @@ import pytest
 from builders import model, normal
 
 from onnx_factorize import factorize
-from onnx_factorize.calibration import Selection, Signature, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.options import Runtime, Selection
 from onnx_factorize.outputs import survey
 from onnx_factorize.passes import FindTargets, OutputKind
-from onnx_factorize.runtime.session import Runtime, Session
+from onnx_factorize.runtime.session import Session
 from onnx_factorize.statistics.observer import Observer
 from onnx_factorize.statistics.row_importance import gather_row_importance
 

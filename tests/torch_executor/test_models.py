@@ -10,7 +10,7 @@ from torch_executor.devices import DEVICES
 
 torch = pytest.importorskip("torch")
 
-from onnx_factorize.runtime.session import Runtime  # noqa: E402
+from onnx_factorize.options import Runtime  # noqa: E402
 from onnx_factorize.torch import check_against_onnxruntime, to_torch, write_back  # noqa: E402
 
 pytestmark = pytest.mark.zoo

@@ -1,7 +1,7 @@
 """Where calibration data come from: each form of `--calib` is a source of records."""
 
 from .feeds import FeedSource, feeds_of, heads_of
-from .images import ImageOptions, ImageSource
+from .images import ImageSource
 from .numpy_files import NumpySource
 from .protobuf import ProtobufSource
 from .source import Arrays, Source
@@ -9,7 +9,6 @@ from .source import Arrays, Source
 __all__ = [
     "Arrays",
     "FeedSource",
-    "ImageOptions",
     "ImageSource",
     "NumpySource",
     "ProtobufSource",

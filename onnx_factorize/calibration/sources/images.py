@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,34 +13,14 @@ from PIL import Image, ImageOps
 
 from ...errors import InputError
 from ...foreign import reading
+from ...options import ImageOptions
 from ..signature import InputSpec, Signature
 from .source import Arrays, Source
 
-__all__ = ["ImageOptions", "ImageSource"]
+__all__ = ["ImageSource"]
 
 # Pillow's modes of more than 8 bits a pixel, all of them grey: 16 bits, 32 bits, floats.
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageOptions:
-    """How image files become arrays.
-
-    Images are converted to RGB (or grey, for one channel), resized so that the shorter side
-    fits, cropped to the centre, divided by the largest value that they could hold (255 for 8
-    bits, 65,535 for 16), then normalised.
-
-    Attributes:
-        mean: Subtracted, one number a channel, after that division.
-        std: Divided by, likewise.
-        layout: `NCHW`, `NHWC`, or None to read it off the model's input.
-        size: Height and width; None to read them off the model's input.
-    """
-
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    layout: Literal["NCHW", "NHWC"] | None = None
-    size: tuple[int, int] | None = None
 
 
 class ImageSource(Source):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from onnx_factorize.errors import InputError
-from onnx_factorize.goals.budget import Budget
+from onnx_factorize.options import Budget
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from .errors import InputError
+from ..errors import InputError
 
 __all__ = ["check_types", "numbers_of", "size_of"]
 

@@ -6,27 +6,22 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from . import processes
-from ._version import __version__
-from .allocation.forms import Form, restricted
-from .calibration import ImageOptions, MaskMeaning, Selection
-from .errors import InputError, at_least
-from .evaluation.state import StateOption
-from .factorization.weighting import get_weighting
-from .finetune.training import Training, without_training
-from .goals.budget import Budget
-from .goals.guarantee import Prefer, Promise, promised
-from .option_types import check_types, numbers_of, size_of
-from .outputs.given_labels import Labels
-from .passes import Kind, Skipped, Target
-from .quantization.quantizers import Bits
-from .runtime.session import Runtime
+from .. import processes
+from .._version import __version__
+from ..errors import InputError, at_least
+from ..passes import Kind
+from .budget import Budget
+from .guarantee import Guarantee, promised
+from .images import ImageOptions
+from .runtime import Runtime
+from .selection import Selection
+from .training import Training, without_training
+from .types import check_types, numbers_of, size_of
+from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
 
-__all__ = ["Options", "Ranks"]
-
-Ranks = Literal["global", "uniform"]
+__all__ = ["Options"]
 
 # Names of the command line whose fields are called otherwise.
 _ALIASES = {"lr": "learning_rate", "op_type": "op_types"}
@@ -85,7 +80,7 @@ class Options:
     labels: Labels = "drawn"
     draws: int = 1
     rank_multiple: int | None = None
-    form: Form = "auto"
+    form: str = "auto"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     op_types: tuple[str, ...] = ()
@@ -99,18 +94,15 @@ class Options:
     finetune: bool = False
     training: Training = dataclasses.field(default_factory=Training)
     keep_subnormals: bool = False
-    quantize: Bits | None = None
+    quantize: str | None = None
     best_effort: bool = False
-    promise: Promise | None = None
+    promise: Guarantee | None = None
     prefer: Prefer | None = None
 
     def __post_init__(self) -> None:
-        get_weighting(self.weighting)
         self._check_choices()
         self._check_training()
         self._check_numbers()
-        if self.form not in get_args(Form):
-            raise InputError(f"There is no form '{self.form}'; use {', '.join(get_args(Form))}.")
         for pattern in (*self.include, *self.exclude):
             try:
                 re.compile(pattern)
@@ -129,8 +121,6 @@ class Options:
             raise InputError("Labels that are given are not drawn: leave --draws out.")
         if self.prefer not in (None, *get_args(Prefer)):
             raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
-        if self.quantize not in (None, *get_args(Bits)):
-            raise InputError(f"--quantize is int8 or int4, not '{self.quantize}'.")
 
     def _check_training(self) -> None:
         """Finds what training cannot do."""
@@ -194,31 +184,13 @@ class Options:
         """Whether every cut must be timed, because speed is wanted and not size alone."""
         return self.prefer == "latency" or self.budget.kind in ("latency", "macs")
 
-    def choose(self, targets: list[Target]) -> tuple[list[Target], list[Skipped]]:
-        """Splits targets into those to treat and those that the user excluded."""
-        chosen, left = [], []
-        for target in targets:
-            # Operators that share a weight are treated together or not at all.
-            reason = next(filter(None, map(self._excluded, target.uses)), None)
-            if reason is None:
-                chosen.append(restricted(target, self.form))
-                continue
-            for use in target.uses:
-                params = target.params if use is target else 0
-                left.append(Skipped(use.name, use.op_type, params, reason))
-        return chosen, left
-
-    def hidden(self, skipped: list[Skipped]) -> int:
-        """Weights that a budget of targets counts though none of them can be cut."""
-        counted = (each for each in skipped if each.counted and self._excluded(each) is None)
-        return sum(each.params for each in counted)
-
-    def _excluded(self, target: Target | Skipped) -> str | None:
-        if self.op_types and target.op_type not in self.op_types:
+    def excluded(self, name: str, op_type: str) -> str | None:
+        """The reason why an operator is left alone; None where it may be touched."""
+        if self.op_types and op_type not in self.op_types:
             return "is excluded by --op-type"
-        if self.include and not any(re.search(p, target.name) for p in self.include):
+        if self.include and not any(re.search(pattern, name) for pattern in self.include):
             return "is excluded by --include"
-        if any(re.search(p, target.name) for p in self.exclude):
+        if any(re.search(pattern, name) for pattern in self.exclude):
             return "is excluded by --exclude"
         return None
 

@@ -1,0 +1,34 @@
+"""The options of a run as plain data: they know nothing of what is done with them.
+
+Words that name something of a registry (a weighting, a form, a quantizer, a metric) are looked up
+where a run starts (see `check_options`).
+"""
+
+from .budget import Budget, BudgetKind
+from .guarantee import Guarantee, promised
+from .images import ImageOptions
+from .options import Options
+from .runtime import Runtime
+from .selection import Selection
+from .training import Precision, SVTKind, Training, without_training
+from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
+
+__all__ = [
+    "Budget",
+    "BudgetKind",
+    "Guarantee",
+    "ImageOptions",
+    "Labels",
+    "MaskMeaning",
+    "Options",
+    "Precision",
+    "Prefer",
+    "Ranks",
+    "Runtime",
+    "SVTKind",
+    "Selection",
+    "StateOption",
+    "Training",
+    "promised",
+    "without_training",
+]

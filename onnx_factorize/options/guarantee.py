@@ -1,0 +1,77 @@
+"""Guarantees on quality, as the user asks for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from ..errors import InputError
+
+__all__ = ["Guarantee", "promised"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Guarantee:
+    """A bound on a figure of the compressed model.
+
+    Attributes:
+        metric: `divergence`, `top1`, `agreement`, `cosine` or `module:callable`.
+        asked: The largest divergence, in nats; or the least share of the metric that is left.
+    """
+
+    metric: str
+    asked: float
+
+    def __post_init__(self) -> None:
+        if self.metric == "divergence":
+            if not 0 < self.asked < math.inf:
+                raise InputError("--max-divergence must be above zero.")
+        elif not 0 < self.asked < 1:
+            raise InputError(
+                f"--keep {self.metric}={self.asked:g}: the share to keep is between 0 and 1, such "
+                "as 0.99; no finite number of samples can promise all of it."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Guarantee:
+        """Reads `METRIC=FRACTION`, such as `top1=0.99` or `agreement=98%`.
+
+        Raises:
+            InputError: The text is not of that form.
+        """
+        metric, equals, value = text.rpartition("=")
+        number = value.strip()
+        try:
+            share = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+        except ValueError:
+            share = math.nan
+        if not equals or not metric or math.isnan(share):
+            raise InputError(f"--keep '{text}' is not of the form METRIC=FRACTION, as top1=0.99.")
+        return cls(metric.strip(), share)
+
+    @property
+    def option(self) -> str:
+        """The option as it is written on the command line."""
+        if self.metric == "divergence":
+            return f"--max-divergence {self.asked:g}"
+        return f"--keep {self.metric}={self.asked:g}"
+
+
+def promised(given: dict[str, Any]) -> Guarantee | None:
+    """Takes `max_divergence` and `keep` out of some options.
+
+    Raises:
+        InputError: There are two promises, or one and a budget, or it is none.
+    """
+    divergence, share = given.pop("max_divergence", None), given.pop("keep", None)
+    if divergence is None and share is None:
+        return given.get("promise")
+    if divergence is not None and share is not None:
+        raise InputError("Give --max-divergence or --keep, not both: one promise leads the search.")
+    if given.get("budget") is not None:
+        raise InputError(
+            "Give --budget or a promise (--max-divergence, --keep), not both: a promise looks for "
+            "the budget."
+        )
+    return Guarantee("divergence", float(divergence)) if share is None else Guarantee.parse(share)

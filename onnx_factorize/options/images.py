@@ -1,0 +1,29 @@
+"""How the user wants image files to become arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+__all__ = ["ImageOptions"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageOptions:
+    """How image files become arrays.
+
+    Images are converted to RGB (or grey, for one channel), resized so that the shorter side
+    fits, cropped to the centre, divided by the largest value that they could hold (255 for 8
+    bits, 65,535 for 16), then normalised.
+
+    Attributes:
+        mean: Subtracted, one number a channel, after that division.
+        std: Divided by, likewise.
+        layout: `NCHW`, `NHWC`, or None to read it off the model's input.
+        size: Height and width; None to read them off the model's input.
+    """
+
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    layout: Literal["NCHW", "NHWC"] | None = None
+    size: tuple[int, int] | None = None

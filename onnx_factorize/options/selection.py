@@ -1,0 +1,33 @@
+"""Which samples of the calibration data the user wants to be used."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..errors import InputError, at_least
+
+__all__ = ["Selection"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which samples to use.
+
+    Attributes:
+        samples: At most this many, spread evenly over the data.
+        holdout: Fraction of them that is held out of calibration, to verify the result with.
+        batch_size: Samples to run at once, where the model leaves it open.
+        seed: Seed of the choice of held-out samples.
+    """
+
+    samples: int = 1024
+    holdout: float = 0.2
+    batch_size: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holdout < 1:
+            raise InputError("--holdout must be at least 0 and below 1.")
+        at_least("--samples", self.samples, 1)
+        at_least("--batch-size", self.batch_size, 1)
+        at_least("--seed", self.seed, 0)

@@ -1,0 +1,23 @@
+"""The words that options take, where no registry says which there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+__all__ = ["Labels", "MaskMeaning", "Prefer", "Ranks", "StateOption"]
+
+# What a guarantee makes small.
+Prefer = Literal["size", "latency"]
+
+# `global` spends where least is lost; `uniform` treats all targets alike.
+Ranks = Literal["global", "uniform"]
+
+# Where labels come from: the model draws them, or the calibration data hold them.
+Labels = Literal["drawn", "given"]
+
+# What numbers other than zero are in a mask: positions that hold data, or that are padding.
+MaskMeaning = Literal["keep", "drop", "none"]
+
+# Input name to output name, `none` for no stream, or None to look for one.
+StateOption = Mapping[str, str] | Literal["none"] | None
