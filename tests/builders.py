@@ -19,14 +19,11 @@ from onnx_factorize.outputs.labels_seen import LabelsSeen
 from onnx_factorize.outputs.seen import OutputSeen
 from onnx_factorize.outputs.settle import settled
 from onnx_factorize.passes import (
-    CleanUp,
     Factors,
     FindTargets,
     LiftWeights,
     OutputKind,
-    RewriteConv,
-    RewriteGemm,
-    RewriteMatMul,
+    RewriteTargets,
     Target,
 )
 from onnx_factorize.runtime.interleaved import Timing
@@ -128,9 +125,7 @@ def rewritten(
         )
         for t in finder.targets
     }
-    for rewrite in (RewriteMatMul, RewriteGemm, RewriteConv):
-        rewrite(factors)(normal)
-    CleanUp()(normal)
+    RewriteTargets(factors)(normal)
     return normal, finder.targets
 
 

@@ -34,15 +34,14 @@ def rewritten(
         spectra: View name to spectrum.
         statistics: View name to what calibration found, for the correction of biases.
     """
-    chosen = _by_operator(targets, ranks)
     compressed = model.clone()
+    if weight_bytes(model) <= LARGE:
+        RewriteTargets(factors_by_name(targets, ranks, spectra, statistics))(compressed)
+        return compressed
     # A large model is rewritten operator by operator, so that the factors of one are in memory.
-    large = weight_bytes(model) > LARGE
-    for operators in [[name] for name in chosen] if large else [list(chosen)]:
-        views = [view for operator in operators for view in chosen[operator]]
-        RewriteTargets(factors_by_name(views, ranks, spectra, statistics))(compressed)
-        if large:
-            spill(compressed)
+    chosen = _by_operator(targets, ranks)
+    parts = (_factors(views, ranks, spectra, statistics) for views in chosen.values())
+    RewriteTargets.in_parts(parts, list(chosen), spill)(compressed)
     return compressed
 
 

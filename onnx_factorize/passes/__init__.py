@@ -23,13 +23,7 @@ from .observe import Observe, Side
 from .observe_ranks import ObserveRanks, note
 from .provenance import Provenance, history
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
-from .rewrite import Rewrite
-from .rewrite_conv import RewriteConv, RewriteConvInput, RewriteConvSpatial, RewriteConvTucker
-from .rewrite_embedding import RewriteGather
-from .rewrite_gemm import RewriteGemm
-from .rewrite_matmul import RewriteMatMul
 from .rewrite_targets import RewriteTargets
-from .rewrite_variants import RewriteVariants
 from .seed_outputs import OutputSeed, SeedInputs, SeedOutputs
 from .separate_unfoldings import SeparateViews
 from .sort_nodes import SortNodes
@@ -62,16 +56,7 @@ __all__ = [
     "Provenance",
     "RecognizeOutputs",
     "RestoreMarks",
-    "Rewrite",
-    "RewriteConv",
-    "RewriteConvInput",
-    "RewriteConvSpatial",
-    "RewriteConvTucker",
-    "RewriteGather",
-    "RewriteGemm",
-    "RewriteMatMul",
     "RewriteTargets",
-    "RewriteVariants",
     "SeedInputs",
     "SeedOutputs",
     "SeparateViews",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,6 @@ import onnx_ir as ir
 
 from ..graph import Namer
 from ._site import Site
-from .find_targets import FindTargets
 from .negligible import without_negligible
 from .provenance import Provenance, stamp
 from .target import Factors, Target
@@ -21,7 +19,7 @@ __all__ = ["Array", "Rewrite"]
 Array = npt.NDArray[np.float64]
 
 
-class Rewrite(ir.passes.InPlacePass):
+class Rewrite:
     """Replaces targets of one operator by chains of low-rank operators.
 
     The node keeps its name, its outputs and its metadata and becomes the last of the chain; the
@@ -37,35 +35,26 @@ class Rewrite(ir.passes.InPlacePass):
     view: str = ""
     has_core: bool = False
 
-    def __init__(self, factors: Mapping[str, Factors]) -> None:
-        """Initializes the pass.
+    def __init__(self, model: ir.Model, names: Namer) -> None:
+        """Prepares to rewrite targets.
 
         Args:
-            factors: The factors of each target to rewrite, by target name. Names of targets of
-                other operators are ignored, so that one mapping serves every rewrite.
+            model: The model that holds them.
+            names: Gives the names of what is made.
         """
-        self._factors = factors
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Rewrites every target of this operator that has factors."""
-        finder = FindTargets()
-        finder(model)
         self._model = model
-        self._names = Namer(model)
-        modified = False
-        for target in finder.uses:
-            factors = self._factors.get(target.name)
-            if factors is not None and self._applies(target, factors):
-                self._site = Site(model, self._names, target.node, target.operator)
-                assert target.weight.dtype is not None
-                self._rewrite(target, without_negligible(factors, target.weight.dtype.numpy()))
-                mark = Provenance(target.op_type, self.form, factors.rank, target.full_rank)
-                stamp(target.node, self._site.made, mark, target.operator)
-                modified = True
-        return ir.passes.PassResult(model, modified=modified)
+        self._names = names
 
-    def _applies(self, target: Target, factors: Factors) -> bool:
-        """Whether it is this pass that rewrites a target."""
+    def __call__(self, target: Target, factors: Factors) -> None:
+        """Rewrites a target."""
+        self._site = Site(self._model, self._names, target.node, target.operator)
+        assert target.weight.dtype is not None
+        self._rewrite(target, without_negligible(factors, target.weight.dtype.numpy()))
+        mark = Provenance(target.op_type, self.form, factors.rank, target.full_rank)
+        stamp(target.node, self._site.made, mark, target.operator)
+
+    def applies(self, target: Target, factors: Factors) -> bool:
+        """Whether this is how a target is rewritten."""
         if target.node.op_type != self.op_type or target.view != self.view:
             return False
         return (factors.core is not None) == self.has_core

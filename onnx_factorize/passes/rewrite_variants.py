@@ -2,57 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container
 
 import onnx_ir as ir
 
 from ..graph import Namer, scopes
 from ._operators import TREATED
+from ._sharing import asked_once
 from ._site import Site
+from ._variant import Variant
 from .negligible import without_negligible
 from .provenance import Provenance, origin_name, stamp
 from .target import Factors
 from .variants import variant_of
 
-__all__ = ["RewriteVariants"]
+__all__ = ["find_variants", "rewrite_variant"]
 
 
-class RewriteVariants(ir.passes.InPlacePass):
-    """Rewrites products with the constant on the left or of stacks, Einsum and ConvTranspose.
+@asked_once
+def find_variants(model: ir.Model, names: Container[str]) -> dict[str, tuple[ir.Node, Variant]]:
+    """Products with the constant on the left or of stacks, Einsum, ConvTranspose and the like.
+
+    Args:
+        model: The model.
+        names: The operators that are wanted.
+    """
+    found = {}
+    for scope, _ in scopes(model.graph):
+        for node in scope:
+            name = node.name or ""
+            known = name in names and (node.domain, node.op_type) in TREATED
+            if not known or origin_name(node):
+                continue
+            variant = variant_of(model, node)
+            if isinstance(variant, Variant) and not variant.split:
+                found[name] = node, variant
+    return found
+
+
+def rewrite_variant(
+    model: ir.Model, names: Namer, node: ir.Node, variant: Variant, factors: Factors
+) -> None:
+    """Puts factors into a variant.
 
     The node keeps its name, its outputs and its metadata and becomes the last of its chain, as in
     `Rewrite`. Biases are not corrected: none of these has one that is constant over its rows.
+
+    Args:
+        model: The model that holds it.
+        names: Gives the names of what is made.
+        node: The node.
+        variant: What it is.
+        factors: Its factors.
     """
-
-    def __init__(self, factors: Mapping[str, Factors]) -> None:
-        """Initializes the pass.
-
-        Args:
-            factors: The factors of each target to rewrite, by name; others are ignored.
-        """
-        self._factors = factors
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Rewrites every variant that has factors."""
-        names, modified = Namer(model), False
-        for scope, _ in list(scopes(model.graph)):
-            for node in list(scope):
-                factors = self._factors.get(node.name or "")
-                if (
-                    factors is None
-                    or (node.domain, node.op_type) not in TREATED
-                    or origin_name(node)
-                ):
-                    continue
-                variant = variant_of(model, node)
-                if variant is None or isinstance(variant, str) or variant.split:
-                    continue
-                site = Site(model, names, node, node.name or "")
-                full_rank = min(factors.first.shape[1], factors.second.shape[2])
-                mark = Provenance(node.op_type, variant.form, factors.rank, full_rank)
-                assert variant.weight.dtype is not None
-                kept = without_negligible(factors, variant.weight.dtype.numpy())
-                variant.rewrite(site, kept)
-                stamp(node, site.made, mark, site.name)
-                modified = True
-        return ir.passes.PassResult(model, modified=modified)
+    site = Site(model, names, node, node.name or "")
+    full_rank = min(factors.first.shape[1], factors.second.shape[2])
+    mark = Provenance(node.op_type, variant.form, factors.rank, full_rank)
+    assert variant.weight.dtype is not None
+    variant.rewrite(site, without_negligible(factors, variant.weight.dtype.numpy()))
+    stamp(node, site.made, mark, site.name)

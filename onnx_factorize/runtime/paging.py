@@ -121,8 +121,8 @@ def spill(model: ir.Model) -> None:
         value
         for value in model.graph.initializers.values()
         if value.const_value is not None
-        and _is_large(value.const_value)
         and not isinstance(value.const_value, ir.ExternalTensor)
+        and _is_large(value.const_value)
     ]
     if not chosen:
         return

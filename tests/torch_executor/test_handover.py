@@ -9,7 +9,7 @@ from builders import found, normal, run
 
 torch = pytest.importorskip("torch")
 
-from onnx_factorize.passes import CleanUp, Factors, RewriteGemm, RewriteMatMul  # noqa: E402
+from onnx_factorize.passes import Factors, RewriteTargets  # noqa: E402
 from onnx_factorize.torch import (  # noqa: E402
     SVT,
     Schedule,
@@ -52,8 +52,7 @@ def test_train_cut_and_rewrite(mlp, mlp_feeds):
         if pair is not None
     }
     assert factors
-    for rewrite in (RewriteMatMul(factors), RewriteGemm(factors), CleanUp()):
-        rewrite(model)
+    RewriteTargets(factors)(model)
     (after,) = run(ir.to_proto(model), {"x": x.numpy()})
     after = torch.from_numpy(after).log()
     assert float(torch.nn.functional.kl_div(after, goal, reduction="batchmean")) < 0.03
