@@ -22,7 +22,7 @@ from ..parallel import in_parallel, one_blas_thread
 from ..passes import Target
 from ..progress import Progress
 from ..runtime.session import Session
-from ..statistics.calibrate import gather_statistics
+from ..statistics.calibrate import gather_statistics, leave_out
 from ..statistics.model_statistics import TargetStatistics
 from ..statistics.moments import Moments, RowImportance
 from ..statistics.observed_ranks import note_ranks
@@ -53,6 +53,7 @@ class Analysis:
         never_ran: Targets that the calibration data never reached.
         unreachable: Target name to the reason why it has no gradient, though one was wanted.
         instead: How such targets are weighted.
+        not_finite: Target name to where its activations are not finite, so that it stays dense.
         known: Spectra made so far: see `spectrum`.
         guard: What finds cuts after which outputs are not finite; None where no data were run.
         broken: Operator to what its cut was found to make not finite: it stays dense.
@@ -64,6 +65,7 @@ class Analysis:
     never_ran: frozenset[str] = frozenset()
     unreachable: Mapping[str, str] = dataclasses.field(default_factory=dict)
     instead: str = "by activation with a measured scale"
+    not_finite: Mapping[str, str] = dataclasses.field(default_factory=dict)
     known: dict[tuple[str, str, Metric | None], Spectrum] = dataclasses.field(default_factory=dict)
     guard: Guard | None = None
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -93,7 +95,8 @@ def idle_operators(targets: Sequence[Target], analysis: Analysis) -> list[str]:
         for target in targets
         if target.name in analysis.never_ran
         for use in target.uses
-        if use.name in analysis.never_ran and not analysis.statistics[use.name].ran_itself
+        if use.name in analysis.never_ran.difference(analysis.not_finite)
+        and not analysis.statistics[use.name].ran_itself
     ]
 
 
@@ -163,12 +166,16 @@ def _analyze(
         statistics = parts[0].merge(*parts[1:])
     if folds is None:
         with progress.stage("decompose", len(targets)) as advance:
-            return _with_relative_losses(weighting, targets, statistics, advance, uniform=uniform)
+            found = _with_relative_losses(weighting, targets, statistics, advance, uniform=uniform)
+        return dataclasses.replace(found, not_finite=observer.not_finite)
 
     rounds = len(groups_of(targets, len(metrics_for(data.calibration_samples))))
     judges = rounds * min(JUDGES, data.calibration_samples)
     with progress.stage("judge cuts", judges) as advance:
         chosen = choose_metrics(observer, targets, data, folds, parts, draws, advance)
+    leave_out(observer, parts)
+    statistics = parts[0].merge(*parts[1:])
+    chosen = {name: choice for name, choice in chosen.items() if name in observer.gradients}
     # Of operators that share a weight, one that the data never reached keeps all of them dense.
     chosen = {name: choice for name, choice in chosen.items() if statistics[name].ran}
     predicted = Candidate(
@@ -184,7 +191,10 @@ def _analyze(
             get_weighting("activation"), targets, statistics, advance, uniform=False
         )
     analysis = dataclasses.replace(
-        by_activation, candidates=[predicted], unreachable=observer.unreachable
+        by_activation,
+        candidates=[predicted],
+        unreachable=observer.unreachable,
+        not_finite=observer.not_finite,
     )
     losses = dict(predicted.losses)
     for target in targets:
@@ -266,7 +276,9 @@ def _by_rows(
     for target in targets:
         rows = found.get(target.name)
         if rows is None:
-            rows = RowImportance.alike(target.groups, target.rows)
+            finite = target.name not in observer.not_finite
+            alike = RowImportance.alike if finite else RowImportance.empty
+            rows = alike(target.groups, target.rows)
             unknown = "its rows do not belong to single samples"
             unreachable[target.name] = observer.unreachable.get(target.name, unknown)
         nothing = Moments.empty(target.groups, target.width)
@@ -275,7 +287,12 @@ def _by_rows(
         analysis = _with_relative_losses(
             weighting, targets, statistics, advance, uniform=options.ranks == "uniform"
         )
-    return dataclasses.replace(analysis, unreachable=unreachable, instead="with all rows alike")
+    return dataclasses.replace(
+        analysis,
+        unreachable=unreachable,
+        instead="with all rows alike",
+        not_finite=observer.not_finite,
+    )
 
 
 def _measured_losses(

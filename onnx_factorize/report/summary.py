@@ -149,6 +149,9 @@ def layers_of(
                 reason = never_ran(target, analysis)
             if target.operator in analysis.broken:
                 reason = f"a cut of it makes {analysis.broken[target.operator]}"
+        if target.name in analysis.unreachable and target.name not in analysis.never_ran:
+            blind = f"weighted {analysis.instead}: {analysis.unreachable[target.name]}"
+            reason = f"{reason}; {blind}" if reason else blind
         curve, spectrum = _lines(target, plan, analysis)
         for use in target.uses:
             first, own = use is target, costs.arithmetic.nodes.get(use.operator)

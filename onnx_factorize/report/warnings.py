@@ -64,7 +64,8 @@ def warnings_of(
             f"{data.calibration_samples} calibration samples are too few for {len(starved)} of "
             f"{len(targets)} targets (the worst is '{worst}'); {_enough(starved[worst], data)}."
         )
-    unreachable = _by_operator(targets, analysis.unreachable)
+    # What stays dense is weighted in no way.
+    unreachable = _by_operator(targets, analysis.unreachable.keys() - analysis.never_ran)
     if unreachable:
         name, first = next(iter(unreachable.items()))
         reason = analysis.unreachable[first]
@@ -108,6 +109,10 @@ def warnings_of(
 
 def never_ran(target: Target, analysis: Analysis) -> str:
     """Why a target is left dense of which the data never reached all operators."""
+    for use in target.uses:
+        if use.name in analysis.not_finite:
+            shared = "" if use is target else f" of '{use.operator}', which shares its weight,"
+            return f"activations{shared} are not finite on {analysis.not_finite[use.name]}"
     idle = idle_operators([target], analysis)
     if not idle or idle[0] == target.operator:
         return "never ran on the calibration data"

@@ -12,9 +12,10 @@ from ..calibration import CalibrationData
 from ..passes import Target
 from .micro_batches import fitting_batches
 from .model_statistics import Statistics
+from .moments import Moments
 from .observer import Observer
 
-__all__ = ["gather_statistics"]
+__all__ = ["gather_statistics", "leave_out"]
 
 # Rows wanted for each dimension of a moment: with ten, a moment is as good as with all.
 _ROWS_A_DIMENSION = 20
@@ -43,9 +44,7 @@ def gather_statistics(
 
     Returns:
         The statistics of each fold; a target in a branch that never ran has a signal of no rows.
-
-    Raises:
-        InputError: An activation or a gradient is not finite.
+        What is not finite is left out: see `leave_out`.
     """
     folds = np.zeros(data.calibration_samples, np.int64) if folds is None else folds
     uses = [use for target in targets for use in target.uses]
@@ -60,4 +59,21 @@ def gather_statistics(
                 statistics.add(seen, uses, places, signals=not draw)
             advance(batch.samples)
         found.append(statistics)
+    leave_out(observer, found)
     return found
+
+
+def leave_out(observer: Observer, folds: Sequence[Statistics]) -> None:
+    """Leaves out what was found not to be finite in the dense model itself, in every fold.
+
+    A signal that is not finite is one of no rows, for all targets that read it; gradients that are
+    not finite are as if there were none.
+    """
+    for fold in folds:
+        spoilt = {id(fold[n].signal): where for n, where in observer.not_finite.items()}
+        for name, found in fold.items():
+            if id(found.signal) in spoilt:
+                observer.not_finite.setdefault(name, spoilt[id(found.signal)])
+                found.signal = Moments.empty(*found.signal.mean.shape)
+            if name not in observer.gradients:
+                found.gradient = None

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import Batch
-from ..errors import InputError
 from ..keyed_random import Keys, keys_of
 from ..options import Labels, Runtime
 from ..outputs import OutputDistribution
@@ -48,7 +47,8 @@ class Observer:
 
     Attributes:
         unreachable: Target name to the reason why its gradient is not to be had; empty where no
-            gradients are wanted.
+            gradients are wanted. Those that are found not to be finite join them.
+        not_finite: Target name to where what it reads, or computes, is not finite in the model.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class Observer:
         self.taps = observe.taps
         self.gradients: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
+        self.not_finite: dict[str, str] = {}
+        self._leaders = {use.name: target for target in targets for use in target.uses}
         self._side = side
         self.seed = seed
         inputs: dict[str, SeedInputs] = {}
@@ -130,6 +132,11 @@ class Observer:
         tap = self.taps[target.name]
         return tap, target.convolution, target.groups, target.transposed_input
 
+    def lose_gradient(self, target: Target, where: str) -> None:
+        """Leaves out a gradient that is not finite, and those of all that share the weight."""
+        self.unreachable.setdefault(target.name, f"its gradient is not finite on {where}")
+        self._leave_incomplete(self._leaders[target.name])
+
     def observed_bytes(self, batch: Batch) -> int:
         """How much is observed of a batch."""
         found = self._seeding.run(self._session, batch)
@@ -164,37 +171,46 @@ class Observation:
         """Rows of x, or of y, at no more than `positions` places of each sample of an image.
 
         Returns:
-            Shape (groups, rows, width), padding left out; None if the target did not run.
+            Shape (groups, rows, width), padding left out; None if the target did not run, or its
+            signal is not finite, which the observer then knows.
         """
         if not self.ran(target):
             return None
         value = self._values[self._observer.taps[target.name]]
-        return self._finite(self._rows(target, value, self.batch.mask, positions), target)
+        rows = self._rows(target, value, self.batch.mask, positions)
+        return rows if self._is_finite(rows, target) else None
 
     def gradient(self, target: Target, positions: int) -> tuple[Array, float] | None:
         """Rows of W g, or of g, and how many places each stands for.
 
         Returns:
-            Shape (groups, rows, width); None if the target did not run.
+            Shape (groups, rows, width); None if the target did not run, or its gradient is not
+            finite, which the observer then knows.
         """
-        value = self._values[self._observer.gradients[target.name]]
-        if not value.size:
+        name = self._observer.gradients.get(target.name)
+        if name is None or not self._values[name].size:
             return None
+        value = self._values[name]
         if target.convolution is None:
             rows = linear_rows(value)
         else:
             rows = channel_rows(value, target.groups, positions, self._keys(target))
         scale = value.size / rows.size
         if target.name in self._observer.back:
-            rows = rows @ self._observer.back[target.name]
-        return self._finite(rows, target), scale
+            with np.errstate(over="ignore", invalid="ignore"):
+                rows = rows @ self._observer.back[target.name]
+        if not _finite(rows):
+            self._observer.lose_gradient(target, self.batch.where)
+            return None
+        return rows, scale
 
     def paired(self, target: Target) -> tuple[Array, Array, float] | None:
         """Signal and gradient at the same places, sample by sample.
 
         Returns:
             Two arrays of shape (groups, samples, places, width), and how many places each stands
-            for; None if the target did not run, or its rows do not belong to single samples.
+            for; None if the target did not run, its rows do not belong to single samples, or one of
+            the two is not finite.
         """
         if not self.ran(target):
             return None
@@ -208,6 +224,8 @@ class Observation:
         common = value.ndim > 2 and value.shape[0] == 1
         samples = 1 if common else self.batch.samples
         if found is None or signal.shape[1] % samples or signal.shape[1] != found[0].shape[1]:
+            return None
+        if not self._is_finite(signal, target):
             return None
         shape = (target.groups, samples, signal.shape[1] // samples, -1)
         return signal.reshape(shape), found[0].reshape(shape), found[1]
@@ -271,11 +289,15 @@ class Observation:
         indices = batch.indices if len(batch.indices) else np.arange(batch.samples)
         return keys_of(indices, self._observer.seed, target.operator)
 
-    def _finite(self, rows: Array, target: Target) -> Array:
-        # Squares are what is summed, in the same precision.
-        if not np.isfinite(np.vdot(rows, rows)):
-            raise InputError(
-                f"What '{target.name}' computes, or its gradient, is not finite on "
-                f"{self.batch.where}."
-            )
-        return rows
+    def _is_finite(self, signal: Array, target: Target) -> bool:
+        """Whether a signal is finite; the observer is told where it is not."""
+        finite = _finite(signal)
+        if not finite:
+            self._observer.not_finite.setdefault(target.name, self.batch.where)
+        return finite
+
+
+def _finite(rows: Array) -> bool:
+    """Whether squares of rows, which are what is summed, are finite in their own precision."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.vdot(rows, rows)))

@@ -42,10 +42,8 @@ def gather_row_importance(
 
     Returns:
         Target name to the importance of its rows; zero where a target never ran. Targets without
-        gradients, or whose rows do not belong to single samples, are left out.
-
-    Raises:
-        InputError: An activation or a gradient is not finite.
+        gradients, whose rows do not belong to single samples, or where something is not finite are
+        left out.
     """
     sums: dict[str, Array] = {}
     for batch in fitting_batches(data, None, observer):
@@ -57,7 +55,8 @@ def gather_row_importance(
                     add(sums, target, observation)
         advance(batch.samples)
     samples = draws * data.calibration_samples
-    return {name: RowImportance(samples, total) for name, total in sums.items()}
+    finite = observer.gradients.keys() - observer.not_finite
+    return {n: RowImportance(samples, total) for n, total in sums.items() if n in finite}
 
 
 def _add_rows(sums: dict[str, Array], target: Target, observation: Observation) -> None:
