@@ -2,8 +2,8 @@
 
 from .batch import Batch
 from .dataset import CalibrationData
+from .inputs.signature import InputSpec, Signature
 from .open import Calibration, calibration_files, open_calibration
-from .signature import InputSpec, Signature
 
 __all__ = [
     "Batch",

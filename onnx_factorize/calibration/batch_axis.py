@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from .first_rows import first_rows, fitted, keyed, rows_in, several
 from .independence import Run, Verdict, replicated, verdict_on
-from .signature import Arrays, Signature
+from .inputs.signature import Arrays, Signature
 
 __all__ = ["BatchAxis", "axes_of", "settled"]
 

@@ -15,9 +15,9 @@ from ..options import Selection
 from ..passes import DRAWS
 from .batch import Batch, joinable, joined, rows_of
 from .batch_axis import BatchAxis
-from .labels import LABEL_KEYS
+from .inputs.labels import LABEL_KEYS
+from .inputs.signature import Signature
 from .masks import Padding
-from .signature import Signature
 from .sources import Source
 
 __all__ = ["CalibrationData"]

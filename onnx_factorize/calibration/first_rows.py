@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..passes import DRAWS
-from .signature import Arrays, Signature
+from .inputs.signature import Arrays, Signature
 
 __all__ = ["first_rows", "fitted", "keyed", "rows_in", "several"]
 

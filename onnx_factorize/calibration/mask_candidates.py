@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .batch import Batch, rows_of
+from .inputs.signature import InputSpec
 from .masks import is_lengths
-from .signature import InputSpec
 
 __all__ = ["MASKS", "Candidate", "candidates", "may_mask"]
 

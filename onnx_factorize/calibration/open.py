@@ -17,9 +17,9 @@ from ..user_code import imported
 from .batch_axis import axes_of, settled
 from .dataset import CalibrationData
 from .independence import Run
+from .inputs.signature import Signature
 from .masks import Padding, given_padding
 from .polarity import found_padding
-from .signature import Signature
 from .sources import (
     FeedSource,
     ImageSource,

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from ..errors import InputError
 from .batch import Batch
 from .independence import Run
+from .inputs.signature import Signature
 from .mask_candidates import MASKS, Candidate, candidates, may_mask
 from .masks import Padding, is_lengths
-from .signature import Signature
 
 __all__ = ["found_padding"]
 

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..report.report import Layer
-from ..report.units import count
+from ..units import count
 from .console import say
 from .encoding import escaped
 

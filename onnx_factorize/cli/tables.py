@@ -16,8 +16,8 @@ from ..evaluation import Agreement
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
 from ..report.report import Report
-from ..report.units import count, size
 from ..runtime.interleaved import NOISY, Ratio
+from ..units import count, size
 from .console import say
 from .encoding import escaped
 from .layers_table import print_layers, print_unit

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch, CalibrationData
-from ..calibration.labels import NO_LABEL, class_numbers
+from ..calibration.inputs.labels import NO_LABEL, class_numbers
 from ..errors import InputError
 from ..outputs import Categorical, OutputDistribution
 from ..runtime.session import Session

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch
-from ..calibration.labels import class_numbers
+from ..calibration.inputs.labels import class_numbers
 from ..calibration.positions import unmasked
 from ..errors import InputError
 from ..evaluation import Divergences

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import Batch
-from ..calibration.labels import class_numbers, values_of
+from ..calibration.inputs.labels import class_numbers, values_of
 from ..errors import InputError
 from ..passes import OutputKind
 from .categorical import one_hot

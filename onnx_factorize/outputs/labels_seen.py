@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..calibration.labels import class_numbers, values_of
+from ..calibration.inputs.labels import class_numbers, values_of
 
 __all__ = ["LabelsSeen"]
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from ...errors import InputError
 from ...files.writing import scratch
-from ..arrays import RaggedError, as_array
-from ..labels import LABEL_KEYS
-from ..signature import Signature
+from ..inputs.arrays import RaggedError, as_array
+from ..inputs.labels import LABEL_KEYS
+from ..inputs.signature import Signature
 from .numpy_files import NumpySource
 from .source import Arrays
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from ...errors import InputError
 from ...foreign import reading
 from ...options import ImageOptions
-from ..signature import InputSpec, Signature
+from ..inputs.signature import InputSpec, Signature
 from .source import Arrays, Source
 
 __all__ = ["ImageSource"]

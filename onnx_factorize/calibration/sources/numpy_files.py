@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import InputError
-from ..labels import LABEL_KEYS
-from ..npz import ArrayFile, open_arrays
-from ..signature import Signature
+from ..inputs.labels import LABEL_KEYS
+from ..inputs.signature import Signature
+from .npz import ArrayFile, open_arrays
 from .source import Arrays, Source
 
 __all__ = ["NumpySource"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import onnx
 
 from ...foreign import reading
-from ..signature import Signature
+from ..inputs.signature import Signature
 from .source import Arrays, Source
 
 __all__ = ["ProtobufSource"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from ..units import count, nats, size
+from ...units import count, nats, size
 
 __all__ = ["rendered"]
 

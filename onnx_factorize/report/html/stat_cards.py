@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...runtime.interleaved import NOISY, Ratio
-from ..units import count, nats, size
+from ...units import count, nats, size
 
 __all__ = ["Tile", "agreement_of", "tiles", "time_of", "verdict"]
 

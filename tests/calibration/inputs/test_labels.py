@@ -8,7 +8,7 @@ import pytest
 from builders import model
 
 from onnx_factorize.calibration import Signature, open_calibration
-from onnx_factorize.calibration.labels import class_numbers, read_labels, values_of
+from onnx_factorize.calibration.inputs.labels import class_numbers, read_labels, values_of
 from onnx_factorize.options import Selection
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..errors import InputError
-from ..passes import random_nodes
+from ...errors import InputError
+from ...passes import random_nodes
 from .arrays import as_array, converted
 from .labels import LABEL_KEYS, read_labels
 

@@ -11,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from ..foreign import reading
+from ...errors import InputError
+from ...foreign import reading
 
 __all__ = ["ArrayFile", "open_arrays"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnx_factorize.calibration.arrays import RaggedError, as_array, converted
+from onnx_factorize.calibration.inputs.arrays import RaggedError, as_array, converted
 from onnx_factorize.errors import InputError
 
 
