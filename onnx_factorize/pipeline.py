@@ -149,7 +149,7 @@ def calibrated(
 
     measured = data.fewer(MEASURED) if options.finetune else data
     surveyed = _survey(dense, kinds, measured, options, progress)
-    outputs, chosen = surveyed.outputs, selected(dense)
+    outputs, chosen = surveyed.outputs, selected(dense, kinds)
     with progress.stage("look for states"):
         state, hint = find_state(dense, data, options.state, runtime)
     if options.finetune:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ..errors import InputError
 from ..passes import Kind, OutputKind
-from .selection import recognized
+from .selection import BY_USER, recognized
 
 __all__ = ["output_kinds", "recognized"]
 
@@ -27,6 +27,7 @@ def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, Ou
         InputError: An override fits no output or names no kind, or no output counts.
     """
     kinds = recognized(model)
+    told: dict[str, Kind] = {}
     for pattern, kind in overrides.items():
         named = [pattern] if pattern in kinds else fnmatch.filter(kinds, pattern)
         if not named:
@@ -35,7 +36,12 @@ def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, Ou
             )
         if kind not in get_args(Kind):
             raise InputError(f"'{kind}' is no kind of output; use {', '.join(get_args(Kind))}.")
-        kinds |= {name: _overruled(kinds[name], kind) for name in named}
+        told |= dict.fromkeys(named, kind)
+    ignored = [name for name, kind in told.items() if kind == "ignore"]
+    # What stands only for outputs that are ignored is too, unless the user names it.
+    wanted = recognized(model, ignored).keys() | told.keys()
+    kinds = {name: kind for name, kind in kinds.items() if name in wanted}
+    kinds |= {name: _overruled(kinds[name], kind) for name, kind in told.items()}
     if all(kind.kind == "ignore" for kind in kinds.values()):
         raise InputError(
             f"All outputs ({', '.join(kinds)}) are ignored, so that nothing could be verified; "
@@ -45,7 +51,9 @@ def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, Ou
 
 
 def _overruled(found: OutputKind, kind: Kind) -> OutputKind:
+    if kind == "ignore":
+        return OutputKind(kind, because=BY_USER)
     if found.kind == kind:
-        return OutputKind(kind, found.axis, found.scale, "--outputs")
+        return OutputKind(kind, found.axis, found.scale, BY_USER)
     # A categorical output that is not recognised as probabilities holds logits.
-    return OutputKind(kind, -1, "logit", "--outputs")
+    return OutputKind(kind, -1, "logit", BY_USER)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import onnx_ir as ir
 
 from ..passes import ExposeSelection, OutputKind, RecognizeOutputs
 
-__all__ = ["Selected", "recognized", "selected"]
+__all__ = ["BY_USER", "Selected", "recognized", "selected"]
+
+# Why an output is what the user says.
+BY_USER = "--outputs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,16 +40,29 @@ class Selected:
         return {"behind": self.behind, "entering": list(self.entering), "said": self.said}
 
 
-def selected(model: ir.Model) -> Selected | None:
-    """The outputs of a model that are what a selection chose; None if there are none."""
-    expose = ExposeSelection()
+def selected(model: ir.Model, kinds: Mapping[str, OutputKind]) -> Selected | None:
+    """The outputs of a model that are what a selection chose; None if there are none.
+
+    Args:
+        model: The model; it is not changed.
+        kinds: What each output, and each value that stands for some, was taken for. The user's
+            word that an output is ignored holds for what stands for it.
+    """
+    ignored = (n for n, k in kinds.items() if k.kind == "ignore" and k.because == BY_USER)
+    expose = ExposeSelection(ignored)
     expose(model.clone())
-    return Selected(expose.behind, tuple(expose.entering)) if expose.behind else None
+    entering = tuple(name for name in expose.entering if kinds[name].kind != "ignore")
+    return Selected(expose.behind, entering) if entering else None
 
 
-def recognized(model: ir.Model) -> dict[str, OutputKind]:
-    """What each output is taken for, and what enters a selection, from the graph alone."""
-    shown, expose, recognize = model.clone(), ExposeSelection(), RecognizeOutputs()
+def recognized(model: ir.Model, ignored: Collection[str] = ()) -> dict[str, OutputKind]:
+    """What each output is taken for, and what enters a selection, from the graph alone.
+
+    Args:
+        model: The model; it is not changed.
+        ignored: Outputs for which nothing stands.
+    """
+    shown, expose, recognize = model.clone(), ExposeSelection(ignored), RecognizeOutputs()
     expose(shown)
     recognize(shown)
     kinds = dict(recognize.kinds)

@@ -43,14 +43,17 @@ class ExposeSelection(ir.passes.InPlacePass):
     What enters one selection and comes from another is not comparable either: what enters that
     other one stands for it; so does, where weights lie between them, what enters a
     NonMaxSuppression (the proposals of a detector in two stages). Numbers that are graph inputs, or
-    integers, do not count. Added outputs keep the names of their values.
+    integers, do not count. Added outputs keep the names of their values. Nothing stands for outputs
+    that are ignored.
 
     Attributes:
         entering: Name of each output that takes the place of others, in the order of the graph.
         behind: Name of each output behind a selection to that, as `TopK 'name'`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ignored: Iterable[str] = ()) -> None:
+        """Takes the names of outputs that are ignored."""
+        self._ignored = frozenset(ignored)
         self.entering: list[str] = []
         self.behind: dict[str, str] = {}
 
@@ -63,6 +66,8 @@ class ExposeSelection(ir.passes.InPlacePass):
         self._known: dict[ir.Value, bool] = {}
         found: dict[ir.Value, None] = {}
         for output in list(graph.outputs):
+            if output.name in self._ignored:
+                continue
             starts = self._earlier(output)
             entered = dict.fromkeys(self._entering(starts))
             if entered:

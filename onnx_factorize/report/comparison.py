@@ -163,7 +163,7 @@ def compare_several(
             along_stream(first, session, found, data, carried) if carried else None
             for session in rest
         ]
-    random, chosen = randomness_of(first), selected(models[0])
+    random, chosen = randomness_of(first), selected(models[0], kinds)
     with progress.stage("time"):
         timing = latencies(sessions, sample.feeds, samples=sample.samples)
         figures = [

@@ -1,10 +1,11 @@
 """Outputs behind a selection, from end to end."""
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
-from onnx_factorize import factorize
+from onnx_factorize import InputError, factorize
 from onnx_factorize.options import Runtime
 from onnx_factorize.outputs import output_kinds
 from onnx_factorize.outputs.selection import selected
@@ -54,11 +55,40 @@ def test_a_detector_is_judged_by_what_enters_its_selection():
 
 def test_the_result_of_a_selection_counts_where_the_user_says_so():
     dense = ir.from_proto(detector())
-    assert selected(dense).entering == ("boxes", "scores")
+    assert selected(dense, output_kinds(dense, {})).entering == ("boxes", "scores")
     kinds = output_kinds(dense, {"sure": "gaussian"})
     assert kinds["sure"].kind == "gaussian"
     assert kinds["kept"].kind == "ignore"
     assert kinds["kept"].because == "what NonMaxSuppression 'chosen' chooses"
+
+
+BESIDE = BODY.replace("int64[n] classes)", "int64[n] classes, float[1, 20, 5] beside)").replace(
+    "raw = MatMul (r, wc)", "raw = MatMul (r, wc)\n beside = MatMul (r, wd)"
+)
+
+
+def test_what_stands_for_ignored_outputs_is_ignored():
+    weights = {"wd": np.random.default_rng(3).standard_normal((32, 5)).astype(np.float32)}
+    weights |= {t.name: onnx.numpy_helper.to_array(t) for t in detector().graph.initializer}
+    dense = ir.from_proto(model(BESIDE, weights, opset=17))
+    assert set(counted(dense, {})) == {"boxes", "scores", "beside"}
+    every = dict.fromkeys(["kept", "sure", "classes"], "ignore")
+    assert counted(dense, every) == ["beside"]
+    assert selected(dense, output_kinds(dense, every)) is None
+    # What is left still has something that stands for it; what is named stays.
+    assert set(counted(dense, {"kept": "ignore"})) == {"boxes", "scores", "beside"}
+    assert set(counted(dense, every | {"scores": "bernoulli"})) == {"scores", "beside"}
+    kinds = output_kinds(dense, {"boxes": "ignore"})
+    assert selected(dense, kinds).entering == ("scores",)
+    report = factorize(dense, images(), budget="targets=0.8", threads=1, outputs=every).report
+    assert list(report.divergence["outputs"]) == ["beside"]
+    assert report.selection is None
+    with pytest.raises(InputError, match="are ignored"):
+        output_kinds(ir.from_proto(detector()), every)
+
+
+def counted(dense, outputs):
+    return [n for n, kind in output_kinds(dense, outputs).items() if kind.kind != "ignore"]
 
 
 def test_a_map_of_classes_and_its_quantized_model():
