@@ -9,15 +9,15 @@ import click
 
 from ..options import Runtime
 from ..report.comparison import compare_several
+from ..report.notes import notes_of, stream_said
 from .console import echo, open_console
 from .data_options import data_options, images_of, named_of, output_kinds_of, selection_of, state_of
 from .help import help_option
-from .notes import print_notes
 from .tables import (
     comparison_table,
     models_table,
     print_agreement,
-    print_data,
+    print_notes,
     print_samples,
     print_time,
 )
@@ -52,27 +52,27 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         one = comparisons[0].as_dict() if len(comparisons) == 1 else several
         echo(json.dumps(one, indent=1))
         return
-    random = comparisons[0].random
-    nodes = None if random is None else random.nodes
+    found = comparisons[0]
+    random = None if found.random is None else found.random.nodes
+    chosen = None if found.selected is None else found.selected.as_dict()
+    streams = [
+        stream_said(
+            None if each.stream is None else each.stream.as_dict(), each.agreement.divergence
+        )
+        for each in comparisons
+    ]
     if len(comparisons) > 1:
         console.print(models_table(compressed, comparisons))
-        print_samples(console, comparisons[0].agreement.samples)
-        for name, each in zip(compressed, comparisons, strict=True):
-            print_time(console, each.time, f"{each.compressed.file or name}: ")
-        print_data(console, comparisons[0].data)
-        print_notes(console, None, None, 0.0, nodes)
+        print_samples(console, found.agreement.samples)
+        for name, each, stream in zip(compressed, comparisons, streams, strict=True):
+            file = each.compressed.file or name
+            print_time(console, each.time, f"{file}: ")
+            print_notes(console, [] if stream is None else [f"{file}: {stream}"])
+        print_notes(console, notes_of(found.data, chosen, None, random))
         return
-    found = comparisons[0]
     console.print(
         comparison_table(found.dense, found.compressed, found.agreement.accuracy, time=found.time)
     )
     print_time(console, found.time)
     print_agreement(console, found.agreement)
-    print_data(console, found.data)
-    print_notes(
-        console,
-        None if found.selected is None else found.selected.as_dict(),
-        None if found.stream is None else found.stream.as_dict(),
-        found.agreement.divergence,
-        nodes,
-    )
+    print_notes(console, notes_of(found.data, chosen, streams[0], random))

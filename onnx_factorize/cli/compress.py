@@ -15,6 +15,7 @@ from ..errors import BudgetError, InputError
 from ..files import model_io
 from ..options import Budget, Options, Runtime, promised
 from ..pipeline import run
+from ..report.notes import notes_of
 from ..report.report_files import write_sweep
 from ..sweep import budgets_of, run_sweep, with_suffix
 from .console import complain, open_console, say
@@ -33,7 +34,7 @@ from .destinations import Destinations
 from .encoding import escaped
 from .help import help_option
 from .kept import expect, expect_checkpoint
-from .tables import print_data, print_report, print_samples, sweep_table
+from .tables import print_notes, print_report, print_samples, sweep_table
 from .training_options import training_of, training_options
 
 __all__ = ["compress_command"]
@@ -224,7 +225,9 @@ def _sweep(
         complain(f"{click.style('skipped:', fg='yellow')} {escaped(reason)}")
     console.print(sweep_table([report for _, report in found]))
     print_samples(console, found[0][1].samples["holdout"])
-    print_data(console, found[0][1].data)
+    first = found[0][1]
+    random = None if first.random is None else first.random["nodes"]
+    print_notes(console, notes_of(first.data, first.selection, None, random))
     _say_written(console, written)
 
 

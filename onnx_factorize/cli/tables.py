@@ -14,6 +14,7 @@ from rich.text import Text
 from ..allocation.costs import Figures
 from ..evaluation import Agreement
 from ..report.comparison import Comparison
+from ..report.notes import notes_of, stream_said
 from ..report.outlook import Outlook
 from ..report.report import Report
 from ..runtime.interleaved import NOISY, Ratio
@@ -21,14 +22,13 @@ from ..units import count, size
 from .console import say
 from .encoding import escaped
 from .layers_table import print_layers, print_unit
-from .notes import print_notes
 
 __all__ = [
     "comparison_table",
     "models_table",
     "outlook_table",
     "print_agreement",
-    "print_data",
+    "print_notes",
     "print_report",
     "print_samples",
     "print_time",
@@ -49,9 +49,9 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     print_samples(console, report.samples["holdout"])
     for name, output in report.divergence["outputs"].items():
         _print_output(console, name, output["holdout"], output)
-    print_data(console, report.data)
+    stream = stream_said(report.stream, report.divergence["holdout"])
     random = None if report.random is None else report.random["nodes"]
-    print_notes(console, report.selection, report.stream, report.divergence["holdout"], random)
+    print_notes(console, notes_of(report.data, report.selection, stream, random))
     if report.promise is not None:
         _print_promise(console, report.promise)
     if report.finetune is not None:
@@ -146,11 +146,10 @@ def print_samples(console: Console, samples: int) -> None:
     say(console, (f"  measured on n={samples:,} samples", "dim"))
 
 
-def print_data(console: Console, data: Mapping[str, Any]) -> None:
-    """Says how the data were read, where that is not plain."""
-    for part in data.values():
-        if part["said"] is not None:
-            say(console, f"  {part['said']}")
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """Says how the data were read and the model treated, where that is not plain."""
+    for note in notes:
+        say(console, f"  {note}")
 
 
 def _print_output(

@@ -107,3 +107,22 @@ def test_lines_in_files_are_not_folded():
     out = io.StringIO()
     say(Console(file=out, width=20), ("warning:", "yellow"), " word" * 20)
     assert len(out.getvalue().splitlines()) == 1
+
+
+def test_compare_of_several_says_what_enters_a_selection_and_how_streams_do(folder):
+    text = """(float[N, T, 8] x, float[N, 8] h) => (float[N, 8] hn, int64[N, T] best) {
+        u = MatMul (x, w)
+        best = ArgMax <axis = 2, keepdims = 0> (u)
+        v = MatMul (h, w)
+        m = ReduceMean <axes = [1], keepdims = 0> (u)
+        s = Add (v, m)
+        hn = Tanh (s)
+    }"""
+    proto = model(text, {"w": normal(1, 8, 8)}, opset=17)
+    for name in ("a.onnx", "b.onnx"):
+        (folder / name).write_bytes(proto.SerializeToString())
+    np.savez(folder / "s.npz", x=normal(2, 24, 3, 8), h=np.zeros((24, 8), np.float32))
+    options = ["--calib", "s.npz", "--state", "h=hn", "--threads", "1"]
+    out = _out("compare", "a.onnx", "b.onnx", "b.onnx", *options)
+    assert out.count("along the stream (hn to h: --state)") == 2
+    assert out.count("judged by what enters it (u)") == 1

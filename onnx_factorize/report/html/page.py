@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..notes import notes_of, stream_said
 from .bars import everywhere, grouped_by_reason
 from .charts import cut_chart
 from .dot_plot import Track, track
@@ -58,11 +59,20 @@ def report_page(report: Mapping[str, Any]) -> str:
         loss_unit="nats" if report["divergence"]["predicted"] is not None else "relative",
         unit="nats" if report["divergence"]["predicted"] is not None else "share of the energy",
         measured=_measured(report),
+        notes=_notes(report),
         tried=_tried(report["divergence"]),
         left=grouped_by_reason(layer for layer in layers if layer["status"] != "factorized"),
         command=command_of(report),
         data=json.dumps(report).replace("<", "\\u003c"),
     )
+
+
+def _notes(report: Mapping[str, Any]) -> list[str]:
+    """How the data were read and the model treated; a report of before says less."""
+    random = report.get("random")
+    stream = stream_said(report.get("stream"), report["divergence"]["holdout"])
+    nodes = None if random is None else random["nodes"]
+    return notes_of(report.get("data") or {}, report.get("selection"), stream, nodes)
 
 
 def _drawable(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -126,6 +126,20 @@ def test_it_says_how_surely_it_is_faster_and_what_became_of_subnormals(report):
         assert "7 are 0." in page
 
 
+def test_it_says_how_data_were_read_and_models_treated(report):
+    whole = copy.deepcopy(report)
+    whole["data"]["batch_axis"]["said"] = "samples are along axis 1 of x"
+    whole["data"]["mask"]["said"] = "keep marks what is real"
+    whole["selection"] = {"behind": {"y": "TopK 't'"}, "entering": ["s"], "said": "judged by s"}
+    whole["random"] = {"nodes": ["noise"], "runs": True}
+    stream = {"state": {"h": "hn"}, "certain": True, "divergence": 0.0764, "steps": 96}
+    whole["stream"] = stream | {"streams": 3}
+    page = report_page(whole).replace("\u200b", "").partition("<script")[0]
+    for said in ("along axis 1 of x", "keep marks what is real", "judged by s", "numbers (noise)"):
+        assert said in page
+    assert "along the stream (hn to h: the data are steps of a stream): divergence 0.0764" in page
+
+
 def test_it_says_what_was_promised_timed_trained_and_quantized(report):
     whole = copy.deepcopy(report)
     whole["promise"] = {
