@@ -108,7 +108,7 @@ def _shrink(x: Tensor, *, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
     return torch.where(x > lambd, x - bias, lower)
 
 
-@operator("ThresholdedRelu", since=10)
+@operator("ThresholdedRelu")
 def _thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
     return torch.where(x > alpha, x, torch.zeros_like(x))
 

@@ -99,22 +99,22 @@ def _pow(base: Tensor, exponent: Tensor) -> Tensor:
     return torch.pow(base, exponent.to(base.device)).to(base.dtype)
 
 
-@operator("Sum", since=8)
+@operator("Sum")
 def _sum(*values: Tensor) -> Tensor:
     return fold(torch.add, values)
 
 
-@operator("Mean", since=8)
+@operator("Mean")
 def _mean(*values: Tensor) -> Tensor:
     return fold(torch.add, values) / len(values)
 
 
-@operator("Max", since=8, unsigned="wide")
+@operator("Max", unsigned="wide")
 def _max(*values: Tensor) -> Tensor:
     return fold(torch.maximum, values)
 
 
-@operator("Min", since=8, unsigned="wide")
+@operator("Min", unsigned="wide")
 def _min(*values: Tensor) -> Tensor:
     return fold(torch.minimum, values)
 
@@ -146,17 +146,20 @@ def _less_or_equal(a: Tensor, b: Tensor) -> Tensor:
     return a <= b
 
 
-@operator("And", "BitwiseAnd", since=7, unsigned="bits")
+@operator("And", since=7, unsigned="bits")
+@operator("BitwiseAnd", unsigned="bits")
 def _and(a: Tensor, b: Tensor) -> Tensor:
     return a & b
 
 
-@operator("Or", "BitwiseOr", since=7, unsigned="bits")
+@operator("Or", since=7, unsigned="bits")
+@operator("BitwiseOr", unsigned="bits")
 def _or(a: Tensor, b: Tensor) -> Tensor:
     return a | b
 
 
-@operator("Xor", "BitwiseXor", since=7, unsigned="bits")
+@operator("Xor", since=7, unsigned="bits")
+@operator("BitwiseXor", unsigned="bits")
 def _xor(a: Tensor, b: Tensor) -> Tensor:
     return a ^ b
 

@@ -102,7 +102,7 @@ def _group_normalization(
     return y * _per_channel(x, scale) + _per_channel(x, bias)
 
 
-@operator("LayerNormalization", since=17)
+@operator("LayerNormalization")  # onnxruntime has it at any opset
 def _layer_normalization(
     x: Tensor,
     scale: Tensor,
