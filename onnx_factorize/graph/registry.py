@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 __all__ = ["Registry", "standard"]
@@ -20,22 +21,36 @@ class Registry(Generic[Entry]):
         'axes as attributes'
         >>> table.versions("", "Squeeze")
         (1, 13)
+
+    Attributes:
+        spans: By domain and name, the later versions that an entry serves although they changed the
+            operator, each with the reason.
     """
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], dict[int, Entry]] = {}
+        self.spans: dict[tuple[str, str], dict[int, str]] = {}
 
-    def add(self, entry: Entry, *names: str, since: int = 1, domain: str = "") -> None:
+    def add(
+        self,
+        entry: Entry,
+        *names: str,
+        since: int = 1,
+        domain: str = "",
+        spans: Mapping[int, str] | None = None,
+    ) -> None:
         """Adds one entry for operators of a domain, from an opset on.
 
         Args:
             entry: What is known.
             names: The operators that share it.
-            since: The first opset that it holds for.
+            since: The first opset that it holds for; 1 stands for the operator's first.
             domain: The operators' domain.
+            spans: Later versions that changed the operator and that the entry serves, too: how.
         """
         for name in names:
             self._entries.setdefault((domain, name), {})[since] = entry
+            self.spans.setdefault((domain, name), {}).update(spans or {})
 
     def find(self, domain: str, name: str, opset: int) -> Entry | None:
         """The newest entry of an operator that is not above an opset, or None."""

@@ -170,7 +170,7 @@ def _fast_gelu(s: Step) -> Cotangents:
     return {0: g, 1: s.unbroadcast(g, s.x(1)) if s.needs(1) else None}
 
 
-@rule("Clip")
+@rule("Clip", spans={11: "bounds are attributes or inputs: it reads either"})
 def _clip(s: Step) -> Cotangents:
     """x̄ = ȳ · [low ≤ x ≤ high]; the bounds are constants of the function."""
     e = s.e

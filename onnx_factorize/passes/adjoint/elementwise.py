@@ -73,7 +73,8 @@ def unary(*op_types: str) -> Callable[[Slope], Slope]:
     return register
 
 
-@rule("Identity", "Dropout")
+@rule("Identity")
+@rule("Dropout", spans={12: "training mode became an input, which it refuses where it is on"})
 def _identity(s: Step) -> Cotangents:
     """x̄ = ȳ (Dropout at inference)."""
     if s.node.op_type == "Dropout":

@@ -111,7 +111,7 @@ def _split(s: Step) -> Cotangents:
     return {0: e.concat(parts, axis)}
 
 
-@rule("Slice", since=1)
+@rule("Slice", spans={10: "bounds are attributes or inputs: it reads either"})
 def _slice(s: Step) -> Cotangents:
     """x̄ = ȳ within zeros: by padding for a step of one, else by scattering."""
     e, x = s.e, s.x()
@@ -204,7 +204,7 @@ def _scattered(s: Step) -> ir.Value:
     return scatter(s, moved, s.g, x, distinct=True)
 
 
-@rule("Pad", since=1)
+@rule("Pad", spans={11: "amounts are an attribute or an input: it reads either"})
 def _pad(s: Step) -> Cotangents:
     """x̄ is ȳ without the padding (mode constant), or with its copies added back (other modes)."""
     e, x = s.e, s.x()

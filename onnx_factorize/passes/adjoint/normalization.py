@@ -174,16 +174,28 @@ def _instance_norm(s: Step) -> Cotangents:
 
 
 @rule("GroupNormalization", since=18)
-def _group_norm(s: Step) -> Cotangents:
-    """As LayerNormalization by group of channels; the scale is by group up to opset 20."""
-    e, x = s.e, s.x()
-    rank, groups = s.rank(x), s.integer("num_groups", 1)
+def _group_norm_scaled_by_group(s: Step) -> Cotangents:
+    """As LayerNormalization by group of channels, with a scale for each group."""
     s.refuse_gradient(1, 2)
-    view = [0, groups, -1]
-    if e.opset >= 21:
-        g = e.reshape(e.mul(s.g, per_channel(s, s.x(1), rank)), view)
-    else:
-        g = e.mul(e.reshape(s.g, view), e.unsqueeze(s.x(1), [1]))
+    g = s.e.mul(s.e.reshape(s.g, _groups(s)), s.e.unsqueeze(s.x(1), [1]))
+    return _group_norm(s, g)
+
+
+@rule("GroupNormalization", since=21)
+def _group_norm_scaled_by_channel(s: Step) -> Cotangents:
+    """As LayerNormalization by group of channels, with a scale for each channel."""
+    s.refuse_gradient(1, 2)
+    scale = per_channel(s, s.x(1), s.rank(s.x()))
+    return _group_norm(s, s.e.reshape(s.e.mul(s.g, scale), _groups(s)))
+
+
+def _groups(s: Step) -> list[int]:
+    """The view of x by sample and group."""
+    return [0, s.integer("num_groups", 1), -1]
+
+
+def _group_norm(s: Step, g: ir.Value) -> Cotangents:
+    e, x, view = s.e, s.x(), _groups(s)
     flat = normalized(s, e.reshape(x, view), g, [2], s.number("epsilon", 1e-5))
     return {0: e.reshape(flat, e.shape(x))}
 

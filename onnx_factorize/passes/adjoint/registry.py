@@ -19,7 +19,9 @@ RULES = Registry[Rule]()
 _ZERO: set[tuple[str, str]] = set()
 
 
-def rule(*op_types: str, since: int = 1, domain: str = "") -> Callable[[Rule], Rule]:
+def rule(
+    *op_types: str, since: int = 1, domain: str = "", spans: Mapping[int, str] | None = None
+) -> Callable[[Rule], Rule]:
     """Register a rule for operators of a domain, from an opset version on.
 
     Args:
@@ -27,10 +29,11 @@ def rule(*op_types: str, since: int = 1, domain: str = "") -> Callable[[Rule], R
         since: The first opset whose semantics the rule implements. Of several rules of an
             operator the newest one not above the model's opset applies.
         domain: The operators' domain.
+        spans: Later versions that changed the operator and that the rule serves, too: how.
     """
 
     def register(function: Rule) -> Rule:
-        RULES.add(function, *op_types, since=since, domain=domain)
+        RULES.add(function, *op_types, since=since, domain=domain, spans=spans)
         return function
 
     return register

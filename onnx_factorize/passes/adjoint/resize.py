@@ -10,8 +10,8 @@ from onnx_factorize.passes.adjoint.registry import Cotangents, rule
 from onnx_factorize.passes.adjoint.step import Step
 
 
-@rule("Resize", since=10)
-@rule("Upsample", since=7)
+@rule("Resize", since=10, spans={11: "the modes that came are those of its own Resize of identity"})
+@rule("Upsample", since=7, spans={9: "scales are an attribute or an input: it reads either"})
 def _resize(s: Step) -> Cotangents:
     """Resampling is linear and separable: along each axis y = R x, hence x̄ = Rᵀ ȳ.
 
