@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..graph.auto_pad import padding
 from .provenance import Provenance
 
 __all__ = ["Convolution", "Factors", "Skipped", "Target"]
@@ -48,16 +49,10 @@ class Convolution:
 
         `spatial` matters only where `auto_pad` asks for an output of ceil(input / stride).
         """
-        if self.auto_pad == "VALID" or (self.auto_pad != "NOTSET" and math.prod(self.kernel) == 1):
+        if self.auto_pad != "NOTSET" and math.prod(self.kernel) == 1:
             return (0,) * (2 * len(self.kernel))
-        if self.auto_pad == "NOTSET":
-            return self.pads
-        before, after = [], []
-        for size, k, s, d in zip(spatial, self.kernel, self.strides, self.dilations, strict=True):
-            total = max(0, (math.ceil(size / s) - 1) * s + (k - 1) * d + 1 - size)
-            small, large = total // 2, total - total // 2
-            before.append(small if self.auto_pad == "SAME_UPPER" else large)
-            after.append(large if self.auto_pad == "SAME_UPPER" else small)
+        spans = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)]
+        before, after = padding(self.auto_pad, self.pads, spatial, spans, self.strides)
         return (*before, *after)
 
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:

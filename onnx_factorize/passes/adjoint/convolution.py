@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from onnx_factorize.graph.auto_pad import halves, same_total
 from onnx_factorize.passes.adjoint.errors import NoRuleError
 from onnx_factorize.passes.adjoint.registry import Cotangents, rule
 from onnx_factorize.passes.adjoint.step import Step
@@ -52,16 +53,16 @@ def window(s: Step, kernel: Sequence[int], x: ir.Value) -> Window:
         for i, reach in enumerate(found.reach):
             size = s.facts.static(x, i + 2)
             if size is not None:
-                total = max((-(-size // strides[i]) - 1) * strides[i] + reach + 1 - size, 0)
+                total = same_total(size, reach + 1, strides[i])
             elif strides[i] == 1:
                 total = reach
             else:
                 found.before.append(None)
                 found.after.append(None)
                 continue
-            small, large = total // 2, total - total // 2
-            found.before.append(small if mode == "SAME_UPPER" else large)
-            found.after.append(large if mode == "SAME_UPPER" else small)
+            before, after = halves(total, mode)
+            found.before.append(before)
+            found.after.append(after)
     return found
 
 

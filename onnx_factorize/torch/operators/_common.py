@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from ...graph.auto_pad import AUTO_PADS
+from ...graph.auto_pad import padding as _padding
 from ..execution.errors import Unsupported
 
 __all__ = [
@@ -65,29 +66,15 @@ def padding(
     spans: Sequence[int],
     strides: Sequence[int],
 ) -> tuple[list[int], list[int]]:
-    """Padding before and after each spatial axis of a window operator.
+    """Padding before and after each spatial axis of a window operator: see `graph.auto_pad`.
 
-    Args:
-        auto_pad: ONNX's attribute.
-        pads: ONNX's attribute: all that is before, then all that is after.
-        sizes: The input's spatial shape.
-        spans: What a window covers of each axis, dilation included.
-        strides: Steps between windows.
+    Raises:
+        Unsupported: There is no such `auto_pad`.
     """
-    rank = len(sizes)
-    if auto_pad in ("NOTSET", ""):
-        given = list(pads) if pads is not None else [0] * (2 * rank)
-        return given[:rank], given[rank:]
-    if auto_pad == "VALID":
-        return [0] * rank, [0] * rank
-    totals = [
-        max(0, (math.ceil(size / stride) - 1) * stride + span - size)
-        for size, span, stride in zip(sizes, spans, strides, strict=True)
-    ]
-    small = [total // 2 for total in totals]
-    large = [total - half for total, half in zip(totals, small, strict=True)]
-    refuse(auto_pad not in ("SAME_UPPER", "SAME_LOWER"), f"auto_pad '{auto_pad}'")
-    return (small, large) if auto_pad == "SAME_UPPER" else (large, small)
+    auto_pad = auto_pad or "NOTSET"
+    refuse(auto_pad not in AUTO_PADS, f"auto_pad '{auto_pad}'")
+    given = list(pads) if pads is not None else [0] * (2 * len(sizes))
+    return _padding(auto_pad, given, sizes, spans, strides)
 
 
 def interleaved(before: Sequence[int], after: Sequence[int]) -> list[int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - what everybody calls it
 
+from ...graph.auto_pad import halves
 from ..execution.table import operator
 from ._common import interleaved, ints, padding, refuse
 
@@ -110,9 +111,8 @@ def _conv_transpose(
             min(totals) < 0 and output_shape is None,
             "an output beyond what inputs reach, on which runtimes differ",
         )
-        small = [total // 2 for total in totals]
-        large = [total - half for total, half in zip(totals, small, strict=True)]
-        before, after = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
+        cut = [halves(total, auto_pad) for total in totals]
+        before, after = [start for start, _ in cut], [end for _, end in cut]
     else:
         given = list(pads) if pads is not None and auto_pad == "NOTSET" else [0] * (2 * rank)
         before, after = given[:rank], given[rank:]
