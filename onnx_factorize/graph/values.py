@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-__all__ = ["add_initializer", "add_integers", "constant", "register"]
+__all__ = ["add_initializer", "add_integers", "constant", "new_constant", "register"]
 
 
 def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
@@ -35,25 +36,23 @@ def add_initializer(
 ) -> ir.Value:
     """Registers an array as a new initializer of a graph, in the given type."""
     contents = np.ascontiguousarray(array.astype(dtype.numpy())).reshape(array.shape)
-    tensor = ir.tensor(contents, dtype=dtype, name=name)
-    value = ir.Value(
-        name=name, shape=ir.Shape(array.shape), type=ir.TensorType(dtype), const_value=tensor
-    )
+    value = new_constant(name, contents, dtype)
     register(model, scope, value)
     return value
 
 
 def add_integers(model: ir.Model, name: str, numbers: Sequence[int]) -> ir.Value:
     """Registers a list of integers as an initializer of the main graph, visible everywhere."""
-    tensor = ir.tensor(np.array(numbers, np.int64), name=name)
-    value = ir.Value(
-        name=name,
-        shape=ir.Shape([len(numbers)]),
-        type=ir.TensorType(tensor.dtype),
-        const_value=tensor,
-    )
+    value = new_constant(name, np.array(numbers, np.int64), ir.DataType.INT64)
     register(model, model.graph, value)
     return value
+
+
+def new_constant(name: str, array: npt.NDArray[Any], dtype: ir.DataType) -> ir.Value:
+    """A constant that no graph has yet, of an array in the numpy type of its element type."""
+    tensor = ir.tensor(array, dtype=dtype, name=name)
+    shape = ir.Shape(array.shape)
+    return ir.Value(name=name, shape=shape, type=ir.TensorType(dtype), const_value=tensor)
 
 
 def register(model: ir.Model, scope: ir.Graph, value: ir.Value) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
 from ..graph import Namer, add_integers, opset, scopes, subgraphs
+from ..graph.builder import Attribute, emit
 from ._bodies import ITERATED
 
 __all__ = ["Exposer"]
@@ -56,7 +59,7 @@ class Exposer:
         if scope is self._main and value.is_graph_output():
             return value
         if value.producer() is None or value.is_graph_output():
-            value = self._append(scope, ir.node("Identity", [value]), f"{value.name}_tap", dtype)
+            value = self._append(scope, "Identity", [value], f"{value.name}_tap", dtype)
         value.type = ir.TensorType(dtype)
         # A stale declared shape on an output would be an error in onnxruntime.
         value.shape = None
@@ -71,8 +74,8 @@ class Exposer:
         for branch in subgraphs(owner):
             if branch is not scope:
                 nothing = ir.tensor(np.zeros((0,), dtype=dtype.numpy()), dtype=dtype)
-                empty = ir.node("Constant", [], {"value": nothing})
-                branch.outputs.append(self._append(branch, empty, "not_run", dtype))
+                empty = self._append(branch, "Constant", [], "not_run", dtype, value=nothing)
+                branch.outputs.append(empty)
         owner.resize_outputs(len(owner.outputs) + 1)
         tapped = owner.outputs[-1]
         tapped.name = self.names(f"{value.name}_tap")
@@ -89,23 +92,29 @@ class Exposer:
         owner.resize_outputs(len(owner.outputs) + 1)
         stack = owner.outputs[-1]
         stack.name = self.names(f"{value.name}_stack")
-        shape = self._append(outer, ir.node("Shape", [stack]), "stack_shape", ir.DataType.INT64)
+        integers = ir.DataType.INT64
+        parts, bounds = [self._append(outer, "Shape", [stack], "stack_shape", integers)], {}
         if self._opset < _SLICE_INPUTS_SINCE:
-            slicing = ir.node("Slice", [shape], {"starts": [2], "ends": [_END]})
+            bounds = {"starts": [2], "ends": [_END]}
         else:
-            bounds = [self.integers([2]), self.integers([_END])]
-            slicing = ir.node("Slice", [shape, *bounds])
-        rest = self._append(outer, slicing, "stack_rest", ir.DataType.INT64)
-        lengths = ir.node("Concat", [self.integers([-1]), rest], {"axis": 0})
-        whole = self._append(outer, lengths, "stack_lengths", ir.DataType.INT64)
-        return self._append(outer, ir.node("Reshape", [stack, whole]), f"{value.name}_tap", dtype)
+            parts += [self.integers([2]), self.integers([_END])]
+        rest = self._append(outer, "Slice", parts, "stack_rest", integers, **bounds)
+        lengths = [self.integers([-1]), rest]
+        whole = self._append(outer, "Concat", lengths, "stack_lengths", integers, axis=0)
+        return self._append(outer, "Reshape", [stack, whole], f"{value.name}_tap", dtype)
 
     def integers(self, numbers: list[int]) -> ir.Value:
         """A constant list of integers, visible everywhere."""
         return add_integers(self._model, self.names("stack_integers"), numbers)
 
-    def _append(self, scope: ir.Graph, node: ir.Node, name: str, dtype: ir.DataType) -> ir.Value:
-        node.outputs[0].name = self.names(name)
-        node.outputs[0].type = ir.TensorType(dtype)
-        scope.append(node)
-        return node.outputs[0]
+    def _append(
+        self,
+        scope: ir.Graph,
+        op_type: str,
+        inputs: Sequence[ir.Value],
+        name: str,
+        dtype: ir.DataType,
+        **attributes: Attribute,
+    ) -> ir.Value:
+        output = self.names(name)
+        return emit(scope.append, op_type, inputs, attributes, output=output, dtype=dtype)

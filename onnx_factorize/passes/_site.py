@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import Namer, add_initializer, add_integers, opset
+from ..graph.builder import Attribute, before, emit
 from ._operators import REST
 from .negligible import significant
 from .share_factors import FACTOR_OF
@@ -18,8 +19,6 @@ __all__ = ["Site", "rearranged"]
 
 _SLICE_INPUTS_SINCE = 10
 _END = 2**31 - 1
-
-Attribute = int | float | str | Sequence[int]
 
 
 class Site:
@@ -43,12 +42,18 @@ class Site:
         self, op_type: str, *inputs: ir.Value | None, suffix: str = "", **attributes: Attribute
     ) -> ir.Value:
         """Inserts a standard operator and returns its output, both named after the node's."""
-        node = ir.node(op_type, list(inputs), attributes, name=self._names(self.name + suffix))
-        node.outputs[0].name = self._names(f"{self.node.outputs[0].name}{suffix or '.'}")
-        assert self.node.graph is not None
-        self.node.graph.insert_before(self.node, node)
+        return emit(
+            self._place,
+            op_type,
+            inputs,
+            attributes,
+            name=self._names(self.name + suffix),
+            output=self._names(f"{self.node.outputs[0].name}{suffix or '.'}"),
+        )
+
+    def _place(self, node: ir.Node) -> None:
+        before(self.node)(node)
         self.made.append(node)
-        return node.outputs[0]
 
     def helper(self, op_type: str, *inputs: ir.Value | None, **attributes: Attribute) -> ir.Value:
         """Inserts an operator that only moves values: it is no target and costs nothing."""

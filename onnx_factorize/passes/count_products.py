@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from ..graph import Namer, opset, scopes, subgraphs
+from ..graph.builder import emit
 from ._bodies import ITERATED
 from ._expose import Exposer
 from .find_targets import FindTargets
@@ -79,10 +80,9 @@ class CountProducts(ir.passes.InPlacePass):
     def _shape(self, value: ir.Value, scope: ir.Graph) -> None:
         if value not in self.shapes:
             home = value.graph if isinstance(value.graph, ir.Graph) else scope
-            node = ir.node("Shape", [value])
-            node.outputs[0].name = self._expose.names(f"{value.name}_shape")
-            home.append(node)
-            self.shapes[value] = self._expose(node.outputs[0], home, ir.DataType.INT64)
+            name = self._expose.names(f"{value.name}_shape")
+            shape = emit(home.append, "Shape", [value], output=name)
+            self.shapes[value] = self._expose(shape, home, ir.DataType.INT64)
 
 
 def _countable(owner: ir.Node) -> bool:
@@ -159,11 +159,9 @@ class _Repeated:
         inputs: Sequence[ir.Value],
         **attributes: int | Sequence[int] | ir.TensorProtocol,
     ) -> ir.Value:
-        node = ir.node(op_type, inputs, attributes)
-        node.outputs[0].name = self._names("multiplications")
-        node.outputs[0].type = ir.TensorType(ir.DataType.INT64)
-        scope.append(node)
-        return node.outputs[0]
+        name = self._names("multiplications")
+        integers = ir.DataType.INT64
+        return emit(scope.append, op_type, inputs, attributes, output=name, dtype=integers)
 
 
 def _as_output(value: ir.Value, scope: ir.Graph) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import onnx_ir as ir
 
 from ..graph import scopes
+from ..graph.builder import emit
 from ._bodies import ITERATED
 from ._expose import Exposer
 from .find_targets import FindTargets
@@ -89,7 +90,5 @@ class Observe(ir.passes.InPlacePass):
 def _rows(value: ir.Value, width: int, scope: ir.Graph, expose: Exposer) -> ir.Value:
     """A value of any rank as rows, which is what iterations can be stacked as."""
     shape = expose.integers([-1, width])
-    node = ir.node("Reshape", [value, shape])
-    node.outputs[0].name = expose.names(f"{value.name}_rows")
-    scope.append(node)
-    return node.outputs[0]
+    name = expose.names(f"{value.name}_rows")
+    return emit(scope.append, "Reshape", [value, shape], output=name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from ..graph import scopes
+from ..graph.builder import emit
 from ._expose import Exposer
 from .adjoint.inference import DTYPE, RANK, infer
 
@@ -42,13 +43,12 @@ class ObserveRanks(ir.passes.InPlacePass):
         ]
         expose = Exposer(model)
         for scope, value in silent:
-            shape = ir.node("Shape", [value])
-            rank = ir.node("Shape", shape.outputs)
-            for node in (shape, rank):
-                node.outputs[0].name = expose.names(f"{value.name}_rank")
-                scope.append(node)
+            rank = value
+            for _ in range(2):  # the shape of the shape
+                name = expose.names(f"{value.name}_rank")
+                rank = emit(scope.append, "Shape", [rank], output=name)
             assert value.name is not None
-            self.ranks[value.name] = expose(rank.outputs[0], scope, ir.DataType.INT64)
+            self.ranks[value.name] = expose(rank, scope, ir.DataType.INT64)
             if facts.dtype(value) is None and scope is model.graph:
                 self.types[value.name] = value.name
                 if not value.is_graph_output():

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import Namer, opset
+from ..graph import Namer, new_constant, opset
+from ..graph.builder import emit
 from .recognize_outputs import OutputKind
 
 __all__ = ["OutputSeed", "SeedInputs", "SeedOutputs"]
@@ -227,21 +228,19 @@ class SeedOutputs(ir.passes.InPlacePass):
 
     def _initializer(self, array: npt.NDArray[Any], dtype: ir.DataType) -> ir.Value:
         name = self._names("label_constant")
-        tensor = ir.tensor(array, dtype=dtype, name=name)
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(dtype),
-            const_value=tensor,
-        )
+        value = new_constant(name, array, dtype)
         self._model.graph.register_initializer(value)
         return value
 
     def _op(self, op_type: str, *inputs: ir.Value, **attributes: float | list[int]) -> ir.Value:
-        node = ir.node(op_type, list(inputs), attributes, name=self._names(f"label_{op_type}"))
-        node.outputs[0].name = self._names(f"label_{op_type}_output")
-        self._model.graph.append(node)
-        return node.outputs[0]
+        return emit(
+            self._model.graph.append,
+            op_type,
+            inputs,
+            attributes,
+            name=self._names(f"label_{op_type}"),
+            output=self._names(f"label_{op_type}_output"),
+        )
 
 
 def _type(value: ir.Value) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..graph import Namer, add_initializer
+from ..graph.builder import before, emit
 from .find_targets import FindTargets
 from .target import Target
 from .unfoldings import split_attributes
@@ -84,13 +85,17 @@ class SeparateViews(ir.passes.InPlacePass):
         inputs: list[ir.Value | None],
         attributes: list[ir.Attr],
     ) -> ir.Value:
-        name = self._names(f"{target.name}.view")
-        node = ir.Node("", op_type, inputs, attributes, name=name)
+        output = emit(
+            before(target.node),
+            op_type,
+            inputs,
+            {attribute.name: attribute for attribute in attributes},
+            name=self._names(f"{target.name}.view"),
+            output=self._names(f"{target.name}.view"),
+            dtype=target.weight.dtype,
+        )
+        node = output.producer()
+        assert node is not None
         node.meta["helper"] = True
-        output = node.outputs[0]
-        output.name = self._names(f"{target.name}.view")
-        output.type = ir.TensorType(target.weight.dtype) if target.weight.dtype else None
-        assert target.node.graph is not None
-        target.node.graph.insert_before(target.node, node)
         target.node.replace_input_with(0, output)
         return output

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import Namer, scopes
+from ..graph.builder import before, emit
 
 __all__ = ["FACTOR_OF", "ShareFactors"]
 
@@ -52,13 +53,16 @@ class ShareFactors(ir.passes.InPlacePass):
         if a.ndim != 2 or not _same(a.T, b):
             return False
         for node, index in list(second.uses()):
-            turned = ir.node("Transpose", [first], {"perm": [1, 0]})
-            turned.name = self._names(f"{node.name}.transpose")
-            turned.outputs[0].name = self._names(f"{first.name}.transposed")
-            turned.outputs[0].type = first.type
-            assert node.graph is not None
-            node.graph.insert_before(node, turned)
-            node.replace_input_with(index, turned.outputs[0])
+            turned = emit(
+                before(node),
+                "Transpose",
+                [first],
+                {"perm": [1, 0]},
+                name=self._names(f"{node.name}.transpose"),
+                output=self._names(f"{first.name}.transposed"),
+                dtype=first.dtype,
+            )
+            node.replace_input_with(index, turned)
         return True
 
 

@@ -73,9 +73,7 @@ def _own(e: Emitter, value: ir.Value, taken: Sequence[ir.Value]) -> ir.Value:
     """Return a value that the current block computes and that is not yet an output of it."""
     if value.producer() in e.block.nodes and value not in taken:
         return value
-    copy = ir.node("Identity", [value], outputs=[ir.Value(name=e.name())], name=e.name())
-    e.block.nodes.append(copy)
-    return copy.outputs[0]
+    return e.copy(value)
 
 
 def _dtype(sweep: Sweep, value: ir.Value) -> ir.DataType:

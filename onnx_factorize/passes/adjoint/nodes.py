@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,10 +11,10 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
+from onnx_factorize.graph import new_constant
+from onnx_factorize.graph.builder import Attribute, emit_many
 from onnx_factorize.passes.adjoint.blocks import Block, Branching
 from onnx_factorize.passes.adjoint.errors import NoRuleError
-
-Attribute = int | float | str | Sequence[int] | Sequence[float] | ir.TensorProtocol
 
 
 class Nodes:
@@ -76,16 +76,29 @@ class Nodes:
             return known
         if not _valid(op_type, self.opset, len(inputs), num_outputs, frozenset(attributes)):
             raise NoRuleError(f"its gradient needs a newer {op_type} than opset {self.opset} has")
-        node = ir.node(
+        self.block.known[key] = outputs = self.fresh(op_type, inputs, attributes, num_outputs)
+        return outputs
+
+    def fresh(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, Attribute] | None = None,
+        num_outputs: int = 1,
+    ) -> Sequence[ir.Value]:
+        """Emit a node, whatever was emitted before."""
+        return emit_many(
+            self.block.nodes.append,
             op_type,
-            list(inputs),
+            inputs,
             attributes,
-            outputs=[ir.Value(name=self.name()) for _ in range(num_outputs)],
+            outputs=[self.name() for _ in range(num_outputs)],
             name=self.name(),
         )
-        self.block.nodes.append(node)
-        self.block.known[key] = node.outputs
-        return node.outputs
+
+    def copy(self, value: ir.Value) -> ir.Value:
+        """Emit a value of its own that equals another."""
+        return self.fresh("Identity", [value])[0]
 
     def constant(self, array: npt.ArrayLike, dtype: ir.DataType) -> ir.Value:
         """Return an initializer, one for all equal constants."""
@@ -93,13 +106,7 @@ class Nodes:
         key = (dtype, np.shape(array), data.tobytes())
         if key not in self._constants:
             data = data.reshape(np.shape(array))
-            name = self.name()
-            value = ir.Value(
-                name=name,
-                shape=ir.Shape(data.shape),
-                type=ir.TensorType(dtype),
-                const_value=ir.Tensor(data, dtype=dtype, name=name),
-            )
+            value = new_constant(self.name(), data, dtype)
             self._constants[key] = value
             self.initializers.append(value)
         return self._constants[key]
@@ -133,7 +140,7 @@ def _valid(op_type: str, opset: int, inputs: int, outputs: int, attributes: froz
 
 
 def _hashable(value: Attribute) -> object:
-    if isinstance(value, (int, float, str)):
+    if isinstance(value, (int, float, str, ir.Attr)):
         return value
     if isinstance(value, ir.TensorProtocol):
         return (value.dtype, tuple(value.shape), value.tobytes())

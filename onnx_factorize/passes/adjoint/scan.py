@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
+from onnx_factorize.graph.builder import Attribute
 from onnx_factorize.passes.adjoint.blocks import Block
-from onnx_factorize.passes.adjoint.emit import Emitter
 from onnx_factorize.passes.adjoint.step import Step
 
 Values = list[ir.Value]
@@ -40,30 +40,16 @@ def scan(
         results = []
         for value in (*step.states, *step.outputs):
             fresh = value not in results and value.producer() in block.nodes
-            results.append(value if fresh else _copy(e, value))
+            results.append(value if fresh else e.copy(value))
     for value in results:
         value.type, value.shape = kind, ir.Shape([None, None])  # onnxruntime wants the rank
     graph = ir.Graph(inputs, results, nodes=block.nodes, name=e.name())
     way = int(backwards)
-    node = ir.Node(
-        "",
-        "Scan",
-        [*states, *sequences],
-        [
-            ir.AttrGraph("body", graph),
-            ir.AttrInt64("num_scan_inputs", len(sequences)),
-            ir.AttrInt64s("scan_input_directions", [way] * len(sequences)),
-            ir.AttrInt64s("scan_output_directions", [way] * len(step.outputs)),
-        ],
-        outputs=[ir.Value(name=e.name()) for _ in results],
-        name=e.name(),
-    )
-    e.block.nodes.append(node)
-    outputs = list(node.outputs)
+    attributes: dict[str, Attribute] = {
+        "body": ir.AttrGraph("body", graph),
+        "num_scan_inputs": len(sequences),
+        "scan_input_directions": [way] * len(sequences),
+        "scan_output_directions": [way] * len(step.outputs),
+    }
+    outputs = list(e.fresh("Scan", [*states, *sequences], attributes, len(results)))
     return outputs[: len(states)], outputs[len(states) :]
-
-
-def _copy(e: Emitter, value: ir.Value) -> ir.Value:
-    copy = ir.node("Identity", [value], outputs=[ir.Value(name=e.name())], name=e.name())
-    e.block.nodes.append(copy)
-    return copy.outputs[0]

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnx_factorize.graph import subgraphs
+from onnx_factorize.graph.builder import emit
 from onnx_factorize.passes.adjoint.blocks import BRANCHES, Block
 from onnx_factorize.passes.adjoint.emit import Emitter
 from onnx_factorize.passes.adjoint.facts import Facts
@@ -166,23 +167,22 @@ class _Lift:
         if value in graph.outputs:
             if not fresh:
                 return node.outputs[list(graph.outputs).index(value)]
-            copy = ir.node("Identity", [value], outputs=[ir.Value(name=self._e.name())])
-            copy.name = self._e.name()
-            graph.append(copy)
-            value = copy.outputs[0]
+            tap, called = self._e.name(), self._e.name()
+            value = emit(graph.append, "Identity", [value], output=tap, name=called)
         dtype = self._facts.dtype(like) or ir.DataType.FLOAT
         rank = self._facts.rank_or_none(like)
         empty = np.zeros((0,) * (1 if rank is None else rank), dtype.numpy())
-        filler = ir.node(
+        filler = emit(
+            other.append,
             "Constant",
             [],
             {"value": ir.Tensor(empty, dtype=dtype)},
-            outputs=[ir.Value(name=self._e.name(), type=ir.TensorType(dtype))],
+            output=self._e.name(),
             name=self._e.name(),
+            dtype=dtype,
         )
-        other.append(filler)
         graph.outputs.append(value)
-        other.outputs.append(filler.outputs[0])
+        other.outputs.append(filler)
         if value.type is None:
             value.type = ir.TensorType(dtype)
         node.resize_outputs(len(node.outputs) + 1)
