@@ -21,11 +21,11 @@ from onnx_factorize import Progress
 from onnx_factorize.allocation.analysis import analyze
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Options, Runtime, Selection
+from onnx_factorize.options import Options, Selection
 from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.passes import FindTargets, LiftWeights
 from onnx_factorize.pipeline import run
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 
 @click.command()
@@ -52,8 +52,8 @@ def main(
 
 def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> None:
     dense = model_io.load(path)
-    runtime = Runtime()
-    session, selection = Session(dense, runtime), Selection(samples, holdout=0.0)
+    runtime = OnnxRuntime()
+    session, selection = runtime.session(dense), Selection(samples, holdout=0.0)
     data = open_calibration(calib, Signature.of(dense), selection, run=session.run)
     kinds = output_kinds(dense, {})
     normal = dense.clone()
@@ -68,7 +68,7 @@ def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> 
             session.run(batch.feeds)
         plain.append(time.perf_counter() - start)
         progress = Progress()
-        surveyed = survey(Session(dense, runtime), kinds, data)
+        surveyed = survey(runtime.session(dense), kinds, data)
         analyze(normal, finder.targets, data, surveyed, options, progress)
         decomposed.append(progress.seconds.pop("decompose"))
         judged.append(progress.seconds.pop("judge cuts", 0.0))

@@ -20,7 +20,7 @@ from onnx_factorize.allocation.calibrated import Calibrated
 from onnx_factorize.options import Budget, Options
 from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.runtime.interleaved import latencies
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes import runtime_of
 
 _NAMES = ("minilm", "efficientnet-lite0", "ppocr-rec", "fashion-resnet")
 
@@ -66,7 +66,7 @@ def _row(name: str, known: Calibrated, options: Options, seconds: float) -> None
         return
     made = time.perf_counter() - start
     feeds = known.data.typical("holdout").feeds
-    pair = [Session(model, options.runtime) for model in (known.dense, result.model)]
+    pair = [runtime_of(options.runtime).session(model) for model in (known.dense, result.model)]
     found = latencies(pair, feeds, seconds).ratio()
     met = result.report.latency
     said = ["", "", ""]

@@ -21,9 +21,9 @@ from benchmarks.subnormals import subnormal_factors
 from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.runtime.interleaved import latencies
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 _ROWS = ("ppocr-rec=targets=0.5",)
 
@@ -66,14 +66,14 @@ def _time(
     dense: Path, compressed: Path, data: Path, samples: int, pairs: int, seconds: float
 ) -> None:
     """Prints the pairs of two files, and their median."""
-    runtime = Runtime(threads=1)
+    runtime = OnnxRuntime(threads=1)
     loaded = [model_io.load(path) for path in (dense, compressed)]
     sample = open_calibration(data, Signature.of(loaded[0]), Selection(samples)).typical("holdout")
     shapes = ", ".join(f"{name} {list(a.shape)}" for name, a in sample.feeds.items())
     print(f"one thread, {shapes}")
     ratios = []
     for _ in range(pairs):
-        sessions = [Session(model, runtime) for model in loaded]
+        sessions = [runtime.session(model) for model in loaded]
         found = latencies(sessions, sample.feeds, seconds, samples=sample.samples)
         ratio, (before, after) = found.ratio(), found.medians
         low, high = ratio.quartiles

@@ -37,7 +37,7 @@ from onnx_factorize.options import Budget, Options
 from onnx_factorize.parallel import one_blas_thread
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes import runtime_of
 
 DOCS = Path(__file__).parent.parent / "docs" / "paper.md"
 NAMES = ("fashion-resnet", "fashion-vit", "minilm", "ppocr-rec")
@@ -142,7 +142,7 @@ def measured(
 @one_blas_thread
 def _spent(known: Calibrated, options: Options) -> tuple[Any, ...]:
     sample = known.data.typical("holdout")
-    dense = Session(known.dense, options.runtime)
+    dense = runtime_of(options.runtime).session(known.dense)
     found = spend(known, dense, sample, options, Progress())
     return found.model, found.plan
 
@@ -182,7 +182,8 @@ def _judged(
     recipe: models.Recipe, known: Calibrated, model: ir.Model, options: Options, limit: int | None
 ) -> dict[str, Any]:
     """The model's own metrics on test data, and its divergence on held-out samples."""
-    pair = Session(known.dense, options.runtime), Session(model, options.runtime)
+    runtime = runtime_of(options.runtime)
+    pair = runtime.session(known.dense), runtime.session(model)
     holdout = compare_outputs(*pair, known.outputs, known.data, "holdout")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"

@@ -26,10 +26,10 @@ from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
 from onnx_factorize.goals.guarantee import Promise
 from onnx_factorize.goals.guarantee_search import measure
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.progress import Progress
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 _PROMISES = ("max_divergence=0.01", "max_divergence=0.05", "keep=agreement=0.97", "keep=top1=0.97")
 
@@ -134,10 +134,10 @@ def _measured(said: Promise, dense: object, compressed: object, new: Arrays, pat
     loaded = model_io.load(dense)  # type: ignore[arg-type]
     selection = Selection(len(new["label"]), 0.999999, batch_size=256)
     data = open_calibration(_written(path, new), Signature.of(loaded), selection)
-    runtime = Runtime()
-    session = Session(loaded, runtime)
+    runtime = OnnxRuntime()
+    session = runtime.session(loaded)
     outputs = survey(session, output_kinds(loaded, {}), data).outputs
-    small = Session(compressed, runtime)  # type: ignore[arg-type]
+    small = runtime.session(compressed)  # type: ignore[arg-type]
     return measure(said, session, small, outputs, data, Progress()).value
 
 

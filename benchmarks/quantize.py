@@ -22,11 +22,11 @@ import models
 from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.quantization.quantizers import quantize, way_of
 from onnx_factorize.runtime.arithmetic import count_arithmetic
 from onnx_factorize.runtime.interleaved import latencies
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 _ROWS = ("minilm=targets=0.75", "ppocr-rec=targets=0.75", "fashion-resnet=targets=0.6")
 
@@ -52,9 +52,9 @@ def main(
     for row in rows or _ROWS:
         name, _, budget = row.partition("=")
         recipe = models.get(name)
-        runtime, selection = Runtime(threads=threads), Selection(samples=samples, batch_size=16)
+        runtime, selection = OnnxRuntime(threads=threads), Selection(samples=samples, batch_size=16)
         dense = model_io.load(recipe.model_path)
-        run = Session(dense, runtime).run
+        run = runtime.session(dense).run
         data = open_calibration(recipe.calib_path, Signature.of(dense), selection, run=run)
         sample = data.typical("holdout")
         way = way_of("int8", dense, count_arithmetic(dense, sample.feeds, runtime).nodes)
@@ -75,7 +75,7 @@ def main(
             f"`{budget}`": small,
             f"`{budget}` + int8": quantize(small, way, data),
         }
-        sessions = [Session(model, runtime) for model in variants.values()]
+        sessions = [runtime.session(model) for model in variants.values()]
         times = latencies(sessions, sample.feeds, 4 * seconds).medians
         for (variant, model), time in zip(variants.items(), times, strict=True):
             with tempfile.TemporaryDirectory() as folder:

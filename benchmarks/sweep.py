@@ -23,7 +23,7 @@ from onnx_factorize.options import Budget, Options
 from onnx_factorize.pipeline import Result, calibrated, compressed
 from onnx_factorize.report.report_files import write_report
 from onnx_factorize.runtime.interleaved import latencies
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes import runtime_of
 from tests.browser import see
 
 _BUDGETS = [f"params={share}" for share in (0.9, 0.75, 0.5, 0.35)]
@@ -71,7 +71,9 @@ def main(
             except BudgetError as error:
                 print(f"| {name} | `{budget}` | {error} | | |", flush=True)
                 continue
-            pair = [Session(model, options.runtime) for model in (known.dense, result.model)]
+            pair = [
+                runtime_of(options.runtime).session(model) for model in (known.dense, result.model)
+            ]
             found = latencies(pair, feeds, seconds).ratio()
             page = "" if pages is None else _seen(result, pages / f"{name}-{budget}.html")
             print(

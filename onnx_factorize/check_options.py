@@ -10,7 +10,7 @@ from .factorization.weighting import get_weighting
 from .goals.guarantee import Promise
 from .options import Options
 from .quantization.quantizers import Bits
-from .runtime.session import session_options
+from .runtime.runtimes import runtime_of
 
 __all__ = ["check_options"]
 
@@ -28,4 +28,4 @@ def check_options(options: Options) -> None:
         raise InputError(f"--quantize is int8 or int4, not '{options.quantize}'.")
     if options.promise is not None:
         Promise.of(options.promise)
-    session_options(options.runtime)
+    runtime_of(options.runtime)

@@ -22,6 +22,7 @@ from .progress import Progress
 from .quantization.stage import quantize_watched
 from .quantization.storage import Quantized
 from .runtime.interleaved import Timing, latencies
+from .runtime.runtimes import runtime_of
 from .runtime.session import Session
 
 __all__ = ["Spent", "spend"]
@@ -85,7 +86,7 @@ def spend(
             dense,
             known.outputs,
             known.data,
-            options.runtime,
+            runtime_of(options.runtime),
             progress,
             finish=stored,
             best_effort=options.best_effort,
@@ -93,7 +94,7 @@ def spend(
         return Spent(model, plan, kept.budget, promise=kept)
 
     def timed(model: ir.Model) -> Timing:
-        pair = [dense, Session(model, options.runtime)]
+        pair = [dense, runtime_of(options.runtime).session(model)]
         with progress.stage("time"):
             return latencies(pair, sample.feeds, samples=sample.samples)
 

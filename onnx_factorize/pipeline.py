@@ -45,7 +45,7 @@ from .report.summary import layers_of, summarize
 from .report.warnings import hidden_weights, warnings_of
 from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
-from .runtime.session import Session
+from .runtime.runtimes import runtime_of
 
 __all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
 
@@ -127,7 +127,7 @@ def calibrated(
 ) -> Calibrated:
     """The first half of the pipeline: what does not depend on the budget."""
     check_options(options)
-    runtime = options.runtime
+    runtime = runtime_of(options.runtime)
     if options.finetune:
         check_torch(options.training.device)
 
@@ -138,7 +138,7 @@ def calibrated(
             Signature.of(dense),
             options.selection,
             options.images,
-            run=Session(dense, runtime).run,
+            run=runtime.session(dense).run,
             batch_axis=options.batch_axis,
             mask=options.mask,
         )
@@ -156,7 +156,7 @@ def calibrated(
         with progress.stage("check that torch agrees"):
             check_training(dense, outputs, data, options)
     if options.promise is not None:
-        session = Session(dense, runtime, list(outputs))
+        session = runtime.session(dense, list(outputs))
         promise_search.check(Promise.of(options.promise), session, outputs, data, progress)
 
     with progress.stage("find subnormal weights"):
@@ -177,7 +177,7 @@ def calibrated(
             costs = dataclasses.replace(costs, storage=storage)
 
     if options.timed:
-        alone = latencies([Session(dense, runtime)], sample.feeds, samples=sample.samples)
+        alone = latencies([runtime.session(dense)], sample.feeds, samples=sample.samples)
         costs = latency_budget.timed_costs(
             costs, alone.least[0], sample.samples, normal, targets, options, progress
         )
@@ -205,16 +205,16 @@ def calibrated(
 @one_blas_thread
 def compressed(known: Calibrated, options: Options, progress: Progress) -> Result:
     """The second half of the pipeline: spend a budget, verify what comes of it."""
-    runtime, data, analysis = options.runtime, known.data, known.analysis
+    runtime, data, analysis = runtime_of(options.runtime), known.data, known.analysis
     sample, asked = data.typical("holdout"), options
 
-    dense = Session(known.dense, runtime, known.watched)
+    dense = runtime.session(known.dense, known.watched)
     spent = spend(known, dense, sample, options, progress)
     model, plan = spent.model, spent.plan
     options = dataclasses.replace(options, budget=spent.budget)
     recovery = None
     if options.finetune:
-        start = dense, Session(model, runtime, known.watched)
+        start = dense, runtime.session(model, known.watched)
         with progress.stage("verify", data.holdout_samples) as advance:
             untrained = compare_outputs(
                 *start, known.outputs, data, "holdout", advance=advance, finite=False
@@ -236,7 +236,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             storage.location,
         )
 
-    pair = dense, Session(model, runtime, known.watched)
+    pair = dense, runtime.session(model, known.watched)
     promise = spent.promise
     if promise is not None and recovery is not None:
         promise = promise_search.confirmed(
@@ -308,5 +308,5 @@ def _survey(
     """What the outputs of the dense model are like."""
     counted = [name for name, kind in kinds.items() if kind.kind != "ignore"]
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
-        session, seed = Session(dense, options.runtime, counted), options.selection.seed
+        session, seed = runtime_of(options.runtime).session(dense, counted), options.selection.seed
         return survey(session, kinds, data, seed, advance, labels=options.labels)

@@ -20,6 +20,7 @@ foreign passes.adjoint
 user_code passes
 options files
 runtime calibration.inputs
+runtime.runtimes
 calibration.sources
 calibration
 outputs

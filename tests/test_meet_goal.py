@@ -9,6 +9,7 @@ from onnx_factorize import factorize, pipeline
 from onnx_factorize import meet_goal as spending
 from onnx_factorize.goals import latency_budget
 from onnx_factorize.runtime.latency_curve import Curve
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 SLOW = "first"
 
@@ -17,11 +18,11 @@ SLOW = "first"
 def timed(monkeypatch):
     """Cuts of one operator take twice as long as it dense, and a model with such a cut too."""
     timed, models = [], []
-    session = spending.Session
+    session = OnnxRuntime.session
 
-    def loaded(model, runtime):
+    def loaded(runtime, model, outputs=None):
         models.append(model)
-        return session(model, runtime)
+        return session(runtime, model, outputs)
 
     def latencies(*_, **__):
         cut = any(node.name == f"{SLOW}.down" for node in models[-1].graph)
@@ -34,7 +35,7 @@ def timed(monkeypatch):
             for name, of in ranks.items()
         }
 
-    monkeypatch.setattr(spending, "Session", loaded)
+    monkeypatch.setattr(OnnxRuntime, "session", loaded)
     monkeypatch.setattr(spending, "latencies", latencies)
     monkeypatch.setattr(latency_budget, "measure_curves", curves)
     monkeypatch.setattr(pipeline, "latencies", lambda *_, **__: timing(1.0, 1.0))

@@ -13,8 +13,8 @@ from builders import check, distribution, found, model, normal, session
 
 from onnx_factorize import factorize
 from onnx_factorize.calibration import Batch
-from onnx_factorize.options import Runtime
 from onnx_factorize.outputs import recognized
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from onnx_factorize.statistics.observer import Observer
 
 
@@ -105,7 +105,7 @@ def test_every_target_has_a_gradient(kind: str, opset: int):
     feeds = {"x": normal(7, 3, *_FEEDS[kind])}
     y = session(graph).run(["y"], feeds)[0]
     output = distribution(recognized(graph)["y"], y)
-    observer = Observer(graph, finder.targets, Runtime(threads=1), {"y": output})
+    observer = Observer(graph, finder.targets, OnnxRuntime(threads=1), {"y": output})
     assert not observer.unreachable
     seen = observer.run(Batch(feeds, 3, None, "here", np.arange(3)))
     for target in finder.targets:

@@ -21,7 +21,7 @@ from ..outputs import OutputDistribution, Survey
 from ..parallel import in_parallel, one_blas_thread
 from ..passes import Target
 from ..progress import Progress
-from ..runtime.session import Session
+from ..runtime.runtimes import runtime_of
 from ..statistics.calibrate import gather_statistics, leave_out
 from ..statistics.model_statistics import TargetStatistics
 from ..statistics.moments import Moments, RowImportance
@@ -122,7 +122,7 @@ def analyze(
     """
     found = _analyze(normal, targets, data, surveyed, options, progress, macs)
     names = list(surveyed.outputs)
-    return dataclasses.replace(found, guard=Guard(normal, names, data, options.runtime))
+    return dataclasses.replace(found, guard=Guard(normal, names, data, runtime_of(options.runtime)))
 
 
 @one_blas_thread
@@ -149,14 +149,14 @@ def _analyze(
     seed = options.selection.seed
     outputs, folds = None, None
     if weighting.gradient:
-        note_ranks(normal, data, options.runtime)
+        note_ranks(normal, data, runtime_of(options.runtime))
         outputs, folds = surveyed.outputs, surveyed.folds
     draws = options.draws
     with progress.stage("calibrate", data.calibration_samples) as advance:
         observer = Observer(
             normal,
             targets,
-            options.runtime,
+            runtime_of(options.runtime),
             outputs,
             seed,
             shapes=surveyed.shapes,
@@ -221,7 +221,9 @@ def _analyze(
             dataclasses.replace(predicted, name="uniform", uniform=True),
             *by_activation.candidates,
         ],
-        trial=Trial(normal, targets, surveyed.outputs, data, folds, parts, options.runtime, macs),
+        trial=Trial(
+            normal, targets, surveyed.outputs, data, folds, parts, runtime_of(options.runtime), macs
+        ),
     )
 
 
@@ -258,7 +260,7 @@ def _by_rows(
     progress: Progress,
 ) -> Analysis:
     """An analysis by how much each row of each weight matters."""
-    seed, runtime = options.selection.seed, options.runtime
+    seed, runtime = options.selection.seed, runtime_of(options.runtime)
     note_ranks(normal, data, runtime)
     with progress.stage("calibrate", data.calibration_samples) as advance:
         observer = Observer(
@@ -312,7 +314,8 @@ def _measured_losses(
     rank = max(1, target.params // target.factor_params(2))
     cut = rewritten(normal, [target], {target.name: rank}, {target.name: spectrum}, statistics)
     names = list(outputs)
-    pair = Session(normal, options.runtime, names), Session(cut, options.runtime, names)
+    runtime = runtime_of(options.runtime)
+    pair = runtime.session(normal, names), runtime.session(cut, names)
     measured = compare_outputs(*pair, outputs, data, "calibration", _TRIAL, finite=False).divergence
     relative = relative_losses(spectrum)
     return np.asarray(relative * (measured / max(relative[rank], 1e-12)))

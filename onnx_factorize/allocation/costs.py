@@ -13,11 +13,12 @@ import onnx_ir as ir
 from ..calibration import Batch
 from ..errors import InputError
 from ..files import model_io
-from ..options import BudgetKind, Runtime
+from ..options import BudgetKind
 from ..passes import Target
 from ..quantization.storage import Storage
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.latency_curve import Curve
+from ..runtime.session import Runtime
 
 __all__ = ["Costs", "Figures", "measure_costs"]
 

@@ -13,8 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import Batch, CalibrationData
-from ..options import Runtime
-from ..runtime.session import Session
+from ..runtime.session import Runtime
 
 __all__ = ["Guard"]
 
@@ -54,7 +53,7 @@ class Guard:
 
     def complaint(self, model: ir.Model) -> str | None:
         """What is not finite in a model, to complete "a cut of it makes …"; None if all is."""
-        session = Session(model, self._runtime, self._outputs)
+        session = self._runtime.session(model, self._outputs)
         for batch, finite in self._samples():
             found = session.run(batch.feeds, batch.origin)
             for name, expected in finite.items():
@@ -96,7 +95,7 @@ class Guard:
         return self._known
 
     def _finite(self, batches: Sequence[Batch]) -> list[tuple[Batch, Finite]]:
-        session = Session(self._dense, self._runtime, self._outputs)
+        session = self._runtime.session(self._dense, self._outputs)
         found = []
         for batch in batches:
             values = session.run(batch.feeds, batch.origin).items()

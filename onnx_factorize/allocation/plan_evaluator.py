@@ -20,11 +20,10 @@ from ..evaluation import Divergences, evaluate
 from ..factorization.rewriting import rewritten
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import Metric, Weighting
-from ..options import Runtime
 from ..outputs import OutputDistribution
 from ..parallel import in_parallel
 from ..passes import Target
-from ..runtime.session import Session
+from ..runtime.session import Runtime, Session
 from ..statistics.model_statistics import Statistics, TargetStatistics
 
 __all__ = ["Trial"]
@@ -98,7 +97,7 @@ class Trial:
         self._folds = []
         self._spectra: list[_Spectra] = []
         self.measurements = 0
-        dense = Session(normal, runtime, list(outputs))
+        dense = runtime.session(normal, list(outputs))
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
         self._samples, self.ease = samples, samples // _SAMPLES
         for fold in range(min(_FOLDS, len(parts))):
@@ -153,14 +152,14 @@ class Trial:
             advance: Called with 1 after each fold.
         """
         found, names = Divergences(self._outputs), list(self._outputs)
-        dense = Session(self.normal, self.runtime, names)
+        dense = self.runtime.session(self.normal, names)
         for fold in range(self.parts):
             if fold < len(self._folds):
                 statistics, known = self._folds[fold].statistics, self._spectra[fold]
             else:
                 statistics, known = self._others(fold), {}
             model = self._rewritten(statistics, known, ranks, weighting, metrics)
-            compressed = Session(model, self.runtime, names)
+            compressed = self.runtime.session(model, names)
             only = some_of(fold, self.folds, _MORE_SAMPLES * self._samples)
             evaluate(
                 self.data.batches("calibration", only=only),
@@ -181,7 +180,7 @@ class Trial:
     def _add(self, fold: _Fold, model: ir.Model, found: Divergences) -> None:
         """Runs a model on the samples of a fold."""
         recorded = iter(fold.outputs)
-        compressed = _runner(Session(model, self.runtime, list(self._outputs)))
+        compressed = _runner(self.runtime.session(model, list(self._outputs)))
         evaluate(fold.batches, lambda _: next(recorded), compressed, found)
 
     def _others(self, fold: int) -> Statistics:

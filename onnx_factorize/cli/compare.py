@@ -7,11 +7,19 @@ from typing import Any
 
 import click
 
-from ..options import Runtime
 from ..report.comparison import compare_several
 from ..report.notes import notes_of, stream_said
+from ..runtime.runtimes import runtime_of
 from .console import echo, open_console
-from .data_options import data_options, images_of, named_of, output_kinds_of, selection_of, state_of
+from .data_options import (
+    data_options,
+    images_of,
+    named_of,
+    output_kinds_of,
+    runtime_options_of,
+    selection_of,
+    state_of,
+)
 from .help import help_option
 from .tables import (
     comparison_table,
@@ -40,7 +48,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         given["calib"],
         selection=selection_of(given, 0.0),
         images=images_of(given),
-        runtime=Runtime(given["provider"], given["threads"], given["custom_ops"]),
+        runtime=runtime_of(runtime_options_of(given)),
         outputs=output_kinds_of(given),
         batch_axis=named_of(given, "batch_axis", "AXIS"),
         mask=named_of(given, "mask", "MEANING"),

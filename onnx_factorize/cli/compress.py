@@ -13,7 +13,7 @@ from .. import processes
 from ..check_options import check_options
 from ..errors import BudgetError, InputError
 from ..files import model_io
-from ..options import Budget, Options, Runtime, promised
+from ..options import Budget, Options, promised
 from ..pipeline import run
 from ..report.notes import notes_of
 from ..report.report_files import write_sweep
@@ -26,6 +26,7 @@ from .data_options import (
     named_of,
     output_kinds_of,
     output_of,
+    runtime_options_of,
     selection_of,
     state_of,
     typed,
@@ -158,7 +159,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         state=state_of(given),
         selection=selection_of(given, given["holdout"]),
         images=images_of(given),
-        runtime=Runtime(given["provider"], given["threads"], given["custom_ops"]),
+        runtime=runtime_options_of(given),
         finetune=given["finetune"],
         training=training_of(given),
         keep_subnormals=given["keep_subnormals"],

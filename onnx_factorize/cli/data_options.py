@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from ..errors import InputError
-from ..options import ImageOptions, Selection, StateOption
+from ..options import ImageOptions, RuntimeOptions, Selection, StateOption
 from ..options.types import numbers_of, size_of
 from ..passes import Kind
 
@@ -23,6 +23,7 @@ __all__ = [
     "named_of",
     "output_kinds_of",
     "output_of",
+    "runtime_options_of",
     "selection_of",
     "state_of",
     "typed",
@@ -62,6 +63,13 @@ def data_options(command: _Command) -> _Command:
                 "--batch-size", default=32, show_default=True, help="Samples run at once."
             ),
             click.option("--seed", default=0, show_default=True),
+            click.option(
+                "--runtime",
+                default="onnxruntime",
+                show_default=True,
+                metavar="NAME",
+                help="What runs and times models.",
+            ),
             click.option("--provider", default="CPUExecutionProvider", show_default=True),
             click.option("--threads", default=0, help="Threads of an operator; 0 for the default."),
             custom_ops_option,
@@ -111,6 +119,13 @@ def typed() -> str:
 def selection_of(given: Mapping[str, Any], holdout: float) -> Selection:
     """Which samples to use."""
     return Selection(given["samples"], holdout, given["batch_size"], given["seed"])
+
+
+def runtime_options_of(given: Mapping[str, Any]) -> RuntimeOptions:
+    """What runs models, and how."""
+    return RuntimeOptions(
+        given["provider"], given["threads"], given["custom_ops"], given["runtime"]
+    )
 
 
 def images_of(given: Mapping[str, Any]) -> ImageOptions:

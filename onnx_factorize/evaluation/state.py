@@ -16,9 +16,9 @@ import onnx_ir as ir
 
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
-from ..options import Runtime, StateOption
+from ..options import StateOption
 from ..passes import FindState
-from ..runtime.session import Session
+from ..runtime.session import Runtime
 
 __all__ = ["State", "find_state"]
 
@@ -103,7 +103,7 @@ def _joined(
 ) -> dict[str, str]:
     """The pairs by which samples of the data follow each other."""
     inputs = list(dict.fromkeys(i for i, _ in pairs))
-    session = Session(dense, runtime, list(dict.fromkeys(o for _, o in pairs)))
+    session = runtime.session(dense, list(dict.fromkeys(o for _, o in pairs)))
     matches = dict.fromkeys(pairs, 0)
     before: tuple[Batch, Mapping[str, Array]] | None = None
     steps = 0

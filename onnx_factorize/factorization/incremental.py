@@ -12,10 +12,9 @@ import onnx_ir as ir
 
 from ..calibration import Batch
 from ..errors import InputError
-from ..options import Runtime
 from ..passes import DRAWS, BeginAt, EndBefore
 from ..runtime.paging import keep
-from ..runtime.session import Session
+from ..runtime.session import Runtime
 
 __all__ = ["IncrementalRun"]
 
@@ -77,7 +76,7 @@ class IncrementalRun:
 
     def _computed(self, model: ir.Model, names: Sequence[str]) -> list[Arrays] | None:
         """Outputs of a model for each batch, or None if they cannot be kept."""
-        session = Session(model, self._runtime, names)
+        session = self._runtime.session(model, names)
         found: list[Arrays] = []
         size = 0
         for batch in self.batches:

@@ -17,9 +17,9 @@ import onnx_ir as ir
 
 from ..calibration import CalibrationData
 from ..calibration.folds import some_of
-from ..options import Runtime
 from ..passes import Factors, FindDownstream, RewriteTargets, Target
 from ..runtime.paging import keep
+from ..runtime.session import Runtime
 from ..statistics.micro_batches import fitting_batches
 from ..statistics.observer import Observation, Observer
 from .factor_regression import fitted, narrowed, second_matrices

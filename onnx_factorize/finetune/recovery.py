@@ -17,7 +17,7 @@ from ..outputs import OutputDistribution
 from ..outputs.given_labels import check_labels, labelled_output
 from ..passes import DropTiny, fixed_draws
 from ..progress import Progress
-from ..runtime.session import Session
+from ..runtime.runtimes import runtime_of
 from .augmentation import Augmentation
 from .training import Recovery
 
@@ -69,13 +69,14 @@ def check_training(
     from ..torch.module import to_torch  # noqa: PLC0415
     from .trainer import validating_samples  # noqa: PLC0415
 
-    training, runtime, sample = options.training, options.runtime, data.typical("holdout")
+    training, runtime = options.training, runtime_of(options.runtime)
+    sample = data.typical("holdout")
     validating_samples(data)
     if training.augment is not None:
         Augmentation(training.augment)(sample, np.random.default_rng(0))
     if training.label_share:
         output = labelled_output(outputs)
-        shape = Session(dense, runtime, [output]).run(sample.feeds, sample.origin)[output].shape
+        shape = runtime.session(dense, [output]).run(sample.feeds, sample.origin)[output].shape
         check_labels(sample, outputs[output].kind, shape)
     with in_threads(runtime.threads), full_precision(training.device):
         module = to_torch(fixed_draws(dense)).to(training.device)
@@ -103,7 +104,7 @@ def recover(
     from .thresholding import recover_by_svt  # noqa: PLC0415
     from .trainer import finetune, steps_of  # noqa: PLC0415
 
-    training, runtime, seed = options.training, options.runtime, options.selection.seed
+    training, runtime, seed = options.training, runtime_of(options.runtime), options.selection.seed
     stage = progress.stage("fine-tune", steps_of(known.data, training))
     with in_threads(runtime.threads), full_precision(training.device), stage as advance:
         teacher = Teacher.of(

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from ..calibration import Batch
 from ..evaluation import Divergences, evaluate
-from ..options import Precision, Runtime, Training
+from ..options import Precision, Training
 from ..outputs import OutputDistribution
 from ..outputs.given_labels import check_labels, labelled_output, mixed_with_labels
 from ..outputs.labels_seen import LabelsSeen
 from ..outputs.seen import OutputSeen
 from ..outputs.settle import settled
 from ..passes import OutputKind
-from ..runtime.session import Session
+from ..runtime.session import Runtime
 from ..torch.module import GraphModule
 from .distillation import Distillation
 from .teacher_cache import Remembered
@@ -63,7 +63,7 @@ class Teacher:
         self.hidden = list(hidden) if hidden_weight else []
         self._share, self._weight = label_share, hidden_weight
         self._labelled = labelled_output(outputs) if label_share else None
-        self._session = Session(dense, runtime, [*outputs, *self.hidden])
+        self._session = runtime.session(dense, [*outputs, *self.hidden])
         self._asked = Remembered(lambda batch: self._session.run(batch.feeds, batch.origin))
         self._outputs = Distillation(outputs)
         self._inner = {name: OutputSeen(OutputKind("gaussian")) for name in self.hidden}

@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..options import Options, Training
 from ..passes import Target, fixed_draws
 from ..runtime.arithmetic import count_arithmetic
+from ..runtime.runtimes import runtime_of
 from ..torch.check import check_against_onnxruntime
 from ..torch.module import GraphModule, to_torch
 from ..torch.write_back import write_back
@@ -72,7 +73,7 @@ def recover_by_svt(
         InputError: The graph cannot be run in torch, there are too few samples, or there is nothing
             whose ranks could change.
     """
-    training, seed, runtime = options.training, options.selection.seed, options.runtime
+    training, seed, runtime = options.training, options.selection.seed, runtime_of(options.runtime)
     views = views_by_value(find_bottlenecks(compressed), known.targets, plan)
     if not views:
         raise InputError("--svt finds no factors that it could make narrower: leave it out.")
@@ -171,7 +172,7 @@ def _reduction_of(
     macs = None
     if options.budget.kind == "macs":
         first = next(known.data.batches("calibration"))
-        macs = count_arithmetic(wide, first.feeds, options.runtime, first.samples).nodes
+        macs = count_arithmetic(wide, first.feeds, runtime_of(options.runtime), first.samples).nodes
     prices = prices_of(wide, bottlenecks, macs)
     start = cost_of(bottlenecks, prices, {each.value: each.width for each in bottlenecks})
     planned = {value: plan.ranks[view.name] for value, view in views.items()}

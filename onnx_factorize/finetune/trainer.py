@@ -12,8 +12,9 @@ import torch
 
 from ..calibration import CalibrationData
 from ..errors import InputError
-from ..options import Runtime, Training
+from ..options import Training
 from ..passes import fixed_draws, with_outputs
+from ..runtime.session import Runtime
 from ..torch.check import check_against_onnxruntime
 from ..torch.constants import named_constants
 from ..torch.module import GraphModule, to_torch

@@ -15,10 +15,10 @@ from ..calibration import Batch, CalibrationData
 from ..errors import BudgetError, InputError
 from ..evaluation import evaluate
 from ..evaluation.evaluate import Answers
-from ..options import Budget, BudgetKind, Prefer, Runtime
+from ..options import Budget, BudgetKind, Prefer
 from ..outputs import OutputDistribution
 from ..progress import Progress
-from ..runtime.session import Session
+from ..runtime.session import Runtime, Session
 from .bounded_search import smallest
 from .confidence import CONFIDENCE, Estimate
 from .guarantee import Promise
@@ -156,7 +156,7 @@ def keep(
             model, plan = compress(budget)
         except BudgetError:
             return None
-        session = Session(finish(model), runtime, list(outputs))
+        session = runtime.session(finish(model), list(outputs))
         estimate = measure(promise, dense, session, outputs, data, progress)
         found = _Model(model, plan, budget, estimate, promise.bound(estimate))
         tried.append((budget.value, estimate.value, found.bound))

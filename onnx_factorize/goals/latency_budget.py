@@ -20,6 +20,7 @@ from ..passes import Target
 from ..progress import Progress
 from ..runtime.latency_cache import LatencyCache
 from ..runtime.latency_curve import Timer, measure_curves, time_models
+from ..runtime.runtimes import runtime_of
 
 __all__ = ["Met", "compress_in_time", "predicted", "timed_costs"]
 
@@ -89,8 +90,8 @@ def timed_costs(
             views,
             costs.arithmetic.shapes,
             ranks,
-            options.runtime,
-            cache or LatencyCache(options.runtime),
+            runtime_of(options.runtime),
+            cache or LatencyCache(runtime_of(options.runtime)),
             timer or time_models,
             advance,
         )

@@ -8,7 +8,7 @@ from .budget import Budget, BudgetKind
 from .guarantee import Guarantee, promised
 from .images import ImageOptions
 from .options import Options
-from .runtime import Runtime
+from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Precision, SVTKind, Training, without_training
 from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
@@ -24,7 +24,7 @@ __all__ = [
     "Precision",
     "Prefer",
     "Ranks",
-    "Runtime",
+    "RuntimeOptions",
     "SVTKind",
     "Selection",
     "StateOption",

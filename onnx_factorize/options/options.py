@@ -15,7 +15,7 @@ from ..passes import Kind
 from .budget import Budget
 from .guarantee import Guarantee, promised
 from .images import ImageOptions
-from .runtime import Runtime
+from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Training, without_training
 from .types import check_types, numbers_of, size_of
@@ -29,7 +29,7 @@ _ALIASES = {"lr": "learning_rate", "op_type": "op_types"}
 _PARTS: dict[str, type[Any]] = {
     "selection": Selection,
     "images": ImageOptions,
-    "runtime": Runtime,
+    "runtime": RuntimeOptions,
     "training": Training,
 }
 
@@ -62,7 +62,7 @@ class Options:
             `none` where it is none.
         selection: Which samples to use.
         images: How image files become arrays.
-        runtime: How onnxruntime runs.
+        runtime: What runs models, and how.
         finetune: Whether to train the result towards the dense model, in torch.
         training: For how long and how fast.
         best_effort: Come as close as possible to a budget or promise that cannot be met.
@@ -90,7 +90,7 @@ class Options:
     state: StateOption = None
     selection: Selection = dataclasses.field(default_factory=Selection)
     images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
-    runtime: Runtime = dataclasses.field(default_factory=Runtime)
+    runtime: RuntimeOptions = dataclasses.field(default_factory=RuntimeOptions)
     finetune: bool = False
     training: Training = dataclasses.field(default_factory=Training)
     keep_subnormals: bool = False
@@ -144,7 +144,7 @@ class Options:
 
         Args:
             **options: Fields of `Options`, `Selection`, `ImageOptions` (prefixed by `image_`),
-                `Runtime` and `Training`, also as the command line calls them (`lr`, `op_type`);
+                `RuntimeOptions` and `Training`, also as the command line calls them (`lr`);
                 `budget` may be text; single strings stand for tuples of one; `max_divergence` and
                 `keep` make a promise.
 

@@ -6,22 +6,24 @@ import dataclasses
 
 from ..errors import at_least
 
-__all__ = ["Runtime"]
+__all__ = ["RuntimeOptions"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Runtime:
-    """How onnxruntime runs.
+class RuntimeOptions:
+    """What runs models, and how.
 
     Attributes:
-        provider: An execution provider.
+        provider: An execution provider, where the runtime has several.
         threads: Threads of an operator, in training too; 0 leaves the choice to the runtimes.
         custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
+        runtime: The name of the runtime.
     """
 
     provider: str = "CPUExecutionProvider"
     threads: int = 0
     custom_ops: tuple[str, ...] = ()
+    runtime: str = "onnxruntime"
 
     def __post_init__(self) -> None:
         at_least("--threads", self.threads, 0)

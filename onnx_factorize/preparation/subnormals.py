@@ -17,7 +17,7 @@ from ..files.model_io import weight_bytes
 from ..options import Options
 from ..passes import DropTiny
 from ..runtime.paging import LARGE, spill
-from ..runtime.session import Session
+from ..runtime.runtimes import runtime_of
 
 __all__ = ["Subnormals", "without_subnormals"]
 
@@ -78,7 +78,7 @@ def without_subnormals(
         return dense, Subnormals(drop.numbers, zeroed=False, samples=0)
     if weight_bytes(dropped) > LARGE:
         spill(dropped)
-    before, after = (Session(model, options.runtime) for model in (dense, dropped))
+    before, after = (runtime_of(options.runtime).session(model) for model in (dense, dropped))
     samples, equal = 0, True
     for batch in data.batches("calibration", only=data.some(_SAMPLES)):
         pair = (session.run(batch.feeds, batch.origin) for session in (before, after))

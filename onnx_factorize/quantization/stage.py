@@ -11,11 +11,10 @@ import onnx_ir as ir
 from ..allocation.costs import Costs, measure_costs
 from ..calibration import CalibrationData
 from ..evaluation import compare_outputs
-from ..options import Runtime
 from ..outputs import OutputDistribution
 from ..passes import with_outputs
 from ..progress import Progress
-from ..runtime.session import Session
+from ..runtime.session import Runtime
 from .quantizers import SAMPLES, Way, quantize
 
 __all__ = ["Quantization", "quantized"]
@@ -102,7 +101,7 @@ def quantized(
     before = measure_costs(model, sample, runtime, location=location)
     with progress.stage("verify factors", data.holdout_samples) as advance:
         names = list(outputs)
-        pair = Session(dense, runtime, names), Session(model, runtime, names)
+        pair = runtime.session(dense, names), runtime.session(model, names)
         found = compare_outputs(*pair, outputs, data, "holdout", advance=advance, finite=False)
     steps = min(SAMPLES, data.calibration_samples) if way == "static" else None
     with progress.stage("quantize", steps) as advance:

@@ -15,14 +15,15 @@ from ..evaluation import Agreement, compare_outputs
 from ..evaluation.state import find_state
 from ..evaluation.stream import Stream, along_stream
 from ..files import model_io
-from ..options import ImageOptions, MaskMeaning, Runtime, Selection, StateOption
+from ..options import ImageOptions, MaskMeaning, Selection, StateOption
 from ..outputs import SURVEYED, output_kinds, survey
 from ..outputs.selection import Selected, selected
 from ..passes import Kind
 from ..progress import Progress
 from ..runtime.interleaved import Ratio, latencies
 from ..runtime.randomness import Randomness, randomness_of
-from ..runtime.session import Session, session_options
+from ..runtime.runtimes.onnx_runtime import OnnxRuntime
+from ..runtime.session import Runtime
 
 __all__ = ["Comparison", "compare", "compare_several"]
 
@@ -85,7 +86,7 @@ def compare(
         calibration: Data in any form that `factorize` takes.
         selection: Which samples to use; its `holdout` does not matter.
         images: How image files become arrays.
-        runtime: How onnxruntime runs.
+        runtime: What runs models, and how.
         outputs: What outputs stand for, where recognition is wrong.
         batch_axis: Where samples are in the inputs, where what is found is wrong: see `Options`.
         mask: What masks mean, likewise.
@@ -126,8 +127,7 @@ def compare_several(
 ) -> list[Comparison]:
     """Compares several models with a dense one, all of them timed in turns: see `compare`."""
     progress = progress or Progress()
-    runtime = runtime or Runtime()
-    session_options(runtime)  # refuses what is not here, before data are read
+    runtime = runtime or OnnxRuntime()
     selection = dataclasses.replace(selection or Selection(), holdout=0.0)
     sources = [dense, *others]
     models = [model_io.load(source) for source in sources]
@@ -140,7 +140,7 @@ def compare_several(
         Signature.of(models[0]),
         selection,
         images,
-        run=Session(models[0], runtime).run,
+        run=runtime.session(models[0]).run,
         batch_axis=batch_axis,
         mask=mask,
     )
@@ -148,13 +148,13 @@ def compare_several(
     kinds = output_kinds(models[0], outputs or {})
     counted = [name for name, kind in kinds.items() if kind.kind != "ignore"]
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
-        first = Session(models[0], runtime, counted)
+        first = runtime.session(models[0], counted)
         found = survey(first, kinds, data, advance=advance).outputs
     steps = data.calibration_samples * len(others)
     with progress.stage("compare", steps) as advance:
         carried, _ = find_state(models[0], data, state, runtime)
         watched = list(dict.fromkeys([*found, *(carried.pairs.values() if carried else ())]))
-        first, *rest = sessions = [Session(model, runtime, watched) for model in models]
+        first, *rest = sessions = [runtime.session(model, watched) for model in models]
         agreements = [
             compare_outputs(first, session, found, data, "calibration", advance=advance)
             for session in rest

@@ -15,11 +15,11 @@ from ..allocation.forms import FORMS
 from ..calibration import Signature
 from ..errors import InputError
 from ..files import model_io
-from ..options import Runtime
 from ..outputs import recognized
 from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
-from ..runtime.session import session_options
+from ..runtime.runtimes.onnx_runtime import OnnxRuntime
+from ..runtime.session import Runtime
 from .outlook import Outlook, outlook
 from .report import Layer
 
@@ -79,8 +79,7 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
     Raises:
         InputError: The model, or a library, cannot be read.
     """
-    runtime = Runtime(custom_ops=tuple(custom_ops))
-    session_options(runtime)  # refuses what is no library, before the model's own errors
+    runtime = OnnxRuntime(custom_ops=tuple(custom_ops))
     dense = model_io.load(model)
     signature = Signature.of(dense)
     zeros = _zeros(signature)

@@ -11,9 +11,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..errors import InputError
-from ..options import Runtime
 from ..passes import CountProducts, LiftWeights, Term
-from .session import Session
+from .session import Runtime
 
 __all__ = ["Arithmetic", "count_arithmetic"]
 
@@ -80,7 +79,7 @@ def _run(
     observed = normal.clone()
     count(observed)
     wanted = {*count.shapes.values(), *(name for _, names in count.sums for name in names)}
-    return Session(observed, runtime, sorted(wanted)).run(feeds) if wanted else {}
+    return runtime.session(observed, sorted(wanted)).run(feeds) if wanted else {}
 
 
 def _counted(terms: Sequence[Term], shapes: Mapping[ir.Value, Sequence[int]]) -> int:

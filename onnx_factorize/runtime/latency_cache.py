@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from ..errors import InputError
 from ..files.writing import atomic_path
-from ..options import Runtime
+from .session import Runtime
 
 __all__ = ["LatencyCache", "hardware"]
 

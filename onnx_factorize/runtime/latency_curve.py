@@ -10,11 +10,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..allocation.lagrangian import DENSE
-from ..options import Runtime
 from ..passes import Factors, RewriteTargets, Target, isolated
 from .interleaved import latencies
 from .latency_cache import LatencyCache
-from .session import Session
+from .session import Runtime
 
 __all__ = ["Curve", "Timer", "grid", "measure_curves", "time_models"]
 
@@ -88,7 +87,7 @@ def time_models(
     x = models[0].graph.inputs[0]
     assert x.dtype is not None
     feed = np.random.default_rng(0).standard_normal(tuple(shape)).astype(x.dtype.numpy())
-    sessions = [Session(model, runtime) for model in models]
+    sessions = [runtime.session(model) for model in models]
     # Not zeros: all pages of those are one page of memory, and evict nothing.
     rest = np.ones(max(1, others // 8), np.int64)
     return latencies(sessions, {"x": feed}, _SECONDS, rest.max).least

@@ -1,70 +1,89 @@
-"""Running models in onnxruntime."""
+"""What runs models: the seam between the program and runtimes such as onnxruntime."""
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import functools
-import os
-import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-import onnxruntime as ort
 
 from ..errors import InputError
-from ..files.model_io import inlined, weight_bytes
 from ..foreign import reading
-from ..options import Runtime
 from ..passes import DRAWS, fixed_draws, random_nodes, with_outputs
-from .paging import LARGE, PagedModel
 
-__all__ = ["Session", "clock_of", "session_options"]
+__all__ = ["Arrays", "Run", "Runtime", "Session"]
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+# From the names of outputs, and feeds by the names of inputs, to the values of those outputs.
+Run = Callable[[Sequence[str], Mapping[str, npt.NDArray[Any]]], Sequence[npt.NDArray[Any]]]
 
 # What feeds without keys are run with.
 _NO_KEY = np.zeros(1, np.int64)
 
 
-def clock_of(runtime: Runtime) -> Callable[[], float]:
-    """What times a run, in seconds.
+@dataclasses.dataclass(frozen=True)
+class Runtime(abc.ABC):
+    """A runtime, and how it is to run models.
 
-    One thread of this processor is timed by what it computes, whatever else the machine does
-    meanwhile. Windows counts that in ticks of 16 ms, which are too coarse.
+    Attributes:
+        name: What it is called in `--runtime`, in reports and in the cache of latencies.
+        provider: An execution provider, where the runtime has several.
+        threads: Threads of an operator, in training too; 0 leaves the choice to the runtimes.
+        custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
     """
-    alone = runtime.threads == 1 and runtime.provider == "CPUExecutionProvider"
-    return time.thread_time if alone and os.name == "posix" else time.perf_counter
 
+    name: ClassVar[str]
 
-def session_options(runtime: Runtime) -> ort.SessionOptions:
-    """The session options that follow.
+    provider: str = "CPUExecutionProvider"
+    threads: int = 0
+    custom_ops: tuple[str, ...] = ()
 
-    Raises:
-        InputError: There is no such provider, or a library of operators cannot be loaded.
-    """
-    available = ort.get_available_providers()
-    if runtime.provider not in available:
-        raise InputError(
-            f"The provider '{runtime.provider}' is not in this onnxruntime, which has "
-            f"{', '.join(available)}."
-        )
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = runtime.threads
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    for library in runtime.custom_ops:
-        if not pathlib.Path(library).is_file():
-            raise InputError(f"--custom-ops {library} is no file.")
-        with reading(f"--custom-ops {library} cannot be loaded"):
-            options.register_custom_ops_library(library)
-    return options
+    @property
+    @abc.abstractmethod
+    def version(self) -> str:
+        """The version of the runtime's library."""
+
+    @abc.abstractmethod
+    def load(self, model: ir.Model) -> Run:
+        """Loads a model whose outputs are all that will be asked for.
+
+        Args:
+            model: The model; it is not changed. Its weights may be in files.
+
+        Raises:
+            Exception: Anything, if the runtime refuses the model: `Session` says so.
+        """
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What times a run, in seconds."""
+        return time.perf_counter
+
+    def session(
+        self, model: ir.Model, outputs: Sequence[str] | None = None, *, drawing: bool = False
+    ) -> Session:
+        """Loads a model: see `Session`."""
+        return Session(model, self, outputs, drawing=drawing)
+
+    def conditions(self) -> dict[str, str | int]:
+        """What a latency depends on, besides the model and the machine."""
+        return {
+            "runtime": self.name,
+            "version": self.version,
+            "provider": self.provider,
+            "threads": self.threads,
+        }
 
 
 class Session:
-    """A model loaded in onnxruntime.
+    """A model loaded in a runtime.
 
     What a model draws is fixed by the keys that it is fed as `DRAWS` (see `FixDraws`), one for each
     sample: so two models that are compared draw the same.
@@ -87,15 +106,14 @@ class Session:
 
         Args:
             model: The model.
-            runtime: How to run it.
+            runtime: What runs it.
             outputs: The outputs wanted, and other values of the main graph; all outputs by default.
             drawing: Whether to leave random nodes as they are.
 
         Raises:
-            InputError: onnxruntime refuses the model, or it has no such value.
+            InputError: The runtime refuses the model, or it has no such value.
         """
-        options = session_options(runtime)
-        self.clock = clock_of(runtime)
+        self.clock = runtime.clock
         self.draws: tuple[str, ...] = () if drawing else tuple(random_nodes(model))
         given = model
         try:
@@ -105,15 +123,9 @@ class Session:
         self._given = (given, runtime) if self.draws or model is not given else None
         model = fixed_draws(model) if self.draws else model
         self._keyed = any(value.name == DRAWS for value in model.graph.inputs)
-        self._paged = PagedModel(model, options) if weight_bytes(model) > LARGE else None
-        with reading("onnxruntime cannot load the model"):
-            if self._paged is not None:
-                self._session = self._paged.session(runtime.provider)
-            else:
-                # In memory there is no folder that external weights could be beside.
-                source = ir.to_proto(inlined(model)).SerializeToString()
-                self._session = ort.InferenceSession(source, options, [runtime.provider])
-        self.outputs = list(outputs or (output.name for output in self._session.get_outputs()))
+        with reading(f"{runtime.name} cannot load the model"):
+            self._run = runtime.load(model)
+        self.outputs = list(outputs or (output.name or "" for output in model.graph.outputs))
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], origin: str = "the data") -> Arrays:
         """Runs the model.
@@ -129,12 +141,12 @@ class Session:
         if self._keyed:
             fed[DRAWS] = feeds.get(DRAWS, _NO_KEY)
         with reading(f"The model cannot be run on {origin}"):
-            values = self._session.run(self.outputs, fed)
+            values = self._run(self.outputs, fed)
         return dict(zip(self.outputs, values, strict=True))
 
     @functools.cached_property
     def as_written(self) -> Session:
-        """The model with its own outputs and random nodes, where onnxruntime can run those."""
+        """The model with its own outputs and random nodes, where the runtime can run those."""
         if self._given is None:
             return self
         try:
@@ -144,5 +156,5 @@ class Session:
 
     @property
     def runs_as_written(self) -> bool:
-        """Whether onnxruntime can run the model as it was given."""
+        """Whether the runtime can run the model as it was given."""
         return self._given is None or self.as_written is not self

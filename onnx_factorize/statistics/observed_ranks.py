@@ -7,9 +7,8 @@ import itertools
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..options import Runtime
 from ..passes import ObserveRanks, note
-from ..runtime.session import Session
+from ..runtime.session import Runtime
 
 __all__ = ["note_ranks"]
 
@@ -32,7 +31,7 @@ def note_ranks(model: ir.Model, data: CalibrationData, runtime: Runtime) -> None
     if not observe(probe).modified:
         return
     wanted = sorted({*observe.ranks.values(), *observe.types.values()})
-    session = Session(probe, runtime, wanted)
+    session = runtime.session(probe, wanted)
     ranks: dict[str, set[int]] = {}
     types: dict[str, ir.DataType] = {}
     for batch in itertools.islice(data.batches("calibration"), _BATCHES):

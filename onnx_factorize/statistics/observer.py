@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from ..calibration import Batch
 from ..keyed_random import Keys, keys_of
-from ..options import Labels, Runtime
+from ..options import Labels
 from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
 from ..passes import (
@@ -24,7 +24,7 @@ from ..passes import (
     Side,
     Target,
 )
-from ..runtime.session import Session
+from ..runtime.session import Runtime
 from .im2col import channel_rows, convolution_rows, linear_rows
 from .seeding import Seeding
 
@@ -114,7 +114,7 @@ class Observer:
         sizes = [each.size for each in inputs.values()]
         kept = sorted({*self.taps.values(), *self.gradients.values(), *sizes})
         KeepOutputs(kept)(observed)
-        self._session = Session(observed, runtime, kept)
+        self._session = runtime.session(observed, kept)
         self._seeding = Seeding(observed, inputs, outputs or {}, model, runtime, shapes, seed)
 
     def _leave_incomplete(self, target: Target) -> None:

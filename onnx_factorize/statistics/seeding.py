@@ -12,12 +12,11 @@ import onnx_ir as ir
 from ..calibration import Batch
 from ..errors import InputError
 from ..keyed_random import keys_of
-from ..options import Runtime
 from ..outputs import OutputDistribution
 from ..outputs.given_labels import check_labels
 from ..outputs.shapes import OutputShapes
 from ..passes import SeedInputs
-from ..runtime.session import Session
+from ..runtime.session import Runtime, Session
 
 __all__ = ["Seeding"]
 
@@ -54,7 +53,7 @@ class Seeding:
         """
         self._inputs, self._outputs = inputs, outputs
         self._types = {v.name: v.dtype.numpy() for v in observed.graph.inputs if v.dtype}
-        self._plain: Callable[[], Session] = lambda: Session(model, runtime, list(inputs))
+        self._plain: Callable[[], Session] = lambda: runtime.session(model, list(inputs))
         self._session: Session | None = None
         self._shapes = shapes or OutputShapes(inputs)
         self._seed = seed

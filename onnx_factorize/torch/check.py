@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 
-from ..options import Runtime
-from ..runtime.session import Session
+from ..runtime.runtimes.onnx_runtime import OnnxRuntime
+from ..runtime.session import Runtime
 from .devices import full_precision
 from .execution import dtypes
 from .execution.errors import DeviationError
@@ -54,9 +54,9 @@ def check_against_onnxruntime(
             does so is named.
         InputError: One of them cannot run.
     """
-    runtime = runtime or Runtime()
+    runtime = runtime or OnnxRuntime()
     found = _outputs(module, feeds)
-    expected = Session(model, runtime).run(feeds)
+    expected = runtime.session(model).run(feeds)
     errors = {name: deviation(found[name], value) for name, value in expected.items()}
     worst = max(errors, key=lambda name: errors[name])
     if errors[worst] <= tolerance:
@@ -127,7 +127,7 @@ def _first_deviation(
         if value.name and value.name not in present and node.op_type != "Constant"
     ]
     wider.graph.outputs.extend(values)
-    expected = Session(wider, runtime).run(feeds)
+    expected = runtime.session(wider).run(feeds)
     clauses: list[str] = []
 
     def look(step: Step, results: Sequence[Any]) -> None:

@@ -10,10 +10,11 @@ from onnx_factorize import factorize
 from onnx_factorize.allocation.guard import Guard
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from tests.builders import model, run
 
-RUNTIME = Runtime(threads=1)
+RUNTIME = OnnxRuntime(threads=1)
 
 # A bank of filters of energies before a logarithm, as speech models begin.
 TEXT = """(float[N, 48] x) => (float[N, 12] y) {

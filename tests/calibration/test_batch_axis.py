@@ -10,8 +10,8 @@ from builders import model, normal
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Runtime, Selection
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.options import Selection
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 W = {"w": normal(1, 6, 4), "v": normal(2, 6, 6)}
 ALL = Selection(holdout=0.0, batch_size=8)
@@ -29,7 +29,7 @@ def _proto(inputs, body, outputs="float[p, q] y", weights=W, **options):
 
 def _open(proto, data, **options):
     loaded = model_io.load(proto)
-    run = Session(loaded, Runtime(threads=1)).run
+    run = OnnxRuntime(threads=1).session(loaded).run
     return open_calibration(data, Signature.of(loaded), ALL, run=run, **options)
 
 

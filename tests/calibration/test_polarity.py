@@ -8,8 +8,8 @@ from builders import model, normal
 
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Runtime, Selection
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.options import Selection
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 LENGTH, WIDTH, ROWS = 8, 12, 20
 BIG = np.float32(-1e9)
@@ -62,7 +62,7 @@ def _found(name, values, bias, body="tokens", kind="int64", axes="b, s", **optio
         node.input[:] = [name if value == "m" else value for value in node.input]
     ids = np.random.default_rng(5).integers(1, 50, (ROWS, LENGTH))
     loaded = model_io.load(proto)
-    run = Session(loaded, Runtime(threads=1)).run
+    run = OnnxRuntime(threads=1).session(loaded).run
     selection = Selection(holdout=0.0, batch_size=ROWS)
     data = {"ids": ids, name: values}
     return open_calibration(data, Signature.of(loaded), selection, run=run, **options)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from onnx_factorize import InputError
 from onnx_factorize.calibration import Signature, open_calibration
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.outputs import survey
 from onnx_factorize.passes import OutputKind
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from onnx_factorize.statistics.calibrate import gather_statistics
 from onnx_factorize.statistics.model_statistics import Statistics, TargetStatistics
 from onnx_factorize.statistics.moments import GradientMoments, Moments, RowImportance
@@ -184,8 +184,8 @@ def test_what_a_model_shows_in_shards_is_what_it_shows_in_one_pass(tmp_path):
     feeds = [{"x": normal(seed, 8, 8)} for seed in range(3)]
     data = open_calibration(feeds, Signature.of(graph), Selection(holdout=0.0, batch_size=8))
     kinds = {name: OutputKind("gaussian") for name in ("y", "back")}
-    outputs = survey(Session(graph, Runtime()), kinds, data).outputs
-    observer = Observer(graph, finder.targets, Runtime(), outputs)
+    outputs = survey(OnnxRuntime().session(graph), kinds, data).outputs
+    observer = Observer(graph, finder.targets, OnnxRuntime(), outputs)
     shards = gather_statistics(observer, finder.targets, data, np.arange(24) // 8)
     (whole,) = gather_statistics(observer, finder.targets, data)
     for number, shard in enumerate(shards):

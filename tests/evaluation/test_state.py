@@ -8,12 +8,13 @@ from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
 from onnx_factorize.evaluation.state import State, find_state
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.report.comparison import compare
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from tests.builders import model, run
 from tests.commands import main_of
 
-RUNTIME = Runtime(threads=1)
+RUNTIME = OnnxRuntime(threads=1)
 
 # An integrator: the state forgets a hundredth of itself at each step.
 TEXT = """(float[1, 16] x, float[1, 16] memory) => (float[1, 8] y, float[1, 16] kept) {

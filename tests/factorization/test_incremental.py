@@ -10,7 +10,7 @@ from builders import model, normal, run
 from onnx_factorize.calibration import Batch
 from onnx_factorize.factorization import incremental
 from onnx_factorize.factorization.incremental import IncrementalRun
-from onnx_factorize.options import Runtime
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 # Declared shapes that are wrong, as exporters leave them, and a value that skips two places.
 TEXT = """(float[n, 4] x, float[4] mask) => (float[n, 4] y)
@@ -44,7 +44,7 @@ def answers(model, batches):
 
 def test_it_goes_on_from_place_to_place(whole, batches):
     expected = answers(whole, batches)
-    current = IncrementalRun(whole, batches, Runtime(threads=1))
+    current = IncrementalRun(whole, batches, OnnxRuntime(threads=1))
     left = {"b": ["mask", "a"], "c": ["mask", "a", "b"], "y": ["mask", "d"]}
     for value, crossing in left.items():
         current.reach(value)
@@ -57,7 +57,7 @@ def test_it_goes_on_from_place_to_place(whole, batches):
 
 
 def test_what_was_passed_is_final_and_what_comes_may_change(whole, batches):
-    current = IncrementalRun(whole, batches, Runtime(threads=1))
+    current = IncrementalRun(whole, batches, OnnxRuntime(threads=1))
     current.reach("d")
     kept = current.batches[0].feeds["c"]
     current.reach("b")
@@ -72,7 +72,7 @@ def test_what_was_passed_is_final_and_what_comes_may_change(whole, batches):
 
 def test_it_stays_where_more_crosses_than_can_be_kept(whole, batches, monkeypatch):
     monkeypatch.setattr(incremental, "_KEPT_BYTES", 100)
-    current = IncrementalRun(whole, batches, Runtime(threads=1))
+    current = IncrementalRun(whole, batches, OnnxRuntime(threads=1))
     current.reach("c")
     assert set(current.batches[0].feeds) == {"x", "mask"}
     assert whole.graph.num_nodes() == 5
@@ -88,7 +88,7 @@ def test_it_stays_where_more_crosses_than_can_be_kept(whole, batches, monkeypatc
 )
 def test_it_stays_where_what_crosses_is_nothing_that_numpy_has(body):
     whole = ir.from_proto(model(f"(float[n, 4] x) => (float[n, 4] y) {{ {body} }}"))
-    current = IncrementalRun(whole, [batch(0, 3)], Runtime(threads=1))
+    current = IncrementalRun(whole, [batch(0, 3)], OnnxRuntime(threads=1))
     current.batches[0].feeds.pop("mask")
     current.reach("y")
     assert set(current.batches[0].feeds) == {"x"}

@@ -19,7 +19,6 @@ from onnx_factorize.factorization.weighting import factors_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
-from onnx_factorize.runtime.session import Session
 
 LAYERS = 8
 
@@ -155,7 +154,7 @@ def test_the_bundled_model_is_not_made_worse():
     assert gain is None or gain < 0.97
     assert trial.divergence(known.normal, [0, 1]) == pytest.approx(0, abs=1e-9)
     assert dataclasses.asdict(report)["divergence"]["predicted"] > 0
-    assert Session(known.normal, trial.runtime).outputs
+    assert trial.runtime.session(known.normal).outputs
 
 
 def _two_ways(known):

@@ -22,11 +22,11 @@ from onnx_factorize.finetune.distillation import Distillation  # noqa: E402
 from onnx_factorize.finetune.shuffled import shuffled  # noqa: E402
 from onnx_factorize.finetune.teacher import Teacher  # noqa: E402
 from onnx_factorize.finetune.trainer import finetune  # noqa: E402
-from onnx_factorize.options import Options, Runtime, Selection, Training  # noqa: E402
+from onnx_factorize.options import Options, Selection, Training  # noqa: E402
 from onnx_factorize.passes import OutputKind  # noqa: E402
 from onnx_factorize.pipeline import calibrated  # noqa: E402
 from onnx_factorize.progress import Progress  # noqa: E402
-from onnx_factorize.runtime.session import Session  # noqa: E402
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime  # noqa: E402
 
 KINDS = [
     OutputKind("categorical", -1, "logit"),
@@ -161,7 +161,7 @@ def _damaged(scale):
 
 def _taught(compressed, training, feeds=None, *, seed=0, advance=lambda _: None, computed=()):
     """Trains a compressed network towards the one that is not damaged."""
-    dense, runtime = ir.from_proto(model(MLP, WEIGHTS)), Runtime(threads=1)
+    dense, runtime = ir.from_proto(model(MLP, WEIGHTS)), OnnxRuntime(threads=1)
     feeds = feeds or {"x": normal(5, 256, 24).astype(np.float32)}
     data = open_calibration([feeds], Signature.of(dense), Selection(holdout=0.0))
     teacher = Teacher.of(training, dense, compressed, OUTPUTS, runtime, computed)
@@ -314,7 +314,7 @@ def test_labels_teach_what_the_dense_model_does_not_know(device):
         tuned = _damaged(0.3)
         training = Training(8, 1e-2, label_share=share, device=device)
         _taught(tuned, training, {"x": x, "label": labels})
-        y = Session(tuned, Runtime(threads=1)).run({"x": x})["y"]
+        y = OnnxRuntime(threads=1).session(tuned).run({"x": x})["y"]
         right.append(float((y.argmax(1) == labels).mean()))
     assert right[2] > 0.9
     assert right[0] < right[1]
@@ -374,7 +374,8 @@ def test_what_is_within_the_graph_teaches_too():
         training = Training(6, 1e-2, hidden=hidden)
         _taught(trained, training, computed=["h", "y", "none"])
         before, after = (
-            Session(each, Runtime(threads=1), ["h"]).run({"x": x})["h"] for each in (dense, trained)
+            OnnxRuntime(threads=1).session(each, ["h"]).run({"x": x})["h"]
+            for each in (dense, trained)
         )
         return np.square(before - after).mean()
 

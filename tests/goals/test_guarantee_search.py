@@ -15,10 +15,10 @@ from onnx_factorize.cli.main import cli
 from onnx_factorize.files import model_io
 from onnx_factorize.goals import guarantee_search as promise_search
 from onnx_factorize.goals.guarantee import Promise
-from onnx_factorize.options import Budget, Guarantee, Runtime, Selection
+from onnx_factorize.options import Budget, Guarantee, Selection
 from onnx_factorize.passes import OutputKind
 from onnx_factorize.progress import Progress
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 PLAIN = {"y": distribution(OutputKind("gaussian"), normal(1, 400, 16))}
 OPTIONS = {"samples": 256, "holdout": 0.4, "threads": 1, "weighting": "activation"}
@@ -43,7 +43,7 @@ class _Scaled:
     def __init__(self, curve):
         self.curve = curve
         self.budgets = []
-        self.runtime = Runtime(threads=1)
+        self.runtime = OnnxRuntime(threads=1)
         text = """(float[batch, 16] x) => (float[batch, 16] y) {
             scaled = Mul (x, large)
             noise = Sin (scaled)
@@ -51,7 +51,7 @@ class _Scaled:
             y = Add (x, small)
         }"""
         self._text = text
-        self.dense = Session(self._model(0.0), self.runtime)
+        self.dense = self.runtime.session(self._model(0.0))
         proto = model(text, self._weights(0.0))
         self.data = open_calibration(
             [{"x": normal(1, 400, 16)}], Signature.of(model_io.load(proto)), Selection(400, 0.5)
@@ -97,8 +97,8 @@ def test_the_model_is_the_one_that_was_promised():
     found, _, kept = scaled.keep(Promise("divergence", 0.1), prefer="latency")
     assert kept.budget.kind == "latency"
     feeds = {"x": normal(7, 50, 16)}
-    wanted = Session(scaled.compress(kept.budget)[0], scaled.runtime).run(feeds)["y"]
-    np.testing.assert_array_equal(Session(found, scaled.runtime).run(feeds)["y"], wanted)
+    wanted = scaled.runtime.session(scaled.compress(kept.budget)[0]).run(feeds)["y"]
+    np.testing.assert_array_equal(scaled.runtime.session(found).run(feeds)["y"], wanted)
 
 
 def test_what_cannot_be_kept_is_refused_unless_the_best_is_wanted():
@@ -200,7 +200,7 @@ def test_the_search_measures_the_finished_model():
 def test_training_that_breaks_a_promise_is_refused():
     scaled = _Scaled(lambda budget: 0.01 / budget**2)
     _, _, kept = scaled.keep(Promise("divergence", 0.1))
-    worse = Session(scaled._model(2 * np.sqrt(0.2)), scaled.runtime)
+    worse = scaled.runtime.session(scaled._model(2 * np.sqrt(0.2)))
     rest = worse, PLAIN, scaled.data, Progress()
     with pytest.raises(BudgetError, match="no more after fine-tuning"):
         promise_search.confirmed(kept, scaled.dense, *rest)

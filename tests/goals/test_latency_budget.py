@@ -17,13 +17,14 @@ from onnx_factorize.allocation.costs import Costs
 from onnx_factorize.allocation.forms import operator_choices, pair_latency, restricted, views_of
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.goals.latency_budget import compress_in_time
-from onnx_factorize.options import Budget, Runtime
+from onnx_factorize.options import Budget
 from onnx_factorize.passes import isolated
 from onnx_factorize.runtime.arithmetic import Arithmetic
 from onnx_factorize.runtime.latency_cache import LatencyCache
 from onnx_factorize.runtime.latency_curve import Curve, grid, measure_curves, time_models
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
-RUNTIME = Runtime(threads=1)
+RUNTIME = OnnxRuntime(threads=1)
 
 
 def test_the_grid_spans_the_ranks():
@@ -83,7 +84,7 @@ def test_a_cache_belongs_to_its_conditions_and_may_be_broken(tmp_path):
     cache.save()
     assert LatencyCache(RUNTIME, tmp_path).get("k", 2) == [1.0, 2.0]
     assert LatencyCache(RUNTIME, tmp_path).get("k", 3) is None
-    assert LatencyCache(Runtime(threads=2), tmp_path).get("k", 2) is None
+    assert LatencyCache(OnnxRuntime(threads=2), tmp_path).get("k", 2) is None
     assert json.loads(cache.path.read_text())["conditions"]["threads"] == 1
     times = ["3", '["x", 1]', "[NaN, 1.0]", "[-1.0, 2.0]", "[1e999, 2.0]", "[" * 100_000]
     for broken in ("{", "[]", *(f'{{"milliseconds": {{"k": {each}}}}}' for each in times)):

@@ -8,16 +8,16 @@ from builders import BUNDLED, BUNDLED_DATA
 
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.outputs.kinds import output_kinds
 from onnx_factorize.outputs.survey import survey
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 
 def _chosen(batch_size, threads):
     """Places of the samples of both splits, and the folds of those that are calibrated on."""
     dense = model_io.load(BUNDLED)
-    session = Session(dense, Runtime(threads=threads))
+    session = OnnxRuntime(threads=threads).session(dense)
     selection = Selection(samples=120, batch_size=batch_size, seed=3)
     data = open_calibration(BUNDLED_DATA, Signature.of(dense), selection, run=session.run)
     places = [

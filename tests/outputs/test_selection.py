@@ -6,11 +6,10 @@ import onnx_ir as ir
 import pytest
 
 from onnx_factorize import InputError, factorize
-from onnx_factorize.options import Runtime
 from onnx_factorize.outputs import output_kinds
 from onnx_factorize.outputs.selection import selected
 from onnx_factorize.report.comparison import compare
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from tests.builders import model, run
 from tests.passes.test_expose_selection import DETECTOR
 
@@ -48,7 +47,7 @@ def test_a_detector_is_judged_by_what_enters_its_selection():
     written = [value.name for value in result.model.graph.outputs]
     assert written == ["kept", "sure", "classes"]
     assert len(run(ir.to_proto(result.model), images(1)[0])) == 3
-    found = compare(dense, result.model, images(), runtime=Runtime(threads=1))
+    found = compare(dense, result.model, images(), runtime=OnnxRuntime(threads=1))
     assert set(found.agreement.outputs) == {"boxes", "scores"}
     assert found.selected.entering == ("boxes", "scores")
 
@@ -156,8 +155,8 @@ def test_what_is_ignored_is_not_looked_at():
 
 
 def test_values_within_the_graph_can_be_asked_for():
-    session = Session(ir.from_proto(detector()), Runtime(threads=1), ["scores", "sure"])
+    session = OnnxRuntime(threads=1).session(ir.from_proto(detector()), ["scores", "sure"])
     assert set(session.run(images(1)[0])) == {"scores", "sure"}
     assert session.as_written is not session
     with pytest.raises(Exception, match="computes no value 'nothing' to compare"):
-        Session(ir.from_proto(detector()), Runtime(threads=1), ["nothing"])
+        OnnxRuntime(threads=1).session(ir.from_proto(detector()), ["nothing"])

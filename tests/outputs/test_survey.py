@@ -10,11 +10,11 @@ import pytest
 from builders import model
 
 from onnx_factorize.calibration import Batch, Signature, open_calibration
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.outputs import survey
 from onnx_factorize.outputs.shapes import OutputShapes
 from onnx_factorize.passes import OutputKind
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 KINDS = {"y": OutputKind("gaussian")}
 
@@ -22,7 +22,7 @@ KINDS = {"y": OutputKind("gaussian")}
 def _survey(x):
     graph = ir.from_proto(model("(float[b, 8] x) => (float[b, 8] y) { y = Neg (x) }"))
     data = open_calibration([{"x": x}], Signature.of(graph), Selection(holdout=0.0, samples=len(x)))
-    return survey(Session(graph, Runtime()), KINDS, data, folds=4)
+    return survey(OnnxRuntime().session(graph), KINDS, data, folds=4)
 
 
 def test_a_gaussian_output_has_the_variance_of_the_data():

@@ -9,12 +9,12 @@ import pytest
 from builders import model, normal
 
 from onnx_factorize import InputError, factorize
-from onnx_factorize.options import Runtime
 from onnx_factorize.passes import count_products
 from onnx_factorize.report.inspection import inspect
 from onnx_factorize.runtime.arithmetic import count_arithmetic
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
-RUNTIME = Runtime(threads=1)
+RUNTIME = OnnxRuntime(threads=1)
 
 
 def _count(text, feeds, weights, samples=1):

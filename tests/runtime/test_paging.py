@@ -14,10 +14,9 @@ from builders import model, normal, run
 from onnx_factorize import factorize
 from onnx_factorize.factorization import rewriting
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Runtime
-from onnx_factorize.runtime import paging, session
+from onnx_factorize.runtime import paging
 from onnx_factorize.runtime.paging import spill
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes import onnx_runtime
 
 BODY = """(float[b, 600] x, bool c) => (float[b, 600] y) {
     h = MatMul (x, w) t = Transpose <perm = [1, 0]> (v) i = Identity (t) g = MatMul (h, i)
@@ -33,7 +32,7 @@ WEIGHTS = {
 
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch):
-    for module in (paging, session, rewriting):
+    for module in (paging, onnx_runtime, rewriting):
         monkeypatch.setattr(module, "LARGE", 1000)
 
 
@@ -49,7 +48,7 @@ def large(request, tmp_path):
 @pytest.mark.parametrize("condition", [True, False])
 def test_a_paged_session_computes_the_same(large, condition):
     feeds = {"x": normal(5, 4, 600), "c": np.array(condition)}
-    paged = Session(model_io.load(large), Runtime(threads=1))
+    paged = onnx_runtime.OnnxRuntime(threads=1).session(model_io.load(large))
     wanted = run(model(BODY, WEIGHTS), feeds)[0]
     for _ in range(3):
         np.testing.assert_allclose(paged.run(feeds)["y"], wanted, rtol=1e-4, atol=1e-5)
@@ -64,7 +63,7 @@ def test_old_models_whose_initializers_are_inputs(ir_version):
         ir_version=ir_version,
     )
     x = normal(5, 4, 600)
-    found = Session(model_io.load(proto), Runtime(threads=1)).run({"x": x})["y"]
+    found = onnx_runtime.OnnxRuntime(threads=1).session(model_io.load(proto)).run({"x": x})["y"]
     np.testing.assert_allclose(found, x @ WEIGHTS["w"], rtol=1e-4, atol=1e-5)
 
 

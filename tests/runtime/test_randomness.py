@@ -5,11 +5,10 @@ import onnx_ir as ir
 import pytest
 
 from onnx_factorize import factorize
-from onnx_factorize.options import Runtime
 from onnx_factorize.report.comparison import compare
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.randomness import randomness_of
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from tests.builders import model
 from tests.commands import main_of
 
@@ -48,7 +47,7 @@ def test_noise_is_no_loss_and_plans_see_none():
     written = ir.to_proto(result.model)
     assert [value.name for value in written.graph.input] == ["x"]
     assert sum(node.op_type == "RandomNormalLike" for node in written.graph.node) == 1
-    comparison = compare(dense, result.model, data(), runtime=Runtime(threads=1))
+    comparison = compare(dense, result.model, data(), runtime=OnnxRuntime(threads=1))
     assert comparison.agreement.divergence < 0.05
     assert comparison.random is not None
 
@@ -71,11 +70,13 @@ def test_where_onnxruntime_has_no_kernel_the_model_is_analysed_all_the_same():
 
 
 def test_what_is_timed_draws():
-    session = Session(ir.from_proto(encoder()), Runtime(threads=1))
+    session = OnnxRuntime(threads=1).session(ir.from_proto(encoder()))
     assert session.as_written is not session
     assert latencies([session], data(1)[0], seconds=0).least[0] > 0
     assert randomness_of(session).runs
-    plain = Session(ir.from_proto(model("(float[N] x) => (float[N] y) { y = Neg (x) }")), Runtime())
+    plain = OnnxRuntime().session(
+        ir.from_proto(model("(float[N] x) => (float[N] y) { y = Neg (x) }"))
+    )
     assert randomness_of(plain) is None
 
 

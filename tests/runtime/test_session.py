@@ -13,9 +13,9 @@ from onnx_factorize import factorize
 from onnx_factorize.check_options import check_options
 from onnx_factorize.errors import InputError
 from onnx_factorize.files import model_io
-from onnx_factorize.options import Options, Runtime
+from onnx_factorize.options import Options
 from onnx_factorize.report.inspection import inspect
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 PLAIN = """(float[b, 64] x) => (float[b, 48] y) {
     h = MatMul (x, w1) p = Add (h, b1) r = Relu (p) y = MatMul (r, w2) }"""
@@ -25,7 +25,7 @@ WEIGHTS = {name: W_LARGE[name] for name in ("w1", "b1", "w2")}
 def test_an_operator_of_a_library_that_was_not_given():
     proto = model("(float[2] x) => (float[2] y) { y = custom.Mystery (x) }")
     with pytest.raises(InputError, match=r"Mystery.*--custom-ops\.$"):
-        Session(model_io.load(proto), Runtime())
+        OnnxRuntime().session(model_io.load(proto))
 
 
 def test_libraries_that_are_none(tmp_path):

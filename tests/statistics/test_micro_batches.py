@@ -8,8 +8,9 @@ import pytest
 from builders import model, normal
 
 from onnx_factorize.calibration import Signature, open_calibration
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.passes import FindTargets
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from onnx_factorize.statistics import micro_batches as fitting
 from onnx_factorize.statistics.micro_batches import fitting_batches
 from onnx_factorize.statistics.observer import Observer
@@ -25,7 +26,7 @@ def observer_and_data():
     # In the order of their lengths, as files of texts often are.
     feeds = [{"x": normal(t, 16, t, 8).astype(np.float32)} for t in (2, 4, 32, 64)]
     data = open_calibration(feeds, Signature.of(graph), Selection(batch_size=16, holdout=0.0))
-    return Observer(graph, finder.targets, Runtime(threads=1)), data
+    return Observer(graph, finder.targets, OnnxRuntime(threads=1)), data
 
 
 def test_short_samples_come_in_large_batches(observer_and_data, monkeypatch):

@@ -9,8 +9,9 @@ from builders import found, model, normal
 
 from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.passes.adjoint.inference import RANK
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from onnx_factorize.statistics.observed_ranks import note_ranks
 
 # A traced squeeze: what comes of it has three axes or two.
@@ -57,7 +58,7 @@ def test_ranks_that_differ_are_left_unknown():
     for several in ((6, 6), lengths):
         feeds = [{"x": normal(7, 4, length, 16)} for length in several for _ in range(4)]
         data = open_calibration(feeds, Signature.of(graph), Selection())
-        note_ranks(graph, data, Runtime())
+        note_ranks(graph, data, OnnxRuntime())
         values = {v.name: v.meta.get(RANK) for node in graph.graph for v in node.outputs}
         if several == lengths:
             break

@@ -9,10 +9,10 @@ from builders import model, normal
 
 from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
-from onnx_factorize.options import Runtime, Selection
+from onnx_factorize.options import Selection
 from onnx_factorize.outputs import survey
 from onnx_factorize.passes import FindTargets, OutputKind
-from onnx_factorize.runtime.session import Session
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from onnx_factorize.statistics.observer import Observer
 from onnx_factorize.statistics.row_importance import gather_row_importance
 
@@ -69,8 +69,8 @@ def test_it_agrees_with_autograd(images):
     assert {target.side for target in finder.targets} == {"input", "output"}
     data = open_calibration([images], Signature.of(graph), Selection(holdout=0.0, batch_size=5))
     kinds = {"logits": OutputKind("categorical", -1, "logit")}
-    outputs = survey(Session(graph, Runtime()), kinds, data, labels="given").outputs
-    observer = Observer(graph, finder.targets, Runtime(), outputs, side="input", labels="given")
+    outputs = survey(OnnxRuntime().session(graph), kinds, data, labels="given").outputs
+    observer = Observer(graph, finder.targets, OnnxRuntime(), outputs, side="input", labels="given")
     found = gather_row_importance(observer, finder.targets, data)
     for name, expected in _squared_gradients(images).items():
         np.testing.assert_allclose(found[name].mean, expected[None], rtol=1e-4)

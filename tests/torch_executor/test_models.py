@@ -10,10 +10,12 @@ from torch_executor.devices import DEVICES
 
 torch = pytest.importorskip("torch")
 
-from onnx_factorize.options import Runtime  # noqa: E402
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime  # noqa: E402
 from onnx_factorize.torch import check_against_onnxruntime, to_torch, write_back  # noqa: E402
 
 pytestmark = pytest.mark.zoo
+
+RUNTIME = OnnxRuntime(threads=1)
 
 # (batch, length): whatever of an input's shape the model leaves open.
 SHAPES = {
@@ -70,9 +72,13 @@ def test_agrees_with_onnxruntime(name, device):
     assert module.initializers
     for shape in SHAPES[name]:
         feeds = feeds_of(name, model, *shape)
-        worst = check_against_onnxruntime(module.float(), model, feeds, 1e-4, Runtime(threads=1))
+        worst = check_against_onnxruntime(
+            module.float(), model, feeds, 1e-4, OnnxRuntime(threads=1)
+        )
         assert worst <= 1e-4
-        worst = check_against_onnxruntime(module.double(), model, feeds, 1e-4, Runtime(threads=1))
+        worst = check_against_onnxruntime(
+            module.double(), model, feeds, 1e-4, OnnxRuntime(threads=1)
+        )
         assert worst <= 1e-4
 
 
@@ -85,7 +91,7 @@ def test_every_parameter_finds_back(name):
             parameter.mul_(1.01)
     write_back(module, model)
     feeds = feeds_of(name, model, *SHAPES[name][0])
-    worst = check_against_onnxruntime(module, model, feeds, 1e-4, Runtime(threads=1))
+    worst = check_against_onnxruntime(module, model, feeds, 1e-4, RUNTIME)
     assert worst <= 1e-4
     again = to_torch(model).state_dict()
     for key, value in module.state_dict().items():

@@ -1,0 +1,102 @@
+"""onnxruntime, with any of its execution providers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+import onnx_ir as ir
+import onnxruntime as ort
+
+from ...errors import InputError
+from ...files.model_io import inlined, weight_bytes
+from ...foreign import reading
+from ..paging import LARGE, PagedModel
+from ..session import Run, Runtime
+from .registry import register
+
+__all__ = ["OnnxRuntime"]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class OnnxRuntime(Runtime):
+    """How onnxruntime runs; see `Runtime`."""
+
+    name: ClassVar[str] = "onnxruntime"
+
+    def __post_init__(self) -> None:
+        available = ort.get_available_providers()
+        if self.provider not in available:
+            raise InputError(
+                f"The provider '{self.provider}' is not in this onnxruntime, which has "
+                f"{', '.join(available)}."
+            )
+        if self.custom_ops:
+            self._options()
+
+    @property
+    def version(self) -> str:
+        """The version of onnxruntime."""
+        return str(ort.__version__)
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What times a run, in seconds.
+
+        One thread of this processor is timed by what it computes, whatever else the machine does
+        meanwhile. Windows counts that in ticks of 16 ms, which are too coarse.
+        """
+        alone = self.threads == 1 and self.provider == "CPUExecutionProvider"
+        return time.thread_time if alone and os.name == "posix" else time.perf_counter
+
+    def load(self, model: ir.Model) -> Run:
+        """Loads a model; one with large weights leaves them on disk.
+
+        Raises:
+            InputError: A library of operators cannot be loaded.
+            Exception: onnxruntime refuses the model.
+        """
+        options = self._options()
+        if weight_bytes(model) > LARGE:
+            paged = PagedModel(model, options)
+            return _Loaded(paged.session(self.provider), paged)
+        # In memory there is no folder that external weights could be beside.
+        source = ir.to_proto(inlined(model)).SerializeToString()
+        return _Loaded(ort.InferenceSession(source, options, [self.provider]))
+
+    def _options(self) -> ort.SessionOptions:
+        """The session options that follow.
+
+        Raises:
+            InputError: A library of operators cannot be loaded.
+        """
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = self.threads
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        for library in self.custom_ops:
+            if not pathlib.Path(library).is_file():
+                raise InputError(f"--custom-ops {library} is no file.")
+            with reading(f"--custom-ops {library} cannot be loaded"):
+                options.register_custom_ops_library(library)
+        return options
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loaded:
+    """A session of onnxruntime, which borrows the weights of a paged model."""
+
+    session: ort.InferenceSession
+    paged: PagedModel | None = None
+
+    def __call__(
+        self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]
+    ) -> Sequence[npt.NDArray[Any]]:
+        values: Sequence[npt.NDArray[Any]] = self.session.run(names, feeds)
+        return values

@@ -1,0 +1,39 @@
+"""Runtimes by name."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ...errors import InputError
+from ...options import RuntimeOptions
+from ..session import Runtime
+
+__all__ = ["register", "runtime_names", "runtime_of"]
+
+RuntimeType = TypeVar("RuntimeType", bound=type[Runtime])
+
+_RUNTIMES: dict[str, type[Runtime]] = {}
+
+
+def register(runtime: RuntimeType) -> RuntimeType:
+    """Adds a runtime under its name; a later one of the same name takes its place."""
+    _RUNTIMES[runtime.name] = runtime
+    return runtime
+
+
+def runtime_names() -> list[str]:
+    """The names that `--runtime` takes."""
+    return sorted(_RUNTIMES)
+
+
+def runtime_of(asked: RuntimeOptions) -> Runtime:
+    """The runtime that was asked for.
+
+    Raises:
+        InputError: There is no such runtime, or it has no such provider or library of operators.
+    """
+    if asked.runtime not in _RUNTIMES:
+        raise InputError(
+            f"There is no runtime '{asked.runtime}'; use one of {', '.join(runtime_names())}."
+        )
+    return _RUNTIMES[asked.runtime](asked.provider, asked.threads, asked.custom_ops)
