@@ -86,7 +86,8 @@ def _read(model: Model) -> ir.Model:
     try:
         SortNodes()(loaded)
     except ValueError as error:
-        raise InputError(f"{name} holds nodes that read one another in a circle.") from error
+        circle = "nodes that read, or functions that call, one another in a circle"
+        raise InputError(f"{name} holds {circle}.") from error
     locate(loaded, path, name)
     return loaded
 

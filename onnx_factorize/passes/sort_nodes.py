@@ -19,14 +19,29 @@ class SortNodes(ir.passes.InPlacePass):
         """Runs the pass on the main graph, every subgraph and every function.
 
         Raises:
-            ValueError: Nodes read one another in a circle, which no order allows.
+            ValueError: Nodes read, or functions call, one another in a circle, which no order
+                allows.
         """
+        _check_calls(model)
         modified = False
         for root in (model.graph, *(function.graph for function in model.functions.values())):
             if not _is_sorted(root):
                 root.sort()
                 modified = True
         return ir.passes.PassResult(model, modified=modified)
+
+
+def _check_calls(model: ir.Model) -> None:
+    """Checks that no function calls itself, by way of others or not."""
+    calls = {
+        name: {node.op_identifier() for node in function.all_nodes()} & model.functions.keys()
+        for name, function in model.functions.items()
+    }
+    while calls:
+        ends = {name for name, called in calls.items() if not called & calls.keys()}
+        if not ends:
+            raise ValueError("functions call one another")
+        calls = {name: called for name, called in calls.items() if name not in ends}
 
 
 def _is_sorted(root: ir.Graph) -> bool:
