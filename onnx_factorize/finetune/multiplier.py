@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
-__all__ = ["cost_at", "find_multiplier", "least_multiplier", "weight_of"]
+__all__ = ["least_multiplier", "weight_of"]
 
 
 def weight_of(multiplier: float, unit: float) -> float:
@@ -18,46 +15,6 @@ def weight_of(multiplier: float, unit: float) -> float:
         unit: What one component of the target costs.
     """
     return float((2 * multiplier * unit) ** 0.5)
-
-
-def cost_at(
-    multiplier: float,
-    spectra: Sequence[Tensor],
-    units: Sequence[float],
-    dense: Sequence[float],
-) -> float:
-    """What all targets cost under a multiplier.
-
-    Args:
-        multiplier: See `weight_of`.
-        spectra: Whitened singular values of each target, shape (groups, m). All groups of a target
-            get the largest rank of any.
-        units: What one component of each costs, in all of its groups.
-        dense: What each costs as it is: no more is paid for it.
-    """
-    total = 0.0
-    for sigma, unit, whole in zip(spectra, units, dense, strict=True):
-        rank = int((sigma > weight_of(multiplier, unit)).sum(-1).max())
-        total += min(rank * unit, whole)
-    return total
-
-
-def find_multiplier(
-    allowed: float,
-    spectra: Sequence[Tensor],
-    units: Sequence[float],
-    dense: Sequence[float],
-) -> float:
-    """The smallest multiplier (to 1e-9 of itself) that brings the cost down to what is allowed.
-
-    See `cost_at` for the arguments. Zero if nothing has to go.
-    """
-    critical = [s.square().amax() / (2 * unit) for s, unit in zip(spectra, units, strict=True)]
-    return least_multiplier(
-        allowed,
-        lambda multiplier: cost_at(multiplier, spectra, units, dense),
-        float(torch.stack(critical).max()),
-    )
 
 
 def least_multiplier(allowed: float, cost: Callable[[float], float], most: float) -> float:

@@ -35,12 +35,10 @@ class Shrinkage:
         name: What options call it.
         shrink: (sigma, w, t) to the minimiser, element by element. `reweighted` is a proximal map,
             and continuous, for t ≤ 1; beyond, the penalty is too concave.
-        penalty: (sigma, w) to the sum of p(sigma).
     """
 
     name: str
     shrink: Callable[[Tensor, float, float], Tensor]
-    penalty: Callable[[Tensor, float], float]
 
 
 def _soft(sigma: Tensor, weight: float, step: float) -> Tensor:
@@ -62,15 +60,9 @@ def _reweighted(sigma: Tensor, weight: float, step: float) -> Tensor:
 SHRINKAGES = {
     shrinkage.name: shrinkage
     for shrinkage in (
-        Shrinkage("soft", _soft, lambda sigma, weight: float(weight * sigma.sum())),
-        Shrinkage(
-            "reweighted",
-            _reweighted,
-            lambda sigma, weight: (
-                float((sigma / weight).log1p().sum() * weight**2) if weight else 0.0
-            ),
-        ),
-        Shrinkage("hard", _hard, lambda sigma, weight: weight**2 / 2 * int((sigma > 0).sum())),
+        Shrinkage("soft", _soft),
+        Shrinkage("reweighted", _reweighted),
+        Shrinkage("hard", _hard),
     )
 }
 
