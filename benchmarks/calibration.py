@@ -20,12 +20,14 @@ import click
 from onnx_factorize import Progress
 from onnx_factorize.allocation.analysis import analyze
 from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.factorization.weightings import get_weighting
 from onnx_factorize.files import model_io
 from onnx_factorize.options import Options, Selection
 from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.passes import FindTargets, LiftWeights
 from onnx_factorize.pipeline import run
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
+from onnx_factorize.statistics.calibration_run import CalibrationRun
 
 
 @click.command()
@@ -60,7 +62,6 @@ def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> 
     LiftWeights()(normal)
     finder = FindTargets()
     finder(normal)
-    options = Options.of(weighting=weighting)
     plain, gathered, decomposed, judged = [], [], [], []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -69,7 +70,10 @@ def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> 
         plain.append(time.perf_counter() - start)
         progress = Progress()
         surveyed = survey(runtime.session(dense), kinds, data)
-        analyze(normal, finder.targets, data, surveyed, options, progress)
+        observed = CalibrationRun(
+            normal, finder.targets, data, surveyed, runtime, progress=progress
+        )
+        analyze(observed, get_weighting(weighting))
         decomposed.append(progress.seconds.pop("decompose"))
         judged.append(progress.seconds.pop("judge cuts", 0.0))
         gathered.append(sum(progress.seconds.values()))

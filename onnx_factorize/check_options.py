@@ -6,7 +6,7 @@ from typing import get_args
 
 from .allocation.forms import Form
 from .errors import InputError
-from .factorization.weighting import get_weighting
+from .factorization.weightings import get_weighting
 from .goals.guarantee import Promise
 from .options import Options
 from .quantization.quantizers import Bits

@@ -20,7 +20,7 @@ from .check_options import check_options
 from .evaluation import compare_outputs
 from .evaluation.state import find_state
 from .evaluation.stream import MOST_STEPS, along_stream
-from .factorization.weighting import get_weighting
+from .factorization.weightings import get_weighting
 from .files import model_io
 from .files.writing import Files
 from .finetune.recovery import MEASURED, check_torch, check_training, recover
@@ -46,6 +46,7 @@ from .report.warnings import hidden_weights, warnings_of
 from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
+from .statistics.calibration_run import CalibrationRun
 
 __all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
 
@@ -183,7 +184,19 @@ def calibrated(
         )
 
     macs = costs.arithmetic.total
-    analysis = analyze(normal, targets, measured, surveyed, options, progress, macs)
+    observed = CalibrationRun(
+        normal,
+        targets,
+        measured,
+        surveyed,
+        runtime,
+        options.selection.seed,
+        options.labels,
+        options.draws,
+        progress,
+    )
+    weighting = get_weighting(options.weighting)
+    analysis = analyze(observed, weighting, macs, uniform=options.ranks == "uniform")
     skipped += excluded
     return Calibrated(
         dense,
@@ -267,7 +280,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
 
     report = summarize(
         options.as_dict(),
-        plan if get_weighting(options.weighting).gradient else None,
+        plan if analysis.weighting.unit == "nats" else None,
         (known.costs, costs),
         timing,
         holdout,

@@ -26,6 +26,7 @@ calibration
 outputs
 evaluation statistics preparation
 factorization
+factorization.weightings
 allocation
 torch.execution
 torch.operators

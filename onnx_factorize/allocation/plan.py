@@ -20,7 +20,7 @@ from .allocate import Bought, Purchase
 from .analysis import Analysis
 from .costs import Costs
 from .forms import Form, forms_of
-from .plan_evaluator import Trial
+from .plan_evaluator import PlanEvaluator
 from .refitted import Refitted, best_refitted, most_cuts
 from .search import Found, most_measurements, search
 
@@ -93,7 +93,7 @@ def compress(
     Raises:
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
-    if analysis.trial is not None:
+    if analysis.evaluator is not None:
         # Before many plans are tried of which none could work.
         _leave_broken(dense, targets, analysis, costs, options)
     model, plan, bought = _compress(dense, targets, analysis.sound, costs, options, progress)
@@ -147,26 +147,26 @@ def _compress(
 ) -> tuple[ir.Model, Plan, Bought]:
     """The same as `compress`, with what was bought, before it is run."""
     purchase = Purchase(targets, analysis, costs, options)
-    trial, candidate = analysis.trial, analysis.candidates[0]
+    evaluator, candidate = analysis.evaluator, analysis.candidates[0]
     found: Found | None = None
-    if trial is not None:
+    if evaluator is not None:
         forms = _forms(targets, options)
         most = most_measurements(analysis.candidates, forms)
         with progress.stage("try plans", most) as advance:
-            found = search(analysis.candidates, purchase.allocate, trial, advance, forms)
+            found = search(analysis.candidates, purchase.allocate, evaluator, advance, forms)
         candidate = found.best.candidate
     with progress.stage("rewrite"):
         bought = purchase.buy(dense, candidate)
     large = model_io.weight_bytes(dense) > LARGE
     refitted: Refitted | None = None
     expected = None if found is None else found.best.divergence
-    if trial is not None and found is not None and bought.cut:
+    if evaluator is not None and found is not None and bought.cut:
         if not large:
-            refitted = _refitted(dense, bought, found, purchase, trial, progress)
+            refitted = _refitted(dense, bought, found, purchase, evaluator, progress)
             bought = refitted.bought
-        with progress.stage("predict", trial.parts) as advance:
+        with progress.stage("predict", evaluator.parts) as advance:
             chosen = bought.candidate
-            expected = trial.expect(bought.ranks, chosen.weighting, chosen.metrics, advance)
+            expected = evaluator.expect(bought.ranks, chosen.weighting, chosen.shrinkages, advance)
     gain = None if refitted is None else refitted.gain
     plan = Plan(
         bought.ranks,
@@ -193,21 +193,21 @@ def _refitted(
     best: Bought,
     found: Found,
     purchase: Purchase,
-    trial: Trial,
+    evaluator: PlanEvaluator,
     progress: Progress,
 ) -> Refitted:
     """The best of what was bought and of other plans that come near it, once refitted."""
     measured = found.best.divergence
     origins = [way for way in found.origins if way.divergence < _HOPELESS * measured]
-    origins = origins if trial.ease > 1 else []
+    origins = origins if evaluator.ease > 1 else []
     near = [way for way in found.others if way.divergence < _NEAR * measured]
     others = [*origins, *(way for way in near if not any(way is each for each in origins))]
     with progress.stage("rewrite"):
-        others = others[: 2 * trial.ease - 1]
+        others = others[: 2 * evaluator.ease - 1]
         ways = [(best, measured)]
         ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others]
     with progress.stage("refit", most_cuts(ways)) as advance:
-        return best_refitted(dense, ways, trial, advance)
+        return best_refitted(dense, ways, evaluator, advance)
 
 
 def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, frozenset[str]]]:

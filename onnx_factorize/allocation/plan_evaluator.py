@@ -14,19 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..calibration import Batch, CalibrationData
+from ..calibration import Batch
 from ..calibration.folds import some_of
 from ..evaluation import Divergences, evaluate
+from ..factorization.moment_shrinkage import MomentShrinkage
 from ..factorization.rewriting import rewritten
-from ..factorization.spectrum import Spectrum
-from ..factorization.weighting import Metric, Weighting
-from ..outputs import OutputDistribution
-from ..parallel import in_parallel
-from ..passes import Target
-from ..runtime.session import Runtime, Session
-from ..statistics.model_statistics import Statistics, TargetStatistics
+from ..factorization.weighting import Spectra, Weighting
+from ..runtime.session import Session
+from ..statistics.calibration_run import CalibrationRun
+from ..statistics.model_statistics import Statistics
 
-__all__ = ["Trial"]
+__all__ = ["PlanEvaluator"]
 
 # Folds that are measured, and samples of each: enough to tell plans apart that differ. Where the
 # model is cheap, more of them tell plans apart that differ less.
@@ -42,20 +40,17 @@ _MORE_SAMPLES = 2
 # Memory for the dense model's outputs.
 _RECORDED_BYTES = 2**28
 
-# By target, weighting and metric.
-_Spectra = dict[tuple[str, str, Metric | None], Spectrum]
-
 
 @dataclasses.dataclass(frozen=True)
 class _Fold:
-    """One fold: its samples with the dense model's outputs, and the statistics of the others."""
+    """One fold: its samples with the dense model's outputs, and the spectra that others give."""
 
     batches: list[Batch]
     outputs: list[dict[str, npt.NDArray[Any]]]
-    statistics: Statistics
+    spectra: Spectra
 
 
-class Trial:
+class PlanEvaluator:
     """Plans measured by cross-fitting.
 
     Attributes:
@@ -68,48 +63,34 @@ class Trial:
     """
 
     def __init__(
-        self,
-        normal: ir.Model,
-        targets: Sequence[Target],
-        outputs: Mapping[str, OutputDistribution],
-        data: CalibrationData,
-        folds: npt.NDArray[np.int64],
-        parts: Sequence[Statistics],
-        runtime: Runtime,
-        macs: float = np.inf,
+        self, run: CalibrationRun, parts: Sequence[Statistics], macs: float = np.inf
     ) -> None:
         """Runs the dense model on the samples to measure on.
 
         Args:
-            normal: The normalised model; it is not changed.
-            targets: Its targets.
-            outputs: What each output stands for.
-            data: The calibration data.
-            folds: The fold of each calibration sample, shape (samples,).
+            run: The model and the data; the model is not changed.
             parts: The statistics of each fold.
-            runtime: How to run the models.
             macs: Multiplications of the dense model for one sample.
         """
-        self.normal, self.runtime, self._targets = normal, runtime, targets
-        self.data, self.folds = data, folds
+        self.normal, self.runtime, self._targets = run.normal, run.runtime, run.targets
+        self.data, self.folds = run.data, run.surveyed.folds
         self._parts = parts
-        self._outputs = outputs
+        self._outputs = run.surveyed.outputs
         self._folds = []
-        self._spectra: list[_Spectra] = []
         self.measurements = 0
-        dense = runtime.session(normal, list(outputs))
+        dense = self.runtime.session(self.normal, list(self._outputs))
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
         self._samples, self.ease = samples, samples // _SAMPLES
         for fold in range(min(_FOLDS, len(parts))):
             batches, answers, size = [], [], 0
-            for batch in data.batches("calibration", only=some_of(fold, folds, samples)):
+            only = some_of(fold, self.folds, samples)
+            for batch in self.data.batches("calibration", only=only):
                 batches.append(batch)
                 answers.append(dense.run(batch.feeds, batch.origin))
                 size += sum(value.nbytes for value in answers[-1].values())
                 if size > _RECORDED_BYTES:
                     break
             self._folds.append(_Fold(batches, answers, self._others(fold)))
-            self._spectra.append({})
 
     @property
     def parts(self) -> int:
@@ -120,27 +101,26 @@ class Trial:
         self,
         ranks: Mapping[str, int],
         weighting: Weighting,
-        metrics: Mapping[str, Metric],
+        shrinkages: Mapping[str, MomentShrinkage],
     ) -> float:
         """The divergence of a plan, in nats; infinite if its outputs are not finite.
 
         Args:
             ranks: Target name to rank; 0 keeps a target dense.
             weighting: The weighting that gives the directions.
-            metrics: Target name to the metric of its directions.
+            shrinkages: Target name to the shrinkage of the moments of its directions.
         """
         self.measurements += 1
         found = Divergences(self._outputs)
-        for fold, known in zip(self._folds, self._spectra, strict=True):
-            model = self._rewritten(fold.statistics, known, ranks, weighting, metrics)
-            self._add(fold, model, found)
+        for fold in self._folds:
+            self._add(fold, self._rewritten(fold.spectra, ranks, weighting, shrinkages), found)
         return found.value
 
     def expect(
         self,
         ranks: Mapping[str, int],
         weighting: Weighting,
-        metrics: Mapping[str, Metric],
+        shrinkages: Mapping[str, MomentShrinkage],
         advance: Callable[[int], None] = lambda _: None,
     ) -> float:
         """The divergence to expect of a plan: as `measure` does, on all folds.
@@ -148,17 +128,15 @@ class Trial:
         Args:
             ranks: Target name to rank; 0 keeps a target dense.
             weighting: The weighting that gives the directions.
-            metrics: Target name to the metric of its directions.
+            shrinkages: Target name to the shrinkage of the moments of its directions.
             advance: Called with 1 after each fold.
         """
         found, names = Divergences(self._outputs), list(self._outputs)
         dense = self.runtime.session(self.normal, names)
         for fold in range(self.parts):
-            if fold < len(self._folds):
-                statistics, known = self._folds[fold].statistics, self._spectra[fold]
-            else:
-                statistics, known = self._others(fold), {}
-            model = self._rewritten(statistics, known, ranks, weighting, metrics)
+            at_hand = fold < len(self._folds)
+            spectra = self._folds[fold].spectra if at_hand else self._others(fold)
+            model = self._rewritten(spectra, ranks, weighting, shrinkages)
             compressed = self.runtime.session(model, names)
             only = some_of(fold, self.folds, _MORE_SAMPLES * self._samples)
             evaluate(
@@ -183,35 +161,28 @@ class Trial:
         compressed = _runner(self.runtime.session(model, list(self._outputs)))
         evaluate(fold.batches, lambda _: next(recorded), compressed, found)
 
-    def _others(self, fold: int) -> Statistics:
-        """What all folds but one found."""
+    def _others(self, fold: int) -> Spectra:
+        """The spectra that all folds but one give."""
         others = [part for number, part in enumerate(self._parts) if number != fold]
         first, *rest = others or self._parts
-        return first.merge(*rest)
+        return Spectra(first.merge(*rest))
 
     def _rewritten(
         self,
-        statistics: Mapping[str, TargetStatistics],
-        known: _Spectra,
+        spectra: Spectra,
         ranks: Mapping[str, int],
         weighting: Weighting,
-        metrics: Mapping[str, Metric],
+        shrinkages: Mapping[str, MomentShrinkage],
     ) -> ir.Model:
-        """The model that a plan makes of some statistics; new spectra are added to `known`."""
+        """The model that a plan makes of some statistics."""
+        statistics = spectra.statistics
         cut = [target for target in self._targets if ranks.get(target.name)]
         # What they do not know, for it never ran, cannot be tried.
         ran = [t for t in cut if t.name in statistics and statistics[t.name].ran]
-        keys = {t.name: (t.name, weighting.name, metrics.get(t.name)) for t in ran}
-        new = [t for t in ran if keys[t.name] not in known]
-
-        def spectrum(target: Target) -> Spectrum:
-            return weighting.spectrum(target, statistics[target.name], metrics.get(target.name))
-
-        for target, made in zip(new, in_parallel(spectrum, new), strict=True):
-            known[keys[target.name]] = made
-        spectra = {t.name: known[keys[t.name]] for t in ran}
-        chosen = {name: ranks[name] for name in spectra}
-        return rewritten(self.normal, cut, chosen, spectra, statistics)
+        made = zip(ran, spectra.each(ran, weighting, shrinkages), strict=True)
+        chosen = {target.name: spectrum for target, spectrum in made}
+        kept = {name: ranks[name] for name in chosen}
+        return rewritten(self.normal, cut, kept, chosen, statistics)
 
 
 def _runner(session: Session) -> Callable[[Batch], dict[str, npt.NDArray[Any]]]:

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from ..factorization.refit import FITTED, refit
 from ..passes import Factors, RewriteTargets
 from .allocate import Bought
-from .plan_evaluator import Trial
+from .plan_evaluator import PlanEvaluator
 
 __all__ = ["Refitted", "best_refitted", "most_cuts"]
 
@@ -49,7 +49,7 @@ class Refitted:
 def best_refitted(
     dense: ir.Model,
     ways: Sequence[tuple[Bought, float]],
-    trial: Trial,
+    evaluator: PlanEvaluator,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Refitted:
     """Refits models, and takes the best.
@@ -57,22 +57,22 @@ def best_refitted(
     Args:
         dense: The dense model; it is not changed.
         ways: The models, each with its divergence of unseen samples.
-        trial: What measures.
+        evaluator: What measures.
         advance: Called with 1 after each cut.
     """
     # Where the model is cheap, and there is enough to fit on, all that is measured is left out.
-    thorough = trial.ease > 1 and int((trial.folds > 1).sum()) >= FITTED
-    unseen = trial.folds < (2 if thorough else 1)
-    refitted = functools.partial(_refitted, dense, trial, unseen, advance)
+    thorough = evaluator.ease > 1 and int((evaluator.folds > 1).sum()) >= FITTED
+    unseen = evaluator.folds < (2 if thorough else 1)
+    refitted = functools.partial(_refitted, dense, evaluator, unseen, advance)
     if len(ways) > _FINALISTS and int((~unseen).sum()) > FITTED:
         quick = [refitted(FITTED, *way).divergence for way in ways]
         ways = [ways[number] for number in np.argsort(quick, kind="stable")[:_FINALISTS]]
-    most = FITTED * trial.ease
+    most = FITTED * evaluator.ease
     best = min((refitted(most, *way) for way in ways), key=lambda result: result.divergence)
     if best.gain is None or not thorough:
         return best
     # Two folds were enough to choose by; what is kept is fitted on all.
-    factors = _fitted(best.bought, trial, np.ones_like(unseen), most)
+    factors = _fitted(best.bought, evaluator, np.ones_like(unseen), most)
     return dataclasses.replace(best, factors=factors)
 
 
@@ -84,18 +84,18 @@ def most_cuts(ways: Sequence[tuple[Bought, float]]) -> int:
 
 def _refitted(
     dense: ir.Model,
-    trial: Trial,
+    evaluator: PlanEvaluator,
     unseen: npt.NDArray[np.bool_],
     advance: Callable[[int], None],
     most: int,
     bought: Bought,
     measured: float,
 ) -> Refitted:
-    fitted = _fitted(bought, trial, ~unseen, most, advance)
+    fitted = _fitted(bought, evaluator, ~unseen, most, advance)
     model = dense.clone()
     RewriteTargets(fitted)(model)
-    folds = np.unique(trial.folds[unseen]).tolist()
-    before, after = trial.divergence(bought.model, folds), trial.divergence(model, folds)
+    folds = np.unique(evaluator.folds[unseen]).tolist()
+    before, after = evaluator.divergence(bought.model, folds), evaluator.divergence(model, folds)
     if after < _GAIN * before:
         return Refitted(bought, measured * after / before, fitted, after / before)
     return Refitted(bought, measured, bought.factors)
@@ -103,18 +103,18 @@ def _refitted(
 
 def _fitted(
     bought: Bought,
-    trial: Trial,
+    evaluator: PlanEvaluator,
     only: npt.NDArray[np.bool_],
     most: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Factors]:
     return refit(
-        trial.normal,
+        evaluator.normal,
         bought.cut,
         bought.factors,
-        trial.data,
+        evaluator.data,
         only,
-        trial.runtime,
+        evaluator.runtime,
         advance,
         most,
     )

@@ -1,8 +1,8 @@
 """Predict, then measure: candidate plans, the best of them by the divergence of unseen samples.
 
 What is predicted is second order, and from few samples uncertain. So a few plans of different
-origin are measured (see `trial`), and the best is improved by measured changes. The number of
-measurements is bounded, not their time, so that a run repeats exactly.
+origin are measured (see `plan_evaluator`), and the best is improved by measured changes. The number
+of measurements is bounded, not their time, so that a run repeats exactly.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..factorization.weighting import Metric, Weighting
+from ..factorization.moment_shrinkage import MomentShrinkage
+from ..factorization.weighting import Weighting
 from .forms import FIXED_FORMS, Form
-from .plan_evaluator import Trial
+from .plan_evaluator import PlanEvaluator
 
 __all__ = ["Candidate", "Found", "Measured", "most_measurements", "search"]
 
@@ -47,7 +48,7 @@ class Candidate:
     Attributes:
         name: As the report calls it.
         weighting: What gives the directions.
-        metrics: Target name to the metric of its directions.
+        shrinkages: Target name to the shrinkage of the moments of its directions.
         losses: Target name to the loss at every rank.
         uniform: Whether all targets get the same share, whatever their losses.
         operators: View name to the name of its operator; those without an entry are one.
@@ -56,7 +57,7 @@ class Candidate:
 
     name: str
     weighting: Weighting
-    metrics: Mapping[str, Metric]
+    shrinkages: Mapping[str, MomentShrinkage]
     losses: Mapping[str, Array]
     uniform: bool = False
     operators: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -132,7 +133,7 @@ def most_measurements(candidates: Sequence[Candidate], forms: Forms) -> int:
 def search(
     candidates: Sequence[Candidate],
     allocate: Allocate,
-    trial: Trial,
+    evaluator: PlanEvaluator,
     advance: Callable[[int], None] = lambda _: None,
     forms: Forms | None = None,
 ) -> Found:
@@ -141,11 +142,11 @@ def search(
     Args:
         candidates: The first is the predicted one, preferred unless another is clearly better.
         allocate: From a candidate to ranks within the budget; None if it has none.
-        trial: What measures.
+        evaluator: What measures.
         advance: Called after each measurement with 1.
         forms: Operator to its forms, and the views that each cuts; operators with several only.
     """
-    run = _Run(candidates[0], allocate, trial, advance)
+    run = _Run(candidates[0], allocate, evaluator, advance)
     for candidate in (_rescaled(run.best, run.measure), *candidates[1:]):
         run.try_out(candidate, candidate.name)
     if not run.best.candidate.uniform:
@@ -169,10 +170,10 @@ class _Run:
         self,
         first: Candidate,
         allocate: Allocate,
-        trial: Trial,
+        evaluator: PlanEvaluator,
         advance: Callable[[int], None],
     ) -> None:
-        self._allocate, self._trial, self._advance = allocate, trial, advance
+        self._allocate, self._evaluator, self._advance = allocate, evaluator, advance
         self._seen: dict[_Cut, float] = {}
         self.plans: list[Measured] = []
         plan = self._plan(first)
@@ -195,7 +196,9 @@ class _Run:
         """The divergence of a plan."""
         key = _cut(candidate, ranks)
         if key not in self._seen:
-            self._seen[key] = self._trial.measure(ranks, candidate.weighting, candidate.metrics)
+            self._seen[key] = self._evaluator.measure(
+                ranks, candidate.weighting, candidate.shrinkages
+            )
         self._advance(1)
         return self._seen[key]
 
@@ -261,7 +264,7 @@ def _best_of_each(run: _Run, kind: Callable[[Measured], Hashable]) -> list[Measu
 
 def _cut(candidate: Candidate, ranks: Mapping[str, int]) -> _Cut:
     """What tells plans apart, whatever their origin."""
-    directions = f"{candidate.weighting.name} {sorted(candidate.metrics.items(), key=str)}"
+    directions = f"{candidate.weighting.name} {sorted(candidate.shrinkages.items(), key=str)}"
     return directions, tuple(sorted((name, rank) for name, rank in ranks.items() if rank))
 
 

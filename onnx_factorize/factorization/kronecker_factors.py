@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from .spectrum import Spectrum, damped, decompose_whitened
 
-__all__ = ["Observed", "Prior"]
+__all__ = ["KroneckerFactors", "Prior"]
 
 Array = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _LEAST = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
-class Observed:
+class KroneckerFactors:
     """A weight and its moments on the narrow side.
 
     Attributes:
@@ -45,13 +45,13 @@ class Observed:
     signal: Array
     gradient: Array | None = None
 
-    def astype(self, dtype: npt.DTypeLike) -> Observed:
+    def astype(self, dtype: npt.DTypeLike) -> KroneckerFactors:
         """The same in another precision, for decompositions that need not be exact."""
         arrays: list[Any] = [
             None if a is None else a.astype(dtype)
             for a in (self.weight, self.signal, self.gradient)
         ]
-        return Observed(arrays[0], self.side, arrays[1], arrays[2])
+        return KroneckerFactors(arrays[0], self.side, arrays[1], arrays[2])
 
     def decompose(
         self,

@@ -32,7 +32,7 @@ from ..passes import Target
 from ..statistics.observer import Observation, Observer, Pair
 from .spectrum import Spectrum
 
-__all__ = ["Directions", "Judged", "judge", "kronecker_losses", "relative_losses"]
+__all__ = ["Directions", "LossSums", "cross_validate", "kronecker_losses", "relative_losses"]
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -53,7 +53,7 @@ def kronecker_losses(spectrum: Spectrum) -> Array:
 
 
 @dataclasses.dataclass
-class Judged:
+class LossSums:
     """Squared changes of the loss, summed over samples that did not make the directions.
 
     Attributes:
@@ -76,23 +76,23 @@ class Judged:
         return np.asarray(np.maximum.accumulate(mean[::-1])[::-1])
 
 
-def judge(
+def cross_validate(
     observer: Observer,
     targets: Sequence[Target],
     batches: Iterable[Batch],
     directions: Mapping[str, Directions],
-    results: dict[str, dict[int, Judged]],
+    sums: dict[str, dict[int, LossSums]],
     draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Adds to `results` what cuts along given directions change on given samples.
+    """Adds to `sums` what cuts along given directions change on given samples.
 
     Args:
         observer: The model, observed at the targets, with gradients.
         targets: The targets; those without gradients are left out.
         batches: The samples.
         directions: Target name to its directions.
-        results: Target name to what was found, by metric.
+        sums: Target name to what was found, by shrinkage.
         draws: Labels to draw for each sample.
         advance: Called after each batch with its number of samples.
     """
@@ -103,17 +103,17 @@ def judge(
             for target, changes in zip(wanted, in_parallel(changes_of, wanted), strict=True):
                 if not changes:
                     continue
-                found = results.setdefault(target.name, {})
-                for metric, squares in changes.items():
-                    judged = found.setdefault(metric, Judged(np.zeros_like(squares)))
-                    judged.add(squares, batch.samples)
+                found = sums.setdefault(target.name, {})
+                for index, squares in changes.items():
+                    own = found.setdefault(index, LossSums(np.zeros_like(squares)))
+                    own.add(squares, batch.samples)
         advance(batch.samples)
 
 
 def _changes(
     observation: Observation, directions: Mapping[str, Directions], target: Target
 ) -> dict[int, Array]:
-    """The squared changes of one target in one batch, by metric; none if it did not run."""
+    """The squared changes of one target in one batch, by shrinkage; none if it did not run."""
     pairs = observation.pairs(target)
     return directions[target.name].squared_changes(pairs) if pairs else {}
 
@@ -125,13 +125,13 @@ class Directions:
         """Prepares the directions.
 
         Args:
-            spectra: Their sources, by metric.
+            spectra: Their sources, by shrinkage.
             mean: What a bias absorbs of the signal, shape (groups, 1, width).
         """
-        self._metrics = list(spectra)
+        self._shrinkages = list(spectra)
         self._mean = mean.astype(np.float32)
         # What meets the signal and what meets the gradient, shape (groups, width, directions),
-        # metrics beside each other.
+        # shrinkages beside each other.
         sides = [_sides(spectrum) for spectrum in spectra.values()]
         self._ahead, self._behind = (
             np.concatenate(side, axis=2, dtype=np.float32) for side in zip(*sides, strict=True)
@@ -145,16 +145,16 @@ class Directions:
                 one for each operator that reads the weight.
 
         Returns:
-            By metric, shape (width + 1,), from rank 0.
+            By shrinkage, shape (width + 1,), from rank 0.
         """
         each = [self._coefficients(*pair) for pair in pairs]
         found = {}
-        for metric, changes in zip(self._metrics, zip(*each, strict=True), strict=True):
+        for index, changes in zip(self._shrinkages, zip(*each, strict=True), strict=True):
             # An operator whose input all samples share knows only the change of the whole batch.
             whole = len({len(change) for change in changes}) > 1
             summed = [c.sum(axis=0, keepdims=True) if whole else c for c in changes]
             beyond = np.cumsum(np.sum(summed, axis=0)[:, ::-1], axis=1)[:, ::-1]
-            found[metric] = np.append(np.square(beyond).sum(axis=0), 0.0)
+            found[index] = np.append(np.square(beyond).sum(axis=0), 0.0)
         return found
 
     def _coefficients(self, signal: Rows, gradient: Rows, scale: float) -> list[Array]:
@@ -166,7 +166,7 @@ class Directions:
             scale: How many places each stands for.
 
         Returns:
-            For each metric, shape (samples, width).
+            For each shrinkage, shape (samples, width).
         """
         groups, samples, places, width = signal.shape
         count = self._ahead.shape[2]
@@ -182,7 +182,7 @@ class Directions:
                 self._ahead[group],
                 self._behind[group],
             )
-        return np.split(scale * total, len(self._metrics), axis=1)
+        return np.split(scale * total, len(self._shrinkages), axis=1)
 
 
 def _sides(spectrum: Spectrum) -> tuple[Array, Array]:
@@ -202,7 +202,7 @@ def _from_places(signal: Rows, gradient: Rows, ahead: Rows, behind: Rows) -> Arr
     """
     samples, places, width = signal.shape
     found = np.empty((samples, ahead.shape[1]))
-    for first in range(0, ahead.shape[1], width):  # metric by metric, to keep what is held small
+    for first in range(0, ahead.shape[1], width):  # shrinkage by shrinkage: less is held
         own = slice(first, first + width)
         # One product of all rows, not one a sample.
         products = signal.reshape(-1, width) @ ahead[:, own]

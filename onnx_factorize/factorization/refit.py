@@ -20,7 +20,7 @@ from ..calibration.folds import some_of
 from ..passes import Factors, FindDownstream, RewriteTargets, Target
 from ..runtime.paging import keep
 from ..runtime.session import Runtime
-from ..statistics.micro_batches import fitting_batches
+from ..statistics.micro_batches import micro_batches
 from ..statistics.observer import Observation, Observer
 from .factor_regression import fitted, narrowed, second_matrices
 from .incremental import IncrementalRun
@@ -143,7 +143,7 @@ class _Wanted:
             for target in targets
         }
         # Few enough samples to keep what they are made of.
-        self.batches = list(fitting_batches(data, only, dense))
+        self.batches = list(micro_batches(data, only, dense))
         self._rows: dict[str, list[npt.NDArray[np.float32] | None]] = {n: [] for n in own}
         for batch in self.batches:
             observation = dense.run(batch)

@@ -12,8 +12,8 @@ from ..files.model_io import weight_bytes
 from ..passes import Factors, RewriteTargets, Target
 from ..runtime.paging import LARGE, spill
 from ..statistics.model_statistics import TargetStatistics
+from .bias_correction import factors_of
 from .spectrum import Spectrum
-from .weighting import factors_of
 
 __all__ = ["factors_by_name", "rewritten"]
 

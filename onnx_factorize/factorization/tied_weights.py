@@ -16,16 +16,16 @@ import numpy.typing as npt
 
 from ..passes import Target
 from ..statistics.model_statistics import TargetStatistics
-from .kronecker_factors import Observed
+from .kronecker_factors import KroneckerFactors
 
-__all__ = ["nearest_kronecker", "shared_observed"]
+__all__ = ["nearest_kronecker", "tied_kronecker_factors"]
 
 Array = npt.NDArray[np.float64]
 
 
-def shared_observed(
+def tied_kronecker_factors(
     target: Target, statistics: TargetStatistics, *, gradient: bool = True
-) -> Observed:
+) -> KroneckerFactors:
     """A weight with the moments of all operators that read it, in the roles of the first."""
     weight = target.matrices()
     terms = []
@@ -40,7 +40,7 @@ def shared_observed(
         nearest_kronecker([b[g] for b, _ in terms], [c[g] for _, c in terms])
         for g in range(target.groups)
     ]
-    return Observed(
+    return KroneckerFactors(
         weight, target.side, np.stack([b for b, _ in groups]), np.stack([c for _, c in groups])
     )
 

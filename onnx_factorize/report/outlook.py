@@ -17,7 +17,8 @@ from ..allocation.costs import Costs
 from ..allocation.forms import cut_of, restricted
 from ..allocation.search import Candidate
 from ..errors import BudgetError
-from ..factorization.weighting import get_weighting
+from ..factorization.weighting import Spectra
+from ..factorization.weightings import get_weighting
 from ..options import Budget, Options
 from ..passes import Target
 
@@ -62,7 +63,7 @@ def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[O
     for share in BUDGETS:
         options = Options(budget=Budget("params", share), ranks="uniform", weighting="none")
         try:
-            purchase = Purchase(own, Analysis({}, [uniform]), costs, options)
+            purchase = Purchase(own, Analysis(Spectra({}), [uniform]), costs, options)
         except BudgetError:
             found.append(Outlook(str(options.budget)))
             continue

@@ -150,7 +150,7 @@ def layers_of(
             if target.operator in analysis.broken:
                 reason = f"a cut of it makes {analysis.broken[target.operator]}"
         if target.name in analysis.unreachable and target.name not in analysis.never_ran:
-            blind = f"weighted {analysis.instead}: {analysis.unreachable[target.name]}"
+            blind = f"weighted {analysis.weighting.instead}: {analysis.unreachable[target.name]}"
             reason = f"{reason}; {blind}" if reason else blind
         curve, spectrum = _lines(target, plan, analysis)
         for use in target.uses:

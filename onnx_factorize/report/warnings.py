@@ -71,7 +71,7 @@ def warnings_of(
         reason = analysis.unreachable[first]
         warnings.append(
             f"{len(unreachable)} of the operators have no gradient, and are weighted "
-            f"{analysis.instead}; the first is '{name}': {reason}."
+            f"{analysis.weighting.instead}; the first is '{name}': {reason}."
         )
     if plan.trial and not 1 / _ALARM < measured / plan.trial < _ALARM and plan.trial > _NEGLIGIBLE:
         other = (

@@ -10,18 +10,37 @@ import numpy.typing as npt
 
 from ..calibration import CalibrationData
 from ..passes import Target
-from .micro_batches import fitting_batches
+from .calibration_run import CalibrationRun, Gathered
+from .micro_batches import micro_batches
 from .model_statistics import Statistics
-from .moments import Moments
+from .observed_ranks import note_ranks
 from .observer import Observer
 
-__all__ = ["gather_statistics", "leave_out"]
+__all__ = ["gather_moments", "gather_statistics"]
 
 # Rows wanted for each dimension of a moment: with ten, a moment is as good as with all.
 _ROWS_A_DIMENSION = 20
 
 # Places of an image to look at, at least.
 _PLACES = 16
+
+
+def gather_moments(run: CalibrationRun, *, gradients: bool) -> Gathered:
+    """Gathers the moments of what targets compute, in the stage `calibrate`.
+
+    Args:
+        run: The model and the data.
+        gradients: Whether moments of gradients are wanted too; then each fold is apart, so that
+            directions can be cross-validated.
+    """
+    folds = None
+    if gradients:
+        note_ranks(run.normal, run.data, run.runtime)
+        folds = run.surveyed.folds
+    with run.progress.stage("calibrate", run.data.calibration_samples) as advance:
+        observer = run.observer(gradients=gradients)
+        parts = gather_statistics(observer, run.targets, run.data, folds, run.draws, advance)
+        return Gathered(parts, observer, observer.unreachable, observer.not_finite)
 
 
 def gather_statistics(
@@ -44,7 +63,7 @@ def gather_statistics(
 
     Returns:
         The statistics of each fold; a target in a branch that never ran has a signal of no rows.
-        What is not finite is left out: see `leave_out`.
+        What is not finite is left out.
     """
     folds = np.zeros(data.calibration_samples, np.int64) if folds is None else folds
     uses = [use for target in targets for use in target.uses]
@@ -53,27 +72,12 @@ def gather_statistics(
     found = []
     for fold in range(folds.max() + 1):
         statistics = Statistics.empty(targets, observer)
-        for batch in fitting_batches(data, folds == fold, observer):
+        for batch in micro_batches(data, folds == fold, observer):
             for draw in range(draws if observer.gradients else 1):
                 seen = observer.run(batch, draw)
                 statistics.add(seen, uses, places, signals=not draw)
             advance(batch.samples)
         found.append(statistics)
-    leave_out(observer, found)
+    for statistics in found:
+        statistics.leave_out(observer)
     return found
-
-
-def leave_out(observer: Observer, folds: Sequence[Statistics]) -> None:
-    """Leaves out what was found not to be finite in the dense model itself, in every fold.
-
-    A signal that is not finite is one of no rows, for all targets that read it; gradients that are
-    not finite are as if there were none.
-    """
-    for fold in folds:
-        spoilt = {id(fold[n].signal): where for n, where in observer.not_finite.items()}
-        for name, found in fold.items():
-            if id(found.signal) in spoilt:
-                observer.not_finite.setdefault(name, spoilt[id(found.signal)])
-                found.signal = Moments.empty(*found.signal.mean.shape)
-            if name not in observer.gradients:
-                found.gradient = None

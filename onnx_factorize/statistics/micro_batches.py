@@ -14,13 +14,13 @@ import numpy.typing as npt
 from ..calibration import Batch, CalibrationData
 from .observer import Observer
 
-__all__ = ["fitting_batches"]
+__all__ = ["micro_batches"]
 
 # Memory for what is observed of one batch.
 _OBSERVED_BYTES = 2**28
 
 
-def fitting_batches(
+def micro_batches(
     data: CalibrationData, only: npt.NDArray[np.bool_] | None, *observers: Observer
 ) -> Iterator[Batch]:
     """Yields batches of calibration samples that fit.

@@ -133,6 +133,20 @@ class Statistics(Mapping[str, TargetStatistics]):
             first.setdefault(id(self._targets[target.name].signal), target.name)
         return set(first.values())
 
+    def leave_out(self, observer: Observer) -> None:
+        """Leaves out, in place, what was found not to be finite in the dense model itself.
+
+        A signal that is not finite is one of no rows, for all targets that read it; gradients that
+        are not finite are as if there were none.
+        """
+        spoilt = {id(self[n].signal): where for n, where in observer.not_finite.items()}
+        for name, found in self.items():
+            if id(found.signal) in spoilt:
+                observer.not_finite.setdefault(name, spoilt[id(found.signal)])
+                found.signal = Moments.empty(*found.signal.total.shape)
+            if name not in observer.gradients:
+                found.gradient = None
+
     def merge(self, *others: Statistics) -> Statistics:
         """The statistics of all samples together; the parts stay as they are.
 

@@ -15,16 +15,49 @@ import numpy.typing as npt
 
 from ..calibration import CalibrationData
 from ..passes import Target
-from .micro_batches import fitting_batches
-from .moments import RowImportance
+from .calibration_run import CalibrationRun, Gathered
+from .micro_batches import micro_batches
+from .model_statistics import Statistics, TargetStatistics
+from .moments import Moments, RowImportance
+from .observed_ranks import note_ranks
 from .observer import Observation, Observer
 
-__all__ = ["gather_row_importance"]
+__all__ = ["gather_row_importance", "row_importance"]
 
 Array = npt.NDArray[np.float64]
 
 
-def gather_row_importance(
+# What the report says of targets whose rows are taken for alike without a reason of the graph's.
+_UNKNOWN = "its rows do not belong to single samples"
+
+
+def gather_row_importance(run: CalibrationRun) -> Gathered:
+    """Gathers how much each row of each weight matters, in the stage `calibrate`.
+
+    The rows of targets without gradients, and of those whose rows do not belong to single samples,
+    are taken for alike.
+
+    Args:
+        run: The model and the data.
+    """
+    note_ranks(run.normal, run.data, run.runtime)
+    with run.progress.stage("calibrate", run.data.calibration_samples) as advance:
+        observer = run.observer(gradients=True, side="input")
+        found = row_importance(observer, run.targets, run.data, run.draws, advance)
+    statistics, unreachable = {}, {}
+    for target in run.targets:
+        rows = found.get(target.name)
+        if rows is None:
+            alike = target.name not in observer.not_finite
+            make = RowImportance.alike if alike else RowImportance.empty
+            rows = make(target.groups, target.rows)
+            unreachable[target.name] = observer.unreachable.get(target.name, _UNKNOWN)
+        nothing = Moments.empty(target.groups, target.width)
+        statistics[target.name] = TargetStatistics(nothing, rows=rows)
+    return Gathered([Statistics(statistics)], observer, unreachable, observer.not_finite)
+
+
+def row_importance(
     observer: Observer,
     targets: Sequence[Target],
     data: CalibrationData,
@@ -46,7 +79,7 @@ def gather_row_importance(
         left out.
     """
     sums: dict[str, Array] = {}
-    for batch in fitting_batches(data, None, observer):
+    for batch in micro_batches(data, None, observer):
         for draw in range(draws):
             observation = observer.run(batch, draw)
             for target in targets:

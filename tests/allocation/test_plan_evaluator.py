@@ -1,4 +1,4 @@
-"""Trials measure unseen folds; the choice among metrics falls with the data."""
+"""Plans are measured on unseen folds; the choice of shrinkage falls with the data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, timing
 
 from onnx_factorize import factorize
-from onnx_factorize.allocation import plan_evaluator as trial_module
+from onnx_factorize.allocation import plan_evaluator as module
 from onnx_factorize.allocation.forms import views_of
 from onnx_factorize.allocation.plan import Plan
-from onnx_factorize.factorization import shrinkage_choice as metric_choice
-from onnx_factorize.factorization.weighting import METRICS, get_weighting, metrics_for
+from onnx_factorize.factorization import shrinkage_choice as choice_module
+from onnx_factorize.factorization.moment_shrinkage import SHRINKAGES, shrinkages_for
+from onnx_factorize.factorization.weightings import get_weighting
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
@@ -29,33 +30,33 @@ def known():
 
 
 def test_nothing_cut_measures_nothing(known):
-    trial, fisher = known.analysis.trial, get_weighting("fisher")
-    assert trial.measure({}, fisher, {}) == pytest.approx(0, abs=1e-9)
+    evaluator, fisher = known.analysis.evaluator, get_weighting("fisher")
+    assert evaluator.measure({}, fisher, {}) == pytest.approx(0, abs=1e-9)
 
 
 def test_deeper_cuts_measure_more(known):
-    trial, candidate = known.analysis.trial, known.analysis.candidates[0]
+    evaluator, candidate = known.analysis.evaluator, known.analysis.candidates[0]
     target = max(known.targets, key=lambda each: each.params)
     found = [
-        trial.measure({target.name: rank}, candidate.weighting, candidate.metrics)
+        evaluator.measure({target.name: rank}, candidate.weighting, candidate.shrinkages)
         for rank in (2, 8, 24)
     ]
     assert found[0] > found[1] > found[2] > 0
 
 
 def test_what_is_expected_is_the_divergence_of_all_folds(monkeypatch):
-    monkeypatch.setattr(trial_module, "_FOLDS", 99)
+    monkeypatch.setattr(module, "_FOLDS", 99)
     options = Options.of(budget="targets=0.3", samples=160, threads=1)
     known = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
-    trial, candidate = known.analysis.trial, known.analysis.candidates[0]
+    evaluator, candidate = known.analysis.evaluator, known.analysis.candidates[0]
     plan = {each.name: len(candidate.losses[each.name]) // 4 for each in known.targets}
-    measured = trial.measure(plan, candidate.weighting, candidate.metrics)
+    measured = evaluator.measure(plan, candidate.weighting, candidate.shrinkages)
     folds = []
-    trial._folds.clear()  # none are at hand of the folds that no plan was tried on
-    expected = trial.expect(plan, candidate.weighting, candidate.metrics, folds.append)
-    assert sum(folds) == trial.parts == 4
+    evaluator._folds.clear()  # none are at hand of the folds that no plan was tried on
+    expected = evaluator.expect(plan, candidate.weighting, candidate.shrinkages, folds.append)
+    assert sum(folds) == evaluator.parts == 4
     assert expected == pytest.approx(measured, rel=1e-9)
-    assert trial.expect({}, candidate.weighting, {}) == pytest.approx(0, abs=1e-9)
+    assert evaluator.expect({}, candidate.weighting, {}) == pytest.approx(0, abs=1e-9)
 
 
 def test_what_is_expected_of_a_plan_is_what_is_found(known):
@@ -63,15 +64,15 @@ def test_what_is_expected_of_a_plan_is_what_is_found(known):
     assert 0.5 < compressed.report.divergence["ratio"] < 2
 
 
-def test_metrics_and_losses_are_there_for_every_target(known):
+def test_shrinkages_and_losses_are_there_for_every_target(known):
     predicted = known.analysis.candidates[0]
     names = {view.name for target in known.targets for view in views_of(target)}
-    assert set(predicted.losses) == set(predicted.metrics) == names
-    assert set(predicted.metrics.values()) <= set(METRICS)
+    assert set(predicted.losses) == set(predicted.shrinkages) == names
+    assert set(predicted.shrinkages.values()) <= set(SHRINKAGES)
 
 
-def test_fewer_metrics_are_tried_on_many_samples():
-    assert set(metrics_for(4096)) < set(metrics_for(64))
+def test_fewer_shrinkages_are_tried_on_many_samples():
+    assert set(shrinkages_for(4096)) < set(shrinkages_for(64))
 
 
 def test_what_was_tried_is_reported():
@@ -102,8 +103,8 @@ def test_one_sample_is_enough():
 def test_groups_of_targets_change_nothing(known, monkeypatch):
     """Targets whose directions do not fit in memory together are judged one after the other."""
     options = Options.of(budget="targets=0.3", samples=160, threads=1)
-    monkeypatch.setattr(metric_choice, "_DIRECTIONS_BYTES", 1)
-    assert len(metric_choice.groups_of(known.targets, 14)) == len(known.targets)
+    monkeypatch.setattr(choice_module, "_DIRECTIONS_BYTES", 1)
+    assert len(choice_module._groups(known.targets, 14)) == len(known.targets)
     again = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
     assert set(again.analysis.candidates[0].losses) == set(known.analysis.candidates[0].losses)
 

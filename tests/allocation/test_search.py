@@ -16,19 +16,19 @@ from onnx_factorize.allocation.search import (
     most_measurements,
     search,
 )
-from onnx_factorize.factorization.weighting import get_weighting
+from onnx_factorize.factorization.weightings import get_weighting
 
 RANKS = np.arange(1, 9)
 LIMIT = 20.0
 
 
-class FakeTrial:
+class FakeEvaluator:
     """Measures the true losses, which the candidates need not know."""
 
     def __init__(self, true):
         self.true, self.measurements = true, 0
 
-    def measure(self, ranks, weighting, metrics):
+    def measure(self, ranks, weighting, shrinkages):
         self.measurements += 1
         factor = 1.0 if weighting.name == "fisher" else 2.0
         return factor * sum(self.true[name][rank] for name, rank in ranks.items() if rank)
@@ -74,21 +74,21 @@ def test_what_stays_dense_is_cut_to_be_measured(full):
 
 def test_a_right_prediction_stays():
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
-    trial = FakeTrial(true)
+    evaluator = FakeEvaluator(true)
     candidates = _candidates(true)
-    found = search(candidates, _allocate, trial)
+    found = search(candidates, _allocate, evaluator)
     assert found.best.candidate.name == "predicted"
     assert found.tried["predicted"] == min(found.tried.values())
-    assert trial.measurements <= most_measurements(candidates, {})
+    assert evaluator.measurements <= most_measurements(candidates, {})
 
 
 @pytest.mark.parametrize("factor", [0.125, 0.08])
 def test_a_wrong_prediction_is_rescaled(factor):
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
     wrong = {name: curve * (factor if name == "a" else 1.0) for name, curve in true.items()}
-    found = search(_candidates(wrong), _allocate, FakeTrial(true))
+    found = search(_candidates(wrong), _allocate, FakeEvaluator(true))
     right = _allocate(_candidates(true)[0])
-    best = FakeTrial(true).measure(right, get_weighting("fisher"), {})
+    best = FakeEvaluator(true).measure(right, get_weighting("fisher"), {})
     assert found.tried["predicted"] > 1.2 * best
     assert min(found.tried.values()) < 1.1 * best
 
@@ -96,7 +96,7 @@ def test_a_wrong_prediction_is_rescaled(factor):
 def test_another_candidate_wins_where_it_is_better():
     true = _curves({"a": 1.0, "b": 1.0, "c": 1.0})
     wrong = _curves({"a": 1e6, "b": 1e-6, "c": 1e-6})
-    found = search(_candidates(wrong), _allocate, FakeTrial(true))
+    found = search(_candidates(wrong), _allocate, FakeEvaluator(true))
     assert found.best.candidate.name == "uniform"
     assert found.tried["uniform"] < found.tried["predicted"]
 
@@ -104,14 +104,14 @@ def test_another_candidate_wins_where_it_is_better():
 def test_the_best_of_other_origins_is_known_too():
     """Without what buys the same as the best: that would be refitted twice."""
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
-    found = search(_candidates(true), _allocate, FakeTrial(true))
+    found = search(_candidates(true), _allocate, FakeEvaluator(true))
     names = [each.candidate.name for each in found.origins]
     assert found.best.candidate.name == "predicted"
     assert names == ["uniform", "activation"] or names == ["activation", "uniform"]
     lost = [each.divergence for each in found.origins]
     assert found.best.divergence <= lost[0] <= lost[1]
     one = _candidates(_curves({"a": 1.0, "b": 1e6, "c": 1e-6}))
-    best = search(one, _allocate, FakeTrial(_curves({"a": 1.0, "b": 1.0, "c": 1.0})))
+    best = search(one, _allocate, FakeEvaluator(_curves({"a": 1.0, "b": 1.0, "c": 1.0})))
     assert best.best.candidate.name == "uniform"
     assert "predicted" in [each.candidate.name for each in best.origins]
 
@@ -119,16 +119,16 @@ def test_the_best_of_other_origins_is_known_too():
 def test_what_is_not_finite_never_wins():
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
 
-    class Broken(FakeTrial):
-        def measure(self, ranks, weighting, metrics):
-            value = super().measure(ranks, weighting, metrics)
+    class Broken(FakeEvaluator):
+        def measure(self, ranks, weighting, shrinkages):
+            value = super().measure(ranks, weighting, shrinkages)
             return float("inf") if weighting.name == "activation" else value
 
     found = search(_candidates(true), _allocate, Broken(true))
     assert found.best.candidate.weighting.name == "fisher"
 
 
-# Three operators that may each be cut in two views; the trial knows which is the better.
+# Three operators that may each be cut in two views; the evaluator knows which is the better.
 VIEWS = {name: {"channel": name, "spatial": f"{name} (spatial)"} for name in "abc"}
 FORMS = {
     name: {form: frozenset([view]) for form, view in views.items()} for name, views in VIEWS.items()
@@ -192,14 +192,14 @@ def test_the_form_of_one_operator_is_corrected(right):
     wrong = _losses(dict.fromkeys(VIEWS, "channel"))
     operators = {view: name for name, views in VIEWS.items() for view in views.values()}
     candidates = [dataclasses.replace(each, operators=operators) for each in _candidates(wrong)]
-    trial = FakeTrial(true)
-    found = search(candidates, _allocate_views, trial, forms=FORMS)
+    evaluator = FakeEvaluator(true)
+    found = search(candidates, _allocate_views, evaluator, forms=FORMS)
     assert VIEWS[right]["spatial"] in _taken(found.best.ranks)
     assert VIEWS[right]["channel"] not in _taken(found.best.ranks)
     assert found.tried["spatial form"] > found.best.divergence
     assert "tucker form" not in found.tried  # nothing could be bought in it
-    assert trial.measurements <= most_measurements(candidates, FORMS)
-    without = search(candidates, _allocate_views, FakeTrial(true))
+    assert evaluator.measurements <= most_measurements(candidates, FORMS)
+    without = search(candidates, _allocate_views, FakeEvaluator(true))
     assert found.best.divergence < without.best.divergence
     assert without.others == []
 
@@ -209,7 +209,7 @@ def test_one_form_for_all_wins_where_it_is_better():
     wrong = _losses(dict.fromkeys(VIEWS, "channel"))
     operators = {view: name for name, views in VIEWS.items() for view in views.values()}
     candidates = [dataclasses.replace(each, operators=operators) for each in _candidates(wrong)]
-    found = search(candidates, _allocate_views, FakeTrial(true), forms=FORMS)
+    found = search(candidates, _allocate_views, FakeEvaluator(true), forms=FORMS)
     assert found.best.divergence <= found.tried["spatial form"]
     assert all(name.endswith("(spatial)") for name in _taken(found.best.ranks))
     # Others have different views, and come in the order of what they lost.

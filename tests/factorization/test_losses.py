@@ -9,7 +9,7 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, normal
 
 from onnx_factorize import factorize
-from onnx_factorize.factorization.kronecker_factors import Observed
+from onnx_factorize.factorization.kronecker_factors import KroneckerFactors
 from onnx_factorize.factorization.losses import (
     Directions,
     _from_cross_moments,
@@ -38,8 +38,8 @@ def test_squared_changes_are_those_of_the_cut_weight(groups, rows, columns, plac
     second = np.einsum("gpi,gpj->gij", flat_gradient, flat_gradient) / 6
     plain = np.broadcast_to(np.eye(len(second[0])), second.shape)
     spectra = {
-        3: Observed(weight, side, covariance, second).decompose(),
-        5: Observed(weight, side, covariance, plain).decompose(),
+        3: KroneckerFactors(weight, side, covariance, second).decompose(),
+        5: KroneckerFactors(weight, side, covariance, plain).decompose(),
     }
     found = Directions(spectra, mean).squared_changes([(signal, gradient, 2.0)])
     assert list(found) == [3, 5]
@@ -63,7 +63,7 @@ def test_both_ways_to_coefficients_agree(places):
 
 def test_operators_that_share_a_weight_change_the_loss_together():
     """As one operator with the places of both; of a batch, if one knows no single samples."""
-    seen = Observed(normal(1, 6, 4)[None], "output", np.eye(4)[None], np.eye(4)[None])
+    seen = KroneckerFactors(normal(1, 6, 4)[None], "output", np.eye(4)[None], np.eye(4)[None])
     directions = Directions({0: seen.decompose()}, np.zeros((1, 1, 4)))
     pairs = [(normal(n, 1, 5, 3, 4), normal(n + 1, 1, 5, 3, 4), 1.0) for n in (2, 4)]
     joined = tuple(np.concatenate([pair[side] for pair in pairs], axis=2) for side in (0, 1))
@@ -79,7 +79,7 @@ def test_operators_that_share_a_weight_change_the_loss_together():
 
 def test_simple_losses_fall_to_zero():
     weight = normal(1, 6, 4)[None].astype(np.float64)
-    spectrum = Observed(weight, "output", np.eye(4)[None], np.eye(4)[None]).decompose()
+    spectrum = KroneckerFactors(weight, "output", np.eye(4)[None], np.eye(4)[None]).decompose()
     for losses, first in (
         (relative_losses(spectrum), 1.0),
         (kronecker_losses(spectrum), 0.5 * spectrum.energy),

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from onnx_factorize import factorize
 from onnx_factorize.allocation import plan, refitted
 from onnx_factorize.allocation.allocate import Purchase
+from onnx_factorize.factorization.bias_correction import factors_of
 from onnx_factorize.factorization.refit import refit
 from onnx_factorize.factorization.regression import Regression
-from onnx_factorize.factorization.weighting import factors_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
@@ -101,7 +101,7 @@ def _factors(known, rank):
 def _refit(known, factors):
     only = np.ones(known.data.calibration_samples, bool)
     return refit(
-        known.normal, known.targets, factors, known.data, only, known.analysis.trial.runtime
+        known.normal, known.targets, factors, known.data, only, known.analysis.evaluator.runtime
     )
 
 
@@ -148,24 +148,24 @@ def test_a_fit_that_gains_is_taken_and_reported(deep):
 def test_the_bundled_model_is_not_made_worse():
     options = Options.of(samples=160, threads=1, budget="targets=0.3")
     known = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
-    trial = known.analysis.trial
+    evaluator = known.analysis.evaluator
     report = factorize(BUNDLED, BUNDLED_DATA, samples=160, threads=1, budget="targets=0.3").report
     gain = report.divergence["refit"]
     assert gain is None or gain < 0.97
-    assert trial.divergence(known.normal, [0, 1]) == pytest.approx(0, abs=1e-9)
+    assert evaluator.divergence(known.normal, [0, 1]) == pytest.approx(0, abs=1e-9)
     assert dataclasses.asdict(report)["divergence"]["predicted"] > 0
-    assert trial.runtime.session(known.normal).outputs
+    assert evaluator.runtime.session(known.normal).outputs
 
 
 def _two_ways(known):
     """Two plans, bought and measured."""
     options = Options.of(samples=512, threads=1, budget="targets=0.15")
     purchase = Purchase(known.targets, known.analysis, known.costs, options)
-    trial, candidates = known.analysis.trial, known.analysis.candidates
+    evaluator, candidates = known.analysis.evaluator, known.analysis.candidates
     ways = []
     for candidate in (candidates[1], candidates[0]):
         bought = purchase.buy(known.dense, candidate)
-        divergence = trial.measure(bought.ranks, candidate.weighting, candidate.metrics)
+        divergence = evaluator.measure(bought.ranks, candidate.weighting, candidate.shrinkages)
         ways.append((bought, divergence))
     return ways
 
@@ -176,9 +176,9 @@ def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monk
     seen = []
     original = plan.best_refitted
 
-    def watched(dense, ways, trial, advance):
+    def watched(dense, ways, evaluator, advance):
         seen.extend((bought.candidate.name, divergence) for bought, divergence in ways)
-        return original(dense, ways, trial, advance)
+        return original(dense, ways, evaluator, advance)
 
     monkeypatch.setattr(plan, "best_refitted", watched)
     options = {"samples": 512, "threads": 1, "budget": "targets=0.15"}
@@ -193,22 +193,22 @@ def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monk
 def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
     _, _, known = deep
     monkeypatch.setattr(refitted, "FITTED", 64)
-    trial, ways = known.analysis.trial, _two_ways(known)
-    best = refitted.best_refitted(known.dense, ways, trial)
-    alone = [refitted.best_refitted(known.dense, [way], trial).divergence for way in ways]
+    evaluator, ways = known.analysis.evaluator, _two_ways(known)
+    best = refitted.best_refitted(known.dense, ways, evaluator)
+    alone = [refitted.best_refitted(known.dense, [way], evaluator).divergence for way in ways]
     assert best.divergence == min(alone) < max(alone)
     before = {bought.candidate.name: divergence for bought, divergence in ways}
     assert best.gain < 0.97
     assert best.divergence == pytest.approx(best.gain * before[best.bought.candidate.name])
     everything = np.ones(known.data.calibration_samples, bool)
     wanted = refit(
-        trial.normal,
+        evaluator.normal,
         best.bought.cut,
         best.bought.factors,
-        trial.data,
+        evaluator.data,
         everything,
-        trial.runtime,
-        most=64 * trial.ease,
+        evaluator.runtime,
+        most=64 * evaluator.ease,
     )
     for name, factors in wanted.items():
         np.testing.assert_array_equal(best.factors[name].second, factors.second)
@@ -218,7 +218,7 @@ def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, m
     _, _, known = deep
     monkeypatch.setattr(refitted, "FITTED", 64)
     monkeypatch.setattr(refitted, "_FINALISTS", 1)
-    trial, ways = known.analysis.trial, _two_ways(known)
+    evaluator, ways = known.analysis.evaluator, _two_ways(known)
     fitted = []
     original = refitted.refit
 
@@ -228,13 +228,13 @@ def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, m
 
     monkeypatch.setattr(refitted, "refit", counted)
     steps = []
-    best = refitted.best_refitted(known.dense, ways, trial, steps.append)
+    best = refitted.best_refitted(known.dense, ways, evaluator, steps.append)
     alone = refitted.best_refitted(
-        known.dense, [way for way in ways if way[0] is best.bought], trial
+        known.dense, [way for way in ways if way[0] is best.bought], evaluator
     )
     assert best.divergence == alone.divergence
     # Both quickly, the better one in full, and in the end on all samples.
-    full = 64 * trial.ease
-    assert trial.ease > 1
+    full = 64 * evaluator.ease
+    assert evaluator.ease > 1
     assert [most for _, most in fitted[:4]] == [64, 64, full, full]
     assert sum(steps) <= refitted.most_cuts(ways)

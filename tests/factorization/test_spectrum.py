@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from onnx_factorize.factorization.kronecker_factors import Observed
+from onnx_factorize.factorization.kronecker_factors import KroneckerFactors
 from onnx_factorize.factorization.spectrum import damped, decompose
 
 DAMPING = 1e-4
@@ -134,7 +134,9 @@ def test_what_is_observed_on_the_narrow_side_suffices(rows, columns, gradients, 
     else:
         signal, gradient = A, weight @ G @ weight.T
     tiny = 1e-12
-    moments = Observed(weight[None], side, signal[None], gradient[None] if gradients else None)
+    moments = KroneckerFactors(
+        weight[None], side, signal[None], gradient[None] if gradients else None
+    )
     observed = moments.decompose(tiny, tiny)
     direct = decompose(weight[None], A[None], G[None] if gradients else None, tiny)
     np.testing.assert_allclose(observed.squares, direct.squares, atol=1e-7 * direct.energy)
@@ -160,7 +162,7 @@ def test_observed_moments_of_few_rows(side, signal, prior):
     rng = np.random.default_rng(1)
     weight = rng.standard_normal((1, 4, 9) if side == "input" else (1, 9, 4))
     row = rng.standard_normal((1, 4)) * (signal != "zero")
-    spectrum = Observed(weight, side, (row.T @ row)[None], (row.T @ row)[None]).decompose(
+    spectrum = KroneckerFactors(weight, side, (row.T @ row)[None], (row.T @ row)[None]).decompose(
         prior=prior
     )
     assert np.isfinite(spectrum.squares).all()
@@ -174,7 +176,7 @@ def test_the_columns_of_the_weight_as_samples_of_the_input(rows, columns):
     weight = np.random.default_rng(2).standard_normal((rows, columns))
     side = "output" if columns <= rows else "input"
     nothing = np.zeros((1, min(rows, columns), min(rows, columns)))
-    found = Observed(weight[None], side, nothing).decompose(prior="weight")
+    found = KroneckerFactors(weight[None], side, nothing).decompose(prior="weight")
     unit = weight / np.linalg.norm(weight, axis=0)
     unit -= unit.mean(axis=1, keepdims=True)
     direct = decompose(weight[None], (unit @ unit.T)[None], damping=1e-4)

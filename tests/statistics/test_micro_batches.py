@@ -11,8 +11,8 @@ from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.options import Selection
 from onnx_factorize.passes import FindTargets
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
-from onnx_factorize.statistics import micro_batches as fitting
-from onnx_factorize.statistics.micro_batches import fitting_batches
+from onnx_factorize.statistics import micro_batches as module
+from onnx_factorize.statistics.micro_batches import micro_batches
 from onnx_factorize.statistics.observer import Observer
 
 GRAPH = "(float[b, t, 8] x) => (float[b, t, 4] y) { y = MatMul (x, w) }"
@@ -31,19 +31,19 @@ def observer_and_data():
 
 def test_short_samples_come_in_large_batches(observer_and_data, monkeypatch):
     observer, data = observer_and_data
-    whole = [(b.samples, b.feeds["x"].shape[1]) for b in fitting_batches(data, None, observer)]
+    whole = [(b.samples, b.feeds["x"].shape[1]) for b in micro_batches(data, None, observer)]
     assert whole == [(16, 2), (16, 4), (16, 32), (16, 64)]
     # What is observed of 4 samples of 64 places.
-    monkeypatch.setattr(fitting, "_OBSERVED_BYTES", 4 * 64 * 4 * 4)
-    found = [(b.samples, b.feeds["x"].shape[1]) for b in fitting_batches(data, None, observer)]
+    monkeypatch.setattr(module, "_OBSERVED_BYTES", 4 * 64 * 4 * 4)
+    found = [(b.samples, b.feeds["x"].shape[1]) for b in micro_batches(data, None, observer)]
     assert found == [(16, 2), (16, 4), (8, 32), (8, 32), (4, 64), (4, 64), (4, 64), (4, 64)]
 
 
 def test_nothing_is_lost_or_told_twice(observer_and_data, monkeypatch):
     observer, data = observer_and_data
-    monkeypatch.setattr(fitting, "_OBSERVED_BYTES", 1)
+    monkeypatch.setattr(module, "_OBSERVED_BYTES", 1)
     only = np.arange(data.calibration_samples) % 3 == 0
-    rows = [b.feeds["x"] for b in fitting_batches(data, only, observer)]
+    rows = [b.feeds["x"] for b in micro_batches(data, only, observer)]
     whole = [b.feeds["x"] for b in data.batches("calibration", only=only)]
     assert all(len(row) == 1 for row in rows)
     joined = np.concatenate([row.ravel() for row in rows])

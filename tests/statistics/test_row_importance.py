@@ -14,7 +14,7 @@ from onnx_factorize.outputs import survey
 from onnx_factorize.passes import FindTargets, OutputKind
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from onnx_factorize.statistics.observer import Observer
-from onnx_factorize.statistics.row_importance import gather_row_importance
+from onnx_factorize.statistics.row_importance import row_importance
 
 torch = pytest.importorskip("torch")
 
@@ -71,7 +71,7 @@ def test_it_agrees_with_autograd(images):
     kinds = {"logits": OutputKind("categorical", -1, "logit")}
     outputs = survey(OnnxRuntime().session(graph), kinds, data, labels="given").outputs
     observer = Observer(graph, finder.targets, OnnxRuntime(), outputs, side="input", labels="given")
-    found = gather_row_importance(observer, finder.targets, data)
+    found = row_importance(observer, finder.targets, data)
     for name, expected in _squared_gradients(images).items():
         np.testing.assert_allclose(found[name].mean, expected[None], rtol=1e-4)
 

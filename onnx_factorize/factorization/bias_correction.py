@@ -1,0 +1,54 @@
+"""What a bias absorbs: the mean of the error, so that only the rest of the signal is at stake."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..passes import Factors, Target
+from ..statistics.model_statistics import TargetStatistics
+from .spectrum import Spectrum
+
+__all__ = ["absorbed_mean", "centred_signal", "factors_of"]
+
+Array = npt.NDArray[np.float64]
+
+
+def absorbed_mean(target: Target, statistics: TargetStatistics) -> Array:
+    """What a bias absorbs of the signal, as the observed rows have it: shape (groups, 1, width)."""
+    if target.centred:
+        return statistics.signal.mean[:, None, :]
+    # Without a bias to correct nothing is absorbed, but what the node adds is not part of x W.
+    if target.side == "output" and not target.siblings:
+        return _bias_rows(target)
+    return np.zeros((target.groups, 1, target.width))
+
+
+def factors_of(
+    target: Target, spectrum: Spectrum, statistics: TargetStatistics | None, rank: int
+) -> Factors:
+    """The factors of one rank, with the bias correction that keeps the output's mean."""
+    first, second = spectrum.truncated(rank)
+    shift = None
+    if statistics is not None and statistics.signal.count and target.centred:
+        mean = statistics.signal.mean[:, None, :]
+        if target.side == "input":
+            error = mean @ spectrum.weight - mean @ first @ second
+        else:
+            mean = mean - _bias_rows(target)
+            error = mean - mean @ spectrum.lift[:, :, :rank] @ spectrum.drop[:, :rank]
+        shift = error.reshape(-1)
+    return Factors(first, second, shift)
+
+
+def centred_signal(target: Target, statistics: TargetStatistics) -> Array:
+    """The signal's second moment about what a bias absorbs, shape (groups, width, width)."""
+    rest = statistics.signal.mean[:, None, :] - absorbed_mean(target, statistics)
+    moment: Array = statistics.signal.covariance + rest.transpose(0, 2, 1) @ rest
+    return moment
+
+
+def _bias_rows(target: Target) -> Array:
+    """What the target adds to x W, shape (groups, 1, N)."""
+    assert target.bias is not None
+    return target.bias.reshape(target.groups, 1, target.columns)

@@ -1,0 +1,59 @@
+"""What changes the outputs of the model: the Fisher information, Kronecker-factored."""
+
+from __future__ import annotations
+
+from ...passes import Target
+from ...statistics.calibrate import gather_moments
+from ...statistics.calibration_run import CalibrationRun, Gathered
+from ...statistics.model_statistics import TargetStatistics
+from ..losses import kronecker_losses
+from ..moment_shrinkage import SHRINKAGES, MomentShrinkage, shrunk_spectrum
+from ..shrinkage_choice import choose_shrinkages
+from ..spectrum import Spectrum
+from ..target_factors import kronecker_factors
+from ..weighting import PredictedLosses, Spectra, Weighting
+from .registry import register
+
+__all__ = ["Fisher"]
+
+
+@register
+class Fisher(Weighting):
+    """A is the moment of the input, G that of the gradient; losses are cross-validated, in nats."""
+
+    name = "fisher"
+    literature = "K-FAC SVD, OBD-LLM, GFWSVD"
+    unit = "nats"
+    beside = ("activation",)
+
+    def gather(self, run: CalibrationRun) -> Gathered:
+        """The moments of signals and gradients, fold by fold."""
+        return gather_moments(run, gradients=True)
+
+    def spectrum(
+        self,
+        target: Target,
+        statistics: TargetStatistics | None,
+        shrinkage: MomentShrinkage | None = None,
+    ) -> Spectrum:
+        """Whitened by A and G."""
+        assert statistics is not None
+        factors = kronecker_factors(target, statistics)
+        return shrunk_spectrum(factors, statistics.signal.count, shrinkage or SHRINKAGES[0])
+
+    def losses(self, run: CalibrationRun, gathered: Gathered, spectra: Spectra) -> PredictedLosses:
+        """Cross-validated; by the Kronecker approximation where rows belong to no single samples.
+
+        Targets without a gradient have none.
+        """
+        chosen = choose_shrinkages(run, gathered)
+        gathered.leave_out()  # gradients of other draws and places may not be finite
+        ran = [target for target in run.targets if gathered.ran(target)]
+        # Of tied weights, an operator that the data never reached keeps all of them dense.
+        known = [t for t in ran if t.name in chosen and t.name not in gathered.unreachable]
+        losses = {target.name: chosen[target.name].losses for target in known}
+        shrinkages = {name: SHRINKAGES[chosen[name].shrinkage] for name in losses}
+        for target in ran:
+            if target.name not in losses and target.name not in gathered.unreachable:
+                losses[target.name] = kronecker_losses(spectra.of(target, self))
+        return PredictedLosses(losses, shrinkages)

@@ -1,0 +1,103 @@
+"""The calibration of one model: what is observed, on which data, and what that showed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from ..calibration import CalibrationData
+from ..options import Labels
+from ..outputs import Survey
+from ..passes import Side, Target
+from ..progress import Progress
+from ..runtime.session import Runtime
+from .model_statistics import Statistics
+from .observer import Observer
+
+__all__ = ["CalibrationRun", "Gathered"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationRun:
+    """A model, what to observe of it, and the data to observe it on.
+
+    Attributes:
+        normal: The normalised model; ranks that inference does not find are noted on its values.
+        targets: The targets to observe, each unfolding a target of its own.
+        data: The calibration data.
+        surveyed: What the dense model makes of them.
+        runtime: How the model is run.
+        seed: Seed of labels that are drawn, and of the places that are looked at.
+        labels: Whether labels are drawn, or come with the data.
+        draws: Labels to draw for each sample.
+        progress: What is told how far the run is.
+    """
+
+    normal: ir.Model
+    targets: Sequence[Target]
+    data: CalibrationData
+    surveyed: Survey
+    runtime: Runtime
+    seed: int = 0
+    labels: Labels = "drawn"
+    draws: int = 1
+    progress: Progress = dataclasses.field(default_factory=Progress)
+
+    def of(self, targets: Sequence[Target]) -> CalibrationRun:
+        """The same of other targets."""
+        return dataclasses.replace(self, targets=targets)
+
+    def observer(self, *, gradients: bool, side: Side = "narrow") -> Observer:
+        """The model, observed at the targets.
+
+        Args:
+            gradients: Whether gradients are observed too.
+            side: Where signals are observed.
+        """
+        return Observer(
+            self.normal,
+            self.targets,
+            self.runtime,
+            self.surveyed.outputs if gradients else None,
+            self.seed,
+            side=side,
+            shapes=self.surveyed.shapes,
+            labels=self.labels,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """What the data showed.
+
+    Attributes:
+        parts: The statistics of each fold of the data; one without targets if nothing was needed.
+        observer: What observed the targets; None if nothing did.
+        unreachable: Target name to the reason why it has no gradient, though one was wanted.
+        not_finite: Target name to where its activations are not finite, so that it stays dense.
+    """
+
+    parts: Sequence[Statistics]
+    observer: Observer | None = None
+    unreachable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    not_finite: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def statistics(self) -> Statistics:
+        """The statistics of all data."""
+        first, *others = self.parts
+        return first.merge(*others)
+
+    def leave_out(self) -> None:
+        """Leaves out what the observer has found not to be finite since it was gathered."""
+        assert self.observer is not None
+        for statistics in (*self.parts, self.statistics):
+            statistics.leave_out(self.observer)
+
+    def ran(self, target: Target) -> bool:
+        """Whether the data reached a target, if that was looked at."""
+        found = self.statistics.get(target.name)
+        return found is None or found.ran
