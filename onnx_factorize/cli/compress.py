@@ -12,6 +12,7 @@ from rich.console import Console
 from .. import processes
 from ..check_options import check_options
 from ..errors import BudgetError, InputError
+from ..factorization.weightings import weighting_names
 from ..files import model_io
 from ..options import Budget, Options, promised
 from ..pipeline import run
@@ -82,7 +83,7 @@ __all__ = ["compress_command"]
     "--weighting",
     default="fisher",
     show_default=True,
-    help="fisher, activation, diagonal or none.",
+    help=f"One of {', '.join(weighting_names())}.",
 )
 @click.option("--ranks", default="global", show_default=True, help="global or uniform.")
 @click.option(
