@@ -7,13 +7,16 @@ protobuf, zipfile, numpy's parser of headers, Pillow, onnxruntime, the user's mo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import onnx_ir as ir
 
 from .errors import FactorizeError, InputError
 
-__all__ = ["first_line", "reading", "user_code"]
+__all__ = ["attempt", "first_line", "reading", "user_code"]
+
+_Result = TypeVar("_Result")
 
 # What onnxruntime puts before its messages, and what it says of operators that it does not have.
 _PREFIX = "[ONNXRuntimeError]"
@@ -38,6 +41,14 @@ def reading(said: str) -> Iterator[None]:
         raise InputError(f"{said}: it asks for more memory than there is.") from error
     except Exception as error:
         raise InputError(f"{said}: {first_line(error)}.") from error
+
+
+def attempt(function: Callable[[], _Result]) -> _Result | None:
+    """The result of a function that may raise anything, where one can do without: then None."""
+    try:
+        return function()
+    except Exception:
+        return None
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ runtime.runtimes
 calibration.sources
 calibration
 outputs
-evaluation statistics preparation
+evaluation notes preparation statistics
 factorization
 factorization.weightings
 allocation

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from ..notes import notes_of, stream_said
 from ..report.comparison import compare_several
-from ..report.notes import notes_of, stream_said
 from ..runtime.runtimes import runtime_of
 from .console import echo, open_console
 from .data_options import (

@@ -14,9 +14,9 @@ from ..check_options import check_options
 from ..errors import BudgetError, InputError
 from ..factorization.weightings import weighting_names
 from ..files import model_io
+from ..notes import notes_of
 from ..options import Budget, Options, promised
 from ..pipeline import run
-from ..report.notes import notes_of
 from ..report.report_files import write_sweep
 from ..sweep import budgets_of, run_sweep, with_suffix
 from .console import complain, open_console, say

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from ..allocation.costs import Figures
 from ..evaluation import Agreement
+from ..notes import notes_of, stream_said
 from ..report.comparison import Comparison
-from ..report.notes import notes_of, stream_said
 from ..report.outlook import Outlook
 from ..report.report import Report
 from ..runtime.interleaved import NOISY, Ratio

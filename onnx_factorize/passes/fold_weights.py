@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx.reference
 import onnx_ir as ir
 
+from ..foreign import attempt
 from ..graph import Namer, add_initializer, constant, opset, scopes, subgraphs
 from ._operators import TREATED
 from ._weights import DEQUANTIZERS, MOVES, replaceable
@@ -216,10 +217,13 @@ class _Folding:
     def _evaluate(self, node: ir.Node, known: dict[ir.Value, Array]) -> bool:
         feeds = {str(v.name): known[v] for v in node.inputs if v is not None}
         opsets = {"": opset(self._model)}
-        try:
+
+        def run() -> Sequence[Any]:
             evaluator = onnx.reference.ReferenceEvaluator(ir.to_proto(node), opsets=opsets)
-            made = evaluator.run(None, feeds)
-        except Exception:  # of whatever kind, for operators that it lacks and odd inputs
+            return list(evaluator.run(None, feeds))
+
+        made = attempt(run)  # it lacks operators, and raises what it likes on odd inputs
+        if made is None:
             return False
         known.update(zip(node.outputs, map(np.asarray, made), strict=True))
         return True

@@ -23,7 +23,7 @@ import onnx_ir as ir
 from ..calibration import CalibrationData
 from ..errors import InputError
 from ..files import model_io
-from ..foreign import reading
+from ..foreign import attempt, reading
 from ..passes import DRAWS
 
 __all__ = ["SAMPLES", "Bits", "Way", "bytes_of_weight", "quantize", "way_of"]
@@ -182,10 +182,8 @@ def _with_axis(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model in an opset that has scales for each channel, where it can be converted."""
     if _opset(proto) >= _PER_CHANNEL:
         return proto
-    try:
-        return onnx.version_converter.convert_version(proto, _PER_CHANNEL)
-    except Exception:  # of several types; one scale for a weight remains
-        return proto
+    # Without, one scale for a weight remains.
+    return attempt(lambda: onnx.version_converter.convert_version(proto, _PER_CHANNEL)) or proto
 
 
 def _opset(proto: onnx.ModelProto) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from ..errors import InputError
+from ..foreign import reading
 
 __all__ = ["check_device", "full_precision", "in_threads"]
 
@@ -18,11 +18,8 @@ def check_device(name: str) -> None:
     Raises:
         InputError: There is none, or this build of torch cannot use it.
     """
-    try:
+    with reading(f"--device {name} cannot be used here"):
         torch.zeros(1, device=name)
-    except Exception as error:  # of many kinds
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"--device {name} cannot be used here: {reason}.") from error
 
 
 @contextlib.contextmanager

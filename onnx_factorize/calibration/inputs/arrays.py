@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
+from ...foreign import attempt, reading
 
 __all__ = ["RaggedError", "as_array", "converted"]
 
@@ -38,13 +39,14 @@ def as_array(value: Any, where: str) -> Array:
         raise InputError(f"{where} is None; give an array.")
     if isinstance(value, np.ndarray):
         array = value
+    elif isinstance(value, list | tuple):
+        found = attempt(lambda: np.asarray(_detached(value)))
+        if found is None:
+            return _stacked(value, where)
+        array = found
     else:
-        try:
+        with reading(f"{where} cannot be read as an array"):
             array = np.asarray(_detached(value))
-        except Exception as error:  # whatever a library raises that is asked for an array
-            if isinstance(value, list | tuple):
-                return _stacked(value, where)
-            raise InputError(f"{where} cannot be read as an array: {error}.") from error
     if array.dtype.kind == "O":
         array = _without_objects(array, where)
     if array.dtype.kind == "S":

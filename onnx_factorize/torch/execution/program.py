@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from ...foreign import first_line
 from . import dtypes, unsigned
 from .errors import ExecutionError, Unsupported, UnsupportedError
 from .table import Operator
@@ -132,8 +133,7 @@ class State:
         except (torch.OutOfMemoryError, UnsupportedError, ExecutionError):
             raise
         except Exception as error:
-            first = (str(error).strip() or type(error).__name__).split("\n")[0].rstrip(".")
-            raise ExecutionError(f"{step.label} failed in torch: {first}.") from error
+            raise ExecutionError(f"{step.label} failed in torch: {first_line(error)}.") from error
         results = result if isinstance(result, tuple) else (result,)
         if any(slot is not None for slot in step.outputs[len(results) :]):
             raise UnsupportedError(

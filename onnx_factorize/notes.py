@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..runtime.randomness import randomness_said
+from .runtime.randomness import randomness_said
 
 __all__ = ["notes_of", "stream_said"]
 
