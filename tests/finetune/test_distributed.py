@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import onnx_ir as ir
 import pytest
-from builders import BUNDLED, BUNDLED_DATA
+from builders import ROOT
 
 pytest.importorskip("torch")
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
-OPTIONS = [
-    *("--budget", "targets=0.1", "--weighting", "none", "--samples", "96", "--threads", "1"),
-    *("--finetune", "--epochs", "2", "--lr", "1e-3", "-q"),
-]
+from onnx_factorize import factorize
+
+OPTIONS = {"budget": "targets=0.5", "weighting": "none", "samples": 40, "threads": 1}
+TRAINING = {"epochs": 2, "lr": 1e-3}
 
 
-def _weights(launch, path, checkpoint):
-    command = [*launch, "-m", "onnx_factorize", str(BUNDLED), "--calib", str(BUNDLED_DATA)]
-    command += [*OPTIONS, "-o", str(path), "--checkpoint", str(checkpoint)]
+def _weights(model):
+    return {n: v.const_value.numpy() for n, v in model.graph.initializers.items()}
+
+
+def test_two_processes_are_as_one(mlp_path, mlp_data, tmp_path):
+    found = factorize(mlp_path, mlp_data, **OPTIONS, finetune=True, **TRAINING)
+    assert found.report.finetune["after"] < found.report.finetune["before"]
+    one = _weights(found.model)
+    folder = tmp_path / "two"
+    folder.mkdir()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "onnx_factorize", str(mlp_path), "--calib", str(mlp_data), "--finetune", "-q"]
+    for name, value in {**OPTIONS, **TRAINING}.items():
+        command += [f"--{name}", str(value)]
+    command += ["-o", str(folder / "two.onnx"), "--checkpoint", str(folder / "two.safetensors")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    return {n: v.const_value.numpy() for n, v in ir.load(path).graph.initializers.items()}
-
-
-def test_two_processes_are_as_one(tmp_path):
-    one = _weights([sys.executable], tmp_path / "one.onnx", tmp_path / "one.safetensors")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    two = _weights(launch, tmp_path / "two.onnx", tmp_path / "two.safetensors")
+    two = _weights(ir.load(folder / "two.onnx"))
     assert one.keys() == two.keys()
     for name, weight in one.items():
         np.testing.assert_allclose(two[name], weight, atol=2e-4, err_msg=name)
     # The second process writes nothing.
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 2

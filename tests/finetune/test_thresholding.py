@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from builders import BUNDLED, BUNDLED_DATA
+from builders import BUNDLED, BUNDLED_DATA, normal
 
 torch = pytest.importorskip("torch")
 
@@ -91,20 +91,22 @@ class _Mortal(Progress):
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
 @pytest.mark.parametrize("plan_is_better", [False, True])
 def test_killed_and_resumed_it_is_the_same(
-    killed_after, seconds, plan_is_better, tmp_path, monkeypatch
+    killed_after, seconds, plan_is_better, mlp, tmp_path, monkeypatch
 ):
+    feeds = {"x": normal(5, 128, 24)}
     monkeypatch.setattr("onnx_factorize.finetune.training_run.SECONDS", seconds)
     if plan_is_better:
         monkeypatch.setattr("onnx_factorize.finetune.thresholding.validation_of", lambda *_: 0.0)
     path = tmp_path / "run.safetensors"
-    options = {**OPTIONS, "budget": "targets=0.05", "svt": "hard", "epochs": 3}
-    expected = factorize(BUNDLED, BUNDLED_DATA, **options)
+    options = {**OPTIONS, "budget": "targets=0.5", "svt": "hard", "epochs": 3}
+    expected = factorize(mlp, feeds, **options)
+    assert len(expected.report.finetune["svt"]) == 2
     options["checkpoint"] = path
     for batches in killed_after:
         with pytest.raises(_Killed):
-            factorize(BUNDLED, BUNDLED_DATA, progress=_Mortal(3 + batches), **options)
+            factorize(mlp, feeds, progress=_Mortal(3 + batches), **options)
     torch.manual_seed(99)
-    found = factorize(BUNDLED, BUNDLED_DATA, **options)
+    found = factorize(mlp, feeds, **options)
     assert found.report.finetune == expected.report.finetune
     for name, value in expected.model.graph.initializers.items():
         again = found.model.graph.initializers[name].const_value.numpy()
