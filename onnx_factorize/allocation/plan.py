@@ -22,7 +22,7 @@ from .costs import Costs
 from .forms import Form, forms_of
 from .plan_evaluator import PlanEvaluator
 from .refitted import Refitted, best_refitted, most_cuts
-from .search import Found, most_measurements, search
+from .search import Candidate, Found, most_measurements, search
 
 __all__ = ["Plan", "compress"]
 
@@ -46,6 +46,7 @@ class Plan:
         refit: What refitting the factors multiplied it by; None if that was not tried, or gained
             nothing.
         squares: View name to σ² of its directions, for what is cut.
+        candidate: What it was chosen by: its weighting and shrinkages.
     """
 
     ranks: dict[str, int]
@@ -55,6 +56,7 @@ class Plan:
     trial: float | None
     refit: float | None = None
     squares: Mapping[str, npt.NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    candidate: Candidate | None = None
 
     @property
     def second_order(self) -> float:
@@ -176,6 +178,7 @@ def _compress(
         expected if expected is None or gain is None else gain * expected,
         gain,
         bought.squares,
+        bought.candidate,
     )
     if large or not bought.cut or (gain is None and not options.finetune):
         return bought.model, plan, bought

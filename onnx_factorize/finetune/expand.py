@@ -71,8 +71,7 @@ def widened(
         ranks[view.name] = min(blocks * multiples[value], view.full_rank)
     cut = [view for target in known.targets for view in views_of(target) if ranks.get(view.name)]
     analysis = known.analysis
-    named = [each for each in analysis.candidates if plan.origin.startswith(each.name)]
-    candidate = (named or analysis.candidates)[0]
+    candidate = plan.candidate or analysis.candidates[0]
     spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
     factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
     model = known.start.clone()
