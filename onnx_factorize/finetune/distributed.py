@@ -14,10 +14,10 @@ from torch import Tensor, distributed
 from .. import processes
 from ..calibration import Batch, CalibrationData
 
-__all__ = ["Together"]
+__all__ = ["ProcessGroup"]
 
 
-class Together:
+class ProcessGroup:
     """This process among those that train together; a single one needs nobody.
 
     Attributes:

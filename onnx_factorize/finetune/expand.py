@@ -17,7 +17,7 @@ from ..options import Options
 from ..passes import RewriteTargets, Target, sign
 from .bottleneck import Bottleneck
 
-__all__ = ["multiples_of", "prices_of", "views_by_value", "widened"]
+__all__ = ["expanded", "multiples_of", "prices_of", "views_by_value"]
 
 
 def views_by_value(
@@ -49,11 +49,11 @@ def multiples_of(
     }
 
 
-def widened(
+def expanded(
     known: Calibrated,
     plan: Plan,
     views: Mapping[str, Target],
-    wider: float,
+    share: float,
     options: Options,
 ) -> ir.Model:
     """The plan's model with more components.
@@ -62,12 +62,12 @@ def widened(
         known: The calibrated model.
         plan: The plan.
         views: The views that get more, by the name of their bottleneck's value.
-        wider: What ranks are multiplied by.
+        share: What ranks are multiplied by.
         options: What ranks are multiples of, and the model's metadata.
     """
     ranks, multiples = dict(plan.ranks), multiples_of(views, known.targets, options)
     for value, view in views.items():
-        blocks = math.ceil(wider * ranks[view.name] / multiples[value])
+        blocks = math.ceil(share * ranks[view.name] / multiples[value])
         ranks[view.name] = min(blocks * multiples[value], view.full_rank)
     cut = [view for target in known.targets for view in views_of(target) if ranks.get(view.name)]
     analysis = known.analysis

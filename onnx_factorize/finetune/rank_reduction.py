@@ -170,7 +170,7 @@ class RankReduction:
             # A block may stay for the sake of what is large in it; the rest is not shrunk to zero.
             shrunk = torch.where(shrunk > 0, shrunk, sigma)[:, :rank]
             if not torch.equal(shrunk, sigma):
-                self._narrow(each, found[name], shrunk)
+                self._truncate(each, found[name], shrunk)
         self.ranks = ranks
         record = Reduced(
             self._steps, self.cost / self._dense, ranks, 1 - kept / whole if whole else 0.0
@@ -192,7 +192,7 @@ class RankReduction:
         costs = _costs(self.bottlenecks, self._prices, self.ranks)
         return sum(costs[name] for name in own) / self.ranks[bottleneck.value]
 
-    def _narrow(self, bottleneck: Bottleneck, found: Balanced, sigma: Tensor) -> None:
+    def _truncate(self, bottleneck: Bottleneck, found: Balanced, sigma: Tensor) -> None:
         """Leaves some components, of equal norm on both sides, before zeros."""
         old = self.ranks[bottleneck.value]
         into, back = found.cut(sigma)

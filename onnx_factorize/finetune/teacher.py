@@ -22,7 +22,7 @@ from ..passes import OutputKind
 from ..runtime.session import Runtime
 from ..torch.module import GraphModule
 from .distillation import Distillation
-from .teacher_cache import Remembered
+from .teacher_cache import TeacherCache
 
 __all__ = ["Teacher"]
 
@@ -64,7 +64,7 @@ class Teacher:
         self._share, self._weight = label_share, hidden_weight
         self._labelled = labelled_output(outputs) if label_share else None
         self._session = runtime.session(dense, [*outputs, *self.hidden])
-        self._asked = Remembered(lambda batch: self._session.run(batch.feeds, batch.origin))
+        self._asked = TeacherCache(lambda batch: self._session.run(batch.feeds, batch.origin))
         self._outputs = Distillation(outputs)
         self._inner = {name: OutputSeen(OutputKind("gaussian")) for name in self.hidden}
         self._hidden: Distillation | None = None
@@ -116,7 +116,7 @@ class Teacher:
         return self._asked.some
 
     def remember(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Asks the dense model once for all that training will ask it again; see `Remembered`."""
+        """Asks the dense model once for all that training will ask it again; see `TeacherCache`."""
         return self._asked.learn(batches)
 
     def observe(self, batch: Batch) -> None:

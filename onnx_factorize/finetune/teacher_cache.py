@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..calibration import Batch
 from ..calibration.batch import rows_of
 
-__all__ = ["Remembered", "digest"]
+__all__ = ["TeacherCache", "digest"]
 
 Answers = dict[str, npt.NDArray[Any]]
 
@@ -20,7 +20,7 @@ Answers = dict[str, npt.NDArray[Any]]
 _MOST_BYTES = 2**29
 
 
-class Remembered:
+class TeacherCache:
     """A model's answers, looked up by what a sample feeds, whatever batch it comes in."""
 
     def __init__(self, ask: Callable[[Batch], Answers], most_bytes: int = _MOST_BYTES) -> None:

@@ -25,7 +25,7 @@ from ..torch.check import check_against_onnxruntime
 from ..torch.module import GraphModule, to_torch
 from ..torch.write_back import write_back
 from .bottleneck import Bottleneck, find_bottlenecks
-from .expand import multiples_of, prices_of, views_by_value, widened
+from .expand import expanded, multiples_of, prices_of, views_by_value
 from .gramians import Gramians, measure_gramians
 from .rank_reduction import RankReduction, cost_of
 from .schedule import Schedule
@@ -33,12 +33,12 @@ from .teacher import Teacher
 from .trainer import finetune, patience_of, trained_module, validating_samples, validation_of
 from .training import Recovery, Thresholds
 from .training_run import TrainingRun
-from .truncate import narrow
+from .truncate import truncate
 
 __all__ = ["recover_by_svt"]
 
 # Ranks at first, as a multiple of the plan's.
-_WIDER = 1.5
+_EXPANDED = 1.5
 
 # Share of the steps in which ranks come down, and in how many proximal steps.
 _DOWN = 0.5
@@ -77,7 +77,7 @@ def recover_by_svt(
     views = views_by_value(find_bottlenecks(compressed), known.targets, plan)
     if not views:
         raise InputError("--svt finds no factors that it could make narrower: leave it out.")
-    wide = widened(known, plan, views, _WIDER, options)
+    wide = expanded(known, plan, views, _EXPANDED, options)
     validating = validating_samples(known.data)
     module = trained_module(wide, known.outputs).to(training.device)
     first = next(known.data.batches("calibration"))
@@ -108,7 +108,7 @@ def recover_by_svt(
     )
     run.restore_best()
     write_back(module, wide)
-    narrow(wide, reduction.bottlenecks, reduction.ranks)
+    truncate(wide, reduction.bottlenecks, reduction.ranks)
     check_against_onnxruntime(to_torch(fixed_draws(wide)), wide, first.feeds, runtime=runtime)
     ranks = {view.name: reduction.ranks[value] for value, view in views.items()}
     changed = {view.operator for view in views.values()}

@@ -21,7 +21,7 @@ from ..options import Training
 from ..torch.module import GraphModule
 from .augmentation import Augmentation
 from .checkpoint import SECONDS, Checkpoint, Position
-from .distributed import Together
+from .distributed import ProcessGroup
 from .shuffled import shuffled
 from .teacher import Teacher
 from .teacher_cache import digest
@@ -89,8 +89,8 @@ class TrainingRun:
         self._to_remember = training.repeats and data.regroups and not teacher.remembers
         self._augment = None if training.augment is None else Augmentation(training.augment)
         self._parameters = list(module.parameters())
-        self._together = Together()
-        self._together.equalize(self._parameters)
+        self._group = ProcessGroup()
+        self._group.equalize(self._parameters)
         # Fused, a step of a large table takes an eighth of the time.
         self.optimizer = torch.optim.AdamW(
             self._parameters, training.learning_rate, weight_decay=0.0, fused=True
@@ -237,16 +237,16 @@ class TrainingRun:
 
     def _step(self, batch: Batch, rate: float) -> float:
         """One step of the optimizer, unless the loss is not finite; the divergence before it."""
-        own, weight = self._together.share(self._data, batch)
+        own, weight = self._group.share(self._data, batch)
         loss, divergence = torch.zeros(()), 0.0
         if own is not None:
             loss, divergence = self._teacher.loss(self._module, own)
-        divergence = self._together.sum(weight * divergence)
-        if math.isfinite(self._together.sum(weight * float(loss.detach()))):
+        divergence = self._group.sum(weight * divergence)
+        if math.isfinite(self._group.sum(weight * float(loss.detach()))):
             self.optimizer.zero_grad()
             if own is not None:
                 torch.autograd.backward(weight * loss)
-            self._together.sum_gradients(self._parameters)
+            self._group.sum_gradients(self._parameters)
             torch.nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
@@ -255,7 +255,7 @@ class TrainingRun:
 
     def save(self) -> None:
         """Writes the checkpoint, if there is to be one."""
-        if self._checkpoint is None or self._together.rank:
+        if self._checkpoint is None or self._group.rank:
             return
         if self.stepper is not None:
             self._position.stepper = self.stepper.state()
@@ -276,9 +276,9 @@ class TrainingRun:
     def validate(self) -> float:
         """The divergence of the samples that are not trained on; infinite if it is not finite."""
         found = 0.0
-        if not self._together.rank:
+        if not self._group.rank:
             found = self._teacher.divergence(self._module, self._validation())
-        return self._together.of_first(found)
+        return self._group.of_first(found)
 
 
 def _rate(steps: int) -> Callable[[int], float]:

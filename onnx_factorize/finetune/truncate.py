@@ -12,10 +12,10 @@ from ..passes import record
 from ..passes.provenance import provenance_of, stamp
 from .bottleneck import Bottleneck
 
-__all__ = ["narrow"]
+__all__ = ["truncate"]
 
 
-def narrow(model: ir.Model, bottlenecks: Sequence[Bottleneck], ranks: Mapping[str, int]) -> None:
+def truncate(model: ir.Model, bottlenecks: Sequence[Bottleneck], ranks: Mapping[str, int]) -> None:
     """Leaves the first components of bottlenecks; the others are expected to be zero.
 
     Args:

@@ -19,7 +19,7 @@ from onnx_factorize.finetune.gramians import measure_gramians  # noqa: E402
 from onnx_factorize.finetune.multiplier import least_multiplier  # noqa: E402
 from onnx_factorize.finetune.rank_reduction import RankReduction, cost_of  # noqa: E402
 from onnx_factorize.finetune.schedule import Schedule  # noqa: E402
-from onnx_factorize.finetune.truncate import narrow  # noqa: E402
+from onnx_factorize.finetune.truncate import truncate  # noqa: E402
 from onnx_factorize.passes import FindTargets, OutputKind, RewriteTargets  # noqa: E402
 from onnx_factorize.passes.provenance import provenance_of  # noqa: E402
 from onnx_factorize.torch import to_torch, write_back  # noqa: E402
@@ -159,7 +159,7 @@ def test_a_narrow_graph_gives_what_the_zeros_gave(form, shrinkage):
     assert not np.allclose(after, before.detach().numpy(), atol=1e-3)
     whole = model_io.parameters(graph)
     write_back(module, graph)
-    narrow(graph, bottlenecks, reduction.ranks)
+    truncate(graph, bottlenecks, reduction.ranks)
     np.testing.assert_allclose(run(check(graph), feeds)[0], after, atol=1e-4)
     # What it costs is what the graph holds.
     cost = cost_of(bottlenecks, prices, reduction.ranks)
@@ -237,7 +237,7 @@ def test_other_coordinates_are_the_same_function():
     with torch.no_grad():
         for each in find_bottlenecks(graph):
             found = balance(*gramians[each.value])
-            reduction._narrow(each, found, found.sigma)
+            reduction._truncate(each, found, found.sigma)
     after = module.run({"x": X}).outputs["y"]
     torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
     for each in find_bottlenecks(graph):

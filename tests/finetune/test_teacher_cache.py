@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from onnx_factorize.calibration import Batch
-from onnx_factorize.finetune.teacher_cache import Remembered
+from onnx_factorize.finetune.teacher_cache import TeacherCache
 
 
 class _Model:
@@ -30,7 +30,7 @@ def _batches(x, size=4):
 
 
 def _learned(model, batches, **options):
-    remembered = Remembered(model, **options)
+    remembered = TeacherCache(model, **options)
     list(remembered.learn(batches))
     model.asked = 0
     return remembered
@@ -51,7 +51,7 @@ def test_samples_are_known_in_any_order_and_batch():
 
 def test_strings_and_shapes_tell_samples_apart():
     x = np.array([["a", "bc"], ["ab", "c"]], object)
-    remembered = Remembered(
+    remembered = TeacherCache(
         lambda batch: {"y": np.array([[float(len(row[0]))] for row in batch.feeds["x"]])}
     )
     list(remembered.learn([Batch({"x": x}, 2, None, "")]))
@@ -78,7 +78,7 @@ def test_answers_that_look_at_their_batch_are_asked_for_again():
         asked.append(batch)
         return {"y": batch.feeds["x"] / np.abs(batch.feeds["x"]).max()}
 
-    remembered = Remembered(answer)
+    remembered = TeacherCache(answer)
     list(remembered.learn(_batches(x)))
     before = len(asked)
     remembered(_batches(x)[0])
