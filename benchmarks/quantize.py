@@ -23,7 +23,7 @@ from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
 from onnx_factorize.options import Selection
-from onnx_factorize.quantization.quantizers import quantize, way_of
+from onnx_factorize.quantization.quantizers import mode_of, quantize
 from onnx_factorize.runtime.arithmetic import count_arithmetic
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
@@ -57,7 +57,7 @@ def main(
         run = runtime.session(dense).run
         data = open_calibration(recipe.calib_path, Signature.of(dense), selection, run=run)
         sample = data.typical("holdout")
-        way = way_of("int8", dense, count_arithmetic(dense, sample.feeds, runtime).nodes)
+        mode = mode_of("int8", dense, count_arithmetic(dense, sample.feeds, runtime).nodes)
         if made is not None:
             small = model_io.load(made)
         else:
@@ -71,9 +71,9 @@ def main(
             ).model
         variants: dict[str, ir.Model] = {
             "dense": dense,
-            f"int8 ({way})": quantize(dense, way, data),
+            f"int8 ({mode})": quantize(dense, mode, data),
             f"`{budget}`": small,
-            f"`{budget}` + int8": quantize(small, way, data),
+            f"`{budget}` + int8": quantize(small, mode, data),
         }
         sessions = [runtime.session(model) for model in variants.values()]
         times = latencies(sessions, sample.feeds, 4 * seconds).medians

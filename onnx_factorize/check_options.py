@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import get_args
 
+from . import processes
 from .allocation.forms import Form
 from .errors import InputError
 from .factorization.weightings import get_weighting
+from .goals.budgets import check_budget, wants_speed
 from .goals.guarantee import Promise
 from .options import Options
 from .quantization.quantizers import Bits
@@ -19,9 +21,17 @@ def check_options(options: Options) -> None:
     """Looks up the names that options hold.
 
     Raises:
-        InputError: There is no such weighting, form, quantizer, metric or runtime.
+        InputError: There is no such budget, weighting, form, quantizer, metric or runtime.
     """
     get_weighting(options.weighting)
+    price = check_budget(options.budget)
+    if options.training.svt != "none" and (price.timed or options.prefer == "latency"):
+        raise InputError("--svt counts parameters or multiplications: it cannot buy time.")
+    if processes.count() > 1 and wants_speed(options):
+        raise InputError(
+            "Each process would time cuts for itself, and come to a plan of its own: under "
+            "torchrun give a budget of params, targets or bytes, and no --prefer latency."
+        )
     if options.form not in get_args(Form):
         raise InputError(f"There is no form '{options.form}'; use {', '.join(get_args(Form))}.")
     if options.quantize not in (None, *get_args(Bits)):

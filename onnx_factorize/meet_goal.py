@@ -15,6 +15,7 @@ from .calibration import Batch
 from .errors import BudgetError
 from .goals import guarantee_search as promise_search
 from .goals import latency_budget
+from .goals.budgets import check_budget, price_of, wants_speed
 from .goals.guarantee import Promise
 from .options import Budget, Options
 from .passes import sign
@@ -68,7 +69,8 @@ def spend(
 
     def within(budget: Budget, *, best_effort: bool) -> tuple[ir.Model, Plan]:
         asked = dataclasses.replace(options, budget=budget, best_effort=best_effort)
-        return compress(known.start, known.targets, known.analysis, known.costs, asked, progress)
+        price = price_of(budget, known.costs)
+        return compress(known.start, known.targets, known.analysis, price, asked, progress)
 
     def stored(model: ir.Model) -> ir.Model:
         """The model as it will be written: a promise is made of that."""
@@ -76,7 +78,7 @@ def spend(
         if not isinstance(storage, Quantized):
             return model
         with progress.stage("quantize"):
-            return quantize_watched(model, storage.way, known.data, known.watched)
+            return quantize_watched(model, storage.mode, known.data, known.watched)
 
     if options.promise is not None:
         model, plan, kept = promise_search.keep(
@@ -98,10 +100,10 @@ def spend(
         with progress.stage("time"):
             return latencies(pair, sample.feeds, samples=sample.samples)
 
-    if options.budget.kind != "latency":
+    if not check_budget(options.budget).timed:
         best = within(options.budget, best_effort=options.best_effort)
         # Several processes that train one model must not each decide by a clock of its own.
-        if options.prefer is None and not options.timed and processes.count() == 1:
+        if options.prefer is None and not wants_speed(options) and processes.count() == 1:
             best = _no_slower(best, timed, sample.samples, known, options, progress)
         return Spent(*best, options.budget)
 
@@ -146,7 +148,8 @@ def _no_slower(
     )
     asked = dataclasses.replace(options, best_effort=False)
     try:
-        other = compress(known.start, known.targets, known.analysis, costs, asked, progress)
+        price = price_of(asked.budget, costs)
+        other = compress(known.start, known.targets, known.analysis, price, asked, progress)
     except BudgetError:
         # Not without the slower cuts: size is what was asked for.
         return made

@@ -15,6 +15,7 @@ from .allocation.analysis import analyze
 from .allocation.calibrated import Calibrated
 from .allocation.costs import measure_costs
 from .allocation.forms import restricted
+from .allocation.storage import External
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .check_options import check_options
 from .evaluation import compare_outputs
@@ -26,6 +27,7 @@ from .files.writing import Files
 from .finetune.recovery import MEASURED, check_torch, check_training, recover
 from .goals import guarantee_search as promise_search
 from .goals import latency_budget
+from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import Promise
 from .meet_goal import spend
 from .options import Options
@@ -36,9 +38,9 @@ from .passes import OutputKind
 from .preparation.find_targets import find_targets, hidden_params
 from .preparation.subnormals import without_subnormals
 from .progress import Progress
-from .quantization.quantizers import way_of
+from .quantization.quantizers import mode_of
 from .quantization.stage import quantized
-from .quantization.storage import External, Quantized, location_of
+from .quantization.storage import Quantized, location_of
 from .report.report import Report
 from .report.report_files import check_report, write_report
 from .report.summary import layers_of, summarize
@@ -146,7 +148,7 @@ def calibrated(
         kinds = output_kinds(dense, options.outputs)
         sample = data.typical("holdout")
         costs = measure_costs(dense, sample, runtime, source)
-        costs.check(options.budget.kind)
+        price_of(options.budget, costs).check()
 
     measured = data.fewer(MEASURED) if options.finetune else data
     surveyed = _survey(dense, kinds, measured, options, progress)
@@ -170,14 +172,14 @@ def calibrated(
 
     location = location_of(source) if model_io.is_external(dense) else None
     if location is not None:
-        costs = dataclasses.replace(costs, storage=External(dense, location))
+        costs = dataclasses.replace(costs, storage=External.of(dense, location))
     if options.quantize:
         with progress.stage("quantize the dense model"):
-            way = way_of(options.quantize, dense, costs.arithmetic.nodes)
-            storage = Quantized.of(way, dense, targets, data, location)
+            mode = mode_of(options.quantize, dense, costs.arithmetic.nodes)
+            storage = Quantized.of(mode, dense, data, location)
             costs = dataclasses.replace(costs, storage=storage)
 
-    if options.timed:
+    if wants_speed(options):
         alone = latencies([runtime.session(dense)], sample.feeds, samples=sample.samples)
         costs = latency_budget.timed_costs(
             costs, alone.least[0], sample.samples, normal, targets, options, progress
@@ -240,7 +242,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         model, quantization = quantized(
             model,
             options.quantize,
-            storage.way,
+            storage.mode,
             known.dense,
             known.outputs,
             data,

@@ -14,6 +14,10 @@ import onnx.parser
 import onnx_ir as ir
 import onnxruntime as ort
 
+from onnx_factorize.allocation.costs import Costs
+from onnx_factorize.allocation.price import Price
+from onnx_factorize.goals.budgets import price_of
+from onnx_factorize.options import Budget
 from onnx_factorize.outputs import OutputDistribution, class_axis
 from onnx_factorize.outputs.labels_seen import LabelsSeen
 from onnx_factorize.outputs.seen import OutputSeen
@@ -26,6 +30,7 @@ from onnx_factorize.passes import (
     RewriteTargets,
     Target,
 )
+from onnx_factorize.runtime.arithmetic import Arithmetic
 from onnx_factorize.runtime.interleaved import Timing
 
 Array = npt.NDArray[Any]
@@ -65,6 +70,11 @@ def model(
                 onnx.helper.make_tensor_value_info(name, tensor.data_type, array.shape)
             )
     return proto
+
+
+def price(kind: str) -> Price:
+    """The unit of a budget, for a dense model that costs nothing."""
+    return price_of(Budget(kind, 0.5), Costs(0, 0, Arithmetic(0, {}, {})))
 
 
 def session(source: onnx.ModelProto | ir.Model | str | pathlib.Path) -> ort.InferenceSession:

@@ -7,8 +7,8 @@ from builders import timing
 
 from onnx_factorize import factorize, pipeline
 from onnx_factorize import meet_goal as spending
+from onnx_factorize.curve import Curve
 from onnx_factorize.goals import latency_budget
-from onnx_factorize.runtime.latency_curve import Curve
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 SLOW = "first"

@@ -14,16 +14,14 @@ import onnx_ir as ir
 from ..errors import BudgetError, named
 from ..factorization.rewriting import factors_by_name, rewritten
 from ..factorization.spectrum import Spectrum
-from ..files import model_io
 from ..options import Options
 from ..passes import Factors, Target, sign
-from ..quantization.storage import Storage
 from ..statistics.model_statistics import TargetStatistics
 from .analysis import Analysis, idle_operators
 from .candidates import automatic_multiple
-from .costs import Costs
 from .forms import operator_choices, restricted, views_of
 from .lagrangian import Choices, allocate_global, allocate_uniform
+from .price import Price
 from .search import Candidate
 
 __all__ = ["Bought", "Purchase"]
@@ -72,33 +70,31 @@ class Purchase:
     """What may be spent on some targets, and what it buys."""
 
     def __init__(
-        self, targets: Sequence[Target], analysis: Analysis, costs: Costs, options: Options
+        self, targets: Sequence[Target], analysis: Analysis, price: Price, options: Options
     ) -> None:
         """Works out what is to be spent.
 
         Args:
             targets: The targets, with the views that are wanted.
             analysis: What every cut of every target costs.
-            costs: What the dense model costs.
+            price: The unit of the budget, with what the dense model costs.
             options: The budget, the allocation, and how ranks are rounded.
 
         Raises:
             BudgetError: The budget cannot be met, and the best effort was not asked for.
         """
         self._targets, self._analysis = targets, analysis
-        self._costs, self._options = costs, options
-        self._kind = options.budget.kind
+        self._price, self._options = price, options
         choices = self._choices(analysis.candidates[0])
-        self._cost = costs.of(self._kind, list(targets))
+        self._cost = price.of_model(targets)
         self._wanted = options.budget.limit(self._cost)
-        written = costs.written(self._kind, list(targets))
-        self._fixed = written - sum(choice.dense for choice in choices)
+        self._fixed = price.of_written(targets) - sum(choice.dense for choice in choices)
         self._least = _least(choices)
         least = self._fixed + self._least
         if least > self._wanted:
             if not options.best_effort:
                 idle = idle_operators(targets, analysis)
-                raise BudgetError(_unreachable(options, costs, self._cost, least, targets, idle))
+                raise BudgetError(_unreachable(options, price, self._cost, least, targets, idle))
             self._wanted = least
         self._room = self._wanted - self._fixed
 
@@ -110,7 +106,7 @@ class Purchase:
         return _allocate(choices, candidate.uniform, self._room)
 
     def _choices(self, candidate: Candidate) -> list[Choices]:
-        return _choices(self._targets, candidate, self._costs, self._options)
+        return _choices(self._targets, candidate, self._price, self._options)
 
     def buy(self, dense: ir.Model, candidate: Candidate) -> Bought:
         """The model that a candidate makes, measured to be within the budget.
@@ -127,7 +123,8 @@ class Purchase:
             spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
             model = rewritten(dense, cut, ranks, spectra, analysis.statistics)
             sign(model, self._options.provenance())
-            cost = _cost(self._kind, model, choices, ranks, self._fixed, self._costs.storage)
+            predicted = self._fixed + sum(_cost_of(choice, ranks) for choice in choices)
+            cost = self._price.of_rewritten(model, predicted)
             over = cost - self._wanted
             if over <= 0 or room <= _least(choices):
                 break
@@ -139,7 +136,7 @@ class Purchase:
             reached = self._wanted + over
             idle = idle_operators(self._targets, analysis)
             raise BudgetError(
-                _unreachable(self._options, self._costs, self._cost, reached, self._targets, idle)
+                _unreachable(self._options, self._price, self._cost, reached, self._targets, idle)
             )
         # What was predicted, in nats where there are gradients, whatever plan was chosen.
         losses = {
@@ -166,11 +163,11 @@ def _least(choices: Sequence[Choices]) -> float:
 def _choices(
     targets: Sequence[Target],
     candidate: Candidate,
-    costs: Costs,
+    price: Price,
     options: Options,
 ) -> list[Choices]:
     all_params = sum(target.params for target in targets)
-    kind = options.budget.kind
+    costs = price.costs
 
     def multiple(view: Target) -> int:
         return options.rank_multiple or automatic_multiple(view, all_params)
@@ -181,25 +178,9 @@ def _choices(
         form = candidate.forms.get(target.operator, options.form)
         seen = restricted(target, form) if form != options.form else target
         choices.append(
-            operator_choices(seen, candidate.losses, kind, macs, multiple, form, costs.curves)
+            operator_choices(seen, candidate.losses, price, macs, multiple, form, costs.curves)
         )
     return choices
-
-
-def _cost(
-    kind: str,
-    model: ir.Model,
-    choices: Sequence[Choices],
-    ranks: Mapping[str, int],
-    fixed: float,
-    storage: Storage,
-) -> float:
-    """What a rewritten model costs, in the budget's unit."""
-    if kind == "params":
-        return model_io.parameters(model)
-    if kind == "bytes":
-        return storage.size(model)
-    return fixed + sum(_cost_of(choice, ranks) for choice in choices)
 
 
 def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
@@ -208,25 +189,21 @@ def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
 
 def _unreachable(
     options: Options,
-    costs: Costs,
+    price: Price,
     dense: float,
     least: float,
     targets: Sequence[Target],
     idle: Sequence[str],
 ) -> str:
-    kind, value = options.budget.kind, options.budget.value
+    kind, value = price.name, options.budget.value
     # Rounded up, so that what is advised can be met.
     share, digits = math.ceil(1e3 * least / dense - 1e-6) / 1e3, math.ceil(least)
     reach = f"{kind}={share:.3f}" if value <= 1 else f"{digits:,} {kind}"
-    hidden = ""
-    if kind == "targets" and costs.hidden:
-        hidden = (
-            f", for {costs.hidden / dense:.1%} of the weights that it counts are in operators that "
-            "cannot be read ('onnx-factorize inspect' lists them)"
-        )
+    hidden = price.why_not_less(dense)
     if idle:
         hidden += f"; the calibration data never ran {named(idle)}: give data that do"
-    faster = " without making any slower on this machine" if options.timed else ""
+    speed = price.speed or options.prefer == "latency"
+    faster = " without making any slower on this machine" if speed else ""
     return (
         f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "
         f"{len(targets)} targets can reach{faster}{hidden}; raise the budget, or add --best-effort "

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from ..options import BudgetKind
+from ..curve import Curve
 from ..passes import Target
-from ..runtime.latency_curve import Curve
 from .lagrangian import DENSE, Choices
+from .price import Price, Taken
 
 __all__ = [
-    "NODE_BYTES",
     "automatic_multiple",
     "candidates",
     "faster",
     "only_dense",
     "smaller_ranks",
 ]
-
-# Serialized size of one more node, its names, its entry in the list of cuts and the headers of one
-# more tensor, roughly. The result is measured, so this only saves a second round.
-NODE_BYTES = 420
 
 # Kernels work in blocks of 16 channels; a rank just above one costs up to 30 % more time.
 _BLOCK = 16
@@ -52,7 +45,7 @@ def smaller_ranks(target: Target, multiple: int) -> npt.NDArray[np.int64]:
 def candidates(
     target: Target,
     losses: npt.NDArray[np.float64],
-    kind: BudgetKind,
+    price: Price,
     macs: int,
     multiple: int,
     curve: Curve | None = None,
@@ -62,7 +55,7 @@ def candidates(
     Args:
         target: The target.
         losses: The loss at every rank from 0, not increasing, shape (full rank + 1,).
-        kind: The unit of the costs.
+        price: The unit of the costs.
         macs: Multiplications of the dense operator for one sample.
         multiple: Ranks are multiples of it.
         curve: Its measured latency, if it was measured; ranks that are hardly faster than the dense
@@ -70,22 +63,14 @@ def candidates(
     """
     ranks = smaller_ranks(target, multiple)
     params = ranks * target.factor_params(1)
-    costs: npt.NDArray[Any]
     if curve is not None:
         # What is hardly faster is not worth a loss, nor the noise of the measurement.
         ranks = ranks[faster(curve.at(ranks), curve)]
         params = ranks * target.factor_params(1)
-    if kind == "macs":
-        costs, dense = target.factor_macs(ranks, macs), float(macs)
-    elif kind == "bytes":
-        costs = params * float(target.itemsize) + NODE_BYTES
-        dense = float(target.params * target.itemsize)
-        ranks, costs = ranks[costs < dense], costs[costs < dense]
-    elif kind == "latency":
-        assert curve is not None
-        costs, dense = curve.at(ranks), curve.dense
-    else:
-        costs, dense = params.astype(np.float64), float(target.params)
+    times = None if curve is None else curve.at(ranks)
+    costs = price.of(target, Taken(params, target.factor_macs(ranks, macs), times, 1))
+    dense = float(price.of(target, Taken.dense(target, macs, curve))[0])
+    ranks, costs = ranks[costs < dense], costs[costs < dense]
     return Choices(
         target.name,
         np.append(ranks, DENSE).astype(np.int64),
@@ -99,9 +84,8 @@ def faster(times: npt.NDArray[np.float64], curve: Curve) -> npt.NDArray[np.bool_
     return times < _FASTER * curve.dense
 
 
-def only_dense(target: Target, kind: BudgetKind, macs: int) -> Choices:
+def only_dense(target: Target, price: Price, macs: int) -> Choices:
     """The choice of a target about which nothing is known: keep it."""
-    unit = {"latency": 0, "macs": macs, "bytes": target.params * float(target.itemsize)}.get(
-        kind, target.params
+    return Choices(
+        target.name, np.array([DENSE]), price.of(target, Taken.dense(target, macs)), np.zeros(1)
     )
-    return Choices(target.name, np.array([DENSE]), np.array([float(unit)]), np.zeros(1))

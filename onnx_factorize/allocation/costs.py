@@ -11,14 +11,11 @@ import onnx
 import onnx_ir as ir
 
 from ..calibration import Batch
-from ..errors import InputError
+from ..curve import Curve
 from ..files import model_io
-from ..options import BudgetKind
-from ..passes import Target
-from ..quantization.storage import Storage
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
-from ..runtime.latency_curve import Curve
 from ..runtime.session import Runtime
+from .storage import OneFile, Storage
 
 __all__ = ["Costs", "Figures", "measure_costs"]
 
@@ -67,39 +64,8 @@ class Costs:
     latency_ms: float | None = None
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     file: str | None = None
-    storage: Storage = dataclasses.field(default_factory=Storage)
+    storage: Storage = dataclasses.field(default_factory=OneFile)
     hidden: int = 0
-
-    def of(self, kind: BudgetKind, targets: list[Target]) -> float:
-        """The cost in a budget's unit."""
-        if kind == "targets":
-            return self.hidden + sum(target.params for target in targets)
-        if kind == "macs":
-            return self.arithmetic.total
-        if kind == "latency":
-            assert self.latency_ms is not None
-            return self.latency_ms
-        return self.bytes if kind == "bytes" else self.params
-
-    def check(self, kind: BudgetKind) -> None:
-        """Checks that all that a budget counts is known.
-
-        Raises:
-            InputError: It is not.
-        """
-        left = self.arithmetic.left
-        if kind == "macs" and left:
-            raise InputError(
-                f"The multiplications of {len(left)} operators cannot be counted (the first is "
-                f"'{left[0]}', in the body of a loop or a function): give a budget of params, "
-                "bytes or latency."
-            )
-
-    def written(self, kind: BudgetKind, targets: list[Target]) -> float:
-        """The same, if it is written without being factorized."""
-        if kind == "bytes" and self.storage.dense is not None:
-            return self.storage.dense
-        return self.of(kind, targets)
 
     def figures(self, latency_ms: float | None = None) -> Figures:
         """The costs as the report gives them."""

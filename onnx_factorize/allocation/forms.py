@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..options import BudgetKind
+from ..curve import Curve
 from ..passes import Target
-from ..runtime.latency_curve import Curve
-from .candidates import NODE_BYTES, candidates, faster, only_dense
+from .candidates import candidates, faster, only_dense
 from .lagrangian import DENSE, Choices
+from .price import Price, Taken
 
 __all__ = [
     "FIXED_FORMS",
@@ -99,7 +99,7 @@ def views_of(target: Target) -> tuple[Target, ...]:
 def operator_choices(
     target: Target,
     losses: Mapping[str, Array],
-    kind: BudgetKind,
+    price: Price,
     macs: int,
     multiple: Callable[[Target], int],
     form: str = "auto",
@@ -110,7 +110,7 @@ def operator_choices(
     Args:
         target: The operator.
         losses: View name to the loss at every rank; a view without one is no candidate.
-        kind: The unit of the costs.
+        price: The unit of the costs.
         macs: Multiplications of the dense operator for one sample.
         multiple: From a view to what its ranks are multiples of.
         form: The only form that is wanted, or `auto`.
@@ -119,19 +119,19 @@ def operator_choices(
             views, which are not timed but estimated.
     """
     curves = curves or {}
-    timed = None if kind != "latency" else curves
+    timed = curves if price.timed else None
     known = [
         view
         for view in views_of(target)
         if view.name in losses and (timed is None or view.name in timed)
     ]
     if not known:
-        return only_dense(target, kind, macs)
+        return only_dense(target, price, macs)
     found = {
         view.name: candidates(
             view,
             losses[view.name],
-            kind,
+            price,
             macs,
             multiple(view),
             curves.get(view.name),
@@ -142,7 +142,7 @@ def operator_choices(
         return found[target.name]
     views = views_of(target)
     # The dense operator is timed beside each view: what counts is what a cut saves of that.
-    dense = only_dense(target, kind, macs).dense if timed is None else found[known[0].name].dense
+    dense = only_dense(target, price, macs).dense if timed is None else found[known[0].name].dense
     rows = [
         _Rows.of(
             views,
@@ -155,7 +155,7 @@ def operator_choices(
     ]
     inner = next((view for view in known if view.view == "input"), None)
     if inner is not None and target in known and timed is None:
-        rows.append(_pairs(target, inner, losses, kind, macs, multiple, curves))
+        rows.append(_pairs(target, inner, losses, price, macs, multiple, curves))
     best = _Rows.envelope(rows, dense)
     ranks = np.append(best.ranks, np.zeros((1, len(views)), np.int64), axis=0)
     return Choices(
@@ -204,7 +204,7 @@ def _pairs(
     target: Target,
     inner: Target,
     losses: Mapping[str, Array],
-    kind: BudgetKind,
+    price: Price,
     macs: int,
     multiple: Callable[[Target], int],
     curves: Mapping[str, Curve],
@@ -222,11 +222,7 @@ def _pairs(
         quick = faster(times, curves[target.name])
         ranks_in, ranks = ranks_in[quick], ranks[quick]
     params, all_macs = _tucker(target, inner, ranks_in, ranks, macs)
-    costs = params.astype(np.float64)
-    if kind == "macs":
-        costs = all_macs
-    elif kind == "bytes":
-        costs = costs * target.itemsize + 2 * NODE_BYTES
+    costs = price.of(target, Taken(params, all_macs, nodes=2))
     lost = losses[inner.name][ranks_in] + losses[target.name][ranks]
     return _Rows.of(views_of(target), {inner.name: ranks_in, target.name: ranks}, costs, lost)
 

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..curve import DENSE
+
 __all__ = ["DENSE", "Choices", "allocate_global", "allocate_uniform"]
 
 Array = npt.NDArray[np.float64]
-
-# The rank that stands for "keep dense" among the ranks of a target.
-DENSE = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,9 @@ from ..progress import Progress
 from ..runtime.paging import LARGE
 from .allocate import Bought, Purchase
 from .analysis import Analysis
-from .costs import Costs
 from .forms import Form, forms_of
 from .plan_evaluator import PlanEvaluator
+from .price import Price
 from .refitted import Refitted, best_refitted, most_cuts
 from .search import Candidate, Found, most_measurements, search
 
@@ -73,7 +73,7 @@ def compress(
     dense: ir.Model,
     targets: list[Target],
     analysis: Analysis,
-    costs: Costs,
+    price: Price,
     options: Options,
     progress: Progress,
 ) -> tuple[ir.Model, Plan]:
@@ -85,7 +85,7 @@ def compress(
         dense: The dense model; it is not changed.
         targets: Its targets.
         analysis: What every cut of every target costs.
-        costs: What the dense model costs.
+        price: The unit of the budget, with what the dense model costs.
         options: The budget, the allocation, and how ranks are rounded.
         progress: What is told how far the run is.
 
@@ -97,20 +97,20 @@ def compress(
     """
     if analysis.evaluator is not None:
         # Before many plans are tried of which none could work.
-        _leave_broken(dense, targets, analysis, costs, options)
-    model, plan, bought = _compress(dense, targets, analysis.sound, costs, options, progress)
+        _leave_broken(dense, targets, analysis, price, options)
+    model, plan, bought = _compress(dense, targets, analysis.sound, price, options, progress)
     if not _breaks(dense, model, bought, analysis):
         return model, plan
-    return compress(dense, targets, analysis, costs, options, progress)
+    return compress(dense, targets, analysis, price, options, progress)
 
 
 def _leave_broken(
-    dense: ir.Model, targets: list[Target], analysis: Analysis, costs: Costs, options: Options
+    dense: ir.Model, targets: list[Target], analysis: Analysis, price: Price, options: Options
 ) -> None:
     """Notes what breaks the plan that is predicted to be the best, until nothing does."""
     while True:
         sound = analysis.sound
-        purchase = Purchase(targets, sound, costs, options)
+        purchase = Purchase(targets, sound, price, options)
         bought = purchase.buy(dense, sound.candidates[0])
         if not _breaks(dense, bought.model, bought, analysis):
             return
@@ -143,16 +143,17 @@ def _compress(
     dense: ir.Model,
     targets: list[Target],
     analysis: Analysis,
-    costs: Costs,
+    price: Price,
     options: Options,
     progress: Progress,
 ) -> tuple[ir.Model, Plan, Bought]:
     """The same as `compress`, with what was bought, before it is run."""
-    purchase = Purchase(targets, analysis, costs, options)
+    purchase = Purchase(targets, analysis, price, options)
     evaluator, candidate = analysis.evaluator, analysis.candidates[0]
     found: Found | None = None
     if evaluator is not None:
-        forms = _forms(targets, options)
+        # Measured in one form only.
+        forms = {} if price.timed else _forms(targets, options)
         most = most_measurements(analysis.candidates, forms)
         with progress.stage("try plans", most) as advance:
             found = search(analysis.candidates, purchase.allocate, evaluator, advance, forms)
@@ -215,6 +216,6 @@ def _refitted(
 
 def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, frozenset[str]]]:
     """The operators whose form is the budget's to choose."""
-    if options.form != "auto" or options.budget.kind == "latency":  # measured in one form only
+    if options.form != "auto":
         return {}
     return {target.operator: forms_of(target) for target in targets if target.views}

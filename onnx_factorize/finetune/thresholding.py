@@ -17,6 +17,7 @@ import torch
 from ..allocation.calibrated import Calibrated
 from ..allocation.plan import Plan
 from ..errors import InputError
+from ..goals.budgets.macs import Macs
 from ..options import Options, Training
 from ..passes import Target, fixed_draws
 from ..runtime.arithmetic import count_arithmetic
@@ -170,7 +171,7 @@ def _reduction_of(
     """
     bottlenecks = [each for each in find_bottlenecks(wide) if each.value in views]
     macs = None
-    if options.budget.kind == "macs":
+    if options.budget.kind == Macs.name:
         first = next(known.data.batches("calibration"))
         macs = count_arithmetic(wide, first.feeds, runtime_of(options.runtime), first.samples).nodes
     prices = prices_of(wide, bottlenecks, macs)

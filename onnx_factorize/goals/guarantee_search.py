@@ -15,7 +15,7 @@ from ..calibration import Batch, CalibrationData
 from ..errors import BudgetError, InputError
 from ..evaluation import evaluate
 from ..evaluation.evaluate import Answers
-from ..options import Budget, BudgetKind, Prefer
+from ..options import Budget, Prefer
 from ..outputs import OutputDistribution
 from ..progress import Progress
 from ..runtime.session import Runtime, Session
@@ -27,7 +27,7 @@ from .quantities import Quantity
 __all__ = ["Kept", "check", "confirmed", "keep", "measure"]
 
 # The budget that is searched for each preference.
-_AXES: dict[Prefer, BudgetKind] = {"size": "targets", "latency": "latency"}
+_AXES: dict[Prefer, str] = {"size": "targets", "latency": "latency"}
 
 
 @dataclasses.dataclass(frozen=True)

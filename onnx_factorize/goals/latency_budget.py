@@ -12,8 +12,8 @@ import onnx_ir as ir
 from ..allocation.candidates import automatic_multiple, smaller_ranks
 from ..allocation.costs import Costs
 from ..allocation.forms import views_of
-from ..allocation.lagrangian import DENSE
 from ..allocation.plan import Plan
+from ..curve import DENSE
 from ..errors import BudgetError
 from ..options import Budget, Options
 from ..passes import Target

@@ -4,7 +4,7 @@ Words that name something of a registry (a weighting, a form, a quantizer, a met
 where a run starts (see `check_options`).
 """
 
-from .budget import Budget, BudgetKind
+from .budget import Budget
 from .guarantee import Guarantee, promised
 from .images import ImageOptions
 from .options import Options
@@ -15,7 +15,6 @@ from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
 
 __all__ = [
     "Budget",
-    "BudgetKind",
     "Guarantee",
     "ImageOptions",
     "Labels",

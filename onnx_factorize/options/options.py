@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from .. import processes
 from .._version import __version__
 from ..errors import InputError, at_least
 from ..passes import Kind
@@ -101,7 +100,6 @@ class Options:
 
     def __post_init__(self) -> None:
         self._check_choices()
-        self._check_training()
         self._check_numbers()
         for pattern in (*self.include, *self.exclude):
             try:
@@ -121,16 +119,6 @@ class Options:
             raise InputError("Labels that are given are not drawn: leave --draws out.")
         if self.prefer not in (None, *get_args(Prefer)):
             raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
-
-    def _check_training(self) -> None:
-        """Finds what training cannot do."""
-        if self.training.svt != "none" and "latency" in (self.budget.kind, self.prefer):
-            raise InputError("--svt counts parameters or multiplications: it cannot buy time.")
-        if processes.count() > 1 and self.timed:
-            raise InputError(
-                "Each process would time cuts for itself, and come to a plan of its own: under "
-                "torchrun give a budget of params, targets or bytes, and no --prefer latency."
-            )
 
     def _check_numbers(self) -> None:
         """Finds numbers that are out of range."""
@@ -178,11 +166,6 @@ class Options:
         check_types(cls, own)
         without_training([] if own.get("finetune") else _unusual(parts["training"]))
         return cls(**own, **{part: _PARTS[part](**given) for part, given in parts.items()})
-
-    @property
-    def timed(self) -> bool:
-        """Whether every cut must be timed, because speed is wanted and not size alone."""
-        return self.prefer == "latency" or self.budget.kind in ("latency", "macs")
 
     def excluded(self, name: str, op_type: str) -> str | None:
         """The reason why an operator is left alone; None where it may be touched."""

@@ -93,7 +93,6 @@ class Target:
         siblings: Targets that read the same weight, and get the same factors.
         flipped: Whether it reads the transpose of what the first of its siblings reads.
         sided: The side on which siblings are observed, where it is not theirs to choose.
-        written: Bytes that one weight will take in the file, where that is not what it takes now.
     """
 
     name: str
@@ -116,7 +115,6 @@ class Target:
     siblings: tuple[Target, ...] = ()
     flipped: bool = False
     sided: Literal["input", "output"] | None = None
-    written: float | None = None
 
     @property
     def operator(self) -> str:
@@ -161,10 +159,8 @@ class Target:
         return self.columns if self.side == "output" else self.rows
 
     @property
-    def itemsize(self) -> float:
-        """Bytes of one weight, as it is stored, or will be."""
-        if self.written is not None:
-            return self.written
+    def itemsize(self) -> int:
+        """Bytes of one weight, as it is stored."""
         stored = self.weight.meta.get("stored", self.weight.dtype)
         assert isinstance(stored, ir.DataType)
         return int(stored.itemsize)

@@ -26,10 +26,10 @@ from ..files import model_io
 from ..foreign import attempt, reading
 from ..passes import DRAWS
 
-__all__ = ["SAMPLES", "Bits", "Way", "bytes_of_weight", "quantize", "way_of"]
+__all__ = ["SAMPLES", "Bits", "Mode", "bytes_of_weight", "mode_of", "quantize"]
 
 Bits = Literal["int8", "int4"]
-Way = Literal["dynamic", "static", "weights"]
+Mode = Literal["dynamic", "static", "weights"]
 
 # Samples that settle the ranges of activations.
 SAMPLES = 128
@@ -41,7 +41,7 @@ _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 
 # What is treated. What lies between operators with weights stays in float: rounding sums, gates and
 # softmaxes as well loses far more than it saves (a text recogniser: three times the divergence).
-_TREATED: dict[Way, tuple[str, ...]] = {
+_TREATED: dict[Mode, tuple[str, ...]] = {
     "dynamic": ("MatMul", "Gemm", "Gather"),
     "static": ("MatMul", "Gemm", "Conv", "ConvTranspose"),
     "weights": ("MatMul", "Gemm", "Gather"),
@@ -54,7 +54,7 @@ _PER_CHANNEL = 13
 _FEW_BITS = ("QuantizeLinear", "Integer", "NBits", "BlockQuantized")
 
 
-def way_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Way:
+def mode_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Mode:
     """How a model is best quantized.
 
     Args:
@@ -69,23 +69,23 @@ def way_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Way:
     return "static" if 2 * convolved > sum(macs.values()) else "dynamic"
 
 
-def bytes_of_weight(way: Way, op_type: str, stored: float) -> float:
+def bytes_of_weight(mode: Mode, op_type: str, stored: float) -> float:
     """What one weight of an operator takes once it is quantized, about.
 
     Args:
-        way: See `way_of`.
+        mode: See `mode_of`.
         op_type: The operator.
         stored: What one takes now.
     """
-    if op_type not in _TREATED[way]:
+    if op_type not in _TREATED[mode]:
         return stored
     # In 4 bits, half a byte and its share of a scale of 32 bit.
-    return min(stored, 0.5 + 4 / _BLOCK if way == "weights" else 1.0)
+    return min(stored, 0.5 + 4 / _BLOCK if mode == "weights" else 1.0)
 
 
 def quantize(
     model: ir.Model,
-    way: Way,
+    mode: Mode,
     data: CalibrationData,
     advance: Callable[[int], None] = lambda _: None,
 ) -> ir.Model:
@@ -93,7 +93,7 @@ def quantize(
 
     Args:
         model: The model; it is not changed.
-        way: See `way_of`.
+        mode: See `mode_of`.
         data: What ranges are measured on, if they are.
         advance: Called after each batch with its number of samples.
 
@@ -109,7 +109,7 @@ def quantize(
     said = "onnxruntime cannot quantize the model"
     try:
         with reading(said), tempfile.TemporaryDirectory() as folder:
-            quantized = _run(way, proto, pathlib.Path(folder), data, advance)
+            quantized = _run(mode, proto, pathlib.Path(folder), data, advance)
     finally:
         logging.disable(disabled)
     if _few_bits(quantized) == _few_bits(proto):
@@ -117,14 +117,14 @@ def quantize(
             "The quantizer of onnxruntime finds nothing to treat in this model (it needs constant "
             "weights, and does not reach into If, Loop and Scan); leave out --quantize."
         )
-    _restore_imports(quantized, proto, converted=way == "static")
+    _restore_imports(quantized, proto, converted=mode == "static")
     result = ir.from_proto(quantized)
     result.metadata_props.update(model.metadata_props)
     return result
 
 
 def _run(
-    way: Way,
+    mode: Mode,
     proto: onnx.ModelProto,
     folder: pathlib.Path,
     data: CalibrationData,
@@ -139,15 +139,15 @@ def _run(
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - slow to import
 
-    if way == "weights":
+    if mode == "weights":
         return _in_four_bits(proto)
     source, prepared, target = (folder / f"{name}.onnx" for name in ("a", "b", "c"))
-    if way == "static":
+    if mode == "static":
         proto = _with_axis(proto)
     source.write_bytes(proto.SerializeToString())
     # Symbolic inference would need sympy, and gives these quantizers nothing that they need.
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    if way == "dynamic":
+    if mode == "dynamic":
         quantize_dynamic(
             prepared,
             target,

@@ -15,7 +15,7 @@ from ..outputs import OutputDistribution
 from ..passes import with_outputs
 from ..progress import Progress
 from ..runtime.session import Runtime
-from .quantizers import SAMPLES, Way, quantize
+from .quantizers import SAMPLES, Mode, quantize
 
 __all__ = ["Quantization", "quantized"]
 
@@ -26,13 +26,13 @@ class Quantization:
 
     Attributes:
         bits: To how many.
-        way: How.
+        mode: How.
         before: What the factorized model cost.
         divergence: Of the factorized model from the dense one, on held-out samples.
     """
 
     bits: str
-    way: Way
+    mode: Mode
     before: Costs
     divergence: float
 
@@ -45,7 +45,7 @@ class Quantization:
         """What the report holds."""
         return {
             "bits": self.bits,
-            "way": self.way,
+            "way": self.mode,
             "bytes": self.before.bytes,
             "divergence": self.divergence,
         }
@@ -53,7 +53,7 @@ class Quantization:
 
 def quantize_watched(
     model: ir.Model,
-    way: Way,
+    mode: Mode,
     data: CalibrationData,
     names: Sequence[str],
     advance: Callable[[int], None] = lambda _: None,
@@ -62,12 +62,12 @@ def quantize_watched(
 
     Args:
         model: The model; it is not changed.
-        way: How to quantize it.
+        mode: How to quantize it.
         data: The calibration data.
         names: The values.
         advance: Called after each batch with its number of samples.
     """
-    result = quantize(with_outputs(model, names), way, data, advance)
+    result = quantize(with_outputs(model, names), mode, data, advance)
     own = {value.name for value in model.graph.outputs}
     result.graph.outputs[:] = [value for value in result.graph.outputs if value.name in own]
     return result
@@ -76,7 +76,7 @@ def quantize_watched(
 def quantized(
     model: ir.Model,
     bits: str,
-    way: Way,
+    mode: Mode,
     dense: ir.Model,
     outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
@@ -89,7 +89,7 @@ def quantized(
     Args:
         model: The factorized model; it is not changed.
         bits: To how many.
-        way: How.
+        mode: How.
         dense: The dense model.
         outputs: What each output stands for.
         data: The calibration data.
@@ -103,7 +103,7 @@ def quantized(
         names = list(outputs)
         pair = runtime.session(dense, names), runtime.session(model, names)
         found = compare_outputs(*pair, outputs, data, "holdout", advance=advance, finite=False)
-    steps = min(SAMPLES, data.calibration_samples) if way == "static" else None
+    steps = min(SAMPLES, data.calibration_samples) if mode == "static" else None
     with progress.stage("quantize", steps) as advance:
-        result = quantize_watched(model, way, data, names, advance)
-    return result, Quantization(bits, way, before, found.divergence)
+        result = quantize_watched(model, mode, data, names, advance)
+    return result, Quantization(bits, mode, before, found.divergence)

@@ -19,6 +19,7 @@ from ..allocation.search import Candidate
 from ..errors import BudgetError
 from ..factorization.weighting import Spectra
 from ..factorization.weightings import get_weighting
+from ..goals.budgets import price_of
 from ..options import Budget, Options
 from ..passes import Target
 
@@ -63,7 +64,8 @@ def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[O
     for share in BUDGETS:
         options = Options(budget=Budget("params", share), ranks="uniform", weighting="none")
         try:
-            purchase = Purchase(own, Analysis(Spectra({}), [uniform]), costs, options)
+            price = price_of(options.budget, costs)
+            purchase = Purchase(own, Analysis(Spectra({}), [uniform]), price, options)
         except BudgetError:
             found.append(Outlook(str(options.budget)))
             continue

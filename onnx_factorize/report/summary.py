@@ -11,9 +11,9 @@ import numpy as np
 from ..allocation.analysis import Analysis
 from ..allocation.costs import Costs
 from ..allocation.forms import FORMS, cut_of, pair_latency, views_of
-from ..allocation.lagrangian import DENSE
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
+from ..curve import DENSE
 from ..evaluation import Agreement
 from ..evaluation.stream import Stream
 from ..finetune.training import Recovery

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..allocation.lagrangian import DENSE
+from ..curve import Curve
 from ..passes import Factors, RewriteTargets, Target, isolated
 from .interleaved import latencies
 from .latency_cache import LatencyCache
 from .session import Runtime
 
-__all__ = ["Curve", "Timer", "grid", "measure_curves", "time_models"]
-
-Array = npt.NDArray[np.float64]
+__all__ = ["Timer", "grid", "measure_curves", "time_models"]
 
 # From models, the shape of their input "x", how to run them, and the bytes that are read between
 # two runs, to milliseconds; they take turns.
@@ -31,38 +28,6 @@ _SECONDS = 1.0
 
 # Caches are no larger than this; nor need more be read to empty them.
 _CACHES = 2**28
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """The latency of one target, in milliseconds, a call of onnxruntime included.
-
-    Attributes:
-        dense: Of the dense operator.
-        ranks: Ranks that were measured, increasing, shape (points,).
-        times: Their latency, shape (points,).
-    """
-
-    dense: float
-    ranks: tuple[int, ...]
-    times: tuple[float, ...]
-
-    def at(self, ranks: npt.NDArray[np.int64]) -> Array:
-        """The latency at any ranks, in increasing order: it does not fall as the rank grows."""
-        if not self.ranks:
-            return np.full(len(ranks), np.inf)
-        # A dip is noise, or a rank that fits the kernel's blocks better: not worth a hole.
-        rising = np.maximum.accumulate(np.array(self.times))
-        return np.interp(ranks, self.ranks, rising)
-
-    def shared(self, samples: int) -> Curve:
-        """The same for one of so many samples."""
-        times = tuple(time / samples for time in self.times)
-        return Curve(self.dense / samples, self.ranks, times)
-
-    def of(self, rank: int) -> float:
-        """The latency at one rank, or dense."""
-        return self.dense if rank == DENSE else float(self.at(np.array([rank]))[0])
 
 
 def grid(ranks: npt.NDArray[np.int64]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from builders import BUNDLED, BUNDLED_DATA
 from onnx_factorize.allocation.allocate import Purchase
 from onnx_factorize.allocation.forms import cut_of, forms_of, views_of
 from onnx_factorize.errors import BudgetError
+from onnx_factorize.goals.budgets import price_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
@@ -22,7 +23,7 @@ def known():
 
 def _purchase(known, budget, **options):
     asked = Options.of(budget=budget, samples=96, threads=1, **options)
-    return Purchase(known.targets, known.analysis, known.costs, asked)
+    return Purchase(known.targets, known.analysis, price_of(asked.budget, known.costs), asked)
 
 
 def _of_one_form(known, form):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from builders import found, model, normal
+from builders import found, model, normal, price
 
 from onnx_factorize.allocation.candidates import automatic_multiple, candidates, only_dense
-from onnx_factorize.allocation.lagrangian import DENSE
+from onnx_factorize.curve import DENSE
 from onnx_factorize.factorization.losses import kronecker_losses
 from onnx_factorize.factorization.spectrum import decompose
 
@@ -23,7 +23,7 @@ def _target(rows, columns):
 def _choices(target, kind, macs, multiple):
     """The candidates, where a unit of discarded energy costs one half."""
     losses = kronecker_losses(decompose(target.matrices()))
-    return candidates(target, losses, kind, macs, multiple)
+    return candidates(target, losses, price(kind), macs, multiple)
 
 
 @pytest.mark.parametrize("kind", ["params", "targets", "macs"])
@@ -70,6 +70,6 @@ def test_automatic_multiple():
 
 @pytest.mark.parametrize(("kind", "cost"), [("params", 576), ("bytes", 2304), ("macs", 99)])
 def test_only_dense(kind, cost):
-    choices = only_dense(_target(24, 24), kind, 99)
+    choices = only_dense(_target(24, 24), price(kind), 99)
     assert choices.ranks.tolist() == [DENSE]
     assert choices.costs.tolist() == [cost]

@@ -16,6 +16,7 @@ from onnx_factorize.allocation.allocate import Purchase
 from onnx_factorize.factorization.bias_correction import factors_of
 from onnx_factorize.factorization.refit import refit
 from onnx_factorize.factorization.regression import Regression
+from onnx_factorize.goals.budgets import price_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
@@ -160,7 +161,8 @@ def test_the_bundled_model_is_not_made_worse():
 def _two_ways(known):
     """Two plans, bought and measured."""
     options = Options.of(samples=512, threads=1, budget="targets=0.15")
-    purchase = Purchase(known.targets, known.analysis, known.costs, options)
+    price = price_of(options.budget, known.costs)
+    purchase = Purchase(known.targets, known.analysis, price, options)
     evaluator, candidates = known.analysis.evaluator, known.analysis.candidates
     ways = []
     for candidate in (candidates[1], candidates[0]):

@@ -8,7 +8,17 @@ import json
 import numpy as np
 import onnx_ir as ir
 import pytest
-from builders import BUNDLED, BUNDLED_DATA, found, model, normal, run, timing, weights_as_time
+from builders import (
+    BUNDLED,
+    BUNDLED_DATA,
+    found,
+    model,
+    normal,
+    price,
+    run,
+    timing,
+    weights_as_time,
+)
 
 from onnx_factorize import BudgetError, factorize, pipeline
 from onnx_factorize import meet_goal as spending
@@ -16,12 +26,13 @@ from onnx_factorize.allocation.candidates import candidates
 from onnx_factorize.allocation.costs import Costs
 from onnx_factorize.allocation.forms import operator_choices, pair_latency, restricted, views_of
 from onnx_factorize.allocation.plan import Plan
+from onnx_factorize.curve import Curve
 from onnx_factorize.goals.latency_budget import compress_in_time
 from onnx_factorize.options import Budget
 from onnx_factorize.passes import isolated
 from onnx_factorize.runtime.arithmetic import Arithmetic
 from onnx_factorize.runtime.latency_cache import LatencyCache
-from onnx_factorize.runtime.latency_curve import Curve, grid, measure_curves, time_models
+from onnx_factorize.runtime.latency_curve import grid, measure_curves, time_models
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 RUNTIME = OnnxRuntime(threads=1)
@@ -142,7 +153,7 @@ def test_candidates_that_are_no_faster_are_none():
     _, finder = found(model(TWO, TWO_WEIGHTS))
     target = finder.targets[0]
     curve = Curve(1.0, (2, 10, 16), (0.2, 0.9, 1.5))
-    choices = candidates(target, np.linspace(1, 0, 25), "latency", 0, 2, curve)
+    choices = candidates(target, np.linspace(1, 0, 25), price("latency"), 0, 2, curve)
     assert list(choices.ranks) == [2, 4, 6, 8, 10, 0]
     np.testing.assert_allclose(choices.costs, [0.2, 0.375, 0.55, 0.725, 0.9, 1.0])
 
@@ -261,11 +272,11 @@ def test_the_view_that_saves_more_time_for_the_loss_is_taken(tmp_path):
             else Curve(5.0, (0, 100), (1.0, 1.0))
             for i, view in enumerate(views)
         }
-        choices = operator_choices(target, losses, "latency", 0, lambda _: 2, curves=skewed)
+        choices = operator_choices(target, losses, price("latency"), 0, lambda _: 2, curves=skewed)
         assert choices.plans[0][fast.name] > 0
         assert choices.dense - choices.costs[0] == pytest.approx(4.0)
     only = {target.name: curves[target.name]}
-    choices = operator_choices(target, losses, "latency", 0, lambda _: 2, curves=only)
+    choices = operator_choices(target, losses, price("latency"), 0, lambda _: 2, curves=only)
     assert all(not rank for plan in choices.plans for name, rank in plan.items() if name != "t")
 
 
@@ -282,10 +293,10 @@ def test_what_is_slower_is_not_bought(tmp_path, form, kind):
             for name, curve in curves.items()
         }
         one = restricted(target, form)
-        found_choices = operator_choices(one, losses, kind, macs, lambda _: 2, form, slow)
+        found_choices = operator_choices(one, losses, price(kind), macs, lambda _: 2, form, slow)
         assert (len(found_choices.costs) > 1) == some
         # Where size alone is wanted, speed does not matter.
-        by_size = operator_choices(one, losses, kind, macs, lambda _: 2, form)
+        by_size = operator_choices(one, losses, price(kind), macs, lambda _: 2, form)
         assert len(by_size.costs) > 1
 
 

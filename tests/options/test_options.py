@@ -58,14 +58,6 @@ def test_wrong_names_and_types(given, words):
         Options.of(**given)
 
 
-def test_processes_that_would_each_time_for_themselves(monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="torchrun"):
-        Options.of(finetune=True, budget="macs=0.5")
-    assert Options.of(finetune=True, budget="params=0.5").finetune
-
-
 def test_training_that_is_not_asked_for():
     with pytest.raises(InputError, match="--lr is an option of --finetune"):
         Options.of(lr=0.01)

@@ -19,7 +19,7 @@ from onnx_factorize.check_options import check_options
 from onnx_factorize.cli.main import cli
 from onnx_factorize.errors import InputError
 from onnx_factorize.options import Options, Selection
-from onnx_factorize.quantization.quantizers import SAMPLES, quantize, way_of
+from onnx_factorize.quantization.quantizers import SAMPLES, mode_of, quantize
 from onnx_factorize.report.inspection import inspect
 
 
@@ -95,9 +95,9 @@ def test_convolutions_are_static_and_products_dynamic():
         w=normal(3, 5, 3, 3, 3),
         v=normal(5, 6, 4),
     )
-    assert way_of("int8", both, {"c": 10, "m": 9}) == "static"
-    assert way_of("int8", both, {"c": 9, "m": 10}) == "dynamic"
-    assert way_of("int4", both, {"c": 10, "m": 9}) == "weights"
+    assert mode_of("int8", both, {"c": 10, "m": 9}) == "static"
+    assert mode_of("int8", both, {"c": 9, "m": 10}) == "dynamic"
+    assert mode_of("int4", both, {"c": 10, "m": 9}) == "weights"
 
 
 @pytest.mark.parametrize("opset", [11, 20])

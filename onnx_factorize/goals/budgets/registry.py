@@ -1,0 +1,60 @@
+"""Budgets by the name of their unit."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ...allocation.costs import Costs
+from ...allocation.price import Price
+from ...errors import InputError
+from ...options import Budget, Options
+
+__all__ = ["budget_names", "check_budget", "price_of", "register", "wants_speed"]
+
+PriceType = TypeVar("PriceType", bound=type[Price])
+
+_PRICES: dict[str, type[Price]] = {}
+
+
+def register(price: PriceType) -> PriceType:
+    """Adds a budget under the name of its unit; a later one of the same name takes its place."""
+    _PRICES[price.name] = price
+    return price
+
+
+def budget_names() -> list[str]:
+    """The units that `--budget` takes."""
+    return sorted(_PRICES)
+
+
+def check_budget(budget: Budget) -> type[Price]:
+    """The unit of a budget.
+
+    Raises:
+        InputError: There is no such unit, or the value is none in it.
+    """
+    if budget.kind not in _PRICES:
+        raise InputError(
+            f"There is no budget '{budget.kind}'; use one of {', '.join(budget_names())}."
+        )
+    found = _PRICES[budget.kind]
+    if not found.accepts(budget.value):
+        raise InputError(
+            f"The budget {budget.kind}={budget.value:g} is neither a share of the dense model (up "
+            "to 1) nor a size: give a unit, such as M."
+        )
+    return found
+
+
+def price_of(budget: Budget, costs: Costs) -> Price:
+    """The unit of a budget, for a dense model of such costs.
+
+    Raises:
+        InputError: There is no such unit, or the value is none in it.
+    """
+    return check_budget(budget)(costs)
+
+
+def wants_speed(options: Options) -> bool:
+    """Whether every cut must be timed, because speed is wanted and not size alone."""
+    return options.prefer == "latency" or check_budget(options.budget).speed
