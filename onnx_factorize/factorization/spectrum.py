@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.paging import keep
+from .eigen import descending
 
 __all__ = ["Spectrum", "damped", "decompose", "decompose_whitened"]
 
@@ -152,8 +153,7 @@ def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Arr
     """
     lower = None if metric is None else np.linalg.cholesky(metric)
     inner = gram if lower is None else lower.T @ gram @ lower
-    values, vectors = np.linalg.eigh((inner + inner.T) / 2)
-    squares, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    squares, vectors = descending(inner)
     if lower is None:
         return squares, vectors, vectors.T
     return squares, lower @ vectors, np.linalg.solve(lower.T, vectors).T

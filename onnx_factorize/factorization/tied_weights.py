@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..passes import Target
 from ..statistics.model_statistics import TargetStatistics
+from .eigen import leading
 from .kronecker_factors import KroneckerFactors
 
 __all__ = ["nearest_kronecker", "tied_kronecker_factors"]
@@ -66,8 +67,7 @@ def nearest_kronecker(left: Sequence[Array], right: Sequence[Array]) -> tuple[Ar
     x = np.array([[np.vdot(a, b) for b in left] for a in left])
     y = np.array([[np.vdot(a, b) for b in right] for a in right])
     # R Rᵀ = X Y Xᵀ in the basis of the terms: its leading vector there is that of Y X.
-    values, vectors = np.linalg.eig(y @ x)
-    a = np.abs(np.real(vectors[:, np.argmax(np.real(values))]))
+    a = leading(y @ x)
     b = x @ a
     # B is known to a factor, which C = Rᵀ B / |B|² makes up for.
     size = float(a @ b)

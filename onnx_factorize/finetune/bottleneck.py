@@ -71,24 +71,24 @@ class Bottleneck:
         operator: The operator that was factorized.
         value: Name of the value.
         width: Its channels in one group.
-        before: The factor that gives it.
-        after: The factor that reads it.
+        down: The factor that gives it.
+        up: The factor that reads it.
     """
 
     operator: str
     value: str
     width: int
-    before: Factor
-    after: Factor
+    down: Factor
+    up: Factor
 
     @property
     def groups(self) -> int:
         """Its groups, which do not mix."""
-        return self.before.groups
+        return self.down.groups
 
     def rows(self, z: Tensor) -> Tensor:
         """The value, or its gradient, as rows (groups, rows, width)."""
-        if not self.before.convolution:
+        if not self.down.convolution:
             return z.reshape(1, -1, z.shape[-1])
         split = z.reshape(len(z), self.groups, self.width, -1)
         return split.permute(1, 0, 3, 2).reshape(self.groups, -1, self.width)
@@ -106,17 +106,17 @@ def find_bottlenecks(model: ir.Model) -> list[Bottleneck]:
     uses = Counter(value for node in model.graph.all_nodes() for value in set(node.inputs))
     found = []
     for node in model.graph:
-        before, operator = _factor(node, uses, reads=False), origin_name(node)
+        down, operator = _factor(node, uses, reads=False), origin_name(node)
         users = list(node.outputs[0].uses()) if node.outputs else []
-        if before is None or operator is None or len(users) != 1:
+        if down is None or operator is None or len(users) != 1:
             continue
-        after = _factor(users[0].node, uses, reads=True)
-        if after is None or origin_name(users[0].node) != operator or users[0].idx != 0:
+        up = _factor(users[0].node, uses, reads=True)
+        if up is None or origin_name(users[0].node) != operator or users[0].idx != 0:
             continue
-        if before.groups != after.groups or before.convolution != after.convolution:
+        if down.groups != up.groups or down.convolution != up.convolution:
             continue
-        width = before.matrices(torch.empty(_shape(node))).shape[1]
-        found.append(Bottleneck(operator, node.outputs[0].name or "", width, before, after))
+        width = down.matrices(torch.empty(_shape(node))).shape[1]
+        found.append(Bottleneck(operator, node.outputs[0].name or "", width, down, up))
     return found
 
 

@@ -84,7 +84,7 @@ def prices_of(
     model: ir.Model, bottlenecks: Sequence[Bottleneck], macs: Mapping[str, int] | None
 ) -> dict[str, float]:
     """What each weight beside a bottleneck costs: its elements, or its multiplications."""
-    factors = [factor for each in bottlenecks for factor in (each.before, each.after)]
+    factors = [factor for each in bottlenecks for factor in (each.down, each.up)]
     if macs is not None:
         return {factor.weight: float(macs.get(factor.node, 0)) for factor in factors}
     sizes = {}
@@ -93,6 +93,6 @@ def prices_of(
         assert tensor is not None
         sizes[factor.weight] = float(tensor.size)
     for each in bottlenecks:
-        if each.before.turned:  # it adds a row of zeros: see `RewriteGemm`
-            sizes[each.before.weight] += each.width
+        if each.down.turned:  # it adds a row of zeros: see `RewriteGemm`
+            sizes[each.down.weight] += each.width
     return sizes

@@ -123,7 +123,7 @@ class RankReduction:
     def reread(self) -> None:
         """Goes on from what the Parameters are, if those of an earlier step were put back."""
         for each in self.bottlenecks:
-            rows = each.before.matrices(self._parameter(each.before)).abs().amax((0, 2))
+            rows = each.down.matrices(self._parameter(each.down)).abs().amax((0, 2))
             self.ranks[each.value] = int((rows > 0).sum())
         if self.over and self.cost > self._schedule.end:
             self.reduce()
@@ -188,7 +188,7 @@ class RankReduction:
 
     def _unit(self, bottleneck: Bottleneck) -> float:
         """What one component costs, with the other ranks as they are."""
-        own = {bottleneck.before.weight, bottleneck.after.weight}
+        own = {bottleneck.down.weight, bottleneck.up.weight}
         costs = _costs(self.bottlenecks, self._prices, self.ranks)
         return sum(costs[name] for name in own) / self.ranks[bottleneck.value]
 
@@ -196,7 +196,7 @@ class RankReduction:
         """Leaves some components, of equal norm on both sides, before zeros."""
         old = self.ranks[bottleneck.value]
         into, back = found.cut(sigma)
-        factors = (bottleneck.before, bottleneck.after)
+        factors = (bottleneck.down, bottleneck.up)
         parameters = [self._parameter(factor) for factor in factors]
         first, second = (
             factor.matrices(parameter.double())[:, :old]
@@ -238,7 +238,7 @@ def _costs(
     """What each weight costs: a share of its price for each bottleneck beside it."""
     costs: dict[str, float] = {}
     for each in bottlenecks:
-        for factor in (each.before, each.after):
+        for factor in (each.down, each.up):
             cost = costs.get(factor.weight, prices[factor.weight])
             costs[factor.weight] = cost * ranks[each.value] / each.width
     return costs

@@ -26,7 +26,7 @@ def truncate(model: ir.Model, bottlenecks: Sequence[Bottleneck], ranks: Mapping[
     nodes = {node.outputs[0].name: node for node in model.graph if node.outputs}
     for each in bottlenecks:
         rank = ranks[each.value]
-        for factor in (each.before, each.after):
+        for factor in (each.down, each.up):
             value = model.graph.initializers[factor.weight]
             assert value.const_value is not None
             old = torch.from_numpy(np.array(value.const_value.numpy()))

@@ -124,7 +124,7 @@ def test_the_factors_of_each_operator_are_found():
     found = find_bottlenecks(graph)
     assert [(each.groups, each.width) for each in found] == [(2, 6), (1, 10), (1, 16), (1, 5)]
     for each in found:
-        for factor in (each.before, each.after):
+        for factor in (each.down, each.up):
             value = torch.from_numpy(graph.graph.initializers[factor.weight].const_value.numpy())
             matrices = factor.matrices(value)
             assert matrices.shape[:2] == (each.groups, each.width)
@@ -139,7 +139,7 @@ def test_a_narrow_graph_gives_what_the_zeros_gave(form, shrinkage):
     with np.load(BUNDLED_DATA) as data:
         feeds = {"image": data["image"][:32]}
     module, bottlenecks = to_torch(graph), find_bottlenecks(graph)
-    assert any(each.before.convolution for each in bottlenecks)
+    assert any(each.down.convolution for each in bottlenecks)
     prices, outputs = prices_of(graph, bottlenecks, None), {"logits": OUTPUTS["y"]}
     start = sum(prices.values())
     reduction = RankReduction(
@@ -203,7 +203,7 @@ def test_what_is_dropped_stays_zero_and_the_rest_trains():
     for each in find_bottlenecks(factorized()):
         rank = reduction.ranks[each.value]
         dropped += each.width - rank
-        for factor in (each.before, each.after):
+        for factor in (each.down, each.up):
             matrices = factor.matrices(module.get_parameter(module.initializers[factor.weight]))
             assert (matrices[:, rank:] == 0).all()
             assert (matrices[:, :rank].abs().sum(-1) > 0).all()
@@ -214,7 +214,7 @@ def test_the_optimizer_forgets_what_it_knew_in_other_coordinates():
     graph = factorized()
     module, reduction = reduction_of(graph, 0.5)
     bottlenecks = find_bottlenecks(graph)
-    narrowed = {f.weight for each in bottlenecks for f in (each.before, each.after)}
+    narrowed = {f.weight for each in bottlenecks for f in (each.down, each.up)}
     backward(module)
     reduction.step()
     parameters = {name: module.get_parameter(path) for name, path in module.initializers.items()}
@@ -222,7 +222,7 @@ def test_the_optimizer_forgets_what_it_knew_in_other_coordinates():
     changed = {
         factor.weight
         for each in bottlenecks
-        for factor in (each.before, each.after)
+        for factor in (each.down, each.up)
         if reduction.ranks[each.value] < each.width
     }
     assert known == set(parameters) - changed
@@ -243,7 +243,7 @@ def test_other_coordinates_are_the_same_function():
     for each in find_bottlenecks(graph):
         parts = (
             factor.matrices(module.get_parameter(module.initializers[factor.weight]))
-            for factor in (each.before, each.after)
+            for factor in (each.down, each.up)
         )
         first, second = (part.norm(dim=2) for part in parts)
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
