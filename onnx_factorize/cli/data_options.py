@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..options import ImageOptions, RuntimeOptions, Selection, StateOption
 from ..options.types import numbers_of, size_of
 from ..passes import Kind
+from ..runtime.runtimes import runtime_names
 
 __all__ = [
     "TYPED",
@@ -68,7 +69,7 @@ def data_options(command: _Command) -> _Command:
                 default="onnxruntime",
                 show_default=True,
                 metavar="NAME",
-                help="What runs and times models.",
+                help=f"What runs and times models: {', '.join(runtime_names())}.",
             ),
             click.option("--provider", default="CPUExecutionProvider", show_default=True),
             click.option("--threads", default=0, help="Threads of an operator; 0 for the default."),

@@ -11,8 +11,6 @@ import pathlib
 import platform
 import sys
 
-import onnxruntime as ort
-
 from ..errors import InputError
 from ..files.writing import atomic_path
 from .session import Runtime
@@ -47,12 +45,7 @@ class LatencyCache:
             runtime: How operators are run.
             folder: Where files are; the user's cache folder by default.
         """
-        self.conditions = {
-            "hardware": hardware(),
-            "onnxruntime": ort.__version__,
-            "provider": runtime.provider,
-            "threads": runtime.threads,
-        }
+        self.conditions = {"hardware": hardware(), **runtime.conditions()}
         digest = hashlib.sha256(json.dumps(self.conditions).encode()).hexdigest()[:16]
         self.path = (folder or _cache_folder()) / f"latencies-{digest}.json"
         self._new: dict[str, list[float]] = {}

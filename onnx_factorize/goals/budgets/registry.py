@@ -17,7 +17,13 @@ _PRICES: dict[str, type[Price]] = {}
 
 
 def register(price: PriceType) -> PriceType:
-    """Adds a budget under the name of its unit; a later one of the same name takes its place."""
+    """Adds a budget under the name of its unit.
+
+    Raises:
+        ValueError: Another has that name.
+    """
+    if _PRICES.get(price.name, price) is not price:
+        raise ValueError(f"there is a budget '{price.name}' already")
     _PRICES[price.name] = price
     return price
 

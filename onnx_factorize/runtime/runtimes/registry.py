@@ -16,7 +16,13 @@ _RUNTIMES: dict[str, type[Runtime]] = {}
 
 
 def register(runtime: RuntimeType) -> RuntimeType:
-    """Adds a runtime under its name; a later one of the same name takes its place."""
+    """Adds a runtime under its name.
+
+    Raises:
+        ValueError: Another has that name.
+    """
+    if _RUNTIMES.get(runtime.name, runtime) is not runtime:
+        raise ValueError(f"there is a runtime '{runtime.name}' already")
     _RUNTIMES[runtime.name] = runtime
     return runtime
 

@@ -1,0 +1,105 @@
+"""What holds for every budget that is registered, and how another is added."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import onnx
+import pytest
+from builders import BUNDLED, BUNDLED_DATA, ROOT, found, model, normal
+from commands import main_of
+
+from onnx_factorize.allocation.candidates import candidates, only_dense
+from onnx_factorize.allocation.costs import Costs
+from onnx_factorize.allocation.price import Taken
+from onnx_factorize.curve import Curve
+from onnx_factorize.errors import InputError
+from onnx_factorize.goals.budgets import budget_names, check_budget, price_of, registry
+from onnx_factorize.options import Budget
+from onnx_factorize.runtime.arithmetic import Arithmetic
+
+CURVE = Curve(2.0, (1, 20), (0.1, 2.0))
+
+
+@pytest.fixture(scope="module")
+def target():
+    text = "(float[2, 24] x) => (float[2, 20] y) { [m] y = MatMul (x, w) }"
+    return found(model(text, {"w": normal(1, 24, 20)}))[1].targets[0]
+
+
+def _price(name):
+    arithmetic = Arithmetic(960, {"m": 960})
+    return price_of(Budget(name, 0.5), Costs(500, 2500, arithmetic, latency_ms=3.0))
+
+
+@pytest.mark.parametrize("name", budget_names())
+def test_it_is_read_and_written_as_one_types_it(name):
+    budget = Budget.parse(f"{name}=40%")
+    assert str(budget) == f"{name}=0.4"
+    assert check_budget(budget).name == name
+    assert Budget.parse(str(budget)) == budget
+
+
+@pytest.mark.parametrize("name", budget_names())
+def test_cuts_cost_less_than_the_dense_operator_and_more_as_the_rank_grows(name, target):
+    price = _price(name)
+    price.check()
+    losses = np.linspace(1, 0, 21)
+    found = candidates(target, losses, price, 960, 2, CURVE if price.timed else None)
+    assert len(found.ranks) > 2
+    assert (np.diff(found.costs) > 0).all()
+    assert found.dense == price.of(target, Taken.dense(target, 960, CURVE))[0]
+    assert only_dense(target, price, 960).costs.shape == (1,)
+
+
+@pytest.mark.parametrize("name", budget_names())
+def test_a_model_costs_no_less_than_its_targets(name, target):
+    price = _price(name)
+    assert price.of_model([target]) >= price.of(target, Taken.dense(target, 960, CURVE))[0]
+    assert price.of_written([target]) == price.of_model([target])
+    assert price.why_not_less(1.0) == ""
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The example of the page on how to extend, run as it stands there."""
+    monkeypatch.setattr(registry, "_PRICES", dict(registry._PRICES))
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    section = text.partition("## A budget\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    assert len(code.splitlines()) <= 40
+    exec(compile(code, "extending.md", "exec"), {"__name__": __name__})
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_command_uses_the_example(tmp_path, monkeypatch, capsys):
+    report, small = tmp_path / "report.json", tmp_path / "small.onnx"
+    arguments = [BUNDLED, "--calib", BUNDLED_DATA, "-o", small, "--threads", 1, "--prefer", "size"]
+    arguments += ["--budget", "toy=0.5", "--weighting", "activation", "--samples", 32]
+    arguments += ["--report", report]
+    code, _, error = main_of([str(each) for each in arguments], monkeypatch, capsys)
+    assert code == 0, error
+    made = json.loads(report.read_text())
+    assert made["command"]["budget"] == "toy=0.5"
+    cut = [layer["params"] for layer in made["layers"] if layer["status"] != "skipped"]
+    assert sum(after for _, after in cut) <= 0.5 * sum(before for before, _ in cut)
+    metadata = {entry.key: entry.value for entry in onnx.load(small).metadata_props}
+    assert any("--budget toy=0.5" in value for value in metadata.values())
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_example_cannot_be_met_beyond_what_there_is(monkeypatch, capsys):
+    arguments = [BUNDLED, "--calib", BUNDLED_DATA, "--dry-run", "--threads", 1]
+    arguments += ["--budget", "toy=0.0001", "--weighting", "none", "--samples", 16]
+    code, _, error = main_of([str(each) for each in arguments], monkeypatch, capsys)
+    assert code == 3
+    assert "toy=" in error
+
+
+def test_names_are_unique_and_unknown_ones_are_refused():
+    with pytest.raises(ValueError, match="budget 'params' already"):
+        registry.register(type("Other", (type(_price("params")),), {}))
+    with pytest.raises(InputError, match=r"no budget 'best'; use one of .*params"):
+        check_budget(Budget("best", 0.5))
