@@ -20,7 +20,7 @@ from .goals.guarantee import Promise
 from .options import Budget, Options
 from .passes import sign
 from .progress import Progress
-from .quantization.stage import quantize_watched
+from .quantization.stage import quantize_best
 from .quantization.storage import Quantized
 from .runtime.interleaved import Timing, latencies
 from .runtime.runtimes import runtime_of
@@ -78,7 +78,10 @@ def spend(
         if not isinstance(storage, Quantized):
             return model
         with progress.stage("quantize"):
-            return quantize_watched(model, storage.mode, known.data, known.watched)
+            runtime, outputs = runtime_of(options.runtime), known.outputs
+            return quantize_best(
+                model, storage.mode, dense, outputs, known.data, runtime, watched=known.watched
+            )[0]
 
     if options.promise is not None:
         model, plan, kept = promise_search.keep(
