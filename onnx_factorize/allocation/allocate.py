@@ -18,11 +18,11 @@ from ..options import Options
 from ..passes import Factors, Target, sign
 from ..statistics.model_statistics import TargetStatistics
 from .analysis import Analysis, idle_operators
+from .candidate import Candidate
 from .candidates import automatic_multiple
 from .forms import operator_choices, restricted, views_of
 from .lagrangian import Choices, allocate_global, allocate_uniform
 from .price import Price
-from .search import Candidate
 
 __all__ = ["Bought", "Purchase"]
 

@@ -14,11 +14,11 @@ from ..parallel import one_blas_thread
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun
 from ..statistics.model_statistics import TargetStatistics
+from .candidate import Candidate
 from .forms import views_of
 from .guard import Guard
 from .measured_losses import measured_losses
 from .plan_evaluator import PlanEvaluator
-from .search import Candidate
 
 __all__ = ["Analysis", "analyze", "idle_operators"]
 

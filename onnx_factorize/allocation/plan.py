@@ -18,11 +18,12 @@ from ..progress import Progress
 from ..runtime.paging import LARGE
 from .allocate import Bought, Purchase
 from .analysis import Analysis
+from .candidate import Candidate
 from .forms import Form, forms_of
 from .plan_evaluator import PlanEvaluator
 from .price import Price
 from .refitted import Refitted, best_refitted, most_cuts
-from .search import Candidate, Found, most_measurements, search
+from .search import Found, most_measurements, search
 
 __all__ = ["Plan", "compress"]
 

@@ -8,20 +8,19 @@ of measurements is bounded, not their time, so that a run repeats exactly.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ..factorization.moment_shrinkage import MomentShrinkage
-from ..factorization.weighting import Weighting
+from .candidate import Candidate, MeasuredPlan
 from .forms import FIXED_FORMS, Form
 from .plan_evaluator import PlanEvaluator
 
-__all__ = ["Candidate", "Found", "Measured", "most_measurements", "search"]
+__all__ = ["Found", "most_measurements", "search"]
 
 Array = npt.NDArray[np.float64]
-Allocate = Callable[["Candidate"], dict[str, int] | None]
+Allocate = Callable[[Candidate], dict[str, int] | None]
 Forms = Mapping[str, Mapping[Form, frozenset[str]]]
 _Cut = tuple[str, tuple[tuple[str, int], ...]]
 
@@ -42,72 +41,6 @@ _TRUST = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
-    """One way to choose factors and ranks.
-
-    Attributes:
-        name: As the report calls it.
-        weighting: What gives the directions.
-        shrinkages: Target name to the shrinkage of the moments of its directions.
-        losses: Target name to the loss at every rank.
-        uniform: Whether all targets get the same share, whatever their losses.
-        operators: View name to the name of its operator; those without an entry are one.
-        forms: Operator to the only form that it may be cut in; others may be cut in any.
-    """
-
-    name: str
-    weighting: Weighting
-    shrinkages: Mapping[str, MomentShrinkage]
-    losses: Mapping[str, Array]
-    uniform: bool = False
-    operators: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    forms: Mapping[str, Form] = dataclasses.field(default_factory=dict)
-
-    def cuts(self, ranks: Mapping[str, int]) -> dict[str, dict[str, int]]:
-        """By operator what is cut of it: view name to rank; nothing where it stays dense."""
-        found: dict[str, dict[str, int]] = {}
-        for name, rank in ranks.items():
-            if name in self.losses:
-                cut = found.setdefault(self.operators.get(name, name), {})
-                cut |= {name: rank} if rank else {}
-        return found
-
-    def loss(self, cut: Mapping[str, int]) -> float:
-        """What is predicted for the cut of one operator."""
-        return sum(float(self.losses[name][rank]) for name, rank in cut.items())
-
-    def scaled(self, factors: Mapping[str, float], usual: float = 1.0) -> dict[str, Array]:
-        """The losses, scaled by a factor for each operator."""
-        return {
-            name: factors.get(self.operators.get(name, name), usual) * loss
-            for name, loss in self.losses.items()
-        }
-
-    def without(self, operators: Collection[str]) -> Candidate:
-        """The same, of which some operators stay dense."""
-        losses = {
-            name: loss
-            for name, loss in self.losses.items()
-            if self.operators.get(name, name) not in operators
-        }
-        return dataclasses.replace(self, losses=losses)
-
-    def costliest(self, ranks: Mapping[str, int]) -> list[str]:
-        """The operators that are cut, those that lose most first."""
-        loss = {name: self.loss(cut) for name, cut in self.cuts(ranks).items() if cut}
-        return sorted(loss, key=lambda name: -loss[name])
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """A candidate, the ranks that it buys, and their divergence."""
-
-    candidate: Candidate
-    ranks: Mapping[str, int]
-    divergence: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Found:
     """The outcome.
 
@@ -118,9 +51,9 @@ class Found:
         tried: Plan to measured divergence, in the order in which they were tried.
     """
 
-    best: Measured
-    origins: list[Measured]
-    others: list[Measured]
+    best: MeasuredPlan
+    origins: list[MeasuredPlan]
+    others: list[MeasuredPlan]
     tried: dict[str, float]
 
 
@@ -175,7 +108,7 @@ class _Run:
     ) -> None:
         self._allocate, self._evaluator, self._advance = allocate, evaluator, advance
         self._seen: dict[_Cut, float] = {}
-        self.plans: list[Measured] = []
+        self.plans: list[MeasuredPlan] = []
         plan = self._plan(first)
         assert plan is not None
         self.best = plan
@@ -202,11 +135,11 @@ class _Run:
         self._advance(1)
         return self._seen[key]
 
-    def _plan(self, candidate: Candidate) -> Measured | None:
+    def _plan(self, candidate: Candidate) -> MeasuredPlan | None:
         ranks = self._allocate(candidate)
         if ranks is None:
             return None
-        self.plans.append(Measured(candidate, ranks, self.measure(candidate, ranks)))
+        self.plans.append(MeasuredPlan(candidate, ranks, self.measure(candidate, ranks)))
         return self.plans[-1]
 
 
@@ -235,28 +168,28 @@ def _try_forms(run: _Run, forms: Forms) -> None:
         run.try_out(one, "other forms")
 
 
-def _form(plan: Measured, operator: str, forms: Forms) -> Form | None:
+def _form(plan: MeasuredPlan, operator: str, forms: Forms) -> Form | None:
     """The form in which an operator is cut."""
     cut = plan.candidate.cuts(plan.ranks)[operator].keys()
     return next((form for form, views in forms[operator].items() if views == cut), None)
 
 
-def _in_other_forms(run: _Run, forms: Forms) -> list[Measured]:
+def _in_other_forms(run: _Run, forms: Forms) -> list[MeasuredPlan]:
     """The best plan of each choice of forms, the best of all left out."""
     views = {view for each in forms.values() for cut in each.values() for view in cut}
     return _best_of_each(run, lambda plan: frozenset(v for v in views if plan.ranks.get(v)))[1:]
 
 
-def _of_other_origins(run: _Run) -> list[Measured]:
-    """The best plan of each origin that buys something else than the best of all."""
+def _of_other_origins(run: _Run) -> list[MeasuredPlan]:
+    """The best plan of each origin that takes something else than the best of all."""
     plans = _best_of_each(run, lambda plan: plan.candidate.name)
     first = {_cut(plan.candidate, plan.ranks): plan for plan in reversed(plans)}
     return [plan for plan in plans if plan is first[_cut(plan.candidate, plan.ranks)]][1:]
 
 
-def _best_of_each(run: _Run, kind: Callable[[Measured], Hashable]) -> list[Measured]:
+def _best_of_each(run: _Run, kind: Callable[[MeasuredPlan], Hashable]) -> list[MeasuredPlan]:
     """The best plan of each kind, the best of all first and then the nearest."""
-    plans: dict[Hashable, Measured] = {}
+    plans: dict[Hashable, MeasuredPlan] = {}
     for plan in (run.best, *sorted(run.plans, key=lambda each: each.divergence)):
         plans.setdefault(kind(plan), plan)
     return list(plans.values())
@@ -269,7 +202,7 @@ def _cut(candidate: Candidate, ranks: Mapping[str, int]) -> _Cut:
 
 
 def _rescaled(
-    first: Measured, measure: Callable[[Candidate, Mapping[str, int]], float]
+    first: MeasuredPlan, measure: Callable[[Candidate, Mapping[str, int]], float]
 ) -> Candidate:
     """Losses scaled by what each target's cut costs when it is measured alone."""
     candidate, ranks = first.candidate, first.ranks
@@ -306,7 +239,7 @@ def _quarter(losses: Array) -> int:
     return max(1, (len(losses) - 1) // 4)
 
 
-def _changed(plan: Measured, number: int) -> Candidate:
+def _changed(plan: MeasuredPlan, number: int) -> Candidate:
     """The candidate with one target's loss doubled or halved, those that lose most first."""
     order = plan.candidate.costliest(plan.ranks)
     if not order:

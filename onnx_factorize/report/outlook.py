@@ -13,9 +13,9 @@ import numpy as np
 
 from ..allocation.allocate import Purchase
 from ..allocation.analysis import Analysis
+from ..allocation.candidate import Candidate
 from ..allocation.costs import Costs
 from ..allocation.forms import cut_of, restricted
-from ..allocation.search import Candidate
 from ..errors import BudgetError
 from ..factorization.weighting import Spectra
 from ..factorization.weightings import get_weighting

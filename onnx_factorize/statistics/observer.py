@@ -15,11 +15,9 @@ from ..options import Labels
 from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
 from ..passes import (
-    Differentiate,
     FixDraws,
     KeepOutputs,
     Observe,
-    SeedInputs,
     SeparateViews,
     Side,
     Target,
@@ -27,6 +25,7 @@ from ..passes import (
 from ..runtime.session import Runtime
 from .im2col import channel_rows, convolution_rows, linear_rows
 from .seeding import Seeding
+from .target_gradients import TargetGradients
 
 __all__ = ["Observation", "Observer", "Pair"]
 
@@ -86,23 +85,15 @@ class Observer:
         observe = Observe(names, side, points=separate.points, replaced=separate.inputs)
         observe(observed)
         self.taps = observe.taps
-        self.gradients: dict[str, str] = {}
-        self.unreachable: dict[str, str] = {}
         self.not_finite: dict[str, str] = {}
         self._leaders = {use.name: target for target in targets for use in target.uses}
         self._side = side
         self.seed = seed
-        inputs: dict[str, SeedInputs] = {}
         if outputs is not None:
-            given = labels == "given"
-            seeds = {name: output.seed(given=given) for name, output in outputs.items()}
-            differentiate = Differentiate(names, seeds, separate.points)
-            differentiate(observed)
-            inputs = differentiate.inputs
-            self.gradients = differentiate.gradients
-            self.unreachable = differentiate.unreachable
-            for target in targets:
-                self._leave_incomplete(target)
+            made = TargetGradients.appended(observed, targets, outputs, separate, labels)
+        else:
+            made = TargetGradients()
+        self._gradients, self.gradients, self.unreachable = made, made.values, made.unreachable
         # A target that is observed where it is narrower, at its input, needs W g in place of g.
         self.back = {
             target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
@@ -111,19 +102,11 @@ class Observer:
             # In a further view the gradient is observed where the signal is.
             if not target.view
         }
-        sizes = [each.size for each in inputs.values()]
+        sizes = [each.size for each in made.inputs.values()]
         kept = sorted({*self.taps.values(), *self.gradients.values(), *sizes})
         KeepOutputs(kept)(observed)
         self._session = runtime.session(observed, kept)
-        self._seeding = Seeding(observed, inputs, outputs or {}, model, runtime, shapes, seed)
-
-    def _leave_incomplete(self, target: Target) -> None:
-        """Leaves out the gradients of siblings of which not all have one."""
-        reasons = [self.unreachable[u.name] for u in target.uses if u.name in self.unreachable]
-        if reasons:
-            self.unreachable[target.name] = reasons[0]
-            for use in target.uses:
-                self.gradients.pop(use.name, None)
+        self._seeding = Seeding(observed, made.inputs, outputs or {}, model, runtime, shapes, seed)
 
     def signal_of(self, target: Target) -> Hashable:
         """What tells signals apart: targets of one signal observe the same rows."""
@@ -135,7 +118,7 @@ class Observer:
     def lose_gradient(self, target: Target, where: str) -> None:
         """Leaves out a gradient that is not finite, and those of all that share the weight."""
         self.unreachable.setdefault(target.name, f"its gradient is not finite on {where}")
-        self._leave_incomplete(self._leaders[target.name])
+        self._gradients.leave_incomplete(self._leaders[target.name])
 
     def observed_bytes(self, batch: Batch) -> int:
         """How much is observed of a batch."""

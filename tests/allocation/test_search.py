@@ -7,11 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from onnx_factorize.allocation.candidate import Candidate, MeasuredPlan
 from onnx_factorize.allocation.forms import FIXED_FORMS
 from onnx_factorize.allocation.lagrangian import Choices, allocate_global, allocate_uniform
 from onnx_factorize.allocation.search import (
-    Candidate,
-    Measured,
     _rescaled,
     most_measurements,
     search,
@@ -66,7 +65,7 @@ def test_what_stays_dense_is_cut_to_be_measured(full):
         seen.append(cut)
         return candidate.loss(cut)
 
-    found = _rescaled(Measured(candidate, {"head": 0, "body": 4}, 0.5), measure)
+    found = _rescaled(MeasuredPlan(candidate, {"head": 0, "body": 4}, 0.5), measure)
     assert all(rank for cut in seen for rank in cut.values())
     for name, loss in losses.items():
         np.testing.assert_allclose(found.losses[name], loss)
