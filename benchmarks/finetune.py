@@ -20,8 +20,9 @@ import click
 
 import models
 from onnx_factorize.options import Budget, Options, Precision, SVTKind, Training
-from onnx_factorize.pipeline import Result, calibrated, compressed
+from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.progress import Progress
+from onnx_factorize.result import Result
 
 
 @click.command()

@@ -20,8 +20,9 @@ import models
 from onnx_factorize import BudgetError, Progress
 from onnx_factorize.files.writing import writing
 from onnx_factorize.options import Budget, Options
-from onnx_factorize.pipeline import Result, calibrated, compressed
+from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.report.report_files import write_report
+from onnx_factorize.result import Result
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.runtimes import runtime_of
 from tests.browser import see

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -23,7 +20,6 @@ from .evaluation.state import find_state
 from .evaluation.stream import MOST_STEPS, along_stream
 from .factorization.weightings import get_weighting
 from .files import model_io
-from .files.writing import Files
 from .finetune.recovery import MEASURED, check_torch, check_training, recover
 from .goals import guarantee_search as promise_search
 from .goals import latency_budget
@@ -41,81 +37,15 @@ from .progress import Progress
 from .quantization.quantizers import mode_of
 from .quantization.stage import quantized
 from .quantization.storage import Quantized, location_of
-from .report.report import Report
-from .report.report_files import check_report, write_report
 from .report.summary import layers_of, summarize
 from .report.warnings import hidden_weights, warnings_of
+from .result import Result
 from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
 from .statistics.calibration_run import CalibrationRun
 
-__all__ = ["Calibrated", "Result", "calibrated", "compressed", "factorize", "run"]
-
-
-@dataclasses.dataclass
-class Result:
-    """What `factorize` returns.
-
-    Attributes:
-        model: The compressed model.
-        report: What was done and how it compares.
-    """
-
-    model: ir.Model
-    report: Report
-    _external: bool = False
-
-    def save(
-        self, path: str | os.PathLike[str], reports: Sequence[str | os.PathLike[str]] = ()
-    ) -> None:
-        """Writes the model, with external weights if the dense model had them.
-
-        Args:
-            path: The .onnx file to write.
-            reports: The .json or .html files to write; if one cannot be, the model does not appear.
-        """
-        for report in reports:
-            check_report(pathlib.Path(report))
-
-        def describe(written: pathlib.Path, files: Files) -> None:
-            figures = self.report.model["compressed"]
-            figures.sha256, figures.file = model_io.sha256(written), pathlib.Path(path).name
-            parts = [written]
-            if written.name == figures.file:  # beside its weights, in a folder of their own
-                parts += [part for part in written.parent.iterdir() if part != written]
-            figures.bytes = sum(part.stat().st_size for part in parts)
-            for report in reports:
-                write_report(self.report, pathlib.Path(report), files)
-
-        model_io.save(self.model, path, external=self._external, beside=describe)
-
-
-def factorize(
-    model: model_io.Model,
-    calibration: Calibration,
-    *,
-    progress: Progress | None = None,
-    **options: Any,
-) -> Result:
-    """Compresses a trained model by calibrated low-rank factorization.
-
-    Args:
-        model: A path, an `onnx.ModelProto` or an `onnx_ir.Model`. It is not changed.
-        calibration: A path, an iterable of feeds (mappings from input names to arrays), an
-            onnxruntime `CalibrationDataReader`, or a callable that makes one.
-        progress: What is told how far the run is.
-        **options: The options of the command line, as `Options.of` takes them:
-            `budget="params=0.5"`, `weighting="activation"`, `samples=512`, `threads=2` …
-
-    Returns:
-        The compressed model and the report.
-
-    Raises:
-        InputError: The model, the data or an option is wrong.
-        BudgetError: The budget cannot be met.
-    """
-    return run(model, calibration, Options.of(**options), progress or Progress())
+__all__ = ["calibrated", "compressed", "run"]
 
 
 def run(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 
 __all__ = ["Progress"]
 
+_LOGGER = logging.getLogger("onnx_factorize")
+
 
 class Progress:
-    """Times the stages of a run; this one shows nothing (see `console.ConsoleProgress`).
+    """Times the stages of a run; this one only logs them (see `console.ConsoleProgress`).
 
     Attributes:
         seconds: Time spent in each stage so far.
@@ -31,6 +34,7 @@ class Progress:
             A function that is to be called with the number of steps just done. Steps beyond the
             total are not shown: a batch may hold more samples than were wanted.
         """
+        _LOGGER.debug("%s", name)
         start = time.perf_counter()
         done = 0
         with self._shown(name, total) as show:
@@ -43,7 +47,9 @@ class Progress:
                     show(steps)
 
             yield advance
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        taken = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + taken
+        _LOGGER.info("%s: %.2f s", name, taken)
 
     @contextlib.contextmanager
     def _shown(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:  # noqa: ARG002 - for those that override it

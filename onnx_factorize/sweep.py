@@ -5,46 +5,16 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from .calibration import Calibration
 from .errors import BudgetError, InputError
 from .files import model_io
 from .options import Budget, Options
-from .pipeline import Result, calibrated, compressed
+from .pipeline import calibrated, compressed
 from .progress import Progress
+from .result import Result
 
-__all__ = ["budgets_of", "run_sweep", "sweep", "with_suffix"]
-
-
-def sweep(
-    model: model_io.Model,
-    calibration: Calibration,
-    budgets: Sequence[str | Budget],
-    *,
-    progress: Progress | None = None,
-    **options: Any,
-) -> list[Result]:
-    """Compresses a model to several budgets with one calibration.
-
-    Args:
-        model: As for `factorize`.
-        calibration: As for `factorize`.
-        budgets: Such as `["params=0.9", "params=0.5"]`.
-        progress: What is told how far the run is.
-        **options: As for `factorize`, without `budget`.
-
-    Returns:
-        A result for each budget that can be met.
-
-    Raises:
-        InputError: The model, the data or an option is wrong.
-        BudgetError: None of the budgets can be met.
-    """
-    chosen = [each if isinstance(each, Budget) else Budget.parse(each) for each in budgets]
-    given = Options.of(**options)
-    found = run_sweep(model, calibration, given, chosen, progress or Progress())
-    return [result for _, result in found if isinstance(result, Result)]
+__all__ = ["budgets_of", "run_sweep", "with_suffix"]
 
 
 def run_sweep(

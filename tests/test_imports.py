@@ -36,8 +36,10 @@ quantization goals finetune
 meet_goal
 report.html
 report check_options
+result
 pipeline
 sweep
+api
 __init__
 cli
 __main__

@@ -25,8 +25,7 @@ from builders import (
     session,
 )
 
-from onnx_factorize import BudgetError, InputError, factorize
-from onnx_factorize.report.comparison import compare
+from onnx_factorize import BudgetError, InputError, compare, factorize
 
 FAST = {"samples": 96, "threads": 1, "weighting": "activation"}
 

@@ -9,18 +9,10 @@ import click
 
 from ..notes import notes_of, stream_said
 from ..report.comparison import compare_several
-from ..runtime.runtimes import runtime_of
 from .console import echo, open_console
-from .data_options import (
-    data_options,
-    images_of,
-    named_of,
-    output_kinds_of,
-    runtime_options_of,
-    selection_of,
-    state_of,
-)
+from .data_options import data_options
 from .help import help_option
+from .option_fields import options_of
 from .tables import (
     comparison_table,
     models_table,
@@ -46,13 +38,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
         dense,
         compressed,
         given["calib"],
-        selection=selection_of(given, 0.0),
-        images=images_of(given),
-        runtime=runtime_of(runtime_options_of(given)),
-        outputs=output_kinds_of(given),
-        batch_axis=named_of(given, "batch_axis", "AXIS"),
-        mask=named_of(given, "mask", "MEANING"),
-        state=state_of(given),
+        options_of(given, holdout=0.0),
         progress=progress,
     )
     if as_json:

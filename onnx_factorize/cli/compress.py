@@ -12,32 +12,20 @@ from rich.console import Console
 from .. import processes
 from ..check_options import check_options
 from ..errors import BudgetError, InputError
-from ..factorization.weightings import weighting_names
 from ..files import model_io
 from ..notes import notes_of
-from ..options import Budget, Options, promised
+from ..options import Options
 from ..pipeline import run
 from ..report.report_files import write_sweep
 from ..sweep import budgets_of, run_sweep, with_suffix
 from .console import complain, open_console, say
-from .data_options import (
-    data_options,
-    default_output,
-    images_of,
-    named_of,
-    output_kinds_of,
-    output_of,
-    runtime_options_of,
-    selection_of,
-    state_of,
-    typed,
-)
+from .data_options import data_options, default_output, output_of, typed
 from .destinations import Destinations
 from .encoding import escaped
 from .help import help_option
 from .kept import expect, expect_checkpoint
+from .option_fields import fields, options_of
 from .tables import print_notes, print_report, print_samples, sweep_table
-from .training_options import training_of, training_options
 
 __all__ = ["compress_command"]
 
@@ -52,58 +40,8 @@ __all__ = ["compress_command"]
     metavar="OUT",
     help="Default: MODEL.factorized.onnx beside MODEL.",
 )
-@click.option(
-    "--budget",
-    metavar="KIND=VALUE",
-    help="params (of the whole model), targets (of the factorizable operators), macs, bytes or "
-    "latency (measured here); up to 1 a fraction of the dense model, else absolute, such as "
-    "bytes=12MB or latency=5ms.  "
-    "[default: params=0.5]",
-)
-@click.option(
-    "--max-divergence",
-    type=float,
-    metavar="D",
-    help="The smallest model that stays below D nats a prediction on new data (95 % sure).",
-)
-@click.option(
-    "--keep",
-    metavar="METRIC=FRACTION",
-    help="The smallest model that keeps this share of the dense model's top1 (needs labels), "
-    "agreement, cosine, or module:callable(predictions, labels).",
-)
-@click.option(
-    "--prefer",
-    metavar="size|latency",
-    help="What a promise makes small (default: size). With a budget, latency leaves out cuts that "
-    "are slower here than their dense operators, and size does not look; by default they are left "
-    "out where the whole model became slower.",
-)
-@click.option(
-    "--weighting",
-    default="fisher",
-    show_default=True,
-    help=f"One of {', '.join(weighting_names())}.",
-)
-@click.option("--ranks", default="global", show_default=True, help="global or uniform.")
-@click.option(
-    "--labels",
-    default="drawn",
-    show_default=True,
-    help="drawn by the model itself, or given as `label` with the data.",
-)
-@click.option("--draws", default=1, show_default=True, help="Labels to draw for each sample.")
-@click.option("--rank-multiple", type=int, help="Default: 16, or less in small models.")
-@click.option(
-    "--form",
-    default="auto",
-    show_default=True,
-    help="How convolutions are cut: channel, input, spatial or tucker; auto buys the best.",
-)
-@click.option("--include", multiple=True, metavar="REGEX", help="Only nodes with such names.")
-@click.option("--exclude", multiple=True, metavar="REGEX", help="No nodes with such names.")
-@click.option("--op-type", multiple=True, metavar="T", help="Only this operator; repeatable.")
-@click.option("--holdout", default=0.2, show_default=True, help="Share of samples to verify on.")
+@fields("budget", "max_divergence", "keep", "prefer", "weighting", "ranks", "labels", "draws")
+@fields("rank_multiple", "form", "include", "exclude", "op_types", "holdout")
 @click.option(
     "--sweep",
     metavar="LIST",
@@ -111,19 +49,8 @@ __all__ = ["compress_command"]
     "writes OUT once for each, as OUT.0.5.onnx.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would come of it; write nothing.")
-@training_options
-@click.option(
-    "--quantize",
-    metavar="BITS",
-    help="int8 (dynamic, or static for convolutions) or int4 (weights of MatMul), at the end.",
-)
-@click.option(
-    "--keep-subnormals",
-    is_flag=True,
-    help="Leave subnormal numbers in the dense model's weights, where they slow processors down; "
-    "by default they become 0 where outputs stay equal to the bit on the data.",
-)
-@click.option("--best-effort", is_flag=True, help="Come as close to the budget as possible.")
+@fields("finetune", "epochs", "learning_rate", "label_share", "hidden", "augment", "device")
+@fields("precision", "svt", "checkpoint", "quantize", "keep_subnormals", "best_effort")
 @click.option(
     "--report",
     multiple=True,
@@ -141,32 +68,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         given |= {"dry_run": True, "quiet": True}
     model_io.check_file(pathlib.Path(model))
     target = output_of(output) if output else default_output(model)
-    options = Options(
-        budget=Budget.parse(given["budget"]) if given["budget"] else Budget(),
-        promise=promised({name: given[name] for name in ("budget", "max_divergence", "keep")}),
-        prefer=given["prefer"],
-        weighting=given["weighting"],
-        ranks=given["ranks"],
-        labels=given["labels"],
-        draws=given["draws"],
-        rank_multiple=given["rank_multiple"],
-        form=given["form"],
-        include=given["include"],
-        exclude=given["exclude"],
-        op_types=given["op_type"],
-        outputs=output_kinds_of(given),
-        batch_axis=named_of(given, "batch_axis", "AXIS"),
-        mask=named_of(given, "mask", "MEANING"),
-        state=state_of(given),
-        selection=selection_of(given, given["holdout"]),
-        images=images_of(given),
-        runtime=runtime_options_of(given),
-        finetune=given["finetune"],
-        training=training_of(given),
-        keep_subnormals=given["keep_subnormals"],
-        quantize=given["quantize"],
-        best_effort=given["best_effort"],
-    )
+    options = options_of(given)
     check_options(options)
     reports = [output_of(file) for file in report]
     if given["sweep"] is not None:

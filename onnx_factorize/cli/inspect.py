@@ -8,9 +8,9 @@ import click
 
 from ..report.inspection import inspect
 from .console import echo, open_console, say
-from .data_options import custom_ops_option
 from .help import help_option
 from .layers_table import print_layers
+from .option_fields import fields
 from .tables import outlook_table
 
 __all__ = ["inspect_command"]
@@ -19,7 +19,7 @@ __all__ = ["inspect_command"]
 @click.command("inspect")
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@custom_ops_option
+@fields("custom_ops")
 @help_option
 def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""

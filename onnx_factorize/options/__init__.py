@@ -6,7 +6,8 @@ where a run starts (see `check_options`).
 
 from .budget import Budget
 from .guarantee import Guarantee, promised
-from .images import ImageOptions
+from .images import ImageOptions, Layout
+from .keywords import DataKeywords, OptionKeywords, SweepKeywords
 from .options import Options
 from .runtime import RuntimeOptions
 from .selection import Selection
@@ -15,10 +16,13 @@ from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
 
 __all__ = [
     "Budget",
+    "DataKeywords",
     "Guarantee",
     "ImageOptions",
     "Labels",
+    "Layout",
     "MaskMeaning",
+    "OptionKeywords",
     "Options",
     "Precision",
     "Prefer",
@@ -27,6 +31,7 @@ __all__ = [
     "SVTKind",
     "Selection",
     "StateOption",
+    "SweepKeywords",
     "Training",
     "promised",
     "without_training",

@@ -7,8 +7,31 @@ import math
 from typing import Any
 
 from ..errors import InputError
+from .fields import option
 
-__all__ = ["Guarantee", "promised"]
+__all__ = ["Guarantee", "GuaranteeAsked", "promised"]
+
+
+@dataclasses.dataclass(frozen=True)
+class GuaranteeAsked:
+    """The options that ask for a guarantee, one of them at most.
+
+    Attributes:
+        max_divergence: The largest divergence on new data, in nats a prediction.
+        keep: `METRIC=FRACTION`: the share of the dense model's metric that must be left.
+    """
+
+    max_divergence: float | None = option(
+        None,
+        "The smallest model that stays below D nats a prediction on new data (95 % sure).",
+        metavar="D",
+    )
+    keep: str | None = option(
+        None,
+        "The smallest model that keeps this share of the dense model's top1 (needs labels), "
+        "agreement, cosine, or module:callable(predictions, labels).",
+        metavar="METRIC=FRACTION",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

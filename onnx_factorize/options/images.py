@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-__all__ = ["ImageOptions"]
+from .fields import option
+
+__all__ = ["ImageOptions", "Layout"]
+
+Layout = Literal["NCHW", "NHWC"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +27,7 @@ class ImageOptions:
         size: Height and width; None to read them off the model's input.
     """
 
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    layout: Literal["NCHW", "NHWC"] | None = None
-    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = option((0.485, 0.456, 0.406))
+    std: tuple[float, ...] = option((0.229, 0.224, 0.225))
+    layout: Layout | None = option(None, closed=True)
+    size: tuple[int, int] | None = option(None, "Where the model leaves it open.", metavar="HxW")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -12,28 +12,17 @@ from .._version import __version__
 from ..errors import InputError, at_least
 from ..passes import Kind
 from .budget import Budget
-from .guarantee import Guarantee, promised
+from .by_name import by_part
+from .fields import Named, flat, option, part, parts_of
+from .guarantee import Guarantee, GuaranteeAsked, promised
 from .images import ImageOptions
 from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Training, without_training
-from .types import check_types, numbers_of, size_of
+from .types import check_types
 from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
 
 __all__ = ["Options"]
-
-# Names of the command line whose fields are called otherwise.
-_ALIASES = {"lr": "learning_rate", "op_type": "op_types"}
-
-_PARTS: dict[str, type[Any]] = {
-    "selection": Selection,
-    "images": ImageOptions,
-    "runtime": RuntimeOptions,
-    "training": Training,
-}
-
-# What is written before the names of a part's fields.
-_PREFIXES = {"images": "image_"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,30 +62,84 @@ class Options:
         quantize: Bits to quantize the result to, `int8` or `int4`; None for none.
     """
 
-    budget: Budget = dataclasses.field(default_factory=Budget)
-    weighting: str = "fisher"
-    ranks: Ranks = "global"
-    labels: Labels = "drawn"
-    draws: int = 1
-    rank_multiple: int | None = None
-    form: str = "auto"
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    op_types: tuple[str, ...] = ()
-    outputs: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
-    batch_axis: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
-    mask: Mapping[str, MaskMeaning] = dataclasses.field(default_factory=dict)
-    state: StateOption = None
-    selection: Selection = dataclasses.field(default_factory=Selection)
-    images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
-    runtime: RuntimeOptions = dataclasses.field(default_factory=RuntimeOptions)
-    finetune: bool = False
-    training: Training = dataclasses.field(default_factory=Training)
-    keep_subnormals: bool = False
-    quantize: str | None = None
-    best_effort: bool = False
+    budget: Budget = option(
+        Budget(),
+        "params (of the whole model), targets (of the factorizable operators), macs, bytes or "
+        "latency (measured here); up to 1 a fraction of the dense model, else absolute, such as "
+        f"bytes=12MB or latency=5ms.  [default: {Budget()}]",
+        metavar="KIND=VALUE",
+        hides_default=True,
+    )
+    weighting: str = option("fisher", "One of {words}.")
+    ranks: Ranks = option("global", "global or uniform.")
+    labels: Labels = option(
+        "drawn", "drawn by the model itself, or given as `label` with the data."
+    )
+    draws: int = option(1, "Labels to draw for each sample.")
+    rank_multiple: int | None = option(None, "Default: 16, or less in small models.")
+    form: str = option(
+        "auto", "How convolutions are cut: channel, input, spatial or tucker; auto buys the best."
+    )
+    include: tuple[str, ...] = option(
+        (), "Only nodes with such names.", metavar="REGEX", repeated=True
+    )
+    exclude: tuple[str, ...] = option(
+        (), "No nodes with such names.", metavar="REGEX", repeated=True
+    )
+    op_types: tuple[str, ...] = option(
+        (), "Only this operator; repeatable.", flag="op-type", metavar="T", repeated=True
+    )
+    outputs: Mapping[str, Kind] = option(
+        {},
+        "categorical, bernoulli, gaussian or ignore, where recognition is wrong.",
+        metavar="NAME=KIND",
+        repeated=True,
+    )
+    batch_axis: Mapping[str, int | None] = option(
+        {},
+        "0 where the input's first axis runs over samples, none where it does not, if what is "
+        "found by running the model is wrong.",
+        metavar="INPUT=AXIS",
+        repeated=True,
+    )
+    mask: Mapping[str, MaskMeaning] = option(
+        {},
+        "keep where numbers other than zero are data, drop where they are padding, none where it "
+        "is no mask, if what is found by running the model is wrong.",
+        metavar="INPUT=MEANING",
+        repeated=True,
+    )
+    state: StateOption = option(
+        None,
+        "The input IN takes what OUT gave a step before: verify along streams, too. Found by "
+        "itself where the data are steps of one; none turns that off.",
+        metavar="IN=OUT",
+        repeated=True,
+    )
+    selection: Selection = part(Selection)
+    images: ImageOptions = part(ImageOptions, "image_")
+    runtime: RuntimeOptions = part(RuntimeOptions)
+    finetune: bool = option(False, "Train the result towards MODEL (needs torch).")
+    training: Training = part(Training)
+    keep_subnormals: bool = option(
+        False,
+        "Leave subnormal numbers in the dense model's weights, where they slow processors down; "
+        "by default they become 0 where outputs stay equal to the bit on the data.",
+    )
+    quantize: str | None = option(
+        None,
+        "int8 (dynamic, or static for convolutions) or int4 (weights of MatMul), at the end.",
+        metavar="BITS",
+    )
+    best_effort: bool = option(False, "Come as close to the budget as possible.")
     promise: Guarantee | None = None
-    prefer: Prefer | None = None
+    prefer: Prefer | None = option(
+        None,
+        "What a promise makes small (default: size). With a budget, latency leaves out cuts that "
+        "are slower here than their dense operators, and size does not look; by default they are "
+        "left out where the whole model became slower.",
+        metavar="size|latency",
+    )
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -139,33 +182,24 @@ class Options:
         Raises:
             InputError: A name is unknown or a value is wrong.
         """
-        parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
-        own: dict[str, Any] = {}
-        fields = {field.name for field in dataclasses.fields(cls)} | {"max_divergence", "keep"}
-        for given, value in options.items():
-            name = _ALIASES.get(given, given)
-            if name != given and name in options:
-                raise InputError(f"Give {given} or {name}, not both: they are the same option.")
-            home = next((part for part in _PARTS if name in _names(part)), None)
-            if home is not None:
-                parts[home][name.removeprefix("image_")] = value
-            elif name in fields - set(_PARTS):
-                own[name] = value
-            else:
-                raise InputError(f"There is no option '{name}'.")
-        _read(parts["images"], parts["training"])
-        _as_tuples(own, "include", "exclude", "op_types")
-        _as_tuples(parts["runtime"], "custom_ops")
-        for part, values in parts.items():
-            check_types(_PARTS[part], values, _PREFIXES.get(part, ""))
+        own, parts = by_part(cls.names(), options)
         own["promise"] = promised(own)
         if isinstance(own.get("budget"), str):
             own["budget"] = Budget.parse(own["budget"])
         if not isinstance(own.get("budget", Budget()), Budget):
             raise InputError("budget must be text such as 'params=0.5', or a Budget.")
         check_types(cls, own)
-        without_training([] if own.get("finetune") else _unusual(parts["training"]))
-        return cls(**own, **{part: _PARTS[part](**given) for part, given in parts.items()})
+        for name, part_of, prefix in parts_of(cls):
+            check_types(part_of, parts.get(name, {}), prefix)
+        without_training([] if own.get("finetune") else _unusual(parts.get("training", {})))
+        made = {name: part_of(**parts.get(name, {})) for name, part_of, _ in parts_of(cls)}
+        return cls(**own, **made)
+
+    @classmethod
+    @functools.cache
+    def names(cls) -> Mapping[str, Named]:
+        """Every option by its name, those of the parts and those that ask for a guarantee, too."""
+        return flat(cls) | flat(GuaranteeAsked)
 
     def excluded(self, name: str, op_type: str) -> str | None:
         """The reason why an operator is left alone; None where it may be touched."""
@@ -190,19 +224,6 @@ class Options:
         return {**dataclasses.asdict(self), "budget": str(self.budget), "promise": promise}
 
 
-def _as_tuples(given: dict[str, Any], *names: str) -> None:
-    """Has single texts stand for tuples of one."""
-    for name in names:
-        if isinstance(given.get(name), str):
-            given[name] = (given[name],)
-
-
-def _names(part: str) -> set[str]:
-    """The flat names of the fields of a part."""
-    prefix = _PREFIXES.get(part, "")
-    return {prefix + field.name for field in dataclasses.fields(_PARTS[part])}
-
-
 def _unusual(training: Mapping[str, Any]) -> list[str]:
     """The options of training that are not what they are by default.
 
@@ -210,12 +231,3 @@ def _unusual(training: Mapping[str, Any]) -> list[str]:
     """
     usual = dataclasses.asdict(Training())
     return [name for name, value in training.items() if value != usual[name]]
-
-
-def _read(images: dict[str, Any], training: dict[str, Any]) -> None:
-    """Reads what is written as on the command line, `image_size="224x224"`, and paths."""
-    for name, read in (("mean", numbers_of), ("std", numbers_of), ("size", size_of)):
-        if isinstance(images.get(name), str):
-            images[name] = read(f"image_{name}", images[name])
-    if isinstance(training.get("checkpoint"), os.PathLike):
-        training["checkpoint"] = os.fspath(training["checkpoint"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import at_least
+from .fields import option
 
 __all__ = ["RuntimeOptions"]
 
@@ -20,10 +21,15 @@ class RuntimeOptions:
         runtime: The name of the runtime.
     """
 
-    provider: str = "CPUExecutionProvider"
-    threads: int = 0
-    custom_ops: tuple[str, ...] = ()
-    runtime: str = "onnxruntime"
+    provider: str = option("CPUExecutionProvider")
+    threads: int = option(0, "Threads of an operator; 0 for the default.", hides_default=True)
+    custom_ops: tuple[str, ...] = option(
+        (),
+        "A library of operators that onnxruntime does not have; repeatable.",
+        metavar="FILE",
+        repeated=True,
+    )
+    runtime: str = option("onnxruntime", "What runs and times models: {words}.", metavar="NAME")
 
     def __post_init__(self) -> None:
         at_least("--threads", self.threads, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import InputError, at_least
+from .fields import option
 
 __all__ = ["Selection"]
 
@@ -20,10 +21,10 @@ class Selection:
         seed: Seed of the choice of held-out samples.
     """
 
-    samples: int = 1024
-    holdout: float = 0.2
-    batch_size: int = 32
-    seed: int = 0
+    samples: int = option(1024, "Use at most N.")
+    holdout: float = option(0.2, "Share of samples to verify on.")
+    batch_size: int = option(32, "Samples run at once.")
+    seed: int = option(0)
 
     def __post_init__(self) -> None:
         if not 0 <= self.holdout < 1:

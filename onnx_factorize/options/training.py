@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 from ..errors import InputError
+from .fields import option
 
 __all__ = ["Precision", "SVTKind", "Training", "without_training"]
 
@@ -45,15 +46,35 @@ class Training:
             and what validates them, are float32 in any case.
     """
 
-    epochs: int = 10
-    learning_rate: float = 5e-4
-    checkpoint: str | None = None
-    svt: SVTKind = "none"
-    label_share: float = 0.0
-    hidden: float = 0.0
-    augment: str | None = None
-    device: str = "cpu"
-    precision: Precision = "float32"
+    epochs: int = option(10, "Passes of --finetune, at most.")
+    learning_rate: float = option(5e-4, "Learning rate of --finetune.", flag="lr")
+    checkpoint: str | None = option(
+        None,
+        "Keep the training of --finetune in FILE.safetensors, and continue from there.",
+        metavar="FILE",
+    )
+    svt: SVTKind = option(
+        "none",
+        "Find ranks in the first half of --epochs, by singular value thresholding.",
+        closed=True,
+    )
+    label_share: float = option(
+        0.0, "Weight in --finetune of the data's labels, beside MODEL's answers."
+    )
+    hidden: float = option(
+        0.0, "Weight in --finetune of what operators compute, beside MODEL's answers."
+    )
+    augment: str | None = option(
+        None,
+        "Changes the samples of --finetune at random: from feeds and a numpy generator to feeds.",
+        metavar="MODULE:CALLABLE",
+    )
+    device: str = option("cpu", "Where --finetune trains.")
+    precision: Precision = option(
+        "float32",
+        "Of matrix products in --finetune; bfloat16 is faster where hardware has it.",
+        closed=True,
+    )
 
     @property
     def repeats(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -15,17 +15,15 @@ from ..evaluation import Agreement, compare_outputs
 from ..evaluation.state import find_state
 from ..evaluation.stream import Stream, along_stream
 from ..files import model_io
-from ..options import ImageOptions, MaskMeaning, Selection, StateOption
+from ..options import Options
 from ..outputs import SURVEYED, output_kinds, survey
 from ..outputs.selection import Selected, selected
-from ..passes import Kind
 from ..progress import Progress
 from ..runtime.interleaved import Ratio, latencies
 from ..runtime.randomness import Randomness, randomness_of
-from ..runtime.runtimes.onnx_runtime import OnnxRuntime
-from ..runtime.session import Runtime
+from ..runtime.runtimes import runtime_of
 
-__all__ = ["Comparison", "compare", "compare_several"]
+__all__ = ["Comparison", "compare_several"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,71 +62,28 @@ class Comparison:
         }
 
 
-def compare(
+def compare_several(
     dense: model_io.Model,
-    compressed: model_io.Model,
+    others: Sequence[model_io.Model],
     calibration: Calibration,
-    *,
-    selection: Selection | None = None,
-    images: ImageOptions | None = None,
-    runtime: Runtime | None = None,
-    outputs: Mapping[str, Kind] | None = None,
-    batch_axis: Mapping[str, int | None] | None = None,
-    mask: Mapping[str, MaskMeaning] | None = None,
-    state: StateOption = None,
-    progress: Progress | None = None,
-) -> Comparison:
-    """Compares two models on all samples of the data, none of which is set apart.
+    options: Options,
+    progress: Progress,
+) -> list[Comparison]:
+    """Compares models with a dense one, all of them timed in turns.
 
     Args:
         dense: The model to compare with.
-        compressed: The model to judge.
+        others: The models to judge, on all samples of the data, none of which is set apart.
         calibration: Data in any form that `factorize` takes.
-        selection: Which samples to use; its `holdout` does not matter.
-        images: How image files become arrays.
-        runtime: What runs models, and how.
-        outputs: What outputs stand for, where recognition is wrong.
-        batch_axis: Where samples are in the inputs, where what is found is wrong: see `Options`.
-        mask: What masks mean, likewise.
-        state: Input to the output that is its next value, where the model is a stream.
+        options: Which samples to use, how images become arrays, how onnxruntime runs, and what is
+            said of inputs and outputs; all else does not matter.
         progress: What is told how far the run is.
 
     Raises:
         InputError: A model or the data cannot be used, or the models do not match.
     """
-    return compare_several(
-        dense,
-        [compressed],
-        calibration,
-        selection=selection,
-        images=images,
-        runtime=runtime,
-        outputs=outputs,
-        batch_axis=batch_axis,
-        mask=mask,
-        state=state,
-        progress=progress,
-    )[0]
-
-
-def compare_several(
-    dense: model_io.Model,
-    others: Sequence[model_io.Model],
-    calibration: Calibration,
-    *,
-    selection: Selection | None = None,
-    images: ImageOptions | None = None,
-    runtime: Runtime | None = None,
-    outputs: Mapping[str, Kind] | None = None,
-    batch_axis: Mapping[str, int | None] | None = None,
-    mask: Mapping[str, MaskMeaning] | None = None,
-    state: StateOption = None,
-    progress: Progress | None = None,
-) -> list[Comparison]:
-    """Compares several models with a dense one, all of them timed in turns: see `compare`."""
-    progress = progress or Progress()
-    runtime = runtime or OnnxRuntime()
-    selection = dataclasses.replace(selection or Selection(), holdout=0.0)
+    runtime = runtime_of(options.runtime)  # refuses what is not here, before data are read
+    selection = dataclasses.replace(options.selection, holdout=0.0)
     sources = [dense, *others]
     models = [model_io.load(source) for source in sources]
     if any(_interface(model) != _interface(models[0]) for model in models[1:]):
@@ -139,20 +94,20 @@ def compare_several(
         calibration,
         Signature.of(models[0]),
         selection,
-        images,
+        options.images,
         run=runtime.session(models[0]).run,
-        batch_axis=batch_axis,
-        mask=mask,
+        batch_axis=options.batch_axis,
+        mask=options.mask,
     )
     sample = data.typical("calibration")
-    kinds = output_kinds(models[0], outputs or {})
+    kinds = output_kinds(models[0], options.outputs)
     counted = [name for name, kind in kinds.items() if kind.kind != "ignore"]
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
         first = runtime.session(models[0], counted)
         found = survey(first, kinds, data, advance=advance).outputs
     steps = data.calibration_samples * len(others)
     with progress.stage("compare", steps) as advance:
-        carried, _ = find_state(models[0], data, state, runtime)
+        carried, _ = find_state(models[0], data, options.state, runtime)
         watched = list(dict.fromkeys([*found, *(carried.pairs.values() if carried else ())]))
         first, *rest = sessions = [runtime.session(model, watched) for model in models]
         agreements = [

@@ -7,8 +7,7 @@ import onnx
 import pytest
 from builders import model, normal, run
 
-from onnx_factorize import InputError, factorize
-from onnx_factorize.report.comparison import compare
+from onnx_factorize import InputError, compare, factorize
 
 FAST = {"threads": 1, "prefer": "size", "budget": "targets=0.5"}
 W = {"w1": normal(1, 32, 48) / 6, "w2": normal(2, 48, 8) / 7}

@@ -9,8 +9,8 @@ import pytest
 from builders import model, normal
 from click.testing import CliRunner
 
-from onnx_factorize.cli.data_options import named_of
 from onnx_factorize.cli.main import cli
+from onnx_factorize.cli.option_fields import by_name
 from onnx_factorize.errors import InputError
 
 
@@ -93,4 +93,4 @@ def test_one_sentence(folder, arguments, message):
 
 
 def test_names_may_hold_equals_signs():
-    assert named_of({"mask": ("a=b=keep",)}, "mask", "MEANING") == {"a=b": "keep"}
+    assert by_name(("a=b=keep",), "mask", "INPUT=MEANING") == {"a=b": "keep"}

@@ -14,7 +14,7 @@ from builders import BUNDLED, BUNDLED_DATA
 from onnx_factorize.cli import main as cli
 from onnx_factorize.cli.stopping import stoppable
 from onnx_factorize.files.writing import writing
-from onnx_factorize.pipeline import Result
+from onnx_factorize.result import Result
 
 FAST = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "64", "--threads", "1"]
 FAST += ["--weighting", "activation"]

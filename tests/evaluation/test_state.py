@@ -4,12 +4,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from onnx_factorize import factorize
+from onnx_factorize import compare, factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
 from onnx_factorize.evaluation.state import State, find_state
 from onnx_factorize.options import Selection
-from onnx_factorize.report.comparison import compare
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from tests.builders import model, run
 from tests.commands import main_of
@@ -145,6 +144,6 @@ def test_the_user_says_what_is_carried(tmp_path, monkeypatch, capsys):
 
 def test_compare_runs_along_the_stream_too():
     dense = integrator()
-    found = compare(dense, dense, steps(), runtime=RUNTIME)
+    found = compare(dense, dense, steps(), threads=1)
     assert found.stream.divergence == pytest.approx(0, abs=1e-9)
     assert found.stream.steps == 48

@@ -46,7 +46,7 @@ def test_values_of_the_right_types():
         ({"threads": None}, "threads must be a whole number"),
         ({"rank_multiple": "8"}, "rank_multiple must be a whole number or None"),
         ({"finetune": "yes"}, "finetune must be True or False"),
-        ({"image_size": "big"}, "image_size 'big'"),
+        ({"image_size": "big"}, "--image-size 'big'"),
         ({"image_size": 32}, "image_size must be a tuple or None"),
         ({"include": 3}, "include must be a tuple"),
         ({"weighting": 3}, "weighting must be text"),

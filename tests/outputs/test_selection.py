@@ -5,10 +5,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from onnx_factorize import InputError, factorize
+from onnx_factorize import InputError, compare, factorize
 from onnx_factorize.outputs import output_kinds
 from onnx_factorize.outputs.selection import selected
-from onnx_factorize.report.comparison import compare
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from tests.builders import model, run
 from tests.passes.test_expose_selection import DETECTOR
@@ -47,7 +46,7 @@ def test_a_detector_is_judged_by_what_enters_its_selection():
     written = [value.name for value in result.model.graph.outputs]
     assert written == ["kept", "sure", "classes"]
     assert len(run(ir.to_proto(result.model), images(1)[0])) == 3
-    found = compare(dense, result.model, images(), runtime=OnnxRuntime(threads=1))
+    found = compare(dense, result.model, images(), threads=1)
     assert set(found.agreement.outputs) == {"boxes", "scores"}
     assert found.selected.entering == ("boxes", "scores")
 

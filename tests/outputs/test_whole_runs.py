@@ -7,9 +7,8 @@ import onnx_ir as ir
 import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, run
 
-from onnx_factorize import factorize
+from onnx_factorize import compare, factorize
 from onnx_factorize.files import model_io
-from onnx_factorize.report.comparison import compare
 
 OPTIONS = {"threads": 1, "prefer": "size", "budget": "targets=0.5"}
 

@@ -4,8 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from onnx_factorize import factorize
-from onnx_factorize.report.comparison import compare
+from onnx_factorize import compare, factorize
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.randomness import randomness_of
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
@@ -47,7 +46,7 @@ def test_noise_is_no_loss_and_plans_see_none():
     written = ir.to_proto(result.model)
     assert [value.name for value in written.graph.input] == ["x"]
     assert sum(node.op_type == "RandomNormalLike" for node in written.graph.node) == 1
-    comparison = compare(dense, result.model, data(), runtime=OnnxRuntime(threads=1))
+    comparison = compare(dense, result.model, data(), threads=1)
     assert comparison.agreement.divergence < 0.05
     assert comparison.random is not None
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...options import Options
+from ...options.fields import parts_of
 
 __all__ = ["command_of"]
 
 # Parts of the options, and how the names of what they hold begin.
-_NESTED = {"selection": "", "images": "image_", "runtime": "", "training": ""}
+_NESTED = {name: prefix for name, _, prefix in parts_of(Options)}
 
 
 def command_of(report: Mapping[str, Any]) -> str:

@@ -1,0 +1,159 @@
+"""The Python functions: each is what a command of the command line is, with keywords for options.
+
+What they do is told to the logger `onnx_factorize`, too: each stage when it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .calibration import Calibration
+from .files import model_io
+from .options import Budget, DataKeywords, OptionKeywords, Options, SweepKeywords
+from .options.signatures import naming_parameters, takes
+from .pipeline import run
+from .progress import Progress
+from .report import comparison, inspection
+from .report.comparison import Comparison
+from .report.inspection import Inspection
+from .result import Result
+from .sweep import run_sweep
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in `typing` from Python 3.11 on
+
+__all__ = ["compare", "factorize", "inspect", "sweep"]
+
+
+@takes(OptionKeywords)
+def factorize(
+    model: model_io.Model,
+    calibration: Calibration,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[OptionKeywords],
+) -> Result:
+    """Compresses a trained model by calibrated low-rank factorization.
+
+    Args:
+        model: A path, an `onnx.ModelProto` or an `onnx_ir.Model`. It is not changed.
+        calibration: A path, an iterable of feeds (mappings from input names to arrays), an
+            onnxruntime `CalibrationDataReader`, or a callable that makes one.
+        progress: What is told how far the run is.
+        **options: Those of the command line: `Options` and its parts say what each means.
+
+    Returns:
+        The compressed model and the report.
+
+    Raises:
+        InputError: The model, the data or an option is wrong.
+        BudgetError: The budget cannot be met.
+
+    Example:
+        >>> import onnx_factorize
+        >>> result = onnx_factorize.factorize(
+        ...     "model.onnx", "data.npz", budget="params=0.8", samples=64, threads=1
+        ... )
+        >>> dense, small = result.report.model["dense"], result.report.model["compressed"]
+        >>> small.params <= 0.8 * dense.params
+        True
+        >>> result.save("small.onnx", reports=["small.json"])
+    """
+    with naming_parameters():
+        return run(model, calibration, Options.of(**options), progress or Progress())
+
+
+@takes(SweepKeywords)
+def sweep(
+    model: model_io.Model,
+    calibration: Calibration,
+    budgets: Sequence[str | Budget],
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[SweepKeywords],
+) -> list[Result]:
+    """Compresses a model to several budgets with one calibration.
+
+    Args:
+        model: As for `factorize`.
+        calibration: As for `factorize`.
+        budgets: Such as `["params=0.9", "params=0.5"]`.
+        progress: What is told how far the run is.
+        **options: As for `factorize`, without a budget.
+
+    Returns:
+        A result for each budget that can be met.
+
+    Raises:
+        InputError: The model, the data or an option is wrong.
+        BudgetError: None of the budgets can be met.
+
+    Example:
+        >>> import onnx_factorize
+        >>> results = onnx_factorize.sweep(
+        ...     "model.onnx", "data.npz", ["params=0.9", "params=0.7"], samples=64, threads=1
+        ... )
+        >>> [result.report.command["budget"] for result in results]
+        ['params=0.9', 'params=0.7']
+    """
+    with naming_parameters():
+        chosen = [each if isinstance(each, Budget) else Budget.parse(each) for each in budgets]
+        given = Options.of(**options)
+        found = run_sweep(model, calibration, given, chosen, progress or Progress())
+        return [result for _, result in found if isinstance(result, Result)]
+
+
+@takes(DataKeywords)
+def compare(
+    dense: model_io.Model,
+    compressed: model_io.Model,
+    calibration: Calibration,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[DataKeywords],
+) -> Comparison:
+    """Compares two models on all samples of the data, none of which is set apart.
+
+    Args:
+        dense: The model to compare with.
+        compressed: The model to judge, with the same inputs and outputs.
+        calibration: As for `factorize`.
+        progress: What is told how far the run is.
+        **options: Those of `factorize` that say how data are read and models run.
+
+    Raises:
+        InputError: A model or the data cannot be used, or the models do not match.
+
+    Example:
+        >>> import onnx_factorize
+        >>> found = onnx_factorize.compare("model.onnx", "model.onnx", "data.npz", samples=64)
+        >>> found.agreement.divergence
+        0.0
+    """
+    with naming_parameters():
+        several = comparison.compare_several(
+            dense, [compressed], calibration, Options.of(**options), progress or Progress()
+        )
+        return several[0]
+
+
+def inspect(model: model_io.Model, *, custom_ops: str | Sequence[str] = ()) -> Inspection:
+    """Finds what is factorizable in a model, without calibration data.
+
+    Args:
+        model: As for `factorize`.
+        custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
+
+    Raises:
+        InputError: The model, or a library, cannot be read.
+
+    Example:
+        >>> import onnx_factorize
+        >>> [(layer.name, layer.full_rank) for layer in onnx_factorize.inspect("model.onnx").layers]
+        [('first', 24), ('second', 6)]
+    """
+    with naming_parameters():
+        return inspection.inspect(
+            model, custom_ops=[custom_ops] if isinstance(custom_ops, str) else custom_ops
+        )

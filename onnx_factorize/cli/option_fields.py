@@ -1,0 +1,141 @@
+"""The command line's options, read off the fields of the dataclasses that hold them."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+from click.core import ParameterSource
+
+from ..errors import InputError
+from ..factorization.weightings import weighting_names
+from ..options import Options, without_training
+from ..options.fields import Named
+from ..runtime.runtimes import runtime_names
+
+__all__ = ["by_name", "fields", "options_of"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+# What each of a repeated option's values says, `NAME=VALUE`, for a message.
+_FORMS = {"outputs": "NAME=KIND", "batch_axis": "INPUT=AXIS", "mask": "INPUT=MEANING"}
+
+# The names that registries have, where the help of an option lists them.
+_WORDS: dict[str, Callable[[], Sequence[str]]] = {
+    "runtime": runtime_names,
+    "weighting": weighting_names,
+}
+
+_NOT_GIVEN = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+
+
+def fields(*names: str) -> Callable[[_Command], _Command]:
+    """Adds options to a command, in the order of their help.
+
+    Args:
+        *names: Their names in Python.
+    """
+
+    def add(command: _Command) -> _Command:
+        for name in reversed(names):
+            command = _option(Options.names()[name])(command)
+        return command
+
+    return add
+
+
+def options_of(given: Mapping[str, Any], **more: Any) -> Options:
+    """The options that a command line gives.
+
+    Args:
+        given: What click found, by the command line's names.
+        **more: What the command decides by itself.
+
+    Raises:
+        InputError: An option is wrong.
+    """
+    found: dict[str, Any] = {}
+    training = []
+    source = click.get_current_context().get_parameter_source
+    for named in Options.names().values():
+        value = given.get(named.alias)
+        if named.part == "training" and source(named.alias) not in _NOT_GIVEN:
+            training.append(named.name)
+        if value is None or (named.name == "budget" and not value):
+            continue
+        if named.name == "state":
+            value = _state(value)
+        elif named.name in _FORMS:
+            value = by_name(value, named.flag, _FORMS[named.name])
+        found[named.name] = value
+    without_training([] if given.get("finetune") else training)
+    return Options.of(**found | more)
+
+
+def by_name(given: tuple[str, ...], flag: str, form: str) -> dict[str, str]:
+    """What is said of inputs or outputs by name, each time that an option was given.
+
+    Args:
+        given: Each as `NAME=VALUE`; names may contain "=", values do not.
+        flag: The option, for a message.
+        form: What each should be like, likewise.
+
+    Raises:
+        InputError: One is of another form.
+    """
+    named = {}
+    for text in given:
+        name, equals, value = text.rpartition("=")
+        if not equals or not name:
+            raise InputError(f"--{flag} '{text}' is not of the form {form}.")
+        named[name] = value
+    return named
+
+
+def _state(given: tuple[str, ...]) -> dict[str, str] | Literal["none"] | None:
+    """What is carried from step to step, as the user says it.
+
+    Raises:
+        InputError: It is not of the form IN=OUT.
+    """
+    if given == ("none",):
+        return "none"
+    pairs: dict[str, str] = {}
+    for text in given:
+        name, equals, output = text.partition("=")
+        if not equals or not name or not output:
+            raise InputError(f"--state '{text}' is not of the form IN=OUT, nor none alone.")
+        pairs[name] = output
+    return pairs or None
+
+
+def _option(named: Named) -> Callable[[_Command], _Command]:
+    """The option that click knows."""
+    kind, default = _kind(named), named.default
+    words = _WORDS.get(named.name)
+    said = named.help if words is None else str(named.help).format(words=", ".join(words()))
+    shared: dict[str, Any] = {"help": said, "metavar": named.metavar}
+    if kind is bool:
+        return click.option(f"--{named.flag}", is_flag=True, help=named.help)
+    if named.metavar == "FILE":
+        kind = click.Path()
+    if named.repeated:
+        return click.option(f"--{named.flag}", multiple=True, type=kind, **shared)
+    if named.name == "budget":
+        default = None  # a guarantee wants to know whether one was given
+    if isinstance(default, tuple):
+        default = ",".join(str(number) for number in default)
+    shown = default is not None and not named.hides_default
+    return click.option(f"--{named.flag}", type=kind, default=default, show_default=shown, **shared)
+
+
+def _kind(named: Named) -> Any:
+    """The type that click is to read: numbers and listed words; all else is text."""
+    union = get_origin(named.type) in (Union, types.UnionType)
+    kinds = get_args(named.type) if union else (named.type,)
+    kind = next(kind for kind in kinds if kind is not type(None))
+    if named.closed:
+        return click.Choice(get_args(kind))
+    return kind if kind in (bool, int, float) else str

@@ -1,0 +1,76 @@
+"""The options as keywords, for type checkers: what `Options.of` takes, each with its type."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+from ..passes import Kind
+from .budget import Budget
+from .guarantee import Guarantee
+from .images import Layout
+from .training import Precision, SVTKind
+from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
+
+__all__ = ["DataKeywords", "OptionKeywords", "SweepKeywords"]
+
+
+class DataKeywords(TypedDict, total=False):
+    """How data are read and models run."""
+
+    samples: int
+    batch_size: int
+    seed: int
+    runtime: str
+    provider: str
+    threads: int
+    custom_ops: str | Sequence[str]
+    outputs: Mapping[str, Kind]
+    batch_axis: Mapping[str, int | None]
+    mask: Mapping[str, MaskMeaning]
+    state: StateOption
+    image_mean: str | Sequence[float]
+    image_std: str | Sequence[float]
+    image_layout: Layout | None
+    image_size: str | tuple[int, int] | None
+
+
+class SweepKeywords(DataKeywords, total=False):
+    """How a model is compressed, but for what it may cost."""
+
+    prefer: Prefer | None
+    weighting: str
+    ranks: Ranks
+    labels: Labels
+    draws: int
+    rank_multiple: int | None
+    form: str
+    include: str | Sequence[str]
+    exclude: str | Sequence[str]
+    op_types: str | Sequence[str]
+    op_type: str | Sequence[str]
+    holdout: float
+    finetune: bool
+    epochs: int
+    learning_rate: float
+    lr: float
+    label_share: float
+    hidden: float
+    augment: str | None
+    device: str
+    precision: Precision
+    svt: SVTKind
+    checkpoint: str | os.PathLike[str] | None
+    quantize: Literal["int8", "int4"] | None
+    keep_subnormals: bool
+    best_effort: bool
+
+
+class OptionKeywords(SweepKeywords, total=False):
+    """How a model is compressed."""
+
+    budget: str | Budget
+    max_divergence: float | None
+    keep: str | None
+    promise: Guarantee | None

@@ -1,0 +1,73 @@
+"""What compressing a model gives: the model, and the report of how it was made."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from .files import model_io
+from .files.writing import Files
+from .report.report import Report
+from .report.report_files import check_report, write_report
+from .units import count, nats, size
+
+__all__ = ["Result"]
+
+
+@dataclasses.dataclass(repr=False)
+class Result:
+    """What `factorize` returns.
+
+    Attributes:
+        model: The compressed model.
+        report: What was done and how it compares.
+    """
+
+    model: ir.Model
+    report: Report
+    _external: bool = False
+
+    def save(
+        self, path: str | os.PathLike[str], reports: Sequence[str | os.PathLike[str]] = ()
+    ) -> None:
+        """Writes the model, with external weights if the dense model had them.
+
+        Args:
+            path: The .onnx file to write.
+            reports: The .json or .html files to write; if one cannot be, the model does not appear.
+        """
+        for report in reports:
+            check_report(pathlib.Path(report))
+
+        def describe(written: pathlib.Path, files: Files) -> None:
+            figures = self.report.model["compressed"]
+            figures.sha256, figures.file = model_io.sha256(written), pathlib.Path(path).name
+            parts = [written]
+            if written.name == figures.file:  # beside its weights, in a folder of their own
+                parts += [part for part in written.parent.iterdir() if part != written]
+            figures.bytes = sum(part.stat().st_size for part in parts)
+            for report in reports:
+                write_report(self.report, pathlib.Path(report), files)
+
+        model_io.save(self.model, path, external=self._external, beside=describe)
+
+    def __repr__(self) -> str:
+        """The figures that count, in five lines."""
+        dense, own = self.report.model["dense"], self.report.model["compressed"]
+        holdout = self.report.divergence["holdout"]
+        lost = holdout if math.isfinite(holdout) else None
+        times = ("?" if ms is None else f"{ms:.3g} ms" for ms in (dense.latency_ms, own.latency_ms))
+        return "\n".join(
+            (
+                f"<Result {own.file or 'in memory'}: {self.report.command['budget']}",
+                f"  parameters  {count(dense.params)} -> {count(own.params)}",
+                f"  size        {size(dense.bytes)} -> {size(own.bytes)}",
+                f"  latency     {' -> '.join(times)}",
+                f"  divergence  {nats(lost)} on {self.report.samples['holdout']} samples>",
+            )
+        )
