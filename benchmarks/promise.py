@@ -24,7 +24,7 @@ from models.recipes.fashion import FashionRecipe
 from onnx_factorize import BudgetError, factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
-from onnx_factorize.goals.guarantee import Promise
+from onnx_factorize.goals.guarantee import MeasuredGuarantee
 from onnx_factorize.goals.guarantee_search import measure
 from onnx_factorize.options import Selection
 from onnx_factorize.outputs import output_kinds, survey
@@ -64,7 +64,11 @@ def main(
         for promise in promises:
             option, _, text = promise.partition("=")
             asked: dict[str, Any] = {option: text}
-            said = Promise.parse(text) if option == "keep" else Promise("divergence", float(text))
+            said = (
+                MeasuredGuarantee.parse(text)
+                if option == "keep"
+                else MeasuredGuarantee("divergence", float(text))
+            )
             found = []
             start = time.perf_counter()
             for seed in range(seeds):
@@ -129,7 +133,9 @@ def _print(
     )
 
 
-def _measured(said: Promise, dense: object, compressed: object, new: Arrays, path: Path) -> float:
+def _measured(
+    said: MeasuredGuarantee, dense: object, compressed: object, new: Arrays, path: Path
+) -> float:
     """The promised figure of samples that the search never saw."""
     loaded = model_io.load(dense)  # type: ignore[arg-type]
     selection = Selection(len(new["label"]), 0.999999, batch_size=256)

@@ -9,7 +9,7 @@ from .allocation.forms import Form
 from .errors import InputError
 from .factorization.weightings import get_weighting
 from .goals.budgets import check_budget, wants_speed
-from .goals.guarantee import Promise
+from .goals.guarantee import MeasuredGuarantee
 from .options import Options
 from .quantization.quantizers import Bits
 from .runtime.runtimes import runtime_of
@@ -37,5 +37,5 @@ def check_options(options: Options) -> None:
     if options.quantize not in (None, *get_args(Bits)):
         raise InputError(f"--quantize is int8 or int4, not '{options.quantize}'.")
     if options.promise is not None:
-        Promise.of(options.promise)
+        MeasuredGuarantee.of(options.promise)
     runtime_of(options.runtime)

@@ -13,10 +13,9 @@ from .allocation.calibrated import Calibrated
 from .allocation.plan import Plan, compress
 from .calibration import Batch
 from .errors import BudgetError
-from .goals import guarantee_search as promise_search
-from .goals import latency_budget
+from .goals import guarantee_search, latency_budget
 from .goals.budgets import check_budget, price_of, wants_speed
-from .goals.guarantee import Promise
+from .goals.guarantee import MeasuredGuarantee
 from .options import Budget, Options
 from .passes import sign
 from .progress import Progress
@@ -47,7 +46,7 @@ class Spent:
     model: ir.Model
     plan: Plan
     budget: Budget
-    promise: promise_search.Kept | None = None
+    promise: guarantee_search.Kept | None = None
     latency: dict[str, Any] | None = None
 
 
@@ -84,8 +83,8 @@ def spend(
             )[0]
 
     if options.promise is not None:
-        model, plan, kept = promise_search.keep(
-            Promise.of(options.promise),
+        model, plan, kept = guarantee_search.keep(
+            MeasuredGuarantee.of(options.promise),
             options.prefer or "size",
             lambda budget: within(budget, best_effort=False),
             dense,

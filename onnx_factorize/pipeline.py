@@ -21,10 +21,9 @@ from .evaluation.stream import MOST_STEPS, along_stream
 from .factorization.weightings import get_weighting
 from .files import model_io
 from .finetune.recovery import MEASURED, check_torch, check_training, recover
-from .goals import guarantee_search as promise_search
-from .goals import latency_budget
+from .goals import guarantee_search, latency_budget
 from .goals.budgets import price_of, wants_speed
-from .goals.guarantee import Promise
+from .goals.guarantee import MeasuredGuarantee
 from .meet_goal import spend
 from .options import Options
 from .outputs import SURVEYED, Survey, output_kinds, survey
@@ -90,7 +89,9 @@ def calibrated(
             check_training(dense, outputs, data, options)
     if options.promise is not None:
         session = runtime.session(dense, list(outputs))
-        promise_search.check(Promise.of(options.promise), session, outputs, data, progress)
+        guarantee_search.check(
+            MeasuredGuarantee.of(options.promise), session, outputs, data, progress
+        )
 
     with progress.stage("find subnormal weights"):
         start, subnormals = without_subnormals(dense, data, options)
@@ -184,7 +185,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     pair = dense, runtime.session(model, known.watched)
     promise = spent.promise
     if promise is not None and recovery is not None:
-        promise = promise_search.confirmed(
+        promise = guarantee_search.confirmed(
             promise, *pair, known.outputs, data, progress, best_effort=options.best_effort
         )
 

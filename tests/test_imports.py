@@ -31,7 +31,7 @@ allocation
 torch.execution
 torch.operators
 torch
-goals.budgets
+goals.budgets goals.quantities
 quantization goals finetune
 meet_goal
 report.html

@@ -1,7 +1,7 @@
-"""Promises on quality: what must hold of the compressed model on data that nobody has seen.
+"""Guarantees on quality: what must hold of the compressed model on data that nobody has seen.
 
 The held-out samples are few, so that a figure that they only just keep is broken by half of all
-new data. What must keep the promise is a confidence bound of the figure, not the figure.
+new data. What must keep the guarantee is a confidence bound of the figure, not the figure.
 """
 
 from __future__ import annotations
@@ -9,31 +9,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from ..errors import InputError
 from ..options import Guarantee
 from ..outputs import OutputDistribution
-from .confidence import Estimate, lower_bound, upper_bound
-from .own_metric import OwnMetric
-from .quantities import QUANTITIES, Divergence, Quantity
+from .quantities import quantity_of
+from .quantities.confidence import Estimate
+from .quantities.quantity import Quantity
 
-__all__ = ["Promise"]
+__all__ = ["MeasuredGuarantee"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Promise(Guarantee):
+class MeasuredGuarantee(Guarantee):
     """A guarantee whose metric is known, and how it is measured."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = self.metric == "divergence" or self.metric in QUANTITIES
-        if not known and ":" not in self.metric:
-            raise InputError(
-                f"--keep {self.metric}: there is no such metric; use {', '.join(QUANTITIES)}, or "
-                "module:callable for your own."
-            )
+        quantity_of(self.metric)
 
     @classmethod
-    def of(cls, asked: Guarantee) -> Promise:
+    def of(cls, asked: Guarantee) -> MeasuredGuarantee:
         """What keeps a guarantee that was asked for.
 
         Raises:
@@ -41,21 +35,29 @@ class Promise(Guarantee):
         """
         return cls(asked.metric, asked.asked)
 
+    @property
+    def kind(self) -> type[Quantity]:
+        """The quantity that it is about."""
+        return quantity_of(self.metric)
+
+    @property
+    def allowed(self) -> float:
+        """The loss that is allowed."""
+        return self.kind.allowed(self.asked)
+
+    @property
+    def described(self) -> str:
+        """What a figure is called in a sentence."""
+        return self.kind.described(self.metric)
+
     def quantity(self, outputs: Mapping[str, OutputDistribution]) -> Quantity:
         """What measures it."""
-        if self.metric == "divergence":
-            return Divergence(outputs)
-        if self.metric in QUANTITIES:
-            return QUANTITIES[self.metric](outputs)
-        return OwnMetric(self.metric, outputs)
+        return self.kind.of(self.metric, outputs)
 
     def bound(self, estimate: Estimate) -> float:
-        """The confidence bound on the side where the promise breaks."""
-        bound = upper_bound if self.metric == "divergence" else lower_bound
-        return bound(estimate.shares)
+        """The confidence bound on the side where the guarantee breaks."""
+        return self.kind.bound(estimate)
 
     def strain(self, bound: float) -> float:
-        """How far the promise is stretched: the loss over the loss allowed; kept up to 1."""
-        if self.metric == "divergence":
-            return bound / self.asked
-        return (1 - bound) / (1 - self.asked)
+        """How far the guarantee is stretched: the loss over the loss allowed; kept up to 1."""
+        return self.kind.strain(bound, self.asked)

@@ -1,4 +1,4 @@
-"""Looking for the smallest model that keeps a promise."""
+"""Looking for the smallest model that keeps a guarantee."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ..outputs import OutputDistribution
 from ..progress import Progress
 from ..runtime.session import Runtime, Session
 from .bounded_search import smallest
-from .confidence import CONFIDENCE, Estimate
-from .guarantee import Promise
-from .quantities import Quantity
+from .guarantee import MeasuredGuarantee
+from .quantities.confidence import CONFIDENCE, Estimate
+from .quantities.quantity import Quantity
 
 __all__ = ["Kept", "check", "confirmed", "keep", "measure"]
 
@@ -32,19 +32,19 @@ _AXES: dict[Prefer, str] = {"size": "targets", "latency": "latency"}
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """What came of a promise.
+    """What came of a guarantee.
 
     Attributes:
-        promise: What was promised.
+        guarantee: What was promised.
         prefer: What was to be small.
         budget: The budget that the search chose; with it alone, a run makes the same model.
         measured: The figure on the held-out samples.
-        bound: Its confidence bound, which is what keeps the promise.
+        bound: Its confidence bound, which is what keeps the guarantee.
         samples: Held-out samples.
         tried: Budget, figure and bound of every measurement.
     """
 
-    promise: Promise
+    guarantee: MeasuredGuarantee
     prefer: Prefer
     budget: Budget
     measured: float
@@ -55,11 +55,11 @@ class Kept:
     def as_dict(self) -> dict[str, Any]:
         """The section `promise` of the report."""
         return {
-            "metric": self.promise.metric,
-            "asked": self.promise.asked,
+            "metric": self.guarantee.metric,
+            "asked": self.guarantee.asked,
             "measured": self.measured,
             "bound": self.bound,
-            "kept": self.promise.strain(self.bound) <= 1,
+            "kept": self.guarantee.strain(self.bound) <= 1,
             "confidence": CONFIDENCE,
             "samples": self.samples,
             "prefer": self.prefer,
@@ -84,7 +84,7 @@ class _Model:
 
 
 def check(
-    promise: Promise,
+    guarantee: MeasuredGuarantee,
     dense: Session,
     outputs: Mapping[str, OutputDistribution],
     data: CalibrationData,
@@ -94,25 +94,24 @@ def check(
 
     Raises:
         InputError: Nothing is held out, or labels or the metric cannot be used.
-        BudgetError: The held-out samples are too few for so narrow a promise.
+        BudgetError: The held-out samples are too few for so narrow a guarantee.
     """
     if data.shares_holdout:
         raise InputError(
-            f"{promise.option} needs held-out samples to be measured on; give at least two "
+            f"{guarantee.option} needs held-out samples to be measured on; give at least two "
             "samples and a --holdout above 0."
         )
-    estimate = measure(promise, dense, None, outputs, data, progress)
-    if promise.strain(promise.bound(estimate)) > 1:
-        allowed = promise.asked if promise.metric == "divergence" else 1 - promise.asked
+    estimate = measure(guarantee, dense, None, outputs, data, progress)
+    if guarantee.strain(guarantee.bound(estimate)) > 1:
         raise BudgetError(
-            f"{promise.option} cannot be promised: of {data.holdout_samples} held-out samples not "
-            f"even the dense model could be shown to keep it; hold out about {4 / allowed:.0f} "
-            "(more data, or a larger --holdout), or ask for less."
+            f"{guarantee.option} cannot be promised: of {data.holdout_samples} held-out samples "
+            "not even the dense model could be shown to keep it; hold out about "
+            f"{4 / guarantee.allowed:.0f} (more data, or a larger --holdout), or ask for less."
         )
 
 
 def keep(
-    promise: Promise,
+    guarantee: MeasuredGuarantee,
     prefer: Prefer,
     compress: Callable[[Budget], tuple[ir.Model, Plan]],
     dense: Session,
@@ -124,10 +123,10 @@ def keep(
     finish: Callable[[ir.Model], ir.Model] = lambda model: model,
     best_effort: bool = False,
 ) -> tuple[ir.Model, Plan, Kept]:
-    """Looks for the smallest model that keeps a promise.
+    """Looks for the smallest model that keeps a guarantee.
 
     Args:
-        promise: What to keep.
+        guarantee: What to keep.
         prefer: What is to be small: the model, or the time that it takes.
         compress: Makes a model within a budget.
         dense: The dense model.
@@ -157,26 +156,27 @@ def keep(
         except BudgetError:
             return None
         session = runtime.session(finish(model), list(outputs))
-        estimate = measure(promise, dense, session, outputs, data, progress)
-        found = _Model(model, plan, budget, estimate, promise.bound(estimate))
+        estimate = measure(guarantee, dense, session, outputs, data, progress)
+        found = _Model(model, plan, budget, estimate, guarantee.bound(estimate))
         tried.append((budget.value, estimate.value, found.bound))
-        stretched = promise.strain(found.bound)
+        stretched = guarantee.strain(found.bound)
         # Of those that keep it, later ones are smaller: the search goes down from what keeps it.
-        if best is None or stretched <= max(1.0, promise.strain(best.bound)):
+        if best is None or stretched <= max(1.0, guarantee.strain(best.bound)):
             best = found
         return stretched
 
     points = smallest(strain)
     if best is None:
-        raise BudgetError(f"{promise.option} cannot be kept: no budget can be met at all.")
+        raise BudgetError(f"{guarantee.option} cannot be kept: no budget can be met at all.")
     if not any(point.kept for point in points) and not best_effort:
         raise BudgetError(
-            f"{promise.option} cannot be kept: the best of {len(tried)} compressed models, with "
-            f"--budget {best.budget}, has {_name(promise)} {best.estimate.value:.4g} with a bound "
-            f"of {best.bound:.4g} on new data; ask for less, or add --best-effort to take it."
+            f"{guarantee.option} cannot be kept: the best of {len(tried)} compressed models, with "
+            f"--budget {best.budget}, has {guarantee.described} "
+            f"{best.estimate.value:.4g} with a bound of {best.bound:.4g} on new data; ask for "
+            "less, or add --best-effort to take it."
         )
     kept = Kept(
-        promise,
+        guarantee,
         prefer,
         best.budget,
         best.estimate.value,
@@ -206,25 +206,21 @@ def confirmed(
         outputs: What each output stands for.
         data: The data; only the held-out samples are used.
         progress: What is told how far the run is.
-        best_effort: Take it if the promise is broken.
+        best_effort: Take it if the guarantee is broken.
 
     Raises:
-        BudgetError: The promise is broken.
+        BudgetError: The guarantee is broken.
     """
-    promise = kept.promise
-    estimate = measure(promise, dense, compressed, outputs, data, progress)
-    bound = promise.bound(estimate)
-    if promise.strain(bound) > 1 and not best_effort:
+    guarantee = kept.guarantee
+    estimate = measure(guarantee, dense, compressed, outputs, data, progress)
+    bound = guarantee.bound(estimate)
+    if guarantee.strain(bound) > 1 and not best_effort:
         raise BudgetError(
-            f"{promise.option} is kept with --budget {kept.budget}, but no more after "
+            f"{guarantee.option} is kept with --budget {kept.budget}, but no more after "
             f"fine-tuning ({estimate.value:.4g} with a bound of {bound:.4g} on new data): leave "
             "--finetune out, train with a lower --lr, or add --best-effort to take it."
         )
     return dataclasses.replace(kept, measured=estimate.value, bound=bound)
-
-
-def _name(promise: Promise) -> str:
-    return promise.metric if promise.metric == "divergence" else f"a share of {promise.metric} of"
 
 
 def _rounded(fraction: float) -> float:
@@ -233,7 +229,7 @@ def _rounded(fraction: float) -> float:
 
 
 def measure(
-    promise: Promise,
+    guarantee: MeasuredGuarantee,
     dense: Session,
     compressed: Session | None,
     outputs: Mapping[str, OutputDistribution],
@@ -241,7 +237,7 @@ def measure(
     progress: Progress,
 ) -> Estimate:
     """The promised figure of a compressed model, or of the dense one beside itself."""
-    quantity = promise.quantity(outputs)
+    quantity = guarantee.quantity(outputs)
     watched = _Watched(quantity, outputs)
     with progress.stage("measure the promise", data.holdout_samples) as advance:
         evaluate(
@@ -252,8 +248,8 @@ def measure(
             advance=advance,
         )
     if not watched.finite:
-        # Overflow in the compressed model: no figure, and no promise.
-        nothing = math.inf if promise.metric == "divergence" else 0.0
+        # Overflow in the compressed model: no figure, and no guarantee.
+        nothing = guarantee.kind.nothing
         return Estimate(nothing, np.array([nothing]))
     return quantity.estimate()
 

@@ -1,4 +1,4 @@
-"""What holds for every budget that is registered, and how another is added."""
+"""What holds for every budget and guarantee that is registered, and how a budget is added."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from onnx_factorize.allocation.price import Taken
 from onnx_factorize.curve import Curve
 from onnx_factorize.errors import InputError
 from onnx_factorize.goals.budgets import budget_names, check_budget, price_of, registry
-from onnx_factorize.options import Budget
+from onnx_factorize.goals.guarantee import MeasuredGuarantee
+from onnx_factorize.goals.quantities import quantity_names, quantity_of
+from onnx_factorize.goals.quantities.confidence import Estimate
+from onnx_factorize.options import Budget, Guarantee
 from onnx_factorize.runtime.arithmetic import Arithmetic
 
 CURVE = Curve(2.0, (1, 20), (0.1, 2.0))
@@ -103,3 +106,23 @@ def test_names_are_unique_and_unknown_ones_are_refused():
         registry.register(type("Other", (type(_price("params")),), {}))
     with pytest.raises(InputError, match=r"no budget 'best'; use one of .*params"):
         check_budget(Budget("best", 0.5))
+
+
+@pytest.mark.parametrize("name", quantity_names())
+def test_a_guarantee_is_kept_by_no_loss_and_stretched_by_more(name):
+    kind = quantity_of(name)
+    kept = MeasuredGuarantee.of(Guarantee(name, 0.9))
+    assert kept.kind is kind
+    assert (kept.option == f"--keep {name}=0.9") == kind.share
+    assert kept.strain(1.0 if kind.share else 0.0) == 0
+    assert kept.strain(1 - kept.allowed if kind.share else kept.allowed) == pytest.approx(1)
+    assert kept.strain(kind.nothing) > 1
+    # The bound is on the side where the guarantee breaks.
+    shares = np.array([0.7, 0.8, 0.9])
+    assert (kept.bound(Estimate(0.8, shares)) < 0.8) == kind.share
+    assert name in kept.described
+
+
+def test_a_metric_that_is_none():
+    with pytest.raises(InputError, match=r"no such metric; use one of agreement"):
+        MeasuredGuarantee.of(Guarantee("bleu", 0.9))

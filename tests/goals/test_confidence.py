@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnx_factorize.goals.confidence import Estimate, lower_bound, ratio, upper_bound
+from onnx_factorize.goals.quantities.confidence import Estimate, lower_bound, ratio, upper_bound
 
 
 def _coverage(draw, mean, n, bound=upper_bound):

@@ -13,8 +13,8 @@ from onnx_factorize import BudgetError, InputError, factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.cli.main import cli
 from onnx_factorize.files import model_io
-from onnx_factorize.goals import guarantee_search as promise_search
-from onnx_factorize.goals.guarantee import Promise
+from onnx_factorize.goals import guarantee_search
+from onnx_factorize.goals.guarantee import MeasuredGuarantee
 from onnx_factorize.options import Budget, Guarantee, Selection
 from onnx_factorize.passes import OutputKind
 from onnx_factorize.progress import Progress
@@ -26,12 +26,12 @@ OPTIONS = {"samples": 256, "holdout": 0.4, "threads": 1, "weighting": "activatio
 
 def test_a_metric_that_there_is_not():
     with pytest.raises(InputError, match="no such metric"):
-        Promise.of(Guarantee("bleu", 0.9))
+        MeasuredGuarantee.of(Guarantee("bleu", 0.9))
 
 
 @pytest.mark.parametrize(("metric", "asked"), [("divergence", 0.02), ("cosine", 0.98)])
 def test_strain_is_loss_over_loss_allowed(metric, asked):
-    promise = Promise(metric, asked)
+    promise = MeasuredGuarantee(metric, asked)
     assert promise.strain(asked) == pytest.approx(1)
     worse = 0.04 if metric == "divergence" else 0.96
     assert promise.strain(worse) == pytest.approx(2)
@@ -72,7 +72,7 @@ class _Scaled:
         return self._model(2 * np.sqrt(loss)), "plan"
 
     def keep(self, promise, **more):
-        return promise_search.keep(
+        return guarantee_search.keep(
             promise, more.pop("prefer", "size"), self.compress, self.dense,
             PLAIN, self.data, self.runtime, Progress(), **more,
         )  # fmt: skip
@@ -80,7 +80,7 @@ class _Scaled:
 
 def test_the_search_finds_the_smallest_model_that_keeps_the_promise():
     scaled = _Scaled(lambda budget: 0.01 / budget**2)
-    _, plan, kept = scaled.keep(Promise("divergence", 0.1))
+    _, plan, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1))
     assert plan == "plan"
     # The curve meets the promise at 0.316; the bound is a little above the mean.
     assert 0.31 < kept.budget.value < 0.35
@@ -94,7 +94,7 @@ def test_the_search_finds_the_smallest_model_that_keeps_the_promise():
 
 def test_the_model_is_the_one_that_was_promised():
     scaled = _Scaled(lambda budget: 0.01 / budget**2)
-    found, _, kept = scaled.keep(Promise("divergence", 0.1), prefer="latency")
+    found, _, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1), prefer="latency")
     assert kept.budget.kind == "latency"
     feeds = {"x": normal(7, 50, 16)}
     wanted = scaled.runtime.session(scaled.compress(kept.budget)[0]).run(feeds)["y"]
@@ -104,31 +104,31 @@ def test_the_model_is_the_one_that_was_promised():
 def test_what_cannot_be_kept_is_refused_unless_the_best_is_wanted():
     scaled = _Scaled(lambda budget: 3 - 2 * budget)
     with pytest.raises(BudgetError, match="best-effort"):
-        scaled.keep(Promise("divergence", 0.1))
-    _, _, kept = scaled.keep(Promise("divergence", 0.1), best_effort=True)
+        scaled.keep(MeasuredGuarantee("divergence", 0.1))
+    _, _, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1), best_effort=True)
     assert kept.budget.value > 0.95
     assert kept.as_dict()["kept"] is False
 
 
 def test_budgets_that_cannot_be_met_are_passed_over():
     scaled = _Scaled(lambda budget: None if budget < 0.6 else 0.01)
-    assert 0.6 <= scaled.keep(Promise("divergence", 0.1))[2].budget.value < 0.62
+    assert 0.6 <= scaled.keep(MeasuredGuarantee("divergence", 0.1))[2].budget.value < 0.62
     with pytest.raises(BudgetError, match="no budget"):
-        _Scaled(lambda _: None).keep(Promise("divergence", 0.1))
+        _Scaled(lambda _: None).keep(MeasuredGuarantee("divergence", 0.1))
 
 
 def test_outputs_that_are_not_numbers_break_a_promise():
     scaled = _Scaled(lambda budget: np.nan if budget < 0.4 else 0.01)
-    assert 0.4 <= scaled.keep(Promise("cosine", 0.9))[2].budget.value < 0.42
+    assert 0.4 <= scaled.keep(MeasuredGuarantee("cosine", 0.9))[2].budget.value < 0.42
 
 
 def test_samples_that_are_too_few_for_a_promise_are_told_beforehand():
     kinds = {"y": distribution(OutputKind("categorical", -1, "logit"), normal(1, 64, 16))}
     scaled = _Scaled(lambda _: 0.0)
-    check = promise_search.check
-    check(Promise("agreement", 0.95), scaled.dense, kinds, scaled.data, Progress())
+    check = guarantee_search.check
+    check(MeasuredGuarantee("agreement", 0.95), scaled.dense, kinds, scaled.data, Progress())
     with pytest.raises(BudgetError, match="hold out about 4000"):
-        check(Promise("agreement", 0.999), scaled.dense, kinds, scaled.data, Progress())
+        check(MeasuredGuarantee("agreement", 0.999), scaled.dense, kinds, scaled.data, Progress())
 
 
 def test_the_bundled_model_keeps_its_promise_in_python():
@@ -194,16 +194,16 @@ def test_the_search_measures_the_finished_model():
     scaled = _Scaled(lambda budget: 0.001 / budget**2)
     lossy = scaled._model(2 * np.sqrt(0.05))
     with pytest.raises(BudgetError):
-        scaled.keep(Promise("divergence", 0.04), finish=lambda _: lossy)
+        scaled.keep(MeasuredGuarantee("divergence", 0.04), finish=lambda _: lossy)
 
 
 def test_training_that_breaks_a_promise_is_refused():
     scaled = _Scaled(lambda budget: 0.01 / budget**2)
-    _, _, kept = scaled.keep(Promise("divergence", 0.1))
+    _, _, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1))
     worse = scaled.runtime.session(scaled._model(2 * np.sqrt(0.2)))
     rest = worse, PLAIN, scaled.data, Progress()
     with pytest.raises(BudgetError, match="no more after fine-tuning"):
-        promise_search.confirmed(kept, scaled.dense, *rest)
-    found = promise_search.confirmed(kept, scaled.dense, *rest, best_effort=True)
+        guarantee_search.confirmed(kept, scaled.dense, *rest)
+    found = guarantee_search.confirmed(kept, scaled.dense, *rest, best_effort=True)
     assert found.as_dict()["kept"] is False
     assert found.measured == pytest.approx(0.2, rel=0.1)

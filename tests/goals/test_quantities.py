@@ -11,9 +11,12 @@ from builders import distribution, normal
 from onnx_factorize.calibration import Batch
 from onnx_factorize.errors import InputError
 from onnx_factorize.evaluation import Divergences
-from onnx_factorize.goals.confidence import lower_bound
-from onnx_factorize.goals.own_metric import OwnMetric
-from onnx_factorize.goals.quantities import Agreement, Cosine, Divergence, Top1
+from onnx_factorize.goals.quantities.agreement import Agreement
+from onnx_factorize.goals.quantities.confidence import lower_bound
+from onnx_factorize.goals.quantities.cosine import Cosine
+from onnx_factorize.goals.quantities.divergence import Divergence
+from onnx_factorize.goals.quantities.own_metric import OwnMetric
+from onnx_factorize.goals.quantities.top1 import Top1
 from onnx_factorize.passes import OutputKind
 
 SEEN = normal(0, 64, 5)
@@ -129,7 +132,7 @@ def _module(monkeypatch, tmp_path, body):
 
 def test_an_own_metric_for_each_sample_is_paired(monkeypatch, tmp_path):
     name = _module(monkeypatch, tmp_path, "return p.argmax(-1) == y")
-    own, built_in = _estimate(OwnMetric(name, LOGITS)), _estimate(Top1(LOGITS))
+    own, built_in = _estimate(OwnMetric.of(name, LOGITS)), _estimate(Top1(LOGITS))
     assert own.value == pytest.approx(built_in.value)
     assert len(own.shares) == 48
 
@@ -138,7 +141,7 @@ def test_an_own_metric_for_all_samples_is_resampled(monkeypatch, tmp_path):
     each = _module(monkeypatch, tmp_path, "return p.argmax(-1) == y")
     whole = _module(monkeypatch, tmp_path, "return (p.argmax(-1) == y).mean()")
     batches = list(_batches(50))
-    a, b = (_estimate(OwnMetric(name, LOGITS), batches) for name in (each, whole))
+    a, b = (_estimate(OwnMetric.of(name, LOGITS), batches) for name in (each, whole))
     assert a.value == pytest.approx(b.value)
     spreads = [x.shares.std(ddof=1) / math.sqrt(len(x.shares)) for x in (a, b)]
     assert spreads[1] == pytest.approx(spreads[0], rel=0.5)
@@ -155,4 +158,4 @@ def test_an_own_metric_for_all_samples_is_resampled(monkeypatch, tmp_path):
 )
 def test_an_own_metric_that_cannot_be_used(monkeypatch, tmp_path, body, word):
     with pytest.raises(InputError, match=word):
-        _estimate(OwnMetric(_module(monkeypatch, tmp_path, body), LOGITS))
+        _estimate(OwnMetric.of(_module(monkeypatch, tmp_path, body), LOGITS))

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..calibration import Batch
-from ..errors import InputError
-from ..foreign import user_code
-from ..outputs import OutputDistribution
-from ..user_code import imported
+from ...calibration import Batch
+from ...errors import InputError
+from ...foreign import user_code
+from ...user_code import imported
 from .confidence import Estimate, ratio
+from .quantity import Arrays, Outputs, Quantity
+from .registry import register
 
 __all__ = ["OwnMetric"]
-
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 # Groups that are left out in turn where the metric is one number for all samples.
 _GROUPS = 20
 
 
-class OwnMetric:
+@register
+class OwnMetric(Quantity):
     """The compressed model's metric over the dense model's.
 
     The callable takes the predictions and the labels of all held-out samples: arrays of shape
@@ -32,7 +32,19 @@ class OwnMetric:
     number, or one for each sample, whose mean counts; more is better.
     """
 
-    def __init__(self, name: str, outputs: Mapping[str, OutputDistribution]) -> None:
+    name = "module:callable"
+
+    @classmethod
+    def takes(cls, metric: str) -> bool:
+        """Whether a metric is the name of a callable."""
+        return ":" in metric
+
+    @classmethod
+    def of(cls, metric: str, outputs: Outputs) -> OwnMetric:
+        """What measures a metric: see `Quantity`."""
+        return cls(outputs, metric)
+
+    def __init__(self, outputs: Outputs, name: str = "") -> None:
         """Finds the callable `module:callable`.
 
         Raises:
