@@ -25,7 +25,7 @@ __all__ = ["Analysis", "analyze", "idle_operators"]
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """What is known of the targets before ranks are allocated.
+    """All that is known of the targets before ranks are allocated.
 
     Attributes:
         spectra: The spectra that the statistics of all data give, made when they are needed.

@@ -49,7 +49,7 @@ class Candidate:
         return found
 
     def loss(self, cut: Mapping[str, int]) -> float:
-        """What is predicted for the cut of one operator."""
+        """The predicted loss of the cut of one operator."""
         return sum(float(self.losses[name][rank]) for name, rank in cut.items())
 
     def scaled(self, factors: Mapping[str, float], usual: float = 1.0) -> dict[str, Array]:

@@ -52,7 +52,7 @@ class Guard:
         return True
 
     def complaint(self, model: ir.Model) -> str | None:
-        """What is not finite in a model, to complete "a cut of it makes …"; None if all is."""
+        """An output that is not finite, to complete "a cut of it makes …"; None if all are."""
         session = self._runtime.session(model, self._outputs)
         for batch, finite in self._samples():
             found = session.run(batch.feeds, batch.origin)

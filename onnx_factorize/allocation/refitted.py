@@ -77,7 +77,7 @@ def best_refitted(
 
 
 def most_cuts(ways: Sequence[tuple[Bought, float]]) -> int:
-    """How many cuts are fitted, at most, to find the best of some models."""
+    """The most cuts that are fitted to find the best of some models."""
     cuts = [len(bought.cut) for bought, _ in ways]
     return sum(cuts) + (_FINALISTS * max(cuts) if len(cuts) > _FINALISTS else 0)
 

@@ -91,7 +91,7 @@ def search(
 
 
 class _Run:
-    """What was measured, and the best of it.
+    """The plans that were measured, and the best of them.
 
     Attributes:
         best: The best.
@@ -196,7 +196,7 @@ def _best_of_each(run: _Run, kind: Callable[[MeasuredPlan], Hashable]) -> list[M
 
 
 def _cut(candidate: Candidate, ranks: Mapping[str, int]) -> _Cut:
-    """What tells plans apart, whatever their origin."""
+    """A key that tells plans apart, whatever their origin."""
     directions = f"{candidate.weighting.name} {sorted(candidate.shrinkages.items(), key=str)}"
     return directions, tuple(sorted((name, rank) for name, rank in ranks.items() if rank))
 

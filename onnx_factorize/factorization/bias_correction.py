@@ -1,4 +1,4 @@
-"""What a bias absorbs: the mean of the error, so that only the rest of the signal is at stake."""
+"""The correction of biases, which absorbs the mean of the error: only the rest is at stake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float64]
 
 
 def absorbed_mean(target: Target, statistics: TargetStatistics) -> Array:
-    """What a bias absorbs of the signal, as the observed rows have it: shape (groups, 1, width)."""
+    """The part of the signal that a bias absorbs, in observed rows: shape (groups, 1, width)."""
     if target.centred:
         return statistics.signal.mean[:, None, :]
     # Without a bias to correct nothing is absorbed, but what the node adds is not part of x W.
@@ -28,17 +28,17 @@ def factors_of(
     target: Target, spectrum: Spectrum, statistics: TargetStatistics | None, rank: int
 ) -> Factors:
     """The factors of one rank, with the bias correction that keeps the output's mean."""
-    first, second = spectrum.truncated(rank)
+    down, up = spectrum.truncated(rank)
     shift = None
     if statistics is not None and statistics.signal.count and target.centred:
         mean = statistics.signal.mean[:, None, :]
         if target.side == "input":
-            error = mean @ spectrum.weight - mean @ first @ second
+            error = mean @ spectrum.weight - mean @ down @ up
         else:
             mean = mean - _bias_rows(target)
             error = mean - mean @ spectrum.lift[:, :, :rank] @ spectrum.drop[:, :rank]
         shift = error.reshape(-1)
-    return Factors(first, second, shift)
+    return Factors(down, up, shift)
 
 
 def centred_signal(target: Target, statistics: TargetStatistics) -> Array:
@@ -49,6 +49,6 @@ def centred_signal(target: Target, statistics: TargetStatistics) -> Array:
 
 
 def _bias_rows(target: Target) -> Array:
-    """What the target adds to x W, shape (groups, 1, N)."""
+    """The vector that the target adds to x W, shape (groups, 1, N)."""
     assert target.bias is not None
     return target.bias.reshape(target.groups, 1, target.columns)

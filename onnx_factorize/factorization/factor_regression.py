@@ -1,4 +1,4 @@
-"""What stands before the second factor of a cut, so that it can be fitted by linear regression.
+"""The signal before the factor up of a cut, so that it can be fitted by linear regression.
 
 In an operator's own view that is z = x @ first, place by place. In a further view of a convolution
 the second factor is a convolution of k elements: it multiplies the z of each of them, so that a row
@@ -28,7 +28,7 @@ _STRENGTH = 0.1
 def narrowed(
     target: Target, factors: Factors, rows: npt.NDArray[Any], group: int
 ) -> npt.NDArray[Any]:
-    """What the second factor multiplies.
+    """The rows that the factor up multiplies.
 
     Args:
         target: The view that is cut.

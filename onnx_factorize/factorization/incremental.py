@@ -25,7 +25,7 @@ _KEPT_BYTES = 2**30
 
 
 class IncrementalRun:
-    """What is left of a model after a place, and what reaches it there of some batches.
+    """The rest of a model after a place, and what reaches it there of some batches.
 
     Changes to the model before the next place are taken into account; what was passed is final.
 
@@ -91,7 +91,7 @@ class IncrementalRun:
 
 
 def _is_plain(array: object) -> bool:
-    """Whether it is a tensor of one of numpy's own types, not a sequence or of strings."""
+    """Tells tensors of one of numpy's own types from sequences and strings."""
     return isinstance(array, np.ndarray) and array.dtype.kind in "fiub"
 
 

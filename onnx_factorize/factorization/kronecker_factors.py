@@ -92,7 +92,7 @@ class KroneckerFactors:
 
     @functools.cached_property
     def _identity(self) -> Array:
-        """What A = I is on the narrow side."""
+        """A = I, on the narrow side."""
         if self.side == "output":
             return self._gram
         groups, width, _ = self.signal.shape
@@ -100,7 +100,7 @@ class KroneckerFactors:
 
     @functools.cached_property
     def _columns(self) -> Array:
-        """What A is on the narrow side if x lies along the weight's columns, each alike."""
+        """A on the narrow side if x lies along the weight's columns, each alike."""
         norms = np.linalg.norm(self.weight, axis=1, keepdims=True)
         columns = self.weight / np.maximum(norms, 1e-30)
         columns -= columns.mean(axis=2, keepdims=True)

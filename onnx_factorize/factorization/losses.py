@@ -1,4 +1,4 @@
-"""What cutting a target costs, measured on data that did not choose the directions.
+"""The losses of cuts, measured on data that did not choose the directions.
 
 A cut to rank r changes y = x W at each place of a sample by minus the components beyond r, and so
 the loss, to second order, by ½ of the expectation of (Σ over places of that change times g)²: the
@@ -158,7 +158,7 @@ class Directions:
         return found
 
     def _coefficients(self, signal: Rows, gradient: Rows, scale: float) -> list[Array]:
-        """What each direction contributes to the change of each sample's loss.
+        """The contribution of each direction to the change of each sample's loss.
 
         Args:
             signal: Shape (groups, samples, places, width).

@@ -97,7 +97,7 @@ def refit(
 
 
 def _can_be(target: Target) -> bool:
-    """Whether the fit has a known bias to leave out, and a product of its own to fit."""
+    """Tells whether the fit has a known bias to leave out, and a product of its own to fit."""
     known = _own(target).bias is not None and target.op_type not in _NOT_A_PRODUCT
     return known and not target.siblings
 
@@ -119,7 +119,7 @@ def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:
 
 
 class _Wanted:
-    """What targets gave in the dense model, at chosen places: one pass serves all of them.
+    """The outputs of targets in the dense model, at chosen places: one pass serves all of them.
 
     Attributes:
         batches: What it was run on.
@@ -154,7 +154,7 @@ class _Wanted:
     def regressions(
         self, observations: Iterable[Observation], targets: Sequence[Target]
     ) -> dict[str, list[Regression]]:
-        """What the regressions of some targets need, group by group.
+        """Sums that the regressions of some targets need, group by group.
 
         Args:
             observations: What each batch shows of the model as compressed so far, at their inputs.
@@ -196,6 +196,6 @@ def _solved(target: Target, factors: Factors, regressions: Sequence[Regression])
 
 
 def _bias(target: Target) -> Array:
-    """What the target itself adds, shape (groups, N)."""
+    """The vector that the target itself adds, shape (groups, N)."""
     assert target.bias is not None
     return target.bias.reshape(target.groups, -1)

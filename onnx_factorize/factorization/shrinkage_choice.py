@@ -37,7 +37,7 @@ _SHORTLIST = 3
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What was chosen for one target.
+    """The choice for one target.
 
     Attributes:
         shrinkage: Index into `SHRINKAGES`.

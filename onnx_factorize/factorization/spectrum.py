@@ -40,7 +40,7 @@ class Spectrum:
         weight: Shape (groups, K, N).
         side: Where the directions live.
         squares: σ², summed over groups, shape (m,). All groups get the same rank, so their
-            singular values of one index are bought together.
+            singular values of one index are taken together.
         lift: Shape (groups, m, m).
         drop: Shape (groups, m, m), the inverse of `lift`.
     """
@@ -61,21 +61,21 @@ class Spectrum:
         return float(self.squares[rank:].sum())
 
     def truncated(self, rank: int) -> tuple[Array, Array]:
-        """The factors of one rank: shapes (groups, K, rank) and (groups, rank, N).
+        """The factors down to a rank and up from it: shapes (groups, K, rank), (groups, rank, N).
 
         Each component has the same norm in both, which keeps them inside the range of float16.
         """
         lift, drop = self.lift[:, :, :rank], self.drop[:, :rank]
         if self.side == "output":
-            first, second = self.weight @ lift, drop
+            down, up = self.weight @ lift, drop
         else:
-            first, second = drop.transpose(0, 2, 1), lift.transpose(0, 2, 1) @ self.weight
-        left = np.linalg.norm(first, axis=1)
-        right = np.linalg.norm(second, axis=2)
+            down, up = drop.transpose(0, 2, 1), lift.transpose(0, 2, 1) @ self.weight
+        left = np.linalg.norm(down, axis=1)
+        right = np.linalg.norm(up, axis=2)
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = np.sqrt(right / left)
         scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
-        return first * scale[:, None, :], second / scale[:, :, None]
+        return down * scale[:, None, :], up / scale[:, :, None]
 
 
 def decompose(

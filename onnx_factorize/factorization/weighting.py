@@ -1,4 +1,4 @@
-"""What a weighting is: all that the rest of the program asks of one, in one object.
+"""A weighting: all that the rest of the program asks of one, in one object.
 
 A weighting says how calibration data are run, and what is gathered of them; in which metric a
 weight is decomposed; what a cut to each rank is predicted to lose; and what a report says of it.
@@ -34,7 +34,7 @@ Shrinkages = Mapping[str, MomentShrinkage]
 
 @dataclasses.dataclass(frozen=True)
 class PredictedLosses:
-    """What cuts are predicted to lose.
+    """The losses that are predicted for cuts.
 
     Attributes:
         losses: Target name to the loss at every rank, shape (full rank + 1,), not increasing;
@@ -69,7 +69,7 @@ class Weighting(abc.ABC):
     beside: ClassVar[tuple[str, ...]] = ()
 
     def covers(self, target: Target) -> bool:  # noqa: ARG002 - for those that override it
-        """Whether an unfolding of an operator can be weighted so."""
+        """Tells whether an unfolding of an operator can be weighted so."""
         return True
 
     def gather(self, run: CalibrationRun) -> Gathered:  # noqa: ARG002 - likewise

@@ -1,1 +1,1 @@
-"""What calibration data tell of a model: moments of inputs and gradients."""
+"""Statistics of calibration data in a model: moments of inputs and gradients."""

@@ -71,7 +71,7 @@ class CalibrationRun:
 
 @dataclasses.dataclass(frozen=True)
 class Gathered:
-    """What the data showed.
+    """The statistics that the data gave.
 
     Attributes:
         parts: The statistics of each fold of the data; one without targets if nothing was needed.
@@ -98,6 +98,6 @@ class Gathered:
             statistics.leave_out(self.observer)
 
     def ran(self, target: Target) -> bool:
-        """Whether the data reached a target, if that was looked at."""
+        """Tells whether the data reached a target, if that was looked at."""
         found = self.statistics.get(target.name)
         return found is None or found.ran

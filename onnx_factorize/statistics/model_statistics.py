@@ -1,4 +1,4 @@
-"""What calibration data tell of the targets of a model: sums, so that parts of the data merge.
+"""Statistics of the targets of a model: sums, so that parts of the data merge.
 
 They are a commutative monoid, up to rounding: `empty` is no data, `add` adds a batch, `merge` joins
 the sums of different samples in any order, and a file keeps them between processes (see
@@ -22,7 +22,7 @@ __all__ = ["Statistics", "TargetStatistics"]
 
 @dataclasses.dataclass
 class TargetStatistics:
-    """What calibration data tell of one target, on its narrow side.
+    """The statistics of one target, on its narrow side.
 
     Attributes:
         signal: Moments of x, or of y = x W. Targets that read the same value share them.
@@ -38,12 +38,12 @@ class TargetStatistics:
 
     @property
     def ran(self) -> bool:
-        """Whether the data reached all operators that read the weight."""
+        """True if the data reached all operators that read the weight."""
         return self.ran_itself and all(other.ran for other in self.tied)
 
     @property
     def ran_itself(self) -> bool:
-        """Whether the data reached the target."""
+        """True if the data reached the target."""
         return bool(self.signal.count or (self.rows is not None and self.rows.total.any()))
 
 
@@ -204,7 +204,7 @@ class _Merging:
 
 
 def _layout(statistics: Mapping[str, TargetStatistics]) -> list[object]:
-    """What statistics have of each target, and in which shapes."""
+    """The sums that there are of each target, and their shapes."""
 
     def of(target: TargetStatistics) -> tuple[object, ...]:
         gradient = None if target.gradient is None else target.gradient.total.shape

@@ -109,7 +109,7 @@ class Observer:
         self._seeding = Seeding(observed, made.inputs, outputs or {}, model, runtime, shapes, seed)
 
     def signal_of(self, target: Target) -> Hashable:
-        """What tells signals apart: targets of one signal observe the same rows."""
+        """A key that tells signals apart: targets of one signal observe the same rows."""
         if target.side != "input":
             return target.name
         tap = self.taps[target.name]
@@ -121,7 +121,7 @@ class Observer:
         self._gradients.leave_incomplete(self._leaders[target.name])
 
     def observed_bytes(self, batch: Batch) -> int:
-        """How much is observed of a batch."""
+        """The bytes that are observed of a batch."""
         found = self._seeding.run(self._session, batch)
         return sum(value.nbytes for value in found.values())
 
@@ -135,7 +135,7 @@ class Observer:
 
 
 class Observation:
-    """What one batch showed.
+    """The values that one batch showed.
 
     Attributes:
         batch: The batch.
@@ -147,7 +147,7 @@ class Observation:
         self.batch = batch
 
     def ran(self, target: Target) -> bool:
-        """Whether the target ran: it did not if it is in a branch that was not taken."""
+        """Tells whether the target ran: it did not if it is in a branch that was not taken."""
         return bool(self._values[self._observer.taps[target.name]].size)
 
     def signal(self, target: Target, positions: int) -> Array | None:
@@ -267,13 +267,13 @@ class Observation:
         return rows
 
     def _keys(self, target: Target) -> Keys:
-        """What chooses places: the same for the signal and the gradient of a target."""
+        """Keys that choose places: the same for the signal and the gradient of a target."""
         batch = self.batch
         indices = batch.indices if len(batch.indices) else np.arange(batch.samples)
         return keys_of(indices, self._observer.seed, target.operator)
 
     def _is_finite(self, signal: Array, target: Target) -> bool:
-        """Whether a signal is finite; the observer is told where it is not."""
+        """Tells whether a signal is finite, and the observer where it is not."""
         finite = _finite(signal)
         if not finite:
             self._observer.not_finite.setdefault(target.name, self.batch.where)
@@ -281,6 +281,6 @@ class Observation:
 
 
 def _finite(rows: Array) -> bool:
-    """Whether squares of rows, which are what is summed, are finite in their own precision."""
+    """Tells whether squares of rows, which are what is summed, are finite in their precision."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.vdot(rows, rows)))

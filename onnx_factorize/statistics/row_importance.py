@@ -1,4 +1,4 @@
-"""How much each row of a weight matters by the diagonal of the Fisher information.
+"""The importance of each row of a weight by the diagonal of the Fisher information.
 
 The importance of row k is the sum over its elements of E[(∂L/∂w_kj)²], where ∂L/∂W = Σ_p x_p g_pᵀ
 for each sample (Hsu, Hua, Chang, Lou, Shen and Jin, "Language model compression with weighted

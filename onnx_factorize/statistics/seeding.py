@@ -1,4 +1,4 @@
-"""What is fed to a graph whose gradients are seeded by numbers: see `SeedOutputs`."""
+"""The feeds of a graph whose gradients are seeded by numbers: see `SeedOutputs`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes the output of a target, whatever becomes of it behind."""
+"""The moments of activations: a target's own output counts, whatever becomes of it behind."""
 
 from __future__ import annotations
 

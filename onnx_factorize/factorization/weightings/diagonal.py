@@ -1,4 +1,4 @@
-"""How much each row of a weight matters, by the diagonal of the Fisher information."""
+"""The diagonal of the Fisher information: each row of a weight counts for itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes the outputs of the model: the Fisher information, Kronecker-factored."""
+"""The Fisher information, Kronecker-factored: what changes the outputs of the model counts."""
 
 from __future__ import annotations
 
