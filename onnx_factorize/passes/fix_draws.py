@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import InlinePass
 
 from ..graph import Namer, constant, opset, scopes
+from ..graph.inline import holding, inline
 from ._keyed_numbers import KeyedNumbers
 from ._site import Site
 from .adjoint import inference
@@ -59,7 +59,7 @@ class FixDraws(ir.passes.InPlacePass):
         """Runs the pass on the main graph and every subgraph."""
         if not random_nodes(model):
             return ir.passes.PassResult(model, modified=False)
-        _inline_drawing(model)
+        inline(model, holding(model, _is_random))
         found = [
             (node, list(_turns(scope, owners)))
             for scope, owners in scopes(model.graph)
@@ -172,29 +172,6 @@ def _turns(scope: ir.Graph, owners: Sequence[ir.Node]) -> Iterator[ir.Value]:
     for owner, body in zip(owners, bodies, strict=False):
         if owner.op_type == "Loop" and isinstance(body, ir.Graph) and body.inputs:
             yield body.inputs[0]
-
-
-def _inline_drawing(model: ir.Model) -> None:
-    """Inlines the calls of functions that draw, and of those that call such."""
-    drawing = {
-        key
-        for key, function in model.functions.items()
-        if any(_is_random(node) for node in function.all_nodes())
-    }
-    size = -1
-    while size != len(drawing):
-        size = len(drawing)
-        drawing |= {
-            key
-            for key, function in model.functions.items()
-            if any(node.op_identifier() in drawing for node in function.all_nodes())
-        }
-    if not drawing:
-        return
-    try:
-        InlinePass(lambda function: function.identifier() in drawing)(model)
-    except (ir.passes.PassError, ValueError):
-        return  # of another opset, or recursive
 
 
 def _of_shape(site: Site, shape: Sequence[int]) -> ir.Value:

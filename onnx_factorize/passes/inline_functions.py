@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-from onnx_ir.passes.common import InlinePass
 
 from ..graph import scopes, subgraphs
+from ..graph.inline import holding, inline
 from ._operators import is_linear
 
 __all__ = ["InlineLinearFunctions"]
@@ -22,27 +22,9 @@ class InlineLinearFunctions(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on the main graph, every subgraph and every function that stays."""
-        holding = {f.identifier() for f in model.functions.values() if _holds_linear(f)}
-        growing = True
-        while growing:
-            callers = {
-                function.identifier()
-                for function in model.functions.values()
-                if any(node.op_identifier() in holding for node in function.all_nodes())
-            }
-            growing = not callers <= holding
-            holding |= callers
-        chosen = {key for key in holding if _inlinable(model, model.functions[key])}
-        if not chosen:
-            return ir.passes.PassResult(model, modified=False)
-        try:
-            return InlinePass(lambda function: function.identifier() in chosen)(model)
-        except ir.passes.PassError:  # functions that call each other: they stay as they are
-            return ir.passes.PassResult(model, modified=False)
-
-
-def _holds_linear(function: ir.Function) -> bool:
-    return any(is_linear(node) for node in function.all_nodes())
+        holders = holding(model, is_linear)
+        chosen = {key for key in holders if _inlinable(model, model.functions[key])}
+        return ir.passes.PassResult(model, modified=inline(model, chosen))
 
 
 def _inlinable(model: ir.Model, function: ir.Function) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import onnx
-import onnx.inliner
 import onnx_ir as ir
 
 from onnx_factorize.graph import subgraphs
+from onnx_factorize.graph.inline import expand, inline
 from onnx_factorize.passes.adjoint import dims
 from onnx_factorize.passes.adjoint.errors import NoRuleError
 from onnx_factorize.passes.adjoint.sweep import Sweep
@@ -66,15 +66,14 @@ def _inline(sweep: Sweep, node: ir.Node) -> ir.Model:
     if not local and not _has_body(sweep, node):
         raise NoRuleError("no rule")
     try:
-        proto = ir.to_proto(_alone(sweep, node))
+        alone = ir.from_proto(ir.to_proto(_alone(sweep, node)))
         if local:
-            proto = onnx.inliner.inline_local_functions(proto)
+            inline(alone, set(alone.functions))
         else:
-            chosen = [(node.domain, node.op_type)]
-            proto = onnx.inliner.inline_selected_functions(
-                proto, chosen, inline_schema_functions=True
-            )
-        body = ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
+            kind = node.domain, node.op_type
+            expand(alone, lambda inner, _: (inner.domain, inner.op_type) == kind)
+        proto = onnx.shape_inference.infer_shapes(ir.to_proto(alone), data_prop=True)
+        body = ir.from_proto(proto)
     except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
         raise NoRuleError("no rule, and its function body cannot be inlined") from error
     if any(inner.op_type == node.op_type and inner.domain == node.domain for inner in body.graph):
