@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import onnx
 import pytest
-from builders import BUNDLED, BUNDLED_DATA
+from builders import W_LARGE, model, normal
 from click.testing import CliRunner
 
 from onnx_factorize import BudgetError, factorize, sweep
@@ -15,23 +16,27 @@ from onnx_factorize.errors import InputError
 from onnx_factorize.options import Budget
 from onnx_factorize.sweep import budgets_of
 
-OPTIONS = {"samples": 128, "threads": 1}
+TEXT = """(float[batch, 64] x) => (float[batch, 48] y) {
+    h = MatMul (x, w1) p = Add (h, b1) r = Relu (p) z = MatMul (r, w2) y = Softmax (z)
+}"""
+MODEL, DATA = model(TEXT, W_LARGE), {"x": normal(1, 96, 64)}
+OPTIONS = {"threads": 1, "prefer": "size"}
 
 
 def test_a_sweep_gives_what_single_runs_give():
     budgets = ["params=0.75", "params=0.4"]
-    found = sweep(BUNDLED, BUNDLED_DATA, budgets, **OPTIONS)
+    found = sweep(MODEL, DATA, budgets, **OPTIONS)
     assert [str(result.report.command["budget"]) for result in found] == budgets
-    alone = factorize(BUNDLED, BUNDLED_DATA, budget=budgets[1], **OPTIONS)
+    alone = factorize(MODEL, DATA, budget=budgets[1], **OPTIONS)
     ranks = [[layer.rank for layer in report.layers] for report in (found[1].report, alone.report)]
     assert ranks[0] == ranks[1]
     assert found[1].report.divergence["holdout"] == alone.report.divergence["holdout"]
 
 
 def test_budgets_that_cannot_be_met_are_left_out():
-    assert len(sweep(BUNDLED, BUNDLED_DATA, ["params=0.5", "params=0.001"], **OPTIONS)) == 1
+    assert len(sweep(MODEL, DATA, ["params=0.5", "params=0.001"], **OPTIONS)) == 1
     with pytest.raises(BudgetError):
-        sweep(BUNDLED, BUNDLED_DATA, ["params=0.001"], **OPTIONS)
+        sweep(MODEL, DATA, ["params=0.001"], **OPTIONS)
 
 
 def test_a_list_of_budgets():
@@ -43,17 +48,22 @@ def test_a_list_of_budgets():
 
 
 def _run(folder, *arguments):
-    small = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "128", "--threads", "1"]
+    (folder / "in").mkdir()
+    onnx.save(MODEL, folder / "in/m.onnx")
+    np.savez(folder / "in/d.npz", **DATA)
+    small = [str(folder / "in/m.onnx"), "--calib", str(folder / "in/d.npz"), "--threads", "1"]
     return CliRunner().invoke(cli, [*small, "-o", str(folder / "s.onnx"), *arguments])
+
+
+def _made(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != "in")
 
 
 def test_the_command_writes_a_model_and_a_report_for_each(tmp_path):
     report = str(tmp_path / "r.json")
     done = _run(tmp_path, "--sweep", "0.6,0.3,0.001", "--report", report)
     assert done.exit_code == 0, done.output
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "r.0.3.json", "r.0.6.json", "s.0.3.onnx", "s.0.6.onnx",
-    ]  # fmt: skip
+    assert _made(tmp_path) == ["r.0.3.json", "r.0.6.json", "s.0.3.onnx", "s.0.6.onnx"]
     onnx.checker.check_model(onnx.load(tmp_path / "s.0.3.onnx"), full_check=True)
     data = json.loads((tmp_path / "r.0.3.json").read_text())
     assert data["model"]["compressed"]["params"] < 0.3 * data["model"]["dense"]["params"]
@@ -72,4 +82,4 @@ def test_budgets_none_of_which_can_be_met(tmp_path):
 def test_a_dry_run_writes_nothing(tmp_path, more):
     done = _run(tmp_path, "--dry-run", *more)
     assert done.exit_code == 0, done.output
-    assert not list(tmp_path.iterdir())
+    assert not _made(tmp_path)

@@ -90,7 +90,7 @@ def _survives(graph: Graph) -> None:
         assert any("factorized before" in skip.reason for skip in finder.skipped)
 
 
-@hypothesis.settings(max_examples=300, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=150, suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(graphs())
 def test_graphs(graph):
     _survives(graph)
