@@ -130,7 +130,7 @@ class State:
             result = unsigned.apply(step.operator, arguments, keywords)
         except Unsupported as reason:
             raise UnsupportedError(f"{step.label} cannot be run in torch: {reason}.") from reason
-        except (torch.OutOfMemoryError, UnsupportedError, ExecutionError):
+        except (torch.cuda.OutOfMemoryError, UnsupportedError, ExecutionError):
             raise
         except Exception as error:
             raise ExecutionError(f"{step.label} failed in torch: {first_line(error)}.") from error
