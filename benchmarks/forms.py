@@ -17,14 +17,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import numpy as np
 
 import models
 from benchmarks import figures
-from onnx_factorize.allocation.forms import Form, restricted
+from onnx_factorize.allocation.forms import AUTO, restricted
+from onnx_factorize.factorization.forms import form_names
 from onnx_factorize.options import Budget, Options
 from onnx_factorize.pipeline import calibrated, compressed
 from onnx_factorize.progress import Progress
@@ -52,7 +53,7 @@ the least and the most."""  # noqa: E501
 def main(
     names: tuple[str, ...],
     keeps: tuple[float, ...],
-    forms: tuple[Form, ...],
+    forms: tuple[str, ...],
     seeds: int,
     samples: int | None,
     metrics: bool,
@@ -78,7 +79,7 @@ def measured(
     seed: int,
     samples: int,
     keeps: tuple[float, ...],
-    forms: tuple[Form, ...],
+    forms: tuple[str, ...],
     *,
     metrics: bool,
 ) -> Iterator[dict[str, Any]]:
@@ -89,7 +90,7 @@ def measured(
     known = calibrated(recipe.model_path, recipe.calib_path, options, Progress())
     seconds = time.perf_counter() - start
     for keep in keeps:
-        for form in sorted(forms or get_args(Form), key=lambda form: form == "auto"):
+        for form in sorted(forms or (AUTO, *form_names()), key=lambda form: form == AUTO):
             asked = dataclasses.replace(options, budget=Budget("targets", keep), form=form)
             targets = [restricted(target, form) for target in known.targets]
             result = compressed(dataclasses.replace(known, targets=targets), asked, Progress())

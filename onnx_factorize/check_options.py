@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import get_args
 
 from . import processes
-from .allocation.forms import Form
+from .allocation.forms import AUTO
 from .errors import InputError
+from .factorization.forms import form_names
 from .factorization.weightings import get_weighting
 from .goals.budgets import check_budget, wants_speed
 from .goals.guarantee import MeasuredGuarantee
@@ -32,8 +33,9 @@ def check_options(options: Options) -> None:
             "Each process would time cuts for itself, and come to a plan of its own: under "
             "torchrun give a budget of params, targets or bytes, and no --prefer latency."
         )
-    if options.form not in get_args(Form):
-        raise InputError(f"There is no form '{options.form}'; use {', '.join(get_args(Form))}.")
+    forms = (AUTO, *form_names())
+    if options.form not in forms:
+        raise InputError(f"There is no form '{options.form}'; use {', '.join(forms)}.")
     if options.quantize not in (None, *get_args(Bits)):
         raise InputError(f"--quantize is int8 or int4, not '{options.quantize}'.")
     if options.promise is not None:

@@ -25,6 +25,7 @@ calibration.sources
 calibration
 outputs
 evaluation notes preparation statistics
+factorization.forms
 factorization
 factorization.weightings
 allocation

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..errors import BudgetError, named
+from ..factorization.forms import views_of
 from ..factorization.rewriting import factors_by_name, rewritten
 from ..factorization.spectrum import Spectrum
 from ..options import Options
@@ -20,7 +21,7 @@ from ..statistics.model_statistics import TargetStatistics
 from .analysis import Analysis, idle_operators
 from .candidate import Candidate
 from .candidates import automatic_multiple
-from .forms import operator_choices, restricted, views_of
+from .forms import operator_choices, restricted
 from .lagrangian import Choices, allocate_global, allocate_uniform
 from .price import Price
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..factorization.forms import views_of
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import Spectra, Weighting
 from ..factorization.weightings import get_weighting
@@ -15,7 +16,6 @@ from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun
 from ..statistics.model_statistics import TargetStatistics
 from .candidate import Candidate
-from .forms import views_of
 from .guard import Guard
 from .measured_losses import measured_losses
 from .plan_evaluator import PlanEvaluator

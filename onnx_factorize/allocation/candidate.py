@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from ..factorization.moment_shrinkage import MomentShrinkage
 from ..factorization.weighting import Weighting
-from .forms import Form
 
 __all__ = ["Candidate", "MeasuredPlan"]
 
@@ -37,7 +36,7 @@ class Candidate:
     losses: Mapping[str, Array]
     uniform: bool = False
     operators: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    forms: Mapping[str, Form] = dataclasses.field(default_factory=dict)
+    forms: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def cuts(self, ranks: Mapping[str, int]) -> dict[str, dict[str, int]]:
         """By operator what is cut of it: view name to rank; nothing where it stays dense."""

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..curve import Curve
+from ..factorization.forms import Form, form_that_cuts
 from ..passes import Target
 from .lagrangian import DENSE, Choices
 from .price import Price, Taken
@@ -36,10 +37,11 @@ def automatic_multiple(target: Target, all_params: int) -> int:
     return multiple
 
 
-def smaller_ranks(target: Target, multiple: int) -> npt.NDArray[np.int64]:
+def smaller_ranks(target: Target, multiple: int, form: Form | None = None) -> npt.NDArray[np.int64]:
     """The multiples of a rank at which a target has fewer weights than when it is dense."""
-    below = -(-target.params // target.factor_params(1)) - 1
-    return np.arange(multiple, min(below, target.full_rank) + 1, multiple, dtype=np.int64)
+    taken = form or form_that_cuts([target])
+    ranks = np.arange(multiple, target.full_rank + 1, multiple, dtype=np.int64)
+    return ranks[taken.params([target], [ranks]) < target.params]
 
 
 def candidates(
@@ -49,6 +51,7 @@ def candidates(
     macs: int,
     multiple: int,
     curve: Curve | None = None,
+    form: Form | None = None,
 ) -> Choices:
     """Every rank of a target that makes it smaller, and keeping it dense.
 
@@ -60,15 +63,16 @@ def candidates(
         multiple: Ranks are multiples of it.
         curve: Its measured latency, if it was measured; ranks that are hardly faster than the dense
             operator are then no candidates.
+        form: The form that cuts it alone.
     """
-    ranks = smaller_ranks(target, multiple)
-    params = ranks * target.factor_params(1)
+    form = form or form_that_cuts([target])
+    ranks = smaller_ranks(target, multiple, form)
     if curve is not None:
         # What is hardly faster is not worth a loss, nor the noise of the measurement.
         ranks = ranks[faster(curve.at(ranks), curve)]
-        params = ranks * target.factor_params(1)
     times = None if curve is None else curve.at(ranks)
-    costs = price.of(target, Taken(params, target.factor_macs(ranks, macs), times, 1))
+    params, all_macs = form.params([target], [ranks]), form.macs([target], [ranks], macs)
+    costs = price.of(target, Taken(params, all_macs, times, form.nodes))
     dense = float(price.of(target, Taken.dense(target, macs, curve))[0])
     ranks, costs = ranks[costs < dense], costs[costs < dense]
     return Choices(

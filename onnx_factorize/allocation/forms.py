@@ -1,99 +1,46 @@
-"""The forms in which an operator may be cut: which there are, what each costs, what was taken.
+"""What the forms of an operator cost and lose: its candidates, and what was taken of them.
 
 An operator is seen as a matrix in one or several ways (`Target.views`), and each way is cut by
-itself. The own view of a convolution and that of its input channels may be cut both at once, which
-is Tucker-2: its loss is about the sum of theirs, for the two changes are orthogonal in the
-whitened coordinates of the input.
+itself, or several at once: as the forms say (see `factorization.forms`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ..curve import Curve
+from ..factorization.forms import Form, form_named, form_that_cuts, forms_of, views_of
 from ..passes import Target
 from .candidates import candidates, faster, only_dense
 from .lagrangian import DENSE, Choices
 from .price import Price, Taken
 
-__all__ = [
-    "FIXED_FORMS",
-    "FORMS",
-    "Cut",
-    "Form",
-    "cut_of",
-    "forms_of",
-    "operator_choices",
-    "pair_latency",
-    "restricted",
-    "views_of",
-]
+__all__ = ["AUTO", "Cut", "cut_of", "cut_views", "operator_choices", "restricted"]
 
 Array = npt.NDArray[np.float64]
-Form = Literal["auto", "channel", "input", "spatial", "tucker"]
-FIXED_FORMS: tuple[Form, ...] = ("channel", "input", "spatial", "tucker")
 
-# How each operator is rewritten in its own view.
-FORMS = {
-    "Conv": "channel",
-    "ConvTranspose": "input channel",
-    "Einsum": "two Einsums",
-    "FusedConv": "channel",
-    "FusedGemm": "two Gemms",
-    "FusedMatMul": "two MatMuls",
-    "GRU": "narrow input",
-    "Gather": "narrow table",
-    "Gemm": "two Gemms",
-    "LSTM": "narrow input",
-    "MatMul": "two MatMuls",
-    "RNN": "narrow input",
-}
+# The name of what leaves the form to the budget.
+AUTO = "auto"
 
 # Decompositions take the cube of the width, and the spatial view is k times as wide as others: a
 # wider one is tried only where it is asked for.
 _WIDEST = 1024
 
-_OF_VIEW = {"input": "input channel", "spatial": "spatial"}
-
 
 def restricted(target: Target, form: str) -> Target:
     """The target with the views that a form needs; its own where it has no such form."""
-    if form == "auto":
+    if form == AUTO:
         views = tuple(view for view in target.views if view.width <= _WIDEST)
         return dataclasses.replace(target, views=views)
-    if not target.views:
-        return target
-    by_view = {view.view: view for view in target.views}
-    if form == "tucker":
-        views = tuple(view for view in target.views if view.view == "input")
-        return dataclasses.replace(target, views=views)
-    return by_view.get(form, dataclasses.replace(target, views=()))
-
-
-def forms_of(target: Target) -> dict[Form, frozenset[str]]:
-    """The forms that an operator may be cut in, with the names of the views that each cuts."""
-    by_view = {view.view: view.name for view in views_of(target)}
-    needed: dict[Form, tuple[str, ...]] = {
-        "channel": ("",),
-        "input": ("input",),
-        "spatial": ("spatial",),
-        "tucker": ("", "input"),
-    }
-    return {
-        form: frozenset(by_view[view] for view in views)
-        for form, views in needed.items()
-        if by_view.keys() >= set(views)
-    }
-
-
-def views_of(target: Target) -> tuple[Target, ...]:
-    """All views of an operator, its own first."""
-    return (target, *target.views)
+    cuts, by_view = form_named(form).cuts(target), {view.view: view for view in views_of(target)}
+    if cuts is None or not by_view.keys() >= set(cuts):
+        return dataclasses.replace(target, views=())
+    first, *others = (by_view[view] for view in cuts)
+    return dataclasses.replace(first, views=tuple(others), forms=(form,))
 
 
 def operator_choices(
@@ -102,7 +49,7 @@ def operator_choices(
     price: Price,
     macs: int,
     multiple: Callable[[Target], int],
-    form: str = "auto",
+    form: str = AUTO,
     curves: Mapping[str, Curve] | None = None,
 ) -> Choices:
     """The candidates of an operator in all of its forms, those alone that lose less for more.
@@ -127,6 +74,7 @@ def operator_choices(
     ]
     if not known:
         return only_dense(target, price, macs)
+    single = {cut[0].name: form_named(f) for f, cut in forms_of(target).items() if len(cut) == 1}
     found = {
         view.name: candidates(
             view,
@@ -135,6 +83,7 @@ def operator_choices(
             macs,
             multiple(view),
             curves.get(view.name),
+            single.get(view.name),
         )
         for view in known
     }
@@ -151,11 +100,14 @@ def operator_choices(
             choices.losses[:-1],
         )
         for view, choices in ((view, found[view.name]) for view in known)
-        if form != "tucker" or timed is not None
+        if timed is not None or form == AUTO or len(form_named(form).cuts(target.own) or ()) == 1
     ]
-    inner = next((view for view in known if view.view == "input"), None)
-    if inner is not None and target in known and timed is None:
-        rows.append(_pairs(target, inner, losses, price, macs, multiple, curves))
+    joint = {f: cut for f, cut in forms_of(target).items() if len(cut) > 1 and timed is None}
+    rows += [
+        _joint(target, form_named(f), cut, losses, price, macs, multiple, curves)
+        for f, cut in joint.items()
+        if set(cut) <= set(known)
+    ]
     best = _Rows.envelope(rows, dense)
     ranks = np.append(best.ranks, np.zeros((1, len(views)), np.int64), axis=0)
     return Choices(
@@ -200,68 +152,29 @@ class _Rows:
         return cls(ranks[order], costs[order], losses[order])
 
 
-def _pairs(
+def _joint(
     target: Target,
-    inner: Target,
+    form: Form,
+    views: Sequence[Target],
     losses: Mapping[str, Array],
     price: Price,
     macs: int,
     multiple: Callable[[Target], int],
     curves: Mapping[str, Curve],
 ) -> _Rows:
-    """Tucker-2: what each pair of ranks costs, and loses."""
-    ranks_in, ranks = (
-        grid.reshape(-1)
-        for grid in np.meshgrid(
-            np.arange(multiple(inner), inner.full_rank, multiple(inner)),
-            np.arange(multiple(target), target.full_rank, multiple(target)),
-        )
-    )
-    if target.name in curves and inner.name in curves:
-        times = pair_latency(target, inner, curves, ranks_in, ranks)
+    """A form that cuts several views: what each choice of ranks costs, and loses."""
+    steps = [np.arange(multiple(view), view.full_rank, multiple(view)) for view in views]
+    ranks = [grid.reshape(-1) for grid in np.meshgrid(*steps, indexing="ij")]
+    if all(view.name in curves for view in views):
+        times = form.latency(views, [curves[view.name] for view in views], ranks)
         quick = faster(times, curves[target.name])
-        ranks_in, ranks = ranks_in[quick], ranks[quick]
-    params, all_macs = _tucker(target, inner, ranks_in, ranks, macs)
-    costs = price.of(target, Taken(params, all_macs, nodes=2))
-    lost = losses[inner.name][ranks_in] + losses[target.name][ranks]
-    return _Rows.of(views_of(target), {inner.name: ranks_in, target.name: ranks}, costs, lost)
-
-
-def pair_latency(
-    target: Target,
-    inner: Target,
-    curves: Mapping[str, Curve],
-    ranks_in: npt.NDArray[np.int64],
-    ranks: npt.NDArray[np.int64],
-) -> Array:
-    """The latency of Tucker-2 forms, from what its 1 x 1 convolutions took in forms of one of them.
-
-    Args:
-        target: The operator, whose own view has the last convolution.
-        inner: Its view that has the first.
-        curves: The latency of both.
-        ranks_in: The inner ranks.
-        ranks: The outer ones, of the same shape.
-    """
-    own, other = curves[target.name], curves[inner.name]
-    # Each form holds a convolution of the kernel that is narrow on one side; here it is on both.
-    share_in, share = ranks_in / inner.rows, ranks / target.columns
-    twice = own.dense * (share_in + share - share_in * share)
-    return own.at(ranks) + other.at(ranks_in) - (other.dense - own.dense) - twice
-
-
-def _tucker(
-    target: Target, inner: Target, rank_in: npt.ArrayLike, rank: npt.ArrayLike, macs: int
-) -> tuple[npt.NDArray[np.int64], Array]:
-    """Weights and multiplications: C_in to the one rank, a kernel to the other, that to C_out."""
-    rank_in, rank = np.asarray(rank_in), np.asarray(rank)
-    middle = rank_in * rank * (target.rows // inner.rows)
-    first, last = inner.rows * rank_in, rank * target.columns
-    places = macs / target.params
-    return (
-        np.asarray(target.groups * (first + middle + last)),
-        np.asarray(places * target.groups * (inner.stretch * first + middle + last)),
+        ranks = [each[quick] for each in ranks]
+    costs = price.of(
+        target, Taken(form.params(views, ranks), form.macs(views, ranks, macs), nodes=form.nodes)
     )
+    lost = sum(losses[view.name][each] for view, each in zip(views, ranks, strict=True))
+    named = {view.name: each for view, each in zip(views, ranks, strict=True)}
+    return _Rows.of(views_of(target), named, costs, np.asarray(lost))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,16 +206,20 @@ def cut_of(target: Target, ranks: Mapping[str, int], macs: int) -> Cut:
         ranks: View name to rank, or `DENSE`.
         macs: Its multiplications while dense.
     """
-    taken = [view for view in views_of(target) if ranks.get(view.name, DENSE) != DENSE]
+    taken = cut_views(target, ranks)
     if not taken:
         return Cut(None, None, target.full_rank, target.params, macs)
-    if len(taken) > 1:
-        own, inner = taken
-        rank_in, rank = ranks[inner.name], ranks[own.name]
-        params, all_macs = _tucker(own, inner, rank_in, rank, macs)
-        note = f"input rank {rank_in} of {inner.full_rank}"
-        return Cut("Tucker-2", rank, own.full_rank, int(params), round(float(all_macs)), note)
-    view, rank = taken[0], ranks[taken[0].name]
-    form = _OF_VIEW.get(view.view, FORMS[view.op_type])
-    full_macs = round(float(view.factor_macs(rank, macs)))
-    return Cut(form, rank, view.full_rank, view.factor_params(rank), full_macs)
+    form, own = form_that_cuts(taken), [ranks[view.name] for view in taken]
+    return Cut(
+        form.title(taken[0]),
+        own[0],
+        taken[0].full_rank,
+        int(form.params(taken, own)),
+        round(float(form.macs(taken, own, macs))),
+        form.note(taken, own),
+    )
+
+
+def cut_views(target: Target, ranks: Mapping[str, int]) -> list[Target]:
+    """The views of an operator that a plan cuts."""
+    return [view for view in views_of(target) if ranks.get(view.name, DENSE) != DENSE]

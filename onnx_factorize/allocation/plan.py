@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..factorization.balance import balanced
+from ..factorization.forms import forms_of
 from ..factorization.rewriting import rewritten
 from ..files import model_io
 from ..options import Options
@@ -19,7 +20,7 @@ from ..runtime.paging import LARGE
 from .allocate import Bought, Purchase
 from .analysis import Analysis
 from .candidate import Candidate
-from .forms import Form, forms_of
+from .forms import AUTO
 from .plan_evaluator import PlanEvaluator
 from .price import Price
 from .refitted import Refitted, best_refitted, most_cuts
@@ -215,8 +216,14 @@ def _refitted(
         return best_refitted(dense, ways, evaluator, advance)
 
 
-def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[Form, frozenset[str]]]:
+def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[str, frozenset[str]]]:
     """The operators whose form is the budget's to choose."""
-    if options.form != "auto":
+    if options.form != AUTO:
         return {}
-    return {target.operator: forms_of(target) for target in targets if target.views}
+    return {
+        target.operator: {
+            form: frozenset(view.name for view in cut) for form, cut in forms_of(target).items()
+        }
+        for target in targets
+        if target.views
+    }

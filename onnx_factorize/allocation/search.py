@@ -13,15 +13,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..factorization.forms import form_names
 from .candidate import Candidate, MeasuredPlan
-from .forms import FIXED_FORMS, Form
 from .plan_evaluator import PlanEvaluator
 
 __all__ = ["Found", "most_measurements", "search"]
 
 Array = npt.NDArray[np.float64]
 Allocate = Callable[[Candidate], dict[str, int] | None]
-Forms = Mapping[str, Mapping[Form, frozenset[str]]]
+Forms = Mapping[str, Mapping[str, frozenset[str]]]
 _Cut = tuple[str, tuple[tuple[str, int], ...]]
 
 # Targets that are cut alone to compare measured with predicted loss.
@@ -60,7 +60,7 @@ class Found:
 def most_measurements(candidates: Sequence[Candidate], forms: Forms) -> int:
     """The candidates, the first one's targets alone, the plan that follows, and its changes."""
     alone = min(_ALONE, len(candidates[0].losses))
-    return len(candidates) + alone + 1 + _CHANGES + (len(FIXED_FORMS) + _SWAPS if forms else 0)
+    return len(candidates) + alone + 1 + _CHANGES + (len(form_names()) + _SWAPS if forms else 0)
 
 
 def search(
@@ -146,7 +146,7 @@ class _Run:
 def _try_forms(run: _Run, forms: Forms) -> None:
     """Measures plans of one form for all, and other forms of what is cut."""
     start = run.best.candidate
-    for form in FIXED_FORMS:
+    for form in form_names():
         one = dataclasses.replace(start, name=f"{form} form", forms=dict.fromkeys(forms, form))
         run.try_out(one, one.name)
     tried = set()
@@ -168,7 +168,7 @@ def _try_forms(run: _Run, forms: Forms) -> None:
         run.try_out(one, "other forms")
 
 
-def _form(plan: MeasuredPlan, operator: str, forms: Forms) -> Form | None:
+def _form(plan: MeasuredPlan, operator: str, forms: Forms) -> str | None:
     """The form in which an operator is cut."""
     cut = plan.candidate.cuts(plan.ranks)[operator].keys()
     return next((form for form, views in forms[operator].items() if views == cut), None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import onnx_ir as ir
 
 from ..files.model_io import weight_bytes
@@ -13,6 +12,7 @@ from ..passes import Factors, RewriteTargets, Target
 from ..runtime.paging import LARGE, spill
 from ..statistics.model_statistics import TargetStatistics
 from .bias_correction import factors_of
+from .forms import form_that_cuts
 from .spectrum import Spectrum
 
 __all__ = ["factors_by_name", "rewritten"]
@@ -80,43 +80,10 @@ def _factors(
     view = views[0]
     name, rank = view.name, ranks[view.name]
     own = factors_of(view, spectra[name], statistics.get(name), rank)
-    if len(views) > 1:
-        inner = views[1]
-        own = _tucker(own, spectra[name], spectra[inner.name], ranks[inner.name])
+    names = [each.name for each in views]
+    form = form_that_cuts(views)
+    own = form.factors(own, [spectra[each] for each in names], [ranks[each] for each in names])
     factors = {name: dataclasses.replace(own, operator=view.operator)}
     for sibling in view.siblings:
         factors[sibling.name] = own.flipped if sibling.flipped else own
     return factors
-
-
-def _tucker(own: Factors, outer: Spectrum, inner: Spectrum, rank: int) -> Factors:
-    """Tucker-2: factors of the own view of a convolution, their input channels cut as well.
-
-    Args:
-        own: The first has shape (groups, channels * elements, rank of the output).
-        outer: The spectrum that they are from.
-        inner: That of the view of the input channels.
-        rank: The rank there.
-    """
-    # Where x is observed it is kept as x @ dropᵀ @ liftᵀ: the second goes into the core.
-    first = inner.drop[:, :rank].transpose(0, 2, 1)
-    groups, channels, _ = first.shape
-    kernels = own.first.reshape(groups, channels, -1, own.rank)
-    core = np.einsum("gcr,gcko->grko", inner.lift[:, :, :rank], kernels, optimize=True)
-    # As in `Spectrum.truncated`, both have the same norm, component by component.
-    left = np.linalg.norm(first, axis=1)
-    right = np.linalg.norm(core, axis=(2, 3))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.sqrt(right / left)
-    scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
-    inverse = None
-    if outer.side == "output":
-        kept = outer.drop[:, : own.rank]
-        balance = np.linalg.norm(kept, axis=2) / np.linalg.norm(own.second, axis=2)
-        inverse = outer.lift[:, :, : own.rank] * balance[:, None, :]
-    return dataclasses.replace(
-        own,
-        first=first * scale[:, None, :],
-        core=core / scale[:, :, None, None],
-        inverse=inverse,
-    )

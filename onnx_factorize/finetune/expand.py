@@ -9,9 +9,9 @@ import onnx_ir as ir
 
 from ..allocation.calibrated import Calibrated
 from ..allocation.candidates import automatic_multiple
-from ..allocation.forms import views_of
 from ..allocation.plan import Plan
 from ..factorization.balance import balanced
+from ..factorization.forms import views_of
 from ..factorization.rewriting import factors_by_name
 from ..options import Options
 from ..passes import RewriteTargets, Target, sign

@@ -11,10 +11,10 @@ import onnx_ir as ir
 
 from ..allocation.candidates import automatic_multiple, smaller_ranks
 from ..allocation.costs import Costs
-from ..allocation.forms import views_of
 from ..allocation.plan import Plan
 from ..curve import DENSE
 from ..errors import BudgetError
+from ..factorization.forms import form_that_cuts, views_of
 from ..options import Budget, Options
 from ..passes import Target
 from ..progress import Progress
@@ -80,8 +80,11 @@ def timed_costs(
     """
     all_params = sum(target.params for target in targets)
     views = [view for target in targets for view in views_of(target)]
+    forms = {view.name: form_that_cuts([view]) for view in views}
     ranks = {
-        v.name: smaller_ranks(v, options.rank_multiple or automatic_multiple(v, all_params))
+        v.name: smaller_ranks(
+            v, options.rank_multiple or automatic_multiple(v, all_params), forms[v.name]
+        )
         for v in views
     }
     with progress.stage("time operators", len(views)) as advance:
@@ -94,6 +97,7 @@ def timed_costs(
             cache or LatencyCache(runtime_of(options.runtime)),
             timer or time_models,
             advance,
+            {name: form.chain for name, form in forms.items() if form.chain is not None},
         )
     shared = {name: curve.shared(samples) for name, curve in curves.items()}
     return dataclasses.replace(costs, latency_ms=latency_ms, curves=shared)

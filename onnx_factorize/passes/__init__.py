@@ -5,6 +5,7 @@ Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 
 from .begin_at import BeginAt, EndBefore
 from .clean_up import CleanUp
+from .convolution import Convolution
 from .count_products import CountProducts
 from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
@@ -23,16 +24,21 @@ from .observe import Observe, Side
 from .observe_ranks import ObserveRanks, note
 from .provenance import Provenance, history
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
+from .rewrite import Rewrite
+from .rewrite_conv import RewriteConv
 from .rewrite_targets import RewriteTargets
 from .seed_outputs import OutputSeed, SeedInputs, SeedOutputs
 from .separate_unfoldings import SeparateViews
 from .sort_nodes import SortNodes
-from .target import Convolution, Factors, Skipped, Target
+from .target import Chain, Factors, Skipped, Target
+from .unfoldings import OWN, title_of
 from .unique_names import UniqueNodeNames
 
 __all__ = [
     "DRAWS",
+    "OWN",
     "BeginAt",
+    "Chain",
     "CleanUp",
     "Convolution",
     "CountProducts",
@@ -56,6 +62,8 @@ __all__ = [
     "Provenance",
     "RecognizeOutputs",
     "RestoreMarks",
+    "Rewrite",
+    "RewriteConv",
     "RewriteTargets",
     "SeedInputs",
     "SeedOutputs",
@@ -73,6 +81,7 @@ __all__ = [
     "random_nodes",
     "record",
     "sign",
+    "title_of",
     "upstream",
     "with_outputs",
 ]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-__all__ = ["QUANTIZED", "REST", "RUNTIME_FUSED", "UNTREATED", "is_linear", "weight_inputs"]
+__all__ = [
+    "QUANTIZED",
+    "REST",
+    "RUNTIME_FUSED",
+    "TITLES",
+    "UNTREATED",
+    "is_linear",
+    "weight_inputs",
+]
 
 MICROSOFT = "com.microsoft"
 
@@ -25,6 +33,22 @@ TREATED = {
     (MICROSOFT, "FusedMatMul"): (1, 0),
     (MICROSOFT, "FusedGemm"): (1, 0),
     (MICROSOFT, "FusedConv"): (1,),
+}
+
+# The names in reports of two factors in the place of each operator, as it sees its weight itself.
+TITLES = {
+    "Conv": "channel",
+    "ConvTranspose": "input channel",
+    "Einsum": "two Einsums",
+    "FusedConv": "channel",
+    "FusedGemm": "two Gemms",
+    "FusedMatMul": "two MatMuls",
+    "GRU": "narrow input",
+    "Gather": "narrow table",
+    "Gemm": "two Gemms",
+    "LSTM": "narrow input",
+    "MatMul": "two MatMuls",
+    "RNN": "narrow input",
 }
 
 # Standard operators whose weights no form treats: listed, so that none is passed over in silence.

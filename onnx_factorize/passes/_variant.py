@@ -23,13 +23,11 @@ class Variant(abc.ABC):
     more. In the result it is rewritten as it stands, without those movements.
 
     Attributes:
-        form: How it is rewritten, for reports.
         split: Whether the plain operators are what is rewritten, and not the node itself.
         x: The operand that is computed.
         weight: The initializer that holds the weight.
     """
 
-    form: ClassVar[str]
     split: ClassVar[bool] = False
 
     x: ir.Value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -26,8 +25,6 @@ class BatchedMatMul(Variant):
     Matrices of the stack meet those of x along the same axes, or all rows of x where it has no
     such axes. Leading axes of length one are only axes.
     """
-
-    form: ClassVar[str] = "two MatMuls"
 
     shape: tuple[int, ...]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -24,8 +23,6 @@ class TransposedConvolution(Variant):
     only where the results fall overlaps. A bias cannot absorb the error's mean: it would have to
     differ at the borders.
     """
-
-    form: ClassVar[str] = "input channel"
 
     shape: tuple[int, ...]
     groups: int

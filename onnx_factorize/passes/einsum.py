@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import string
-from typing import ClassVar
 
 import onnx_ir as ir
 
@@ -26,8 +25,6 @@ class EinsumProduct(Variant):
         out: Those of the result.
         sizes: Length of each axis of the weight.
     """
-
-    form: ClassVar[str] = "two Einsums"
 
     left: str
     right: str

@@ -15,8 +15,9 @@ from ._names import linear_names
 from ._operators import is_hidden, untreated_reason, weight_inputs
 from ._sharing import asked_once
 from ._weights import DEQUANTIZED, Origin, constants_behind, origin_of, replaceable
+from .convolution import Convolution
 from .provenance import origin_name, provenance_of
-from .target import Convolution, Skipped, Target
+from .target import Skipped, Target
 from .tie_weights import joined
 from .unfoldings import views_of
 from .variants import variant_of

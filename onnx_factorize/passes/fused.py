@@ -30,7 +30,6 @@ _C_OPTIONAL_SINCE = 11
 class FusedMatMul(Variant):
     """`alpha * x @ op(W)`."""
 
-    form: ClassVar[str] = "split"
     split: ClassVar[bool] = True
 
     shape: tuple[int, ...]
@@ -52,7 +51,6 @@ class FusedMatMul(Variant):
 class FusedLayer(Variant):
     """A Gemm or Conv with an activation, and perhaps another value added before it."""
 
-    form: ClassVar[str] = "split"
     split: ClassVar[bool] = True
 
     activation: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -23,8 +22,6 @@ _C_OPTIONAL_SINCE = 11
 @dataclasses.dataclass
 class LeftMatMul(Variant):
     """`W @ x` with a matrix W of M x K and x of shape (…, K, columns): its rows are x's columns."""
-
-    form: ClassVar[str] = "two MatMuls"
 
     shape: tuple[int, ...]
 
@@ -70,8 +67,6 @@ class LeftStack(LeftMatMul):
 @dataclasses.dataclass
 class LeftGemm(Variant):
     """`alpha * op(W) @ op(x) + beta * C`."""
-
-    form: ClassVar[str] = "two Gemms"
 
     shape: tuple[int, ...]
 

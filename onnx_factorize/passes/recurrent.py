@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -23,8 +22,6 @@ class RecurrentInput(Variant):
     narrower input weights are the factors. Recurrent weights are multiplied inside its loop, where
     nothing can stand between them: they stay.
     """
-
-    form: ClassVar[str] = "narrow input"
 
     shape: tuple[int, ...]
 

@@ -13,6 +13,7 @@ from ._site import Site
 from .negligible import without_negligible
 from .provenance import Provenance, stamp
 from .target import Factors, Target
+from .unfoldings import title_of
 
 __all__ = ["Array", "Rewrite"]
 
@@ -26,14 +27,15 @@ class Rewrite:
     nodes before it are new. New names are the old ones with a suffix. All of them are marked with
     their provenance. The old weight is left to `CleanUp`.
 
-    Subclasses name their operator in `op_type`, how they cut it in `form`, the view of it that they
-    take in `view`, and rewrite one node in `_rewrite`.
+    Subclasses name their operator in `op_type`, and emit linear maps of its kind: a form that is no
+    plain pair is a chain of those (see `Chain`).
+
+    Attributes:
+        axis: The axis of a value that its channels are on.
     """
 
     op_type: str
-    form: str
-    view: str = ""
-    has_core: bool = False
+    axis: int = -1
 
     def __init__(self, model: ir.Model, names: Namer) -> None:
         """Prepares to rewrite targets.
@@ -47,25 +49,46 @@ class Rewrite:
 
     def __call__(self, target: Target, factors: Factors) -> None:
         """Rewrites a target."""
-        self._site = Site(self._model, self._names, target.node, target.operator)
+        self.site = Site(self._model, self._names, target.node, target.operator)
         assert target.weight.dtype is not None
-        self._rewrite(target, without_negligible(factors, target.weight.dtype.numpy()))
-        mark = Provenance(target.op_type, self.form, factors.rank, target.full_rank)
-        stamp(target.node, self._site.made, mark, target.operator)
-
-    def applies(self, target: Target, factors: Factors) -> bool:
-        """Whether this is how a target is rewritten."""
-        if target.node.op_type != self.op_type or target.view != self.view:
-            return False
-        return (factors.core is not None) == self.has_core
+        kept = without_negligible(factors, target.weight.dtype.numpy())
+        title = title_of(target) if factors.chain is None else factors.chain.title(target)
+        if factors.chain is None:
+            self.pair(target, kept)
+        else:
+            factors.chain.write(self, target, kept)
+        mark = Provenance(target.op_type, title, factors.rank, target.full_rank)
+        stamp(target.node, self.site.made, mark, target.operator)
 
     @abc.abstractmethod
-    def _rewrite(self, target: Target, factors: Factors) -> None:
-        """Rewrites one node."""
+    def pair(self, target: Target, factors: Factors) -> None:
+        """Rewrites one node: two factors, in the target's view of its weight."""
+
+    def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+        """A linear map from the channels of a value to others.
+
+        Args:
+            target: The target before whose node it stands.
+            value: The value.
+            matrices: Shape (groups, channels, others).
+            suffix: What its weight is called, behind the name of the target's.
+        """
+        raise NotImplementedError(f"{self.op_type} maps no channels before its own.")
+
+    def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
+        """Makes the node a linear map from the channels of a value, with the bias.
+
+        Args:
+            target: The target whose node it is.
+            value: The value.
+            matrices: Shape (groups, channels, N).
+            shift: What is added to the bias.
+        """
+        raise NotImplementedError(f"{self.op_type} maps no channels after others.")
 
     def _weight(self, target: Target, suffix: str, array: Array) -> ir.Value:
         """A new initializer named after the target's weight, beside it, in its type."""
-        return self._site.factor(target.weight, suffix, array)
+        return self.site.factor(target.weight, suffix, array)
 
     def _correct_own_bias(self, target: Target, shift: Array, scale: float = 1) -> None:
         """Adds `shift` to the bias in the node's third input, made where there is none."""
@@ -84,13 +107,13 @@ class Rewrite:
         old = bias.const_value.numpy().astype(np.float64) * scale
         shape = old.shape if old.size == shift.size else (*old.shape[:-1], shift.size)
         corrected = np.broadcast_to(old, shape) + shift.reshape(shape)
-        return self._site.initializer(bias, f"{bias.name}.corrected", corrected)
+        return self.site.initializer(bias, f"{bias.name}.corrected", corrected)
 
     def _insert_before(
         self, target: Target, op_type: str, inputs: list[ir.Value], attributes: list[ir.Attr]
     ) -> ir.Value:
         """Inserts a new node before the target's and returns its output."""
-        output = self._site.op(op_type, *inputs, suffix=".down")
+        output = self.site.op(op_type, *inputs, suffix=".down")
         node = output.producer()
         assert node is not None
         assert target.weight.dtype is not None

@@ -10,133 +10,100 @@ from .rewrite import Array, Rewrite
 from .target import Factors, Target
 from .unfoldings import split_attributes
 
-__all__ = ["RewriteConv", "RewriteConvInput", "RewriteConvSpatial", "RewriteConvTucker"]
+__all__ = ["RewriteConv"]
 
 
-class _RewriteConv(Rewrite):
-    """What the forms of a convolution share."""
+class RewriteConv(Rewrite):
+    """A k-dimensional Conv becomes two, of which one has its kernel, or each a part of it.
+
+    - In its own view, the first keeps kernel, strides, dilations, padding and `group`, and has rank
+      channels a group; the second is pointwise with the same `group`.
+    - In that of its input channels, the first is pointwise, and needs no padding, for what is zero
+      stays so; the second keeps the rest.
+    - In the spatial view of a 2-D one, a k_h x 1 Conv gives few channels, and a 1 x k_w Conv reads
+      them. Strides, dilations and padding go to the one along whose axis they are; `auto_pad` to
+      both, for it pads nothing along an axis of one element and stride 1.
+
+    The last of a chain carries the bias; the bias correction goes there, in a new bias if there was
+    none.
+    """
 
     op_type = "Conv"
+    axis = 1
 
-    def _kernel(self, target: Target) -> list[int]:
-        assert target.weight.shape is not None
-        return list(target.weight.shape.numpy()[2:])
+    def pair(self, target: Target, factors: Factors) -> None:
+        """Two Convs, as the view has it."""
+        if not target.view:
+            narrow = self.kernel(target, target.x, factors.first, "down")
+            self.finish(target, narrow, factors.second, factors.bias_shift)
+        elif not target.leading:
+            narrow = self.channels(target, target.x, factors.first, "down")
+            self.finish(target, narrow, factors.second, factors.bias_shift)
+        else:
+            assert target.own.convolution is not None
+            height, _ = self._kernel(target)
+            columns, rows = split_attributes(target.own.convolution)
+            columns.append(ir.AttrInt64("group", target.groups))
+            first = factors.first.transpose(0, 2, 1)
+            down = self._weight(target, "down", first.reshape(-1, target.rows // height, height, 1))
+            narrow = self._insert_before(target, "Conv", [target.x, down], columns)
+            self.finish(target, narrow, factors.second, factors.bias_shift)
+            target.node.attributes.update({attribute.name: attribute for attribute in rows})
 
-    def _narrow(self, target: Target, first: Array) -> ir.Value:
-        """A pointwise Conv of the input by factors of shape (groups, channels, rank)."""
-        groups, inner, rank = first.shape
+    def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+        """A pointwise Conv."""
+        groups, inner, others = matrices.shape
         ones = [1] * len(self._kernel(target))
-        weight = first.transpose(0, 2, 1).reshape(groups * rank, inner, *ones)
-        down = self._weight(target, "down", weight)
+        weight = matrices.transpose(0, 2, 1).reshape(groups * others, inner, *ones)
+        down = self._weight(target, suffix, weight)
         attributes = [ir.AttrInt64("group", groups), ir.AttrInt64s("kernel_shape", ones)]
-        return self._insert_before(target, "Conv", [target.x, down], attributes)
+        return self._insert_before(target, "Conv", [value, down], attributes)
 
-    def _widen(self, target: Target, narrow: ir.Value, factors: Factors) -> None:
-        """Makes the node a pointwise Conv of few channels, with the bias and its correction."""
+    def kernel(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+        """A Conv with the attributes of the node, and its kernel for other channels.
+
+        Args:
+            target: The target before whose node it stands.
+            value: What it reads.
+            matrices: Shape (groups, channels * elements of the kernel, others).
+            suffix: What its weight is called, behind the name of the target's.
+        """
+        kernel = self._kernel(target)
+        groups, inner, others = matrices.shape
+        shape = (groups * others, inner // math.prod(kernel), *kernel)
+        weight = self._weight(target, suffix, matrices.transpose(0, 2, 1).reshape(shape))
+        attributes = list(target.node.attributes.values())
+        return self._insert_before(target, "Conv", [value, weight], attributes)
+
+    def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
+        """The node becomes pointwise; in the view of its input channels it keeps its kernel."""
+        if target.view:
+            self._spread(target, value, matrices, shift)
+            return
         node = target.node
         ones = [1] * len(self._kernel(target))
-        second = factors.second.transpose(0, 2, 1).reshape(-1, factors.rank, *ones)
-        node.replace_input_with(0, narrow)
+        second = matrices.transpose(0, 2, 1).reshape(-1, matrices.shape[1], *ones)
+        node.replace_input_with(0, value)
         node.replace_input_with(1, self._weight(target, "up", second))
         for name in ("auto_pad", "dilations", "pads", "strides"):
             node.attributes.pop(name, None)
         node.attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", ones)
-        if factors.bias_shift is not None:
-            self._correct_own_bias(target, factors.bias_shift)
+        if shift is not None:
+            self._correct_own_bias(target, shift)
 
+    def _spread(
+        self, target: Target, value: ir.Value, matrices: Array, shift: Array | None
+    ) -> None:
+        """Makes the node a Conv from few channels, with the axes of its kernel that are no rows."""
+        node, kernel = target.node, self._kernel(target)
+        kernel[: target.leading] = [1] * target.leading
+        groups, rank, _ = matrices.shape
+        apart = matrices.reshape(groups, rank, -1, math.prod(kernel)).transpose(0, 2, 1, 3)
+        node.replace_input_with(0, value)
+        node.replace_input_with(1, self._weight(target, "up", apart.reshape(-1, rank, *kernel)))
+        if shift is not None:
+            self._correct_own_bias(target, shift)
 
-class RewriteConv(_RewriteConv):
-    """A k-dimensional Conv becomes a Conv of the same kernel, then a pointwise Conv.
-
-    - The first keeps kernel, strides, dilations, padding and `group`, and has rank channels a
-      group.
-    - The second is 1 x 1 with the same `group` and carries the bias; the bias correction goes
-      there, in a new bias if there was none.
-    """
-
-    form = "channel"
-
-    def _rewrite(self, target: Target, factors: Factors) -> None:
-        kernel = self._kernel(target)
-        channels = target.groups * factors.rank
-        first = factors.first.transpose(0, 2, 1).reshape(channels, -1, *kernel)
-        down = self._weight(target, "down", first)
-        attributes = list(target.node.attributes.values())
-        narrow = self._insert_before(target, "Conv", [target.x, down], attributes)
-        self._widen(target, narrow, factors)
-
-
-class RewriteConvInput(_RewriteConv):
-    """A Conv becomes a pointwise Conv to few channels, then the same Conv from those.
-
-    - The first has the same `group`; it needs no padding, for what is zero stays so.
-    - The second keeps kernel, strides, dilations, padding, `group` and bias.
-    """
-
-    form = "input channel"
-    view = "input"
-
-    def _rewrite(self, target: Target, factors: Factors) -> None:
-        kernel = self._kernel(target)
-        rank, elements = factors.rank, math.prod(kernel)
-        second = factors.second.reshape(target.groups, rank, -1, elements).transpose(0, 2, 1, 3)
-        narrow = self._narrow(target, factors.first)
-        up = self._weight(target, "up", second.reshape(-1, rank, *kernel))
-        target.node.replace_input_with(0, narrow)
-        target.node.replace_input_with(1, up)
-        if factors.bias_shift is not None:
-            self._correct_own_bias(target, factors.bias_shift)
-
-
-class RewriteConvSpatial(_RewriteConv):
-    """A 2-D Conv becomes a k_h x 1 Conv to few channels, then a 1 x k_w Conv from those.
-
-    - Strides, dilations and padding go to the one along whose axis they are; `auto_pad` to both,
-      for it pads nothing along an axis of one element and stride 1.
-    - Both have the same `group`; the second has the bias.
-    """
-
-    form = "spatial"
-    view = "spatial"
-
-    def _rewrite(self, target: Target, factors: Factors) -> None:
-        node = target.node
-        assert target.view_of is not None
-        assert target.view_of.convolution is not None
-        height, width = self._kernel(target)
-        columns, rows = split_attributes(target.view_of.convolution)
-        columns.append(ir.AttrInt64("group", target.groups))
-        rank = factors.rank
-        first = factors.first.transpose(0, 2, 1).reshape(target.groups * rank, -1, height, 1)
-        second = factors.second.reshape(target.groups, rank, -1, width).transpose(0, 2, 1, 3)
-        down = self._weight(target, "down", first)
-        up = self._weight(target, "up", second.reshape(-1, rank, 1, width))
-        narrow = self._insert_before(target, "Conv", [target.x, down], columns)
-        node.replace_input_with(0, narrow)
-        node.replace_input_with(1, up)
-        node.attributes.update({attribute.name: attribute for attribute in rows})
-        if factors.bias_shift is not None:
-            self._correct_own_bias(target, factors.bias_shift)
-
-
-class RewriteConvTucker(_RewriteConv):
-    """A Conv becomes a pointwise Conv, the same Conv between few channels, and a pointwise Conv.
-
-    Strides, dilations and padding stay in the middle; the last carries the bias.
-    """
-
-    form = "Tucker-2"
-    has_core = True
-
-    def _rewrite(self, target: Target, factors: Factors) -> None:
-        assert factors.core is not None
-        groups, inner, _, outer = factors.core.shape
-        core = factors.core.transpose(0, 3, 1, 2).reshape(
-            groups * outer, inner, *self._kernel(target)
-        )
-        attributes = list(target.node.attributes.values())
-        narrow = self._narrow(target, factors.first)
-        middle = self._weight(target, "core", core)
-        # Named as the first of the chain is: names are made unique.
-        few = self._insert_before(target, "Conv", [narrow, middle], attributes)
-        self._widen(target, few, factors)
+    def _kernel(self, target: Target) -> list[int]:
+        assert target.weight.shape is not None
+        return list(target.weight.shape.numpy()[2:])

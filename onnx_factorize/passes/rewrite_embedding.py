@@ -16,9 +16,9 @@ class RewriteGather(Rewrite):
     """
 
     op_type = "Gather"
-    form = "narrow table"
 
-    def _rewrite(self, target: Target, factors: Factors) -> None:
+    def pair(self, target: Target, factors: Factors) -> None:
+        """A Gather and a MatMul."""
         node = target.node
         narrow = self._weight(target, "down", factors.first[0])
         up = self._weight(target, "up", factors.second[0])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 
 from ..graph import opset
-from .rewrite import Rewrite
+from .rewrite import Array, Rewrite
 from .target import Factors, Target
 
 __all__ = ["RewriteGemm"]
@@ -25,26 +26,46 @@ class RewriteGemm(Rewrite):
     """
 
     op_type = "Gemm"
-    form = "two Gemms"
 
-    def _rewrite(self, target: Target, factors: Factors) -> None:
-        node = target.node
+    def pair(self, target: Target, factors: Factors) -> None:
+        """Two Gemms."""
         turned = target.weight_is_transposed
         first, second = factors.first[0], factors.second[0]
         down = self._weight(target, "down", first.T if turned else first)
         up = self._weight(target, "up", second.T if turned else second)
-        inputs = [target.x, down]
+        narrow = self._gemm(target, target.x, down, factors.rank, ("transA", "transB"))
+        self._become(target, narrow, up, factors.bias_shift)
+
+    def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+        """A Gemm of a value that is not transposed."""
+        turned, matrix = target.weight_is_transposed, matrices[0]
+        weight = self._weight(target, suffix, matrix.T if turned else matrix)
+        return self._gemm(target, value, weight, matrix.shape[1], ("transB",))
+
+    def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
+        """The node reads another value, and another weight."""
+        turned, matrix = target.weight_is_transposed, matrices[0]
+        up = self._weight(target, "up", matrix.T if turned else matrix)
+        self._become(target, value, up, shift)
+
+    def _gemm(
+        self, target: Target, value: ir.Value, weight: ir.Value, width: int, kept: tuple[str, ...]
+    ) -> ir.Value:
+        node, turned, inputs = target.node, target.weight_is_transposed, [value, weight]
         if turned or opset(self._model) < _C_OPTIONAL_SINCE:
-            zeros = np.zeros(factors.rank if turned else 1)
-            inputs.append(self._weight(target, "zero", zeros))
-        kept = [name for name in ("transA", "transB") if node.attributes.get_int(name, 0)]
-        attributes = [node.attributes[name] for name in kept]
-        node.replace_input_with(0, self._insert_before(target, "Gemm", inputs, attributes))
+            inputs.append(self._weight(target, "zero", np.zeros(width if turned else 1)))
+        names = [name for name in kept if node.attributes.get_int(name, 0)]
+        return self._insert_before(
+            target, "Gemm", inputs, [node.attributes[name] for name in names]
+        )
+
+    def _become(self, target: Target, value: ir.Value, up: ir.Value, shift: Array | None) -> None:
+        node = target.node
+        node.replace_input_with(0, value)
         node.replace_input_with(1, up)
         for name in ("alpha", "transA"):
             node.attributes.pop(name, None)
-        if factors.bias_shift is not None:
+        if shift is not None:
             # A beta may stand there without a C, and must not scale the new one.
             beta = node.attributes.pop("beta", None)
-            scale = beta.as_float() if beta is not None else 1.0
-            self._correct_own_bias(target, factors.bias_shift, scale)
+            self._correct_own_bias(target, shift, beta.as_float() if beta is not None else 1.0)

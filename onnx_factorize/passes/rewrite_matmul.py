@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from ._attributes import bias_after
-from .rewrite import Rewrite
+from .rewrite import Array, Rewrite
 from .target import Factors, Target
 
 __all__ = ["RewriteMatMul"]
@@ -16,18 +18,33 @@ class RewriteMatMul(Rewrite):
     """
 
     op_type = "MatMul"
-    form = "two MatMuls"
 
-    def _rewrite(self, target: Target, factors: Factors) -> None:
-        node = target.node
+    def pair(self, target: Target, factors: Factors) -> None:
+        """Two MatMuls."""
         down = self._weight(target, "down", factors.first[0])
         up = self._weight(target, "up", factors.second[0])
-        if factors.bias_shift is not None:
-            add = bias_after(self._model, node, target.columns)
-            assert add is not None
-            index = 1 if add.inputs[0] is node.outputs[0] else 0
-            bias = add.inputs[index]
-            assert bias is not None
-            add.replace_input_with(index, self._shifted(bias, factors.bias_shift))
-        node.replace_input_with(0, self._insert_before(target, "MatMul", [target.x, down], []))
-        node.replace_input_with(1, up)
+        self._correct(target, factors.bias_shift)
+        narrow = self._insert_before(target, "MatMul", [target.x, down], [])
+        target.node.replace_input_with(0, narrow)
+        target.node.replace_input_with(1, up)
+
+    def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+        """A MatMul."""
+        weight = self._weight(target, suffix, matrices[0])
+        return self._insert_before(target, "MatMul", [value, weight], [])
+
+    def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
+        """The node reads another value, and another weight."""
+        self._correct(target, shift)
+        target.node.replace_input_with(0, value)
+        target.node.replace_input_with(1, self._weight(target, "up", matrices[0]))
+
+    def _correct(self, target: Target, shift: Array | None) -> None:
+        if shift is None:
+            return
+        add = bias_after(self._model, target.node, target.columns)
+        assert add is not None
+        index = 1 if add.inputs[0] is target.node.outputs[0] else 0
+        bias = add.inputs[index]
+        assert bias is not None
+        add.replace_input_with(index, self._shifted(bias, shift))

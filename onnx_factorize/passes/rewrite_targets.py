@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -11,27 +11,21 @@ from .clean_up import CleanUp
 from .find_targets import FindTargets
 from .normalize import LiftWeights
 from .rewrite import Rewrite
-from .rewrite_conv import RewriteConv, RewriteConvInput, RewriteConvSpatial, RewriteConvTucker
+from .rewrite_conv import RewriteConv
 from .rewrite_embedding import RewriteGather
 from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_variants import find_variants, rewrite_variant
 from .share_factors import ShareFactors
 from .target import Factors, Target
+from .unfoldings import OWN, UNFOLDINGS
 
 __all__ = ["RewriteTargets"]
 
 
 # Lookups first: what shares their table reads its factors transposed, and they as they are.
 _FIRST = (RewriteGather,)
-_LAST = (
-    RewriteMatMul,
-    RewriteGemm,
-    RewriteConv,
-    RewriteConvInput,
-    RewriteConvSpatial,
-    RewriteConvTucker,
-)
+_LAST = (RewriteMatMul, RewriteGemm, RewriteConv)
 
 
 class RewriteTargets(ir.passes.InPlacePass):
@@ -97,8 +91,12 @@ class RewriteTargets(ir.passes.InPlacePass):
 
 
 def _rewrite(
-    rewrites: Iterable[Rewrite], targets: Iterable[Target], factors: Mapping[str, Factors]
+    rewrites: Sequence[Rewrite], targets: Iterable[Target], factors: Mapping[str, Factors]
 ) -> None:
-    jobs = [(r, t) for r in rewrites for t in targets if r.applies(t, factors[t.name])]
+    jobs = [(r, t) for r in rewrites for t in targets if t.node.op_type == r.op_type]
+    # View by view, and longer chains last: so initializers stand in one order in every version.
+    places = {view: place for place, view in enumerate((OWN, *UNFOLDINGS))}
+    order = {t: (factors[t.name].chain is not None, places[t.view]) for _, t in jobs}
+    jobs.sort(key=lambda job: (rewrites.index(job[0]), order[job[1]]))
     for rewrite, target in jobs:
         rewrite(target, factors[target.name])

@@ -7,7 +7,7 @@ from collections.abc import Container
 import onnx_ir as ir
 
 from ..graph import Namer, scopes
-from ._operators import TREATED
+from ._operators import TITLES, TREATED
 from ._sharing import asked_once
 from ._site import Site
 from ._variant import Variant
@@ -57,7 +57,7 @@ def rewrite_variant(
     """
     site = Site(model, names, node, node.name or "")
     full_rank = min(factors.first.shape[1], factors.second.shape[2])
-    mark = Provenance(node.op_type, variant.form, factors.rank, full_rank)
+    mark = Provenance(node.op_type, TITLES[node.op_type], factors.rank, full_rank)
     assert variant.weight.dtype is not None
     variant.rewrite(site, without_negligible(factors, variant.weight.dtype.numpy()))
     stamp(node, site.made, mark, site.name)

@@ -49,7 +49,7 @@ class SeparateViews(ir.passes.InPlacePass):
             for view in target.views:
                 if view.name in self._wanted:
                     self.inputs[target.name] = target.x
-                    separate = self._columns if view.view == "spatial" else self._pixels
+                    separate = self._columns if view.leading else self._pixels
                     self.points[view.name] = separate(target)
         return ir.passes.PassResult(model, modified=bool(self.points))
 

@@ -5,66 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph.auto_pad import padding
+from .convolution import Convolution
 from .provenance import Provenance
 
-__all__ = ["Convolution", "Factors", "Skipped", "Target"]
+__all__ = ["Chain", "Factors", "Skipped", "Target"]
 
 Array = npt.NDArray[np.float64]
-
-
-@dataclasses.dataclass(frozen=True)
-class Convolution:
-    """The attributes that decide which inputs a convolution's output position reads.
-
-    Attributes:
-        kernel: Spatial extent of the kernel, one entry a spatial axis.
-        strides: Steps between output positions.
-        dilations: Steps between kernel elements.
-        pads: Zeros before each axis, then zeros after each axis (ONNX order).
-        auto_pad: `NOTSET`, `VALID`, `SAME_UPPER` or `SAME_LOWER`.
-    """
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    pads: tuple[int, ...]
-    auto_pad: str = "NOTSET"
-
-    @property
-    def pointwise(self) -> bool:
-        """Whether every output position reads exactly the input at its own place."""
-        return (
-            math.prod(self.kernel) == 1 and set(self.strides) == {1} and not any(self.padding(()))
-        )
-
-    def padding(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
-        """Zeros before and after each axis for an input of the given spatial shape.
-
-        `spatial` matters only where `auto_pad` asks for an output of ceil(input / stride).
-        """
-        if self.auto_pad != "NOTSET" and math.prod(self.kernel) == 1:
-            return (0,) * (2 * len(self.kernel))
-        spans = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)]
-        before, after = padding(self.auto_pad, self.pads, spatial, spans, self.strides)
-        return (*before, *after)
-
-    def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
-        """Spatial shape of the output for an input of the given spatial shape."""
-        pads = self.padding(spatial)
-        rank = len(spatial)
-        return tuple(
-            (spatial[i] + pads[i] + pads[rank + i] - (self.kernel[i] - 1) * self.dilations[i] - 1)
-            // self.strides[i]
-            + 1
-            for i in range(rank)
-        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -88,7 +40,9 @@ class Target:
         view: Which way of seeing the weight this is: empty for the operator's own (see `views`).
         view_of: The target of the operator's own view, where this is a further one.
         views: Further views of the operator, each for another form.
+        leading: Axes of the kernel in the rows of a view; the others are in its columns.
         stretch: Places of the first factor for each place of the second, in a view.
+        forms: The names of the forms in which it may be cut; empty for all.
         lookup: Whether `x` holds indices of rows of the weight: one-hot rows, never written out.
         siblings: Targets that read the same weight, and get the same factors.
         flipped: Whether it reads the transpose of what the first of its siblings reads.
@@ -111,7 +65,9 @@ class Target:
     view: str = ""
     view_of: Target | None = None
     views: tuple[Target, ...] = ()
+    leading: int = 0
     stretch: float = 1.0
+    forms: tuple[str, ...] = ()
     siblings: tuple[Target, ...] = ()
     flipped: bool = False
     sided: Literal["input", "output"] | None = None
@@ -120,6 +76,16 @@ class Target:
     def operator(self) -> str:
         """The name of the operator, whichever view of it this is."""
         return self.name if self.view_of is None else self.view_of.name
+
+    @property
+    def own(self) -> Target:
+        """The target of the operator's own view, whichever view of it this is."""
+        return self if self.view_of is None else self.view_of
+
+    @property
+    def stands(self) -> bool:
+        """Whether the node is the user's, and stands for no operator of another kind."""
+        return "operator" not in self.node.meta
 
     @property
     def uses(self) -> tuple[Target, ...]:
@@ -198,8 +164,8 @@ class Target:
     def _viewed(self, weight: Array) -> Array:
         """A kernel as the matrices of a view."""
         outer, inner, *kernel = weight.shape
-        first = 1 if self.view == "input" else kernel[0]
-        split = weight.reshape(self.groups, outer // self.groups, inner, first, -1)
+        leading = math.prod(kernel[: self.leading])
+        split = weight.reshape(self.groups, outer // self.groups, inner, leading, -1)
         moved = split.transpose(0, 2, 3, 1, 4)
         return np.ascontiguousarray(moved.reshape(self.groups, self.rows, self.columns))
 
@@ -232,6 +198,16 @@ class Skipped:
     counted: bool = False
 
 
+class Chain(Protocol):
+    """A small chain of linear maps, Split, Concat and Add in the place of one operator."""
+
+    def title(self, target: Target) -> str:
+        """The name of the form in reports, and in the metadata of what was rewritten."""
+
+    def write(self, operator: Any, target: Target, factors: Factors) -> None:
+        """Writes the chain: `operator`, a `Rewrite`, emits linear maps of the target's kind."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Factors:
     """Two matrices a group whose product replaces the weight.
@@ -246,6 +222,7 @@ class Factors:
         inverse: Of `second` beside a core, in the metric of the output: shape (groups, N, rank);
             `second @ inverse` is the identity.
         operator: The name of the operator where factors are those of a further view of it.
+        chain: How they become operators; two linear maps of the target's own kind by default.
         bias_shift: Shape (groups * N,): what the bias must add so that the mean of the output is
             kept; None where the target has no place for it.
     """
@@ -256,6 +233,7 @@ class Factors:
     core: Array | None = None
     inverse: Array | None = None
     operator: str | None = None
+    chain: Chain | None = None
 
     @property
     def rank(self) -> int:

@@ -20,9 +20,49 @@ from collections.abc import Container
 
 import onnx_ir as ir
 
-from .target import Convolution, Target
+from ._operators import TITLES
+from .convolution import Convolution
+from .target import Target
 
-__all__ = ["split_attributes", "views_of"]
+__all__ = ["OWN", "UNFOLDINGS", "Unfolding", "split_attributes", "title_of", "views_of"]
+
+# The name of an operator's own view.
+OWN = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unfolding:
+    """A way to see a kernel as a matrix: its first axes in the rows, the others in the columns.
+
+    Attributes:
+        name: What targets have in `view`.
+        title: The name of two factors of it in reports.
+        leading: Axes of the kernel that are in the rows.
+        axes: Axes that the kernel must have, each longer than one element; None for any.
+    """
+
+    name: str
+    title: str
+    leading: int
+    axes: int | None = None
+
+    def fits(self, kernel: tuple[int, ...]) -> bool:
+        """Whether a kernel may be seen this way."""
+        return self.axes is None or (len(kernel) == self.axes and min(kernel) > 1)
+
+
+UNFOLDINGS = {
+    each.name: each
+    for each in (
+        Unfolding("input", "input channel", 0),
+        Unfolding("spatial", "spatial", 1, axes=2),
+    )
+}
+
+
+def title_of(target: Target) -> str:
+    """The name in reports of two factors of a target."""
+    return UNFOLDINGS[target.view].title if target.view else TITLES[target.op_type]
 
 
 def views_of(target: Target, taken: Container[str]) -> tuple[Target, ...]:
@@ -35,32 +75,31 @@ def views_of(target: Target, taken: Container[str]) -> tuple[Target, ...]:
     geometry = target.convolution
     if geometry is None or math.prod(geometry.kernel) == 1 or target.siblings:
         return ()
-    elements, inner = math.prod(geometry.kernel), target.rows // math.prod(geometry.kernel)
-    found = [_view(target, "input", inner, target.columns * elements, taken)]
-    if len(geometry.kernel) == 2 and min(geometry.kernel) > 1:
-        height, width = geometry.kernel
-        found.append(_view(target, "spatial", inner * height, target.columns * width, taken))
+    fitting = [each for each in UNFOLDINGS.values() if each.fits(geometry.kernel)]
+    found = [_view(target, geometry, unfolding, taken) for unfolding in fitting]
     return tuple(view for view in found if view.factor_params(1) < view.params)
 
 
-def _view(target: Target, view: str, rows: int, columns: int, taken: Container[str]) -> Target:
-    assert target.convolution is not None
-    name = f"{target.name} ({view})"
+def _view(
+    target: Target, geometry: Convolution, unfolding: Unfolding, taken: Container[str]
+) -> Target:
+    name = f"{target.name} ({unfolding.name})"
     while name in taken:
         name += "'"
-    strides = target.convolution.strides
-    rank = len(strides)
+    kernel, rank = geometry.kernel, len(geometry.kernel)
+    leading = unfolding.leading
     return dataclasses.replace(
         target,
         name=name,
-        rows=rows,
-        columns=columns,
+        rows=target.rows // math.prod(kernel) * math.prod(kernel[:leading]),
+        columns=target.columns * math.prod(kernel[leading:]),
         centred=False,
         bias=None,
         convolution=Convolution((1,) * rank, (1,) * rank, (1,) * rank, (0,) * (2 * rank)),
-        view=view,
+        view=unfolding.name,
         view_of=target,
-        stretch=float(math.prod(strides) if view == "input" else strides[-1]),
+        leading=leading,
+        stretch=float(math.prod(geometry.strides[leading:])),
     )
 
 

@@ -11,12 +11,11 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..allocation.costs import Costs
-from ..allocation.forms import FORMS
 from ..calibration import Signature
 from ..errors import InputError
 from ..files import model_io
 from ..outputs import recognized
-from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history
+from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history, title_of
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.runtimes.onnx_runtime import OnnxRuntime
 from ..runtime.session import Runtime
@@ -96,7 +95,7 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
             Layer(
                 name=use.name,
                 op_type=use.op_type,
-                form=FORMS[use.op_type],
+                form=title_of(use),
                 rank=None,
                 full_rank=target.full_rank,
                 params=(target.params, target.params) if use is target else (0, 0),

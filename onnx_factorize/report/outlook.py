@@ -15,7 +15,7 @@ from ..allocation.allocate import Purchase
 from ..allocation.analysis import Analysis
 from ..allocation.candidate import Candidate
 from ..allocation.costs import Costs
-from ..allocation.forms import cut_of, restricted
+from ..allocation.forms import cut_of
 from ..errors import BudgetError
 from ..factorization.weighting import Spectra
 from ..factorization.weightings import get_weighting
@@ -57,7 +57,7 @@ def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[O
         targets: Its targets.
         counted: Whether its arithmetic is known.
     """
-    own = [restricted(target, "channel") for target in targets]
+    own = [dataclasses.replace(target, views=()) for target in targets]
     losses = {target.name: np.zeros(target.full_rank + 1) for target in own}
     uniform = Candidate("uniform", get_weighting("none"), {}, losses, uniform=True)
     found = []

@@ -10,15 +10,16 @@ import numpy as np
 
 from ..allocation.analysis import Analysis
 from ..allocation.costs import Costs
-from ..allocation.forms import FORMS, cut_of, pair_latency, views_of
+from ..allocation.forms import cut_of, cut_views
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
 from ..curve import DENSE
 from ..evaluation import Agreement
 from ..evaluation.stream import Stream
+from ..factorization.forms import form_that_cuts, views_of
 from ..finetune.training import Recovery
 from ..outputs.selection import Selected
-from ..passes import Skipped, Target
+from ..passes import Skipped, Target, title_of
 from ..preparation.subnormals import Subnormals
 from ..quantization.stage import Quantization
 from ..runtime.interleaved import Timing
@@ -159,7 +160,7 @@ def layers_of(
                 Layer(
                     use.operator,
                     use.op_type,
-                    cut.form if first or cut.form is None else FORMS[use.op_type],
+                    cut.form if first or cut.form is None else title_of(use),
                     cut.rank,
                     cut.full_rank,
                     (target.params, cut.params) if first else (0, 0),
@@ -192,10 +193,11 @@ def _milliseconds(target: Target, plan: Plan, costs: Costs) -> tuple[float, floa
     own = costs.curves.get(target.name)
     if own is None:
         return None
-    inner = next((v for v in views_of(target) if v.view == "input"), None)
-    if inner is not None and plan.ranks.get(target.name) and plan.ranks.get(inner.name):
-        ranks = (np.array([plan.ranks[view.name]]) for view in (inner, target))
-        return own.dense, float(pair_latency(target, inner, costs.curves, *ranks)[0])
+    cut = cut_views(target, plan.ranks)
+    if len(cut) > 1:
+        curves = [costs.curves[view.name] for view in cut]
+        ranks = [np.array([plan.ranks[view.name]]) for view in cut]
+        return own.dense, float(form_that_cuts(cut).latency(cut, curves, ranks)[0])
     timed = [(v.name, costs.curves[v.name]) for v in views_of(target) if v.name in costs.curves]
     saved = sum(curve.dense - curve.of(plan.ranks.get(name, 0)) for name, curve in timed)
     return own.dense, own.dense - saved

@@ -6,10 +6,10 @@ import math
 from collections.abc import Collection, Sequence
 
 from ..allocation.analysis import Analysis, idle_operators
-from ..allocation.forms import views_of
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
 from ..errors import named
+from ..factorization.forms import views_of
 from ..passes import Skipped, Target
 from ..runtime.interleaved import Ratio
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..curve import Curve
-from ..passes import Factors, RewriteTargets, Target, isolated
+from ..passes import Chain, Factors, RewriteTargets, Target, isolated
 from .interleaved import latencies
 from .latency_cache import LatencyCache
 from .session import Runtime
@@ -67,6 +67,7 @@ def measure_curves(
     cache: LatencyCache,
     timer: Timer = time_models,
     advance: Callable[[int], None] = lambda _: None,
+    chains: Mapping[str, Chain] | None = None,
 ) -> dict[str, Curve]:
     """Measures every target in the shapes that it has in its model, alike ones once.
 
@@ -79,6 +80,7 @@ def measure_curves(
         cache: What was measured before.
         timer: What measures.
         advance: Called after each target with 1.
+        chains: Target name to what becomes of it, where that is no plain pair.
 
     Returns:
         Target name to curve.
@@ -91,10 +93,13 @@ def measure_curves(
         shape = shapes.get(target.operator)
         if shape and all(shape):
             wanted = grid(ranks[target.name])
-            key = f"{_kind(target)} of {list(shape)} at {list(wanted)}, {others} bytes between"
+            chain = (chains or {}).get(target.name)
+            named = "" if chain is None else f" as {chain.title(target)}"
+            key = f"{_kind(target)}{named} of {list(shape)} at {list(wanted)}"
+            key += f", {others} bytes between"
             times = cache.get(key, 1 + len(wanted))
             if times is None:
-                times = timer(_models(target, shape, wanted, model), shape, runtime, others)
+                times = timer(_models(target, shape, wanted, model, chain), shape, runtime, others)
                 cache.put(key, times)
             curves[target.name] = Curve(times[0], wanted, tuple(times[1:]))
         advance(1)
@@ -115,7 +120,7 @@ def _kind(target: Target) -> str:
 
 
 def _models(
-    target: Target, shape: Sequence[int], ranks: Sequence[int], model: ir.Model
+    target: Target, shape: Sequence[int], ranks: Sequence[int], model: ir.Model, chain: Chain | None
 ) -> list[ir.Model]:
     """The dense operator, and then its factors at each rank, each in a model of its own."""
     rng = np.random.default_rng(1)
@@ -124,6 +129,7 @@ def _models(
         factors = Factors(
             rng.standard_normal((target.groups, target.rows, rank)),
             rng.standard_normal((target.groups, rank, target.columns)) / 16,
+            chain=chain,
         )
         cut = isolated(target, shape, model)
         RewriteTargets({target.name: factors})(cut)

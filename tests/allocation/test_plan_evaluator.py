@@ -9,9 +9,9 @@ from builders import BUNDLED, BUNDLED_DATA, timing
 
 from onnx_factorize import factorize
 from onnx_factorize.allocation import plan_evaluator as module
-from onnx_factorize.allocation.forms import views_of
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.factorization import shrinkage_choice as choice_module
+from onnx_factorize.factorization.forms import views_of
 from onnx_factorize.factorization.moment_shrinkage import SHRINKAGES, shrinkages_for
 from onnx_factorize.factorization.weightings import get_weighting
 from onnx_factorize.options import Options

@@ -24,9 +24,10 @@ from onnx_factorize import BudgetError, factorize, pipeline
 from onnx_factorize import meet_goal as spending
 from onnx_factorize.allocation.candidates import candidates
 from onnx_factorize.allocation.costs import Costs
-from onnx_factorize.allocation.forms import operator_choices, pair_latency, restricted, views_of
+from onnx_factorize.allocation.forms import operator_choices, restricted
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.curve import Curve
+from onnx_factorize.factorization.forms import form_named, views_of
 from onnx_factorize.goals.latency_budget import compress_in_time
 from onnx_factorize.options import Budget
 from onnx_factorize.passes import isolated
@@ -311,7 +312,9 @@ def test_the_latency_of_pairs_is_that_of_their_weights(tmp_path):
     )
     ranks_in, ranks = np.array([4, 8, 6]), np.array([10, 4, 6])
     weights = 16 * ranks_in + 9 * ranks_in * ranks + 24 * ranks
-    found_times = pair_latency(target, inner, curves, ranks_in, ranks)
+    views = [target, inner]
+    both = [curves[view.name] for view in views]
+    found_times = form_named("tucker").latency(views, both, [ranks, ranks_in])
     np.testing.assert_allclose(found_times, 1e-3 * weights)
 
 

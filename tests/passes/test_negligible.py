@@ -7,6 +7,7 @@ import onnx_ir as ir
 import pytest
 from builders import found, model, normal, svd_factors
 
+from onnx_factorize.factorization.forms import form_named
 from onnx_factorize.passes import DropTiny, Factors, RewriteTargets
 from onnx_factorize.passes.negligible import LEAST, tiny, without_negligible
 
@@ -71,7 +72,10 @@ def test_every_form_of_a_convolution_is_clean():
         assert not any(tiny(array).any() for array in made.values())
     core = rng.standard_normal((1, 2, 9, 3)) * np.array([1, 1e-35, 1])
     tucker = Factors(
-        rng.standard_normal((1, 6, 2)), rng.standard_normal((1, 3, 8)) * 1e-31, core=core
+        rng.standard_normal((1, 6, 2)),
+        rng.standard_normal((1, 3, 8)) * 1e-31,
+        core=core,
+        chain=form_named("tucker").chain,
     )
     rewritten = ir.from_proto(model(text, {"w": weight}))
     RewriteTargets({"t": tucker})(rewritten)

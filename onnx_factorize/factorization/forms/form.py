@@ -1,0 +1,107 @@
+"""What a form in which an operator may be cut answers: the seam of forms."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...passes import Chain, Factors, Rewrite, Target
+
+__all__ = ["Array", "Directions", "Form", "Ranks", "Written"]
+
+Array = npt.NDArray[np.float64]
+
+# A rank for each unfolding that a form cuts, or arrays of them of one shape.
+Ranks = Sequence[npt.ArrayLike]
+
+
+class Directions(Protocol):
+    """What a form asks of the spectrum of a view (see `Spectrum`)."""
+
+    @property
+    def side(self) -> str:
+        """Where the view is observed."""
+
+    @property
+    def lift(self) -> Array:
+        """From the directions, shape (groups, m, m)."""
+
+    @property
+    def drop(self) -> Array:
+        """To the directions: the inverse."""
+
+
+class Form(abc.ABC):
+    """A small chain of linear maps, Split, Concat and Add that stands for one operator.
+
+    It cuts one unfolding of the weight, or several at once. Methods get those as `views`, in the
+    order in which `cuts` names them, and a rank for each.
+
+    A form that is no plain pair is `Written`.
+
+    Attributes:
+        name: What `--form` calls it.
+        nodes: Operators that it has more than the dense one.
+    """
+
+    name: str
+    nodes: int = 1
+
+    @property
+    def chain(self) -> Chain | None:
+        """Itself, where it writes a chain of its own and is not left to the operator."""
+        return self if isinstance(self, Written) else None
+
+    @abc.abstractmethod
+    def cuts(self, target: Target) -> tuple[str, ...] | None:
+        """The names of the unfoldings that it cuts of an operator; None where it cannot be."""
+
+    @abc.abstractmethod
+    def title(self, target: Target) -> str:
+        """The name in reports of what becomes of an operator."""
+
+    @abc.abstractmethod
+    def params(self, views: Sequence[Target], ranks: Ranks) -> npt.NDArray[np.int64]:
+        """The number of weights."""
+
+    @abc.abstractmethod
+    def macs(self, views: Sequence[Target], ranks: Ranks, macs: int) -> Array:
+        """Multiplications, of so many while it is dense."""
+
+    def factors(self, own: Factors, spectra: Sequence[Directions], ranks: Sequence[int]) -> Factors:
+        """The factors.
+
+        Args:
+            own: The two factors of the first view at its rank.
+            spectra: The spectra of the views.
+            ranks: Their ranks.
+        """
+        return dataclasses.replace(own, chain=self.chain)
+
+    def latency(self, views: Sequence[Target], curves: Sequence[Any], ranks: Ranks) -> Array:
+        """An estimate of the latency from the curves of several views."""
+        raise NotImplementedError(f"The form '{self.name}' cuts one view, and is timed.")
+
+    def note(self, views: Sequence[Target], ranks: Sequence[int]) -> str | None:
+        """What reports say of it besides the rank of the first view."""
+        return None
+
+
+class Written(Form):
+    """A form that says itself what chain its factors become."""
+
+    @abc.abstractmethod
+    def write(self, operator: Rewrite, target: Target, factors: Factors) -> None:
+        """Writes the chain.
+
+        Args:
+            operator: Emits linear maps of the target's kind (`channels`, and `finish`, which makes
+                the node the last one), and other operators (`site`).
+            target: The target, in the first unfolding.
+            factors: What `factors` gave.
+        """
