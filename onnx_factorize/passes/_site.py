@@ -18,6 +18,7 @@ from .share_factors import FACTOR_OF
 __all__ = ["Site", "rearranged"]
 
 _SLICE_INPUTS_SINCE = 10
+_SPLIT_INPUT_SINCE = 13
 _END = 2**31 - 1
 
 
@@ -54,6 +55,23 @@ class Site:
     def _place(self, node: ir.Node) -> None:
         before(self.node)(node)
         self.made.append(node)
+
+    def split(self, value: ir.Value, lengths: Sequence[int], axis: int) -> tuple[ir.Value, ...]:
+        """Inserts a Split along an axis, into parts of the given lengths."""
+        attributes: dict[str, Attribute] = {"axis": axis}
+        inputs = [value]
+        if opset(self.model) < _SPLIT_INPUT_SINCE:
+            attributes["split"] = lengths
+        else:
+            inputs.append(self.integers(lengths))
+        name = self._names(f"{self.name}.split")
+        node = ir.node("Split", inputs, attributes, num_outputs=len(lengths), name=name)
+        for part in node.outputs:
+            part.name, part.type = self._names(f"{name}.part"), value.type
+        assert self.node.graph is not None
+        self.node.graph.insert_before(self.node, node)
+        self.made.append(node)
+        return tuple(node.outputs)
 
     def helper(self, op_type: str, *inputs: ir.Value | None, **attributes: Attribute) -> ir.Value:
         """Inserts an operator that only moves values: it is no target and costs nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,10 @@ class Rewrite:
             shift: What is added to the bias.
         """
         raise NotImplementedError(f"{self.op_type} maps no channels after others.")
+
+    def split(self, value: ir.Value, lengths: Sequence[int]) -> tuple[ir.Value, ...]:
+        """Parts of the channels of a value, one behind the other."""
+        return self.site.split(value, lengths, self.axis)
 
     def _weight(self, target: Target, suffix: str, array: Array) -> ir.Value:
         """A new initializer named after the target's weight, beside it, in its type."""

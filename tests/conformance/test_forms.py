@@ -1,0 +1,205 @@
+"""What holds for every form that is registered; and how to add one: a toy form, from end to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import (
+    BUNDLED,
+    BUNDLED_DATA,
+    assert_close,
+    check,
+    found,
+    model,
+    normal,
+    run,
+    weights_as_time,
+)
+from click.testing import CliRunner
+
+from onnx_factorize.cli.main import cli
+from onnx_factorize.factorization.forms import (
+    Ranks,
+    Written,
+    form_named,
+    form_that_cuts,
+    forms_of,
+    registry,
+)
+from onnx_factorize.factorization.rewriting import rewritten
+from onnx_factorize.factorization.spectrum import decompose
+from onnx_factorize.files.model_io import parameters
+from onnx_factorize.passes import OWN, Factors, Rewrite, RewriteTargets, Target
+from onnx_factorize.report.inspection import inspect
+from onnx_factorize.runtime.latency_cache import LatencyCache
+from onnx_factorize.runtime.latency_curve import measure_curves
+from onnx_factorize.runtime.session import Runtime
+
+
+# [the toy form]
+class Identity(Written):
+    """Two factors of which the first holds an identity: its r² numbers need no place.
+
+    x W = (x₁ + x₂ S) up, with x split in r channels and the rest: S = rest(down) first(down)⁻¹.
+    """
+
+    name, nodes = "identity", 3
+
+    def cuts(self, target: Target) -> tuple[str, ...] | None:
+        geometry = target.convolution
+        if not target.stands or target.siblings or target.lookup or target.transposed_input:
+            return None
+        if target.groups > 1:
+            return None
+        return (OWN,) if geometry is None or geometry.pointwise else ("input",)
+
+    def title(self, target: Target) -> str:
+        return "identity block"
+
+    def params(self, views: Sequence[Target], ranks: Ranks) -> Any:
+        rank = np.asarray(ranks[0], np.int64)
+        zeros = views[0].factor_params(1) - views[0].rows - views[0].columns
+        return rank * (views[0].rows + views[0].columns + zeros - rank)
+
+    def macs(self, views: Sequence[Target], ranks: Ranks, macs: int) -> Any:
+        rank, view = np.asarray(ranks[0], np.float64), views[0]
+        return macs / view.params * rank * (view.stretch * (view.rows - rank) + view.columns)
+
+    def write(self, operator: Rewrite, target: Target, factors: Factors) -> None:
+        rank, down = factors.rank, factors.first
+        few, rest = operator.split(target.x, [rank, target.rows - rank])
+        block = down[:, rank:] @ np.linalg.inv(down[:, :rank])
+        mapped = operator.channels(target, rest, block, "down")
+        narrow = operator.site.op("Add", few, mapped, suffix=".add")
+        up = down[:, :rank] @ factors.second
+        operator.finish(target, narrow, up, factors.bias_shift)
+
+
+# [end of the toy form]
+@pytest.fixture(params=["", "identity"])
+def registered(request, monkeypatch) -> Iterator[None]:
+    """The forms of the package; and the same with the toy."""
+    monkeypatch.setattr(registry, "_FORMS", dict(registry._FORMS))
+    if request.param:
+        registry.register(Identity())
+
+
+@pytest.fixture
+def toy(monkeypatch) -> None:
+    monkeypatch.setattr(registry, "_FORMS", dict(registry._FORMS))
+    registry.register(Identity())
+
+
+OPERATORS = {
+    "conv": (
+        """(float[2, 6, 9, 8] x) => (float[?, ?, ?, ?] y) {
+            [c] y = Conv <pads = [1, 0, 1, 2], strides = [2, 1]> (x, w, b)
+        }""",
+        {"w": normal(1, 10, 6, 3, 3), "b": normal(2, 10)},
+        (2, 6, 9, 8),
+    ),
+    "grouped": (
+        "(float[2, 6, 9, 8] x) => (float[?, ?, ?, ?] y) { [c] y = Conv <group = 2> (x, w) }",
+        {"w": normal(1, 8, 3, 3, 2)},
+        (2, 6, 9, 8),
+    ),
+    "pointwise": (
+        "(float[2, 12, 5, 5] x) => (float[?, ?, ?, ?] y) { [c] y = Conv (x, w, b) }",
+        {"w": normal(1, 9, 12, 1, 1), "b": normal(2, 9)},
+        (2, 12, 5, 5),
+    ),
+    "gemm": (
+        "(float[4, 12] x) => (float[?, ?] y) { [c] y = Gemm <transB = 1, alpha = 0.5> (x, w, b) }",
+        {"w": normal(1, 16, 12), "b": normal(2, 16)},
+        (4, 12),
+    ),
+    "matmul": (
+        "(float[2, 3, 12] x) => (float[?, ?, ?] y) { [c] h = MatMul (x, w)\n y = Add(h, b) }",
+        {"w": normal(1, 12, 16), "b": normal(2, 16)},
+        (2, 3, 12),
+    ),
+}
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("low", [False, True])
+def test_it_is_exact_at_full_rank_and_costs_what_it_says(operator, low):
+    text, weights, shape = OPERATORS[operator]
+    proto = model(text, weights)
+    normalised, finder = found(proto)
+    (target,) = finder.targets
+    dense = run(proto, {"x": normal(3, *shape)})[0]
+    biases = sum(w.size for name, w in weights.items() if name != "w")
+    assert forms_of(target)
+    for name, views in forms_of(target).items():
+        form = form_named(name)
+        # One below the full rank, if its components are few: there a toy needs no square block.
+        ranks = {v.name: 2 if low else v.full_rank - (name == "identity") for v in views}
+        spectra = {view.name: decompose(view.matrices()) for view in views}
+        made = rewritten(normalised, views, ranks, spectra, {})
+        compressed = check(made)
+        assert form_that_cuts(views) is form
+        each = [ranks[view.name] for view in views]
+        extra = len([n for n in compressed.graph.node if n.op_type == "Split"]) * 2
+        written = parameters(made) - biases - extra
+        assert written == form.params(views, each), name
+        nodes = len(compressed.graph.node) - len(proto.graph.node)
+        assert nodes == form.nodes
+        after = run(compressed, {"x": normal(3, *shape)})[0]
+        if not low and name != "identity":
+            assert_close(after, dense, 1e-5)
+        elif len(views) == 1:  # what a plain pair of the same factors gives
+            first, second = spectra[views[0].name].truncated(each[0])
+            plain = found(proto)[0]
+            RewriteTargets({views[0].name: Factors(first, second, operator="c")})(plain)
+            assert_close(after, run(plain, {"x": normal(3, *shape)})[0], 1e-4)
+        (layer,) = inspect(compressed).layers
+        assert (layer.name, layer.form) == ("c", form.title(views[0]))
+        dearer = form.macs(views, [rank + 1 for rank in each], 10**6)
+        assert 0 < form.macs(views, each, 10**6) < dearer
+
+
+def _compress(tmp_path, *options):
+    """What the default command makes of the bundled model: its report, and its file."""
+    out, report = tmp_path / "small.onnx", tmp_path / "report.json"
+    arguments = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "48", "--threads", "1"]
+    arguments += ["-q", "-o", str(out), "--report", str(report), *options]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(report.read_text()), out
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_default_command_uses_a_new_form(tmp_path):
+    report, out = _compress(tmp_path, "--budget", "params=0.5")
+    cut = {each["name"]: each["form"] for each in report["layers"] if each["form"]}
+    assert "identity block" in cut.values()
+    told = {layer.name: layer.form for layer in inspect(out).layers}
+    assert {name: told[name] for name in cut} == cut
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_new_form_can_be_asked_for_and_refused(tmp_path):
+    report, _ = _compress(tmp_path, "--form", "channel", "--weighting", "activation")
+    assert "identity block" not in {each["form"] for each in report["layers"]}
+    report, _ = _compress(tmp_path, "--form", "identity", "--weighting", "activation")
+    assert "identity block" in {each["form"] for each in report["layers"]}
+
+
+@pytest.mark.usefixtures("toy")
+def test_latency_curves_time_what_a_new_form_writes(tmp_path):
+    text, weights, shape = OPERATORS["gemm"]
+    normalised, finder = found(model(text, weights))
+    (target,) = finder.targets
+    form = form_that_cuts([target])
+    ranks, cache = {target.name: np.arange(2, 12, 2)}, LatencyCache(Runtime(), tmp_path)
+    given = [normalised, [target], {target.name: shape}, ranks, Runtime(), cache]
+    curves = measure_curves(*given, weights_as_time, chains={target.name: form.chain})
+    bias, split = 16, 2
+    written = form.params([target], [np.array([4])])[0] + bias + split
+    assert curves[target.name].of(4) == pytest.approx(1e-3 * written)
