@@ -37,7 +37,9 @@ from onnx_factorize.passes import OWN, Factors, Rewrite, RewriteTargets, Target
 from onnx_factorize.report.inspection import inspect
 from onnx_factorize.runtime.latency_cache import LatencyCache
 from onnx_factorize.runtime.latency_curve import measure_curves
-from onnx_factorize.runtime.session import Runtime
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
+
+RUNTIME = OnnxRuntime(threads=1)
 
 
 # [the toy form]
@@ -197,8 +199,8 @@ def test_latency_curves_time_what_a_new_form_writes(tmp_path):
     normalised, finder = found(model(text, weights))
     (target,) = finder.targets
     form = form_that_cuts([target])
-    ranks, cache = {target.name: np.arange(2, 12, 2)}, LatencyCache(Runtime(), tmp_path)
-    given = [normalised, [target], {target.name: shape}, ranks, Runtime(), cache]
+    ranks, cache = {target.name: np.arange(2, 12, 2)}, LatencyCache(RUNTIME, tmp_path)
+    given = [normalised, [target], {target.name: shape}, ranks, RUNTIME, cache]
     curves = measure_curves(*given, weights_as_time, chains={target.name: form.chain})
     bias, split = 16, 2
     written = form.params([target], [np.array([4])])[0] + bias + split
