@@ -111,10 +111,15 @@ def recover_by_svt(
     write_back(module, wide)
     truncate(wide, reduction.bottlenecks, reduction.ranks)
     check_against_onnxruntime(to_torch(fixed_draws(wide)), wide, first.feeds, runtime=runtime)
+    return wide, _plan_of(plan, reduction, views), recovery
+
+
+def _plan_of(plan: Plan, reduction: RankReduction, views: Mapping[str, Target]) -> Plan:
+    """The plan with the ranks that were found; what it predicted for others no longer holds."""
     ranks = {view.name: reduction.ranks[value] for value, view in views.items()}
     changed = {view.operator for view in views.values()}
     losses = {name: loss for name, loss in plan.losses.items() if name not in changed}
-    return wide, dataclasses.replace(plan, ranks={**plan.ranks, **ranks}, losses=losses), recovery
+    return dataclasses.replace(plan, ranks={**plan.ranks, **ranks}, losses=losses)
 
 
 def _bring_down(
