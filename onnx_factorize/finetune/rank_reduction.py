@@ -66,10 +66,8 @@ class RankReduction:
         prices: Mapping[str, float],
         *,
         schedule: Schedule,
-        every: int,
         shrinkage: str = "hard",
         multiples: Mapping[str, int] | None = None,
-        dense: float = 1.0,
     ) -> None:
         """Starts.
 
@@ -80,18 +78,16 @@ class RankReduction:
             measure: Gives P and Q of each bottleneck, by the name of its value; it is told how many
                 proximal steps were made before.
             prices: Name of a weight to what it costs as wide as it is.
-            schedule: Cost allowed at each optimizer step.
-            every: Optimizer steps from one proximal step to the next.
+            schedule: Cost allowed at each optimizer step, and when proximal steps are.
             shrinkage: `soft`, `hard` or `reweighted`.
             multiples: Ranks are multiples of these, by the name of the value; of 1 by default.
-            dense: What all of the operators cost dense.
         """
         self.optimizer = optimizer
         self.history: list[Reduced] = []
         self.ranks = {each.value: each.width for each in bottlenecks}
         self._module, self.bottlenecks, self._measure = module, bottlenecks, measure
-        self._prices, self._multiples, self._dense = prices, multiples or {}, dense
-        self._schedule, self._every = schedule, every
+        self._prices, self._multiples = prices, multiples or {}
+        self._schedule = schedule
         self._shrinkage = get_shrinkage(shrinkage)
         self._steps = 0
 
@@ -133,7 +129,7 @@ class RankReduction:
         self.optimizer.step()
         self._steps += 1
         if self._steps < self._schedule.steps:
-            if self._steps % self._every == 0:
+            if self._steps % self._schedule.every == 0:
                 self.reduce()
         elif self._steps == self._schedule.steps:
             self.reduce()
@@ -173,7 +169,7 @@ class RankReduction:
                 self._truncate(each, found[name], shrunk)
         self.ranks = ranks
         record = Reduced(
-            self._steps, self.cost / self._dense, ranks, 1 - kept / whole if whole else 0.0
+            self._steps, self.cost / self._schedule.dense, ranks, 1 - kept / whole if whole else 0.0
         )
         self.history.append(record)
         return record

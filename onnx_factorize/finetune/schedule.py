@@ -17,11 +17,15 @@ class Schedule:
         start: Cost at first.
         end: Cost at last.
         steps: When it is reached.
+        every: Optimizer steps from one proximal step to the next.
+        dense: What all of the operators cost dense, of which costs are reported as shares.
     """
 
     start: float
     end: float
     steps: int
+    every: int = 1
+    dense: float = 1.0
 
     def at(self, step: int) -> float:
         """The cost allowed after a number of steps."""

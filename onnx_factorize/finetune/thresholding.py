@@ -192,11 +192,15 @@ def _reduction_of(
         bottlenecks,
         _measuring(module, bottlenecks, known, options.selection.seed),
         prices,
-        schedule=Schedule(start, cost_of(bottlenecks, prices, planned), down),
-        every=max(1, down // _PROXIMAL_STEPS),
+        schedule=Schedule(
+            start,
+            cost_of(bottlenecks, prices, planned),
+            down,
+            every=max(1, down // _PROXIMAL_STEPS),
+            dense=sum(dense.values()),
+        ),
         shrinkage=options.training.svt,
         multiples=multiples_of(views, known.targets, options),
-        dense=sum(dense.values()),
     )
 
 

@@ -75,7 +75,6 @@ def reduction_of(graph, share, optimizer=None, **options):
         lambda _: measure_gramians(module, bottlenecks, OUTPUTS, [_batch({"x": X})]),
         prices,
         schedule=Schedule(start, share * start, 1),
-        every=1,
         **options,
     )
     return module, reduction
@@ -149,7 +148,6 @@ def test_a_narrow_graph_gives_what_the_zeros_gave(form, shrinkage):
         lambda _: measure_gramians(module, bottlenecks, outputs, [_batch(feeds)]),
         prices,
         schedule=Schedule(start, start / 2, 1),
-        every=1,
         shrinkage=shrinkage,
     )
     before = module.run(feeds).outputs["logits"]
