@@ -36,7 +36,7 @@ def factors_of(
             error = mean @ spectrum.weight - mean @ down @ up
         else:
             mean = mean - _bias_rows(target)
-            error = mean - mean @ spectrum.lift[:, :, :rank] @ spectrum.drop[:, :rank]
+            error = mean - mean @ spectrum.basis[:, :, :rank] @ spectrum.dual[:, :rank]
         shift = error.reshape(-1)
     return Factors(down, up, shift)
 

@@ -5,9 +5,9 @@ the loss, to second order, by ½ of the expectation of (Σ over places of that c
 Fisher information itself, without the assumption of the Kronecker approximation that places and
 their gradients are independent. In a convolution they are not, by far.
 
-A target with directions lift_k, drop_k (see `spectrum`) gives each sample n the coefficients
+A target with directions basis_k, dual_k (see `spectrum`) gives each sample n the coefficients
 
-    c_nk = Σ_p (s_p · lift_k) (drop_k · d_p)
+    c_nk = Σ_p (s_p · basis_k) (dual_k · d_p)
 
 with s, d the signal and the gradient at place p, on the side where the target is observed; then
 
@@ -186,8 +186,8 @@ class Directions:
 
 
 def _sides(spectrum: Spectrum) -> tuple[Array, Array]:
-    ahead, behind = spectrum.lift, spectrum.drop.transpose(0, 2, 1)
-    # Where the input is observed, drop meets x and lift meets W g: the roles are exchanged.
+    ahead, behind = spectrum.basis, spectrum.dual.transpose(0, 2, 1)
+    # Where the input is observed, dual meets x and basis meets W g: the roles are exchanged.
     return (behind, ahead) if spectrum.side == "input" else (ahead, behind)
 
 

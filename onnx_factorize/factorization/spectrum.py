@@ -33,23 +33,23 @@ class Spectrum:
     """The decomposition of a weight, group by group, from the largest singular value down.
 
     With m the smaller of K and N: a signal s on the narrow side (x, or y = x W) is kept to rank r
-    as `s @ lift[:, :, :r] @ drop[:, :r]` if that is the output side; on the input side x is kept
-    as `x @ drop[:, :r].T @ lift[:, :, :r].T`.
+    as `s @ basis[:, :, :r] @ dual[:, :r]` if that is the output side; on the input side x is kept
+    as `x @ dual[:, :r].T @ basis[:, :, :r].T`.
 
     Attributes:
         weight: Shape (groups, K, N).
         side: Where the directions live.
         squares: σ², summed over groups, shape (m,). All groups get the same rank, so their
             singular values of one index are taken together.
-        lift: Shape (groups, m, m).
-        drop: Shape (groups, m, m), the inverse of `lift`.
+        basis: Shape (groups, m, m).
+        dual: Shape (groups, m, m), the inverse of `basis`.
     """
 
     weight: Array
     side: Literal["input", "output"]
     squares: Array
-    lift: Array
-    drop: Array
+    basis: Array
+    dual: Array
 
     @property
     def energy(self) -> float:
@@ -65,11 +65,11 @@ class Spectrum:
 
         Each component has the same norm in both, which keeps them inside the range of float16.
         """
-        lift, drop = self.lift[:, :, :rank], self.drop[:, :rank]
+        basis, dual = self.basis[:, :, :rank], self.dual[:, :rank]
         if self.side == "output":
-            down, up = self.weight @ lift, drop
+            down, up = self.weight @ basis, dual
         else:
-            down, up = drop.transpose(0, 2, 1), lift.transpose(0, 2, 1) @ self.weight
+            down, up = dual.transpose(0, 2, 1), basis.transpose(0, 2, 1) @ self.weight
         left = np.linalg.norm(down, axis=1)
         right = np.linalg.norm(up, axis=2)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -135,9 +135,9 @@ def decompose_whitened(
         _decompose_one(gram[index], None if metric is None else metric[index])
         for index in range(weight.shape[0])
     ]
-    squares, lifts, drops = zip(*parts, strict=True)
-    lift, drop = keep(np.stack(lifts)), keep(np.stack(drops))
-    return Spectrum(keep(weight), side, np.sum(squares, axis=0), lift, drop)
+    squares, bases, duals = zip(*parts, strict=True)
+    basis, dual = keep(np.stack(bases)), keep(np.stack(duals))
+    return Spectrum(keep(weight), side, np.sum(squares, axis=0), basis, dual)
 
 
 def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Array]:
@@ -148,7 +148,7 @@ def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Arr
         metric: G on the output side, A on the input side; None for the identity.
 
     Returns:
-        σ², lift = L V and drop = Vᵀ L⁻¹, with L the Cholesky factor of `metric` and V the
+        σ², basis = L V and dual = Vᵀ L⁻¹, with L the Cholesky factor of `metric` and V the
         eigenvectors of Lᵀ gram L.
     """
     lower = None if metric is None else np.linalg.cholesky(metric)

@@ -150,7 +150,7 @@ def test_what_is_observed_on_the_narrow_side_suffices(rows, columns, gradients, 
     whole = np.matmul(*observed.truncated(min(rows, columns)))[0]
     np.testing.assert_allclose(whole, weight, atol=1e-7 * np.abs(weight).max())
     np.testing.assert_allclose(
-        observed.lift[0] @ observed.drop[0], np.eye(min(rows, columns)), atol=1e-7
+        observed.basis[0] @ observed.dual[0], np.eye(min(rows, columns)), atol=1e-7
     )
     assert observed.side == direct.side == side
 

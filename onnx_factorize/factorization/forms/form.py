@@ -28,11 +28,11 @@ class Directions(Protocol):
         """Where the view is observed."""
 
     @property
-    def lift(self) -> Array:
+    def basis(self) -> Array:
         """From the directions, shape (groups, m, m)."""
 
     @property
-    def drop(self) -> Array:
+    def dual(self) -> Array:
         """To the directions: the inverse."""
 
 

@@ -69,11 +69,11 @@ class Tucker(Written):
     def factors(self, own: Factors, spectra: Sequence[Directions], ranks: Sequence[int]) -> Factors:
         """Factors of the own view, their input channels cut as well."""
         (outer, inner), rank = spectra, ranks[1]
-        # Where x is observed it is kept as x @ dropᵀ @ liftᵀ: the second goes into the core.
-        first = inner.drop[:, :rank].transpose(0, 2, 1)
+        # Where x is observed it is kept as x @ dualᵀ @ basisᵀ: the second goes into the core.
+        first = inner.dual[:, :rank].transpose(0, 2, 1)
         groups, channels, _ = first.shape
         kernels = own.first.reshape(groups, channels, -1, own.rank)
-        core = np.einsum("gcr,gcko->grko", inner.lift[:, :, :rank], kernels, optimize=True)
+        core = np.einsum("gcr,gcko->grko", inner.basis[:, :, :rank], kernels, optimize=True)
         # As in `Spectrum.truncated`, both have the same norm, component by component.
         left = np.linalg.norm(first, axis=1)
         right = np.linalg.norm(core, axis=(2, 3))
@@ -82,9 +82,9 @@ class Tucker(Written):
         scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
         inverse = None
         if outer.side == "output":
-            kept = outer.drop[:, : own.rank]
+            kept = outer.dual[:, : own.rank]
             balance = np.linalg.norm(kept, axis=2) / np.linalg.norm(own.second, axis=2)
-            inverse = outer.lift[:, :, : own.rank] * balance[:, None, :]
+            inverse = outer.basis[:, :, : own.rank] * balance[:, None, :]
         return dataclasses.replace(
             own,
             first=first * scale[:, None, :],
