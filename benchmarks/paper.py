@@ -32,7 +32,7 @@ from onnx_factorize.errors import BudgetError
 from onnx_factorize.evaluation import compare_outputs
 from onnx_factorize.files import model_io
 from onnx_factorize.finetune.recovery import recover
-from onnx_factorize.meet_goal import spend
+from onnx_factorize.meet_goal import meet_goal
 from onnx_factorize.options import Budget, Options
 from onnx_factorize.parallel import one_blas_thread
 from onnx_factorize.pipeline import calibrated
@@ -143,7 +143,7 @@ def measured(
 def _spent(known: Calibrated, options: Options) -> tuple[Any, ...]:
     sample = known.data.typical("holdout")
     dense = runtime_of(options.runtime).session(known.dense)
-    found = spend(known, dense, sample, options, Progress())
+    found = meet_goal(known, dense, sample, options, Progress())
     return found.model, found.plan
 
 

@@ -1,4 +1,4 @@
-"""Spend what was asked: a budget, a budget of measured time, or whatever keeps a promise."""
+"""Meets the goal: a budget, a budget of measured time, or whatever keeps a guarantee."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from .runtime.interleaved import Timing, latencies
 from .runtime.runtimes import runtime_of
 from .runtime.session import Session
 
-__all__ = ["Spent", "spend"]
+__all__ = ["GoalMet", "meet_goal"]
 
 # What takes less milliseconds is too short to see whether it became slower.
 _LEAST_MS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class Spent:
+class GoalMet:
     """A compressed model, and by what it came about.
 
     Attributes:
         model: The model.
         plan: What was cut.
-        budget: The budget that was spent in the end.
-        promise: How a promise is kept, for the report; None without one.
+        budget: The budget that it was made with in the end.
+        promise: How a guarantee is kept, for the report; None without one.
         latency: How a budget of time was met, for the report; None without one.
     """
 
@@ -50,16 +50,16 @@ class Spent:
     latency: dict[str, Any] | None = None
 
 
-def spend(
+def meet_goal(
     known: Calibrated, dense: Session, sample: Batch, options: Options, progress: Progress
-) -> Spent:
+) -> GoalMet:
     """Compresses as the options ask.
 
     Args:
         known: The calibrated model.
         dense: The dense model, loaded.
         sample: What latency is measured on.
-        options: The budget or the promise.
+        options: The budget or the guarantee.
         progress: What is told how far the run is.
 
     Raises:
@@ -71,31 +71,8 @@ def spend(
         price = price_of(budget, known.costs)
         return compress(known.start, known.targets, known.analysis, price, asked, progress)
 
-    def stored(model: ir.Model) -> ir.Model:
-        """The model as it will be written: a promise is made of that."""
-        storage = known.costs.storage
-        if not isinstance(storage, Quantized):
-            return model
-        with progress.stage("quantize"):
-            runtime, outputs = runtime_of(options.runtime), known.outputs
-            return quantize_best(
-                model, storage.mode, dense, outputs, known.data, runtime, watched=known.watched
-            )[0]
-
     if options.promise is not None:
-        model, plan, kept = guarantee_search.keep(
-            MeasuredGuarantee.of(options.promise),
-            options.prefer or "size",
-            lambda budget: within(budget, best_effort=False),
-            dense,
-            known.outputs,
-            known.data,
-            runtime_of(options.runtime),
-            progress,
-            finish=stored,
-            best_effort=options.best_effort,
-        )
-        return Spent(model, plan, kept.budget, promise=kept)
+        return _guaranteed(known, dense, options, progress, within)
 
     def timed(model: ir.Model) -> Timing:
         pair = [dense, runtime_of(options.runtime).session(model)]
@@ -107,7 +84,7 @@ def spend(
         # Several processes that train one model must not each decide by a clock of its own.
         if options.prefer is None and not wants_speed(options) and processes.count() == 1:
             best = _no_slower(best, timed, sample.samples, known, options, progress)
-        return Spent(*best, options.budget)
+        return GoalMet(*best, options.budget)
 
     # Predicted milliseconds only guide; whether the budget is met is measured.
     model, plan, met = latency_budget.compress_in_time(
@@ -118,7 +95,39 @@ def spend(
         best_effort=options.best_effort,
     )
     sign(model, options.provenance())
-    return Spent(model, plan, options.budget, latency=met.as_dict())
+    return GoalMet(model, plan, options.budget, latency=met.as_dict())
+
+
+def _guaranteed(
+    known: Calibrated,
+    dense: Session,
+    options: Options,
+    progress: Progress,
+    within: Callable[..., tuple[ir.Model, Plan]],
+) -> GoalMet:
+    """The smallest model that keeps a guarantee, as it will be written."""
+    assert options.promise is not None
+    runtime, outputs = runtime_of(options.runtime), known.outputs
+
+    def stored(model: ir.Model) -> ir.Model:
+        storage = known.costs.storage
+        if not isinstance(storage, Quantized):
+            return model
+        with progress.stage("quantize"):
+            return quantize_best(
+                model, storage.mode, dense, outputs, known.data, runtime, watched=known.watched
+            )[0]
+
+    model, plan, kept = guarantee_search.keep(
+        MeasuredGuarantee.of(options.promise),
+        options.prefer or "size",
+        lambda budget: within(budget, best_effort=False),
+        guarantee_search.HeldOut(dense, outputs, known.data, progress),
+        runtime,
+        finish=stored,
+        best_effort=options.best_effort,
+    )
+    return GoalMet(model, plan, kept.budget, promise=kept)
 
 
 def _no_slower(
@@ -146,7 +155,12 @@ def _no_slower(
     if samples * before < _LEAST_MS or own.state != "slower":
         return made
     costs = latency_budget.timed_costs(
-        known.costs, before, samples, known.normal, known.targets, options, progress
+        dataclasses.replace(known.costs, latency_ms=before),
+        samples,
+        known.normal,
+        known.targets,
+        options,
+        progress,
     )
     asked = dataclasses.replace(options, best_effort=False)
     try:

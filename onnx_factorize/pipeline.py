@@ -24,7 +24,7 @@ from .finetune.recovery import MEASURED, check_torch, check_training, recover
 from .goals import guarantee_search, latency_budget
 from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
-from .meet_goal import spend
+from .meet_goal import meet_goal
 from .options import Options
 from .outputs import SURVEYED, Survey, output_kinds, survey
 from .outputs.selection import selected
@@ -89,9 +89,8 @@ def calibrated(
             check_training(dense, outputs, data, options)
     if options.promise is not None:
         session = runtime.session(dense, list(outputs))
-        guarantee_search.check(
-            MeasuredGuarantee.of(options.promise), session, outputs, data, progress
-        )
+        held_out = guarantee_search.HeldOut(session, outputs, data, progress)
+        guarantee_search.check(MeasuredGuarantee.of(options.promise), held_out)
 
     with progress.stage("find subnormal weights"):
         start, subnormals = without_subnormals(dense, data, options)
@@ -112,8 +111,9 @@ def calibrated(
 
     if wants_speed(options):
         alone = latencies([runtime.session(dense)], sample.feeds, samples=sample.samples)
+        costs = dataclasses.replace(costs, latency_ms=alone.least[0])
         costs = latency_budget.timed_costs(
-            costs, alone.least[0], sample.samples, normal, targets, options, progress
+            costs, sample.samples, normal, targets, options, progress
         )
 
     macs = costs.arithmetic.total
@@ -150,14 +150,14 @@ def calibrated(
 
 @one_blas_thread
 def compressed(known: Calibrated, options: Options, progress: Progress) -> Result:
-    """The second half of the pipeline: spend a budget, verify what comes of it."""
+    """The second half of the pipeline: meet the goal, verify what comes of it."""
     runtime, data, analysis = runtime_of(options.runtime), known.data, known.analysis
     sample, asked = data.typical("holdout"), options
 
     dense = runtime.session(known.dense, known.watched)
-    spent = spend(known, dense, sample, options, progress)
-    model, plan = spent.model, spent.plan
-    options = dataclasses.replace(options, budget=spent.budget)
+    met = meet_goal(known, dense, sample, options, progress)
+    model, plan = met.model, met.plan
+    options = dataclasses.replace(options, budget=met.budget)
     recovery = None
     if options.finetune:
         start = dense, runtime.session(model, known.watched)
@@ -183,10 +183,13 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         )
 
     pair = dense, runtime.session(model, known.watched)
-    promise = spent.promise
+    promise = met.promise
     if promise is not None and recovery is not None:
         promise = guarantee_search.confirmed(
-            promise, *pair, known.outputs, data, progress, best_effort=options.best_effort
+            promise,
+            pair[1],
+            guarantee_search.HeldOut(dense, known.outputs, data, progress),
+            best_effort=options.best_effort,
         )
 
     again = min(data.holdout_samples, data.calibration_samples)
@@ -234,7 +237,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         + list(known.hints),
         recovery,
         None if promise is None else promise.as_dict(),
-        spent.latency,
+        met.latency,
         quantization,
         known.subnormals,
         randomness_of(dense),

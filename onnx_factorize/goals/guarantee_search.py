@@ -24,7 +24,7 @@ from .guarantee import MeasuredGuarantee
 from .quantities.confidence import CONFIDENCE, Estimate
 from .quantities.quantity import Quantity
 
-__all__ = ["Kept", "check", "confirmed", "keep", "measure"]
+__all__ = ["HeldOut", "Kept", "check", "confirmed", "keep", "measure"]
 
 # The budget that is searched for each preference.
 _AXES: dict[Prefer, str] = {"size": "targets", "latency": "latency"}
@@ -82,26 +82,49 @@ class _Model:
     estimate: Estimate
     bound: float
 
+    def kept(
+        self,
+        guarantee: MeasuredGuarantee,
+        prefer: Prefer,
+        samples: int,
+        tried: list[tuple[float, float, float]],
+    ) -> Kept:
+        """What came of a guarantee by this model."""
+        value = self.estimate.value
+        return Kept(guarantee, prefer, self.budget, value, self.bound, samples, tried)
 
-def check(
-    guarantee: MeasuredGuarantee,
-    dense: Session,
-    outputs: Mapping[str, OutputDistribution],
-    data: CalibrationData,
-    progress: Progress,
-) -> None:
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """What a guarantee is measured on.
+
+    Attributes:
+        dense: The dense model.
+        outputs: What each output stands for.
+        data: The data; only the held-out samples are used.
+        progress: What is told how far the run is.
+    """
+
+    dense: Session
+    outputs: Mapping[str, OutputDistribution]
+    data: CalibrationData
+    progress: Progress
+
+
+def check(guarantee: MeasuredGuarantee, held_out: HeldOut) -> None:
     """Finds out now, not after minutes of work, what no compressed model can keep.
 
     Raises:
         InputError: Nothing is held out, or labels or the metric cannot be used.
         BudgetError: The held-out samples are too few for so narrow a guarantee.
     """
+    data = held_out.data
     if data.shares_holdout:
         raise InputError(
             f"{guarantee.option} needs held-out samples to be measured on; give at least two "
             "samples and a --holdout above 0."
         )
-    estimate = measure(guarantee, dense, None, outputs, data, progress)
+    estimate = measure(guarantee, None, held_out)
     if guarantee.strain(guarantee.bound(estimate)) > 1:
         raise BudgetError(
             f"{guarantee.option} cannot be promised: of {data.holdout_samples} held-out samples "
@@ -114,11 +137,8 @@ def keep(
     guarantee: MeasuredGuarantee,
     prefer: Prefer,
     compress: Callable[[Budget], tuple[ir.Model, Plan]],
-    dense: Session,
-    outputs: Mapping[str, OutputDistribution],
-    data: CalibrationData,
+    held_out: HeldOut,
     runtime: Runtime,
-    progress: Progress,
     *,
     finish: Callable[[ir.Model], ir.Model] = lambda model: model,
     best_effort: bool = False,
@@ -129,11 +149,8 @@ def keep(
         guarantee: What to keep.
         prefer: What is to be small: the model, or the time that it takes.
         compress: Makes a model within a budget.
-        dense: The dense model.
-        outputs: What each output stands for.
-        data: The data; only the held-out samples are used.
+        held_out: What it is measured on.
         runtime: How to run models.
-        progress: What is told how far the run is.
         finish: What is done to a model before it is measured, such as quantization; the model that
             is returned is as it was before.
         best_effort: Take what comes closest if nothing keeps it.
@@ -155,8 +172,8 @@ def keep(
             model, plan = compress(budget)
         except BudgetError:
             return None
-        session = runtime.session(finish(model), list(outputs))
-        estimate = measure(guarantee, dense, session, outputs, data, progress)
+        session = runtime.session(finish(model), list(held_out.outputs))
+        estimate = measure(guarantee, session, held_out)
         found = _Model(model, plan, budget, estimate, guarantee.bound(estimate))
         tried.append((budget.value, estimate.value, found.bound))
         stretched = guarantee.strain(found.bound)
@@ -175,44 +192,26 @@ def keep(
             f"{best.estimate.value:.4g} with a bound of {best.bound:.4g} on new data; ask for "
             "less, or add --best-effort to take it."
         )
-    kept = Kept(
-        guarantee,
-        prefer,
-        best.budget,
-        best.estimate.value,
-        best.bound,
-        data.holdout_samples,
-        tried,
-    )
+    kept = best.kept(guarantee, prefer, held_out.data.holdout_samples, tried)
     return best.model, best.plan, kept
 
 
 def confirmed(
-    kept: Kept,
-    dense: Session,
-    compressed: Session,
-    outputs: Mapping[str, OutputDistribution],
-    data: CalibrationData,
-    progress: Progress,
-    *,
-    best_effort: bool = False,
+    kept: Kept, compressed: Session, held_out: HeldOut, *, best_effort: bool = False
 ) -> Kept:
     """What is promised of a model that was trained after the search.
 
     Args:
         kept: What the search found.
-        dense: The dense model.
-        compressed: The trained one.
-        outputs: What each output stands for.
-        data: The data; only the held-out samples are used.
-        progress: What is told how far the run is.
+        compressed: The trained model.
+        held_out: What it is measured on.
         best_effort: Take it if the guarantee is broken.
 
     Raises:
         BudgetError: The guarantee is broken.
     """
     guarantee = kept.guarantee
-    estimate = measure(guarantee, dense, compressed, outputs, data, progress)
+    estimate = measure(guarantee, compressed, held_out)
     bound = guarantee.bound(estimate)
     if guarantee.strain(bound) > 1 and not best_effort:
         raise BudgetError(
@@ -229,17 +228,13 @@ def _rounded(fraction: float) -> float:
 
 
 def measure(
-    guarantee: MeasuredGuarantee,
-    dense: Session,
-    compressed: Session | None,
-    outputs: Mapping[str, OutputDistribution],
-    data: CalibrationData,
-    progress: Progress,
+    guarantee: MeasuredGuarantee, compressed: Session | None, held_out: HeldOut
 ) -> Estimate:
     """The promised figure of a compressed model, or of the dense one beside itself."""
+    data, dense, outputs = held_out.data, held_out.dense, held_out.outputs
     quantity = guarantee.quantity(outputs)
     watched = _Watched(quantity, outputs)
-    with progress.stage("measure the promise", data.holdout_samples) as advance:
+    with held_out.progress.stage("measure the promise", data.holdout_samples) as advance:
         evaluate(
             data.batches("holdout"),
             lambda batch: dense.run(batch.feeds, batch.origin),

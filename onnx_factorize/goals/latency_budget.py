@@ -56,7 +56,6 @@ class Met:
 
 def timed_costs(
     costs: Costs,
-    latency_ms: float,
     samples: int,
     normal: ir.Model,
     targets: list[Target],
@@ -68,8 +67,7 @@ def timed_costs(
     """Costs with the latency of every target, in every view, at every rank.
 
     Args:
-        costs: What else the dense model costs.
-        latency_ms: Its latency, of a sample.
+        costs: What else the dense model costs, with its latency of a sample.
         samples: Samples of the feed whose shapes the operators are timed in.
         normal: The normalised model.
         targets: Its targets.
@@ -100,7 +98,7 @@ def timed_costs(
             {name: form.chain for name, form in forms.items() if form.chain is not None},
         )
     shared = {name: curve.shared(samples) for name, curve in curves.items()}
-    return dataclasses.replace(costs, latency_ms=latency_ms, curves=shared)
+    return dataclasses.replace(costs, curves=shared)
 
 
 def predicted(costs: Costs, plan: Plan) -> float:

@@ -71,10 +71,13 @@ class _Scaled:
         # The variance of x is 1, of a sine 1/2: the divergence is s² / 4.
         return self._model(2 * np.sqrt(loss)), "plan"
 
+    def held_out(self, outputs=PLAIN):
+        return guarantee_search.HeldOut(self.dense, outputs, self.data, Progress())
+
     def keep(self, promise, **more):
         return guarantee_search.keep(
-            promise, more.pop("prefer", "size"), self.compress, self.dense,
-            PLAIN, self.data, self.runtime, Progress(), **more,
+            promise, more.pop("prefer", "size"), self.compress, self.held_out(),
+            self.runtime, **more,
         )  # fmt: skip
 
 
@@ -126,9 +129,9 @@ def test_samples_that_are_too_few_for_a_promise_are_told_beforehand():
     kinds = {"y": distribution(OutputKind("categorical", -1, "logit"), normal(1, 64, 16))}
     scaled = _Scaled(lambda _: 0.0)
     check = guarantee_search.check
-    check(MeasuredGuarantee("agreement", 0.95), scaled.dense, kinds, scaled.data, Progress())
+    check(MeasuredGuarantee("agreement", 0.95), scaled.held_out(kinds))
     with pytest.raises(BudgetError, match="hold out about 4000"):
-        check(MeasuredGuarantee("agreement", 0.999), scaled.dense, kinds, scaled.data, Progress())
+        check(MeasuredGuarantee("agreement", 0.999), scaled.held_out(kinds))
 
 
 def test_the_bundled_model_keeps_its_promise_in_python():
@@ -201,9 +204,9 @@ def test_training_that_breaks_a_promise_is_refused():
     scaled = _Scaled(lambda budget: 0.01 / budget**2)
     _, _, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1))
     worse = scaled.runtime.session(scaled._model(2 * np.sqrt(0.2)))
-    rest = worse, PLAIN, scaled.data, Progress()
+    rest = worse, scaled.held_out()
     with pytest.raises(BudgetError, match="no more after fine-tuning"):
-        guarantee_search.confirmed(kept, scaled.dense, *rest)
-    found = guarantee_search.confirmed(kept, scaled.dense, *rest, best_effort=True)
+        guarantee_search.confirmed(kept, *rest)
+    found = guarantee_search.confirmed(kept, *rest, best_effort=True)
     assert found.as_dict()["kept"] is False
     assert found.measured == pytest.approx(0.2, rel=0.1)
