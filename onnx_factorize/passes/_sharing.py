@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 import onnx_ir as ir
 
-__all__ = ["asked_once", "refuse_sharing"]
+__all__ = ["asked_once", "refuse_sharing", "variable_values"]
 
 _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
@@ -24,6 +24,9 @@ _APART = ("Conv", "GRU", "LSTM", "RNN")
 # Answers that were given while a pass runs.
 _ANSWERS: ContextVar[dict[ir.Value, str | None] | None] = ContextVar("answers", default=None)
 
+# Values found meanwhile to be computed from what is no constant.
+_VARIABLE: ContextVar[set[ir.Value] | None] = ContextVar("variable", default=None)
+
 
 def asked_once(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Decorates a pass that asks of every reader of a weight: only the first answer is looked for.
@@ -34,13 +37,20 @@ def asked_once(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
 
     @functools.wraps(function)
     def asking(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        token = _ANSWERS.set({})
+        answers, variable = _ANSWERS.set({}), _VARIABLE.set(set())
         try:
             return function(*args, **kwargs)
         finally:
-            _ANSWERS.reset(token)
+            _ANSWERS.reset(answers)
+            _VARIABLE.reset(variable)
 
     return asking
+
+
+def variable_values() -> set[ir.Value]:
+    """The values known not to be constant, to which more may be added; none outside a pass."""
+    known = _VARIABLE.get()
+    return set() if known is None else known
 
 
 def refuse_sharing(root: ir.Value) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import constant
-from ._sharing import refuse_sharing
+from ._sharing import refuse_sharing, variable_values
 
 __all__ = [
     "COMPUTED",
@@ -171,10 +171,27 @@ def constants_behind(value: ir.Value | None) -> dict[ir.Value, int]:
     return found
 
 
-def _is_constant(value: ir.Value | None, depth: int = 32) -> bool:
+def _is_constant(value: ir.Value | None) -> bool:
     """Whether a value is computed from constants alone."""
     if value is None:
         return True
+    variable = variable_values()
+    if value in variable:
+        return False
+    found = _follows_constants(value, variable)
+    if not found:
+        variable.add(value)
+    return found
+
+
+def _follows_constants(
+    value: ir.Value | None, variable: Collection[ir.Value], depth: int = 32
+) -> bool:
+    """The same, looked for in so many nodes on the way back, up to values known to vary."""
+    if value is None:
+        return True
+    if value in variable:
+        return False
     node = value.producer()
     if node is None:
         return value.is_initializer()
@@ -182,7 +199,7 @@ def _is_constant(value: ir.Value | None, depth: int = 32) -> bool:
         return True
     if not node.inputs or not depth or node.op_type.startswith("Random"):
         return False
-    return all(_is_constant(each, depth - 1) for each in node.inputs)
+    return all(_follows_constants(each, variable, depth - 1) for each in node.inputs)
 
 
 def _axes(node: ir.Node) -> list[int] | None:
