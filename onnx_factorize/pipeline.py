@@ -10,8 +10,9 @@ import onnx_ir as ir
 
 from .allocation.analysis import analyze
 from .allocation.calibrated import Calibrated
-from .allocation.costs import measure_costs
+from .allocation.costs import Costs, measure_costs
 from .allocation.forms import restricted
+from .allocation.plan import Plan
 from .allocation.storage import External
 from .calibration import Calibration, CalibrationData, Signature, open_calibration
 from .check_options import check_options
@@ -21,12 +22,12 @@ from .evaluation.stream import MOST_STEPS, along_stream
 from .factorization.weightings import get_weighting
 from .files import model_io
 from .finetune.recovery import MEASURED, check_torch, check_training, recover
+from .finetune.training import Recovery
 from .goals import guarantee_search, latency_budget
 from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
-from .meet_goal import meet_goal
 from .options import Options
-from .outputs import SURVEYED, Survey, output_kinds, survey
+from .outputs import SURVEYED, OutputDistribution, Survey, output_kinds, survey
 from .outputs.selection import selected
 from .parallel import one_blas_thread
 from .passes import OutputKind
@@ -34,14 +35,14 @@ from .preparation.find_targets import find_targets, hidden_params
 from .preparation.subnormals import without_subnormals
 from .progress import Progress
 from .quantization.quantizers import mode_of
-from .quantization.stage import quantized
+from .quantization.stage import Quantization, quantized
 from .quantization.storage import Quantized, location_of
-from .report.summary import layers_of, summarize
-from .report.warnings import hidden_weights, warnings_of
+from .report.summary import Made, summarize
 from .result import Result
 from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
+from .runtime.session import Session
 from .statistics.calibration_run import CalibrationRun
 
 __all__ = ["calibrated", "compressed", "run"]
@@ -62,18 +63,9 @@ def calibrated(
     runtime = runtime_of(options.runtime)
     if options.finetune:
         check_torch(options.training.device)
-
     with progress.stage("read"):
         dense = model_io.load(source)
-        data = open_calibration(
-            calibration,
-            Signature.of(dense),
-            options.selection,
-            options.images,
-            run=runtime.session(dense).run,
-            batch_axis=options.batch_axis,
-            mask=options.mask,
-        )
+        data = _opened(calibration, dense, options)
         kinds = output_kinds(dense, options.outputs)
         sample = data.typical("holdout")
         costs = measure_costs(dense, sample, runtime, source)
@@ -84,13 +76,7 @@ def calibrated(
     outputs, chosen = surveyed.outputs, selected(dense, kinds)
     with progress.stage("look for states"):
         state, hint = find_state(dense, data, options.state, runtime)
-    if options.finetune:
-        with progress.stage("check that torch agrees"):
-            check_training(dense, outputs, data, options)
-    if options.promise is not None:
-        session = runtime.session(dense, list(outputs))
-        held_out = guarantee_search.HeldOut(session, outputs, data, progress)
-        guarantee_search.check(MeasuredGuarantee.of(options.promise), held_out)
+    _check_goals(dense, outputs, data, options, progress)
 
     with progress.stage("find subnormal weights"):
         start, subnormals = without_subnormals(dense, data, options)
@@ -101,14 +87,7 @@ def calibrated(
             costs = dataclasses.replace(costs, hidden=hidden_params(skipped, options))
 
     location = location_of(source) if model_io.is_external(dense) else None
-    if location is not None:
-        costs = dataclasses.replace(costs, storage=External.of(dense, location))
-    if options.quantize:
-        with progress.stage("quantize the dense model"):
-            mode = mode_of(options.quantize, dense, costs.arithmetic.nodes)
-            storage = Quantized.of(mode, dense, data, location)
-            costs = dataclasses.replace(costs, storage=storage)
-
+    costs = _as_stored(costs, dense, data, location, options, progress)
     if wants_speed(options):
         alone = latencies([runtime.session(dense)], sample.feeds, samples=sample.samples)
         costs = dataclasses.replace(costs, latency_ms=alone.least[0])
@@ -116,27 +95,18 @@ def calibrated(
             costs, sample.samples, normal, targets, options, progress
         )
 
-    macs = costs.arithmetic.total
+    seed, labels, draws = options.selection.seed, options.labels, options.draws
     observed = CalibrationRun(
-        normal,
-        targets,
-        measured,
-        surveyed,
-        runtime,
-        options.selection.seed,
-        options.labels,
-        options.draws,
-        progress,
+        normal, targets, measured, surveyed, runtime, seed, labels, draws, progress
     )
-    weighting = get_weighting(options.weighting)
-    analysis = analyze(observed, weighting, macs, uniform=options.ranks == "uniform")
-    skipped += excluded
+    weighting, uniform = get_weighting(options.weighting), options.ranks == "uniform"
+    analysis = analyze(observed, weighting, costs.arithmetic.total, uniform=uniform)
     return Calibrated(
         dense,
         start,
         normal,
         targets,
-        skipped,
+        [*skipped, *excluded],
         data,
         outputs,
         costs,
@@ -151,36 +121,16 @@ def calibrated(
 @one_blas_thread
 def compressed(known: Calibrated, options: Options, progress: Progress) -> Result:
     """The second half of the pipeline: meet the goal, verify what comes of it."""
-    runtime, data, analysis = runtime_of(options.runtime), known.data, known.analysis
-    sample, asked = data.typical("holdout"), options
+    runtime, data, guard = runtime_of(options.runtime), known.data, known.analysis.guard
+    sample = data.typical("holdout")
 
     dense = runtime.session(known.dense, known.watched)
     met = meet_goal(known, dense, sample, options, progress)
-    model, plan = met.model, met.plan
-    options = dataclasses.replace(options, budget=met.budget)
-    recovery = None
+    model, plan, recovery = met.model, met.plan, None
     if options.finetune:
-        start = dense, runtime.session(model, known.watched)
-        with progress.stage("verify", data.holdout_samples) as advance:
-            untrained = compare_outputs(
-                *start, known.outputs, data, "holdout", advance=advance, finite=False
-            )
-        model, plan, recovery = recover(known, model, plan, options, progress)
-        recovery.untrained = untrained.divergence
-    quantization = None
-    storage = known.costs.storage
-    if options.quantize and isinstance(storage, Quantized):
-        model, quantization = quantized(
-            model,
-            options.quantize,
-            storage.mode,
-            known.dense,
-            known.outputs,
-            data,
-            runtime,
-            progress,
-            storage.location,
-        )
+        spending = dataclasses.replace(options, budget=met.budget)
+        model, plan, recovery = _trained(known, dense, model, plan, spending, progress)
+    model, quantization = _quantized(known, model, options, progress)
 
     pair = dense, runtime.session(model, known.watched)
     promise = met.promise
@@ -197,8 +147,8 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         holdout = compare_outputs(
             *pair, known.outputs, data, "holdout", advance=advance, finite=False
         )
-        if not np.isfinite(holdout.divergence) and analysis.guard and analysis.guard.widen():
-            return compressed(known, asked, progress)
+        if not np.isfinite(holdout.divergence) and guard and guard.widen():
+            return compressed(known, options, progress)
         seen = compare_outputs(
             *pair, known.outputs, data, "calibration", again, advance, finite=False
         )
@@ -214,37 +164,120 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             costs = quantization.costs_of(costs)
         timing = latencies(pair, sample.feeds, samples=sample.samples)
 
-    report = summarize(
-        options.as_dict(),
-        plan if analysis.weighting.unit == "nats" else None,
-        (known.costs, costs),
+    made = Made(
+        dataclasses.replace(options, budget=met.budget),
+        known,
+        plan,
+        costs,
         timing,
         holdout,
         seen,
-        layers_of(known.targets, known.skipped, plan, known.costs, analysis),
-        data,
-        progress.seconds,
-        warnings_of(
-            known.targets,
-            analysis,
-            data,
-            plan,
-            holdout.divergence if quantization is None else quantization.divergence,
-            timing.ratio(),
-            None if recovery is None else recovery.untrained,
-        )
-        + hidden_weights(known.skipped, known.costs.params)
-        + list(known.hints),
-        recovery,
+        stream,
         None if promise is None else promise.as_dict(),
         met.latency,
+        recovery,
         quantization,
-        known.subnormals,
         randomness_of(dense),
-        stream,
-        known.selected,
     )
-    return Result(model, report, model_io.is_external(known.dense))
+    return Result(model, summarize(made, progress.seconds), model_io.is_external(known.dense))
+
+
+def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> CalibrationData:
+    """The calibration data, read as the model wants them."""
+    return open_calibration(
+        calibration,
+        Signature.of(dense),
+        options.selection,
+        options.images,
+        run=runtime_of(options.runtime).session(dense).run,
+        batch_axis=options.batch_axis,
+        mask=options.mask,
+    )
+
+
+def _check_goals(
+    dense: ir.Model,
+    outputs: dict[str, OutputDistribution],
+    data: CalibrationData,
+    options: Options,
+    progress: Progress,
+) -> None:
+    """Finds out now what training or a promise cannot do with this model and these data."""
+    if options.finetune:
+        with progress.stage("check that torch agrees"):
+            check_training(dense, outputs, data, options)
+    if options.promise is not None:
+        session = runtime_of(options.runtime).session(dense, list(outputs))
+        held_out = guarantee_search.HeldOut(session, outputs, data, progress)
+        guarantee_search.check(MeasuredGuarantee.of(options.promise), held_out)
+
+
+def _as_stored(
+    costs: Costs,
+    dense: ir.Model,
+    data: CalibrationData,
+    location: str | None,
+    options: Options,
+    progress: Progress,
+) -> Costs:
+    """The costs of a model whose results are written as the options ask.
+
+    Args:
+        costs: Those of the dense model.
+        dense: The dense model.
+        data: What settles the ranges of activations.
+        location: The file of its external weights; None where it has none.
+        options: To how many bits results are quantized.
+        progress: What is told how far the run is.
+    """
+    if location is not None:
+        costs = dataclasses.replace(costs, storage=External.of(dense, location))
+    if options.quantize:
+        with progress.stage("quantize the dense model"):
+            mode = mode_of(options.quantize, dense, costs.arithmetic.nodes)
+            storage = Quantized.of(mode, dense, data, location)
+            costs = dataclasses.replace(costs, storage=storage)
+    return costs
+
+
+def _trained(
+    known: Calibrated,
+    dense: Session,
+    model: ir.Model,
+    plan: Plan,
+    options: Options,
+    progress: Progress,
+) -> tuple[ir.Model, Plan, Recovery]:
+    """The model trained towards the dense one, and what became of it."""
+    data, runtime = known.data, runtime_of(options.runtime)
+    start = dense, runtime.session(model, known.watched)
+    with progress.stage("verify", data.holdout_samples) as advance:
+        untrained = compare_outputs(
+            *start, known.outputs, data, "holdout", advance=advance, finite=False
+        )
+    model, plan, recovery = recover(known, model, plan, options, progress)
+    recovery.untrained = untrained.divergence
+    return model, plan, recovery
+
+
+def _quantized(
+    known: Calibrated, model: ir.Model, options: Options, progress: Progress
+) -> tuple[ir.Model, Quantization | None]:
+    """The model in the bits that the options ask for, and what it was before."""
+    storage = known.costs.storage
+    if not options.quantize or not isinstance(storage, Quantized):
+        return model, None
+    return quantized(
+        model,
+        options.quantize,
+        storage.mode,
+        known.dense,
+        known.outputs,
+        known.data,
+        runtime_of(options.runtime),
+        progress,
+        storage.location,
+    )
 
 
 def _survey(

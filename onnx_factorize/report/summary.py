@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..allocation.analysis import Analysis
+from ..allocation.calibrated import Calibrated
 from ..allocation.costs import Costs
 from ..allocation.forms import cut_of, cut_views
 from ..allocation.plan import Plan
@@ -18,81 +19,106 @@ from ..evaluation import Agreement
 from ..evaluation.stream import Stream
 from ..factorization.forms import form_that_cuts, views_of
 from ..finetune.training import Recovery
-from ..outputs.selection import Selected
+from ..options import Options
 from ..passes import Skipped, Target, title_of
-from ..preparation.subnormals import Subnormals
 from ..quantization.stage import Quantization
 from ..runtime.interleaved import Timing
 from ..runtime.randomness import Randomness
 from .report import Layer, Report
 from .sparse import thinned
-from .warnings import never_ran
+from .warnings import hidden_weights, never_ran, warnings_of
 
 Line = list[tuple[int, float]]
 
-__all__ = ["layers_of", "summarize"]
+__all__ = ["Made", "summarize"]
 
 # Held-out samples that are named.
 _WORST = 8
 
 
-def summarize(
-    command: dict[str, Any],
-    plan: Plan | None,
-    costs: tuple[Costs, Costs],
-    timing: Timing,
-    holdout: Agreement,
-    calibration: Agreement,
-    layers: list[Layer],
-    data: CalibrationData,
-    seconds: dict[str, float],
-    warnings: list[str],
-    recovery: Recovery | None = None,
-    promise: dict[str, Any] | None = None,
-    latency: dict[str, Any] | None = None,
-    quantization: Quantization | None = None,
-    subnormals: Subnormals | None = None,
-    random: Randomness | None = None,
-    stream: Stream | None = None,
-    selected: Selected | None = None,
-) -> Report:
-    """The report of a run."""
-    if random is not None and random.warning is not None:
-        warnings = [*warnings, random.warning]
-    dense, compressed = (c.figures(t) for c, t in zip(costs, timing.medians, strict=True))
-    # What is predicted is what the factors lose, not what fewer bits do.
-    factorized = holdout.divergence if quantization is None else quantization.divergence
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A compressed model's making, and how the model does.
+
+    Attributes:
+        options: What was asked for, with the budget that was spent in the end.
+        known: What was known before.
+        plan: What was cut.
+        costs: What the model costs.
+        timing: Latencies of the dense model and of this one.
+        holdout: How it does on samples that had no part in it.
+        seen: How it does on some that had.
+        stream: How it does along the data with states of its own; None where outputs feed nothing.
+        promise: How a promise is kept; None without one.
+        latency: How a budget of time was met; None without one.
+        recovery: What became of training; None without any.
+        quantization: How it was quantized, and what it was before; None where it was not.
+        random: What the model draws; None where it draws nothing.
+    """
+
+    options: Options
+    known: Calibrated
+    plan: Plan
+    costs: Costs
+    timing: Timing
+    holdout: Agreement
+    seen: Agreement
+    stream: Stream | None = None
+    promise: dict[str, Any] | None = None
+    latency: dict[str, Any] | None = None
+    recovery: Recovery | None = None
+    quantization: Quantization | None = None
+    random: Randomness | None = None
+
+    @property
+    def factorized(self) -> float:
+        """The divergence of what is predicted: what the factors lose, not what fewer bits do."""
+        quantization = self.quantization
+        return self.holdout.divergence if quantization is None else quantization.divergence
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know, one sentence each."""
+        known, recovery = self.known, self.recovery
+        said = warnings_of(
+            known.targets,
+            known.analysis,
+            known.data,
+            self.plan,
+            self.factorized,
+            self.timing.ratio(),
+            None if recovery is None else recovery.untrained,
+        )
+        said += hidden_weights(known.skipped, known.costs.params)
+        said += known.hints
+        if self.random is not None and self.random.warning is not None:
+            said.append(self.random.warning)
+        return said
+
+
+def summarize(made: Made, seconds: dict[str, float]) -> Report:
+    """The report of a run, whose stages took so many seconds."""
+    known, holdout, data = made.known, made.holdout, made.known.data
+    recovery, quantization, random, stream = (
+        made.recovery, made.quantization, made.random, made.stream,
+    )  # fmt: skip
+    dense, compressed = (
+        costs.figures(time)
+        for costs, time in zip((known.costs, made.costs), made.timing.medians, strict=True)
+    )
     return Report(
-        command=command,
+        command=made.options.as_dict(),
         model={"dense": dense, "compressed": compressed},
         divergence={
-            "predicted": None if plan is None else plan.predicted,
-            "second_order": None if plan is None else plan.second_order,
-            "loss_unit": "relative" if plan is None else "nats",
-            "ratio": None if plan is None else _ratio(factorized, plan.predicted),
-            "plan": None if plan is None else plan.origin,
-            "tried": {} if plan is None else plan.tried,
-            "refit": None if plan is None else plan.refit,
-            "calibration": calibration.divergence,
+            **_predicted(made),
+            "calibration": made.seen.divergence,
             "holdout": holdout.divergence,
-            "outputs": {
-                name: {
-                    "kind": output.kind,
-                    "because": output.because,
-                    "guess": output.guess,
-                    "holdout": output.divergence,
-                    "calibration": calibration.outputs[name].divergence,
-                    "agreement": output.agreement,
-                    "parts": output.parts,
-                    "remark": output.remark or None,
-                }
-                for name, output in holdout.outputs.items()
-            },
+            "outputs": _outputs(holdout, made.seen),
             "worst": _worst(holdout, data),
         },
-        layers=layers,
+        layers=_layers(known.targets, known.skipped, made.plan, known.costs, known.analysis),
         seconds={name: round(value, 3) for name, value in seconds.items()},
-        warnings=warnings,
+        warnings=made.warnings,
         accuracy=(
             {"dense": holdout.accuracy[0], "compressed": holdout.accuracy[1]}
             if holdout.accuracy
@@ -101,15 +127,46 @@ def summarize(
         finetune=None if recovery is None else dataclasses.asdict(recovery),
         quantization=None if quantization is None else quantization.as_dict(),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
-        promise=promise,
-        latency=latency,
-        timing=timing.ratio().as_dict(),
-        subnormals=None if subnormals is None else subnormals.as_dict(),
+        promise=made.promise,
+        latency=made.latency,
+        timing=made.timing.ratio().as_dict(),
+        subnormals=None if known.subnormals is None else known.subnormals.as_dict(),
         random=None if random is None else dataclasses.asdict(random),
         data=data.as_dict(),
         stream=None if stream is None else stream.as_dict(),
-        selection=None if selected is None else selected.as_dict(),
+        selection=None if known.selected is None else known.selected.as_dict(),
     )
+
+
+def _predicted(made: Made) -> dict[str, Any]:
+    """What the plan says of the divergence, where its losses are in nats."""
+    plan = made.plan if made.known.analysis.weighting.unit == "nats" else None
+    return {
+        "predicted": None if plan is None else plan.predicted,
+        "second_order": None if plan is None else plan.second_order,
+        "loss_unit": "relative" if plan is None else "nats",
+        "ratio": None if plan is None else _ratio(made.factorized, plan.predicted),
+        "plan": None if plan is None else plan.origin,
+        "tried": {} if plan is None else plan.tried,
+        "refit": None if plan is None else plan.refit,
+    }
+
+
+def _outputs(holdout: Agreement, seen: Agreement) -> dict[str, Any]:
+    """How each output does."""
+    return {
+        name: {
+            "kind": output.kind,
+            "because": output.because,
+            "guess": output.guess,
+            "holdout": output.divergence,
+            "calibration": seen.outputs[name].divergence,
+            "agreement": output.agreement,
+            "parts": output.parts,
+            "remark": output.remark or None,
+        }
+        for name, output in holdout.outputs.items()
+    }
 
 
 def _worst(holdout: Agreement, data: CalibrationData) -> list[dict[str, Any]]:
@@ -131,7 +188,7 @@ def _ratio(measured: float, predicted: float) -> float | None:
     return measured / predicted if predicted > 0 else None
 
 
-def layers_of(
+def _layers(
     targets: Sequence[Target],
     skipped: Sequence[Skipped],
     plan: Plan,
