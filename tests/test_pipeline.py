@@ -483,11 +483,11 @@ def test_masked_tokens_do_not_matter():
     [
         ({"weighting": "magic"}, "no weighting 'magic'"),
         ({"ranks": "best"}, "no allocation 'best'"),
-        ({"rank_multiple": 0}, "rank-multiple"),
+        ({"rank_multiple": 0}, "rank_multiple"),
         ({"holdout": 1.0}, "holdout"),
         ({"holdout": float("nan")}, "holdout"),
         ({"samples": 0}, "samples"),
-        ({"batch_size": -1}, "batch-size"),
+        ({"batch_size": -1}, "batch_size"),
         ({"seed": -1}, "seed"),
         ({"threads": -2}, "threads"),
         ({"include": "("}, "regular expression"),

@@ -116,9 +116,9 @@ def test_killed_and_resumed_it_is_the_same(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"svt": "firm"}, "--svt"),
-        ({"svt": "soft", "epochs": 1}, "--epochs"),
-        ({"svt": "soft", "finetune": False}, "--finetune"),
+        ({"svt": "firm"}, "^svt"),
+        ({"svt": "soft", "epochs": 1}, "needs epochs"),
+        ({"svt": "soft", "finetune": False}, "option of finetune"),
     ],
 )
 def test_bad_options_are_refused(options, says):
