@@ -26,6 +26,7 @@ from .finetune.training import Recovery
 from .goals import guarantee_search, latency_budget
 from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
+from .meet_goal import meet_goal
 from .options import Options
 from .outputs import SURVEYED, OutputDistribution, Survey, output_kinds, survey
 from .outputs.selection import selected
@@ -135,11 +136,9 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     pair = dense, runtime.session(model, known.watched)
     promise = met.promise
     if promise is not None and recovery is not None:
+        held_out = guarantee_search.HeldOut(dense, known.outputs, data, progress)
         promise = guarantee_search.confirmed(
-            promise,
-            pair[1],
-            guarantee_search.HeldOut(dense, known.outputs, data, progress),
-            best_effort=options.best_effort,
+            promise, pair[1], held_out, best_effort=options.best_effort
         )
 
     again = min(data.holdout_samples, data.calibration_samples)
