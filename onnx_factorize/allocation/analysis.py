@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..factorization.forms import views_of
+from ..errors import InputError
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import Spectra, Weighting
 from ..factorization.weightings import get_weighting
@@ -95,10 +96,19 @@ def analyze(
         weighting: What decides which directions of a weight matter.
         macs: Multiplications of the dense model for one sample; few allow longer measurements.
         uniform: Whether all targets get the same share, whatever they lose; then nothing is tried.
+
+    Raises:
+        InputError: No target has finite activations.
     """
     unfoldings = [view for target in run.targets for view in views_of(target)]
     run = run.of([view for view in unfoldings if weighting.covers(view)])
     gathered = weighting.gather(run)
+    spoilt = gathered.not_finite
+    if spoilt and not any(each.ran for each in gathered.statistics.values()):
+        raise InputError(
+            f"No operator has activations that are finite, or have finite squares, on "
+            f"{next(iter(spoilt.values()))}: check how the data are scaled."
+        )
     spectra = Spectra(gathered.statistics)
 
     def predicted(by: Weighting, name: str) -> Candidate:
