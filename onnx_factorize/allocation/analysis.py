@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..factorization.forms import views_of
 from ..errors import InputError
+from ..factorization.forms import views_of
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import Spectra, Weighting
 from ..factorization.weightings import get_weighting
