@@ -91,17 +91,15 @@ def calibrated(
     costs = _as_stored(costs, dense, data, location, options, progress)
     if wants_speed(options):
         alone = latencies([runtime.session(dense)], sample.feeds, samples=sample.samples)
-        costs = dataclasses.replace(costs, latency_ms=alone.least[0])
-        costs = latency_budget.timed_costs(
-            costs, sample.samples, normal, targets, options, progress
-        )
+        costs, size = dataclasses.replace(costs, latency_ms=alone.least[0]), sample.samples
+        costs = latency_budget.timed_costs(costs, size, normal, targets, options, progress)
 
     seed, labels, draws = options.selection.seed, options.labels, options.draws
     observed = CalibrationRun(
         normal, targets, measured, surveyed, runtime, seed, labels, draws, progress
     )
-    weighting, uniform = get_weighting(options.weighting), options.ranks == "uniform"
-    analysis = analyze(observed, weighting, costs.arithmetic.total, uniform=uniform)
+    weighting, macs = get_weighting(options.weighting), costs.arithmetic.total
+    analysis = analyze(observed, weighting, macs, uniform=options.ranks == "uniform")
     return Calibrated(
         dense,
         start,
@@ -266,16 +264,9 @@ def _quantized(
     storage = known.costs.storage
     if not options.quantize or not isinstance(storage, Quantized):
         return model, None
+    runtime = runtime_of(options.runtime)
     return quantized(
-        model,
-        options.quantize,
-        storage.mode,
-        known.dense,
-        known.outputs,
-        known.data,
-        runtime_of(options.runtime),
-        progress,
-        storage.location,
+        model, options.quantize, storage, known.dense, known.outputs, runtime, progress
     )
 
 

@@ -75,18 +75,12 @@ def operator_choices(
     if not known:
         return only_dense(target, price, macs)
     single = {cut[0].name: form_named(f) for f, cut in forms_of(target).items() if len(cut) == 1}
-    found = {
-        view.name: candidates(
-            view,
-            losses[view.name],
-            price,
-            macs,
-            multiple(view),
-            curves.get(view.name),
-            single.get(view.name),
-        )
-        for view in known
-    }
+
+    def alone(view: Target) -> Choices:
+        lost, curve, by = losses[view.name], curves.get(view.name), single.get(view.name)
+        return candidates(view, lost, price, macs, multiple(view), curve, by)
+
+    found = {view.name: alone(view) for view in known}
     if known == [target] and not target.views:
         return found[target.name]
     views = views_of(target)
@@ -108,15 +102,7 @@ def operator_choices(
         for f, cut in joint.items()
         if set(cut) <= set(known)
     ]
-    best = _Rows.envelope(rows, dense)
-    ranks = np.append(best.ranks, np.zeros((1, len(views)), np.int64), axis=0)
-    return Choices(
-        target.name,
-        ranks.max(axis=1),
-        np.append(best.costs, dense),
-        np.append(best.losses, 0.0),
-        tuple({v.name: int(r) for v, r in zip(views, row, strict=True)} for row in ranks),
-    )
+    return _Rows.envelope(rows, dense).choices(target.name, views, dense)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +124,17 @@ class _Rows:
         zero = np.zeros(len(costs), np.int64)
         columns = [ranks.get(view.name, zero) for view in views]
         return cls(np.stack(columns, axis=1), costs, losses)
+
+    def choices(self, name: str, views: tuple[Target, ...], dense: float) -> Choices:
+        """The candidates, the dense operator last."""
+        ranks = np.append(self.ranks, np.zeros((1, len(views)), np.int64), axis=0)
+        return Choices(
+            name,
+            ranks.max(axis=1),
+            np.append(self.costs, dense),
+            np.append(self.losses, 0.0),
+            tuple({v.name: int(r) for v, r in zip(views, row, strict=True)} for row in ranks),
+        )
 
     @classmethod
     def envelope(cls, rows: list[_Rows], most: float) -> _Rows:

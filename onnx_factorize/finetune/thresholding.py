@@ -100,18 +100,23 @@ def recover_by_svt(
     while not run.over(patience_of(training)):
         run.epoch(advance)
         run.save()
-    recovery = dataclasses.replace(
-        run.recovery,
-        before=before,
-        best=run.recovery.best - len(curve),
-        epochs=run.recovery.epochs[len(curve) :],
-        ranks_from="svt",
-    )
+    recovery = _after(run.recovery, before, len(curve))
     run.restore_best()
     write_back(module, wide)
     truncate(wide, reduction.bottlenecks, reduction.ranks)
     check_against_onnxruntime(to_torch(fixed_draws(wide)), wide, first.feeds, runtime=runtime)
     return wide, _plan_of(plan, reduction, views), recovery
+
+
+def _after(recovery: Recovery, before: float, thresholded: int) -> Recovery:
+    """The record of a training whose first epochs found ranks, without those."""
+    return dataclasses.replace(
+        recovery,
+        before=before,
+        best=recovery.best - thresholded,
+        epochs=recovery.epochs[thresholded:],
+        ranks_from="svt",
+    )
 
 
 def _plan_of(plan: Plan, reduction: RankReduction, views: Mapping[str, Target]) -> Plan:

@@ -186,14 +186,18 @@ def keep(
     if best is None:
         raise BudgetError(f"{guarantee.option} cannot be kept: no budget can be met at all.")
     if not any(point.kept for point in points) and not best_effort:
-        raise BudgetError(
-            f"{guarantee.option} cannot be kept: the best of {len(tried)} compressed models, with "
-            f"--budget {best.budget}, has {guarantee.described} "
-            f"{best.estimate.value:.4g} with a bound of {best.bound:.4g} on new data; ask for "
-            "less, or add --best-effort to take it."
-        )
+        raise BudgetError(_how_close(guarantee, best, len(tried)))
     kept = best.kept(guarantee, prefer, held_out.data.holdout_samples, tried)
     return best.model, best.plan, kept
+
+
+def _how_close(guarantee: MeasuredGuarantee, best: _Model, tried: int) -> str:
+    """The sentence of a guarantee that no model keeps."""
+    return (
+        f"{guarantee.option} cannot be kept: the best of {tried} compressed models, with "
+        f"--budget {best.budget}, has {guarantee.described} {best.estimate.value:.4g} with a "
+        f"bound of {best.bound:.4g} on new data; ask for less, or add --best-effort to take it."
+    )
 
 
 def confirmed(

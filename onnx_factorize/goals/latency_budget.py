@@ -91,7 +91,6 @@ def timed_costs(
             views,
             costs.arithmetic.shapes,
             ranks,
-            runtime_of(options.runtime),
             cache or LatencyCache(runtime_of(options.runtime)),
             timer or time_models,
             advance,

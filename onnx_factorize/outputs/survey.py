@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -101,11 +101,18 @@ def survey(
         raise InputError(
             "No output holds any numbers on the calibration data, so nothing could be verified."
         )
-    known = [each for each in signatures if each is not None]
-    alike = len({each.shape[1] for each in known}) == 1 and len(known) == len(signatures)
-    dealt = deal(np.concatenate(known) if alike else None, samples, seed, folds)
+    dealt = deal(_joined(signatures), samples, seed, folds)
     # The first sample is always among those chosen.
     return Survey(outputs, dealt[np.cumsum(only) - 1], shapes)
+
+
+def _joined(
+    signatures: Sequence[npt.NDArray[np.float32] | None],
+) -> npt.NDArray[np.float32] | None:
+    """The signatures of all batches, shape (samples, length); None where they do not compare."""
+    known = [each for each in signatures if each is not None]
+    alike = len({each.shape[1] for each in known}) == 1 and len(known) == len(signatures)
+    return np.concatenate(known) if alike else None
 
 
 def _with_axis(kind: OutputKind, value: npt.NDArray[np.generic]) -> OutputKind:

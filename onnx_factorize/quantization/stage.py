@@ -16,6 +16,7 @@ from ..passes import with_outputs
 from ..progress import Progress
 from ..runtime.session import Runtime, Session
 from .quantizers import SAMPLES, Mode, quantize
+from .storage import Quantized
 
 __all__ = ["Quantization", "quantized"]
 
@@ -166,29 +167,26 @@ def quantize_watched(
 def quantized(
     model: ir.Model,
     bits: str,
-    mode: Mode,
+    storage: Quantized,
     dense: ir.Model,
     outputs: Mapping[str, OutputDistribution],
-    data: CalibrationData,
     runtime: Runtime,
     progress: Progress,
-    location: str | None = None,
 ) -> tuple[ir.Model, Quantization]:
     """Measures a factorized model, and quantizes it.
 
     Args:
         model: The factorized model; it is not changed.
         bits: To how many.
-        mode: How.
+        storage: How, on which data, and in how many files it will be written.
         dense: The dense model.
         outputs: What each output stands for.
-        data: The calibration data.
         runtime: How to run the models.
         progress: What is told how far it is.
-        location: The name of the file that will hold its weights; None for one file.
     """
+    mode, data = storage.mode, storage.data
     sample = data.typical("holdout")
-    before = measure_costs(model, sample, runtime, location=location)
+    before = measure_costs(model, sample, runtime, location=storage.location)
     with progress.stage("verify factors", data.holdout_samples) as advance:
         names = list(outputs)
         pair = runtime.session(dense, names), runtime.session(model, names)

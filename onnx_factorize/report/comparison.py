@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from ..allocation.costs import Figures, measure_costs
-from ..calibration import Calibration, Signature, open_calibration
+from ..calibration import Calibration, CalibrationData, Signature, open_calibration
 from ..errors import InputError
 from ..evaluation import Agreement, compare_outputs
 from ..evaluation.state import find_state
@@ -83,30 +83,19 @@ def compare_several(
         InputError: A model or the data cannot be used, or the models do not match.
     """
     runtime = runtime_of(options.runtime)  # refuses what is not here, before data are read
-    selection = dataclasses.replace(options.selection, holdout=0.0)
     sources = [dense, *others]
     models = [model_io.load(source) for source in sources]
     if any(_interface(model) != _interface(models[0]) for model in models[1:]):
         raise InputError(
             "The models do not have the same inputs and outputs, so they cannot be compared."
         )
-    data = open_calibration(
-        calibration,
-        Signature.of(models[0]),
-        selection,
-        options.images,
-        run=runtime.session(models[0]).run,
-        batch_axis=options.batch_axis,
-        mask=options.mask,
-    )
-    sample = data.typical("calibration")
+    data = _opened(calibration, models[0], options)
     kinds = output_kinds(models[0], options.outputs)
-    counted = [name for name, kind in kinds.items() if kind.kind != "ignore"]
+    chosen = selected(models[0], kinds)
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
-        first = runtime.session(models[0], counted)
+        first = runtime.session(models[0], [n for n, k in kinds.items() if k.kind != "ignore"])
         found = survey(first, kinds, data, advance=advance).outputs
-    steps = data.calibration_samples * len(others)
-    with progress.stage("compare", steps) as advance:
+    with progress.stage("compare", data.calibration_samples * len(others)) as advance:
         carried, _ = find_state(models[0], data, options.state, runtime)
         watched = list(dict.fromkeys([*found, *(carried.pairs.values() if carried else ())]))
         first, *rest = sessions = [runtime.session(model, watched) for model in models]
@@ -118,7 +107,7 @@ def compare_several(
             along_stream(first, session, found, data, carried) if carried else None
             for session in rest
         ]
-    random, chosen = randomness_of(first), selected(models[0], kinds)
+    random, sample = randomness_of(first), data.typical("calibration")
     with progress.stage("time"):
         timing = latencies(sessions, sample.feeds, samples=sample.samples)
         figures = [
@@ -133,6 +122,19 @@ def compare_several(
             zip(figures[1:], agreements, streams, strict=True), 1
         )
     ]
+
+
+def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> CalibrationData:
+    """The data, of which nothing is set apart."""
+    return open_calibration(
+        calibration,
+        Signature.of(dense),
+        dataclasses.replace(options.selection, holdout=0.0),
+        options.images,
+        run=runtime_of(options.runtime).session(dense).run,
+        batch_axis=options.batch_axis,
+        mask=options.mask,
+    )
 
 
 def _interface(model: ir.Model) -> tuple[list[str | None], list[str | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ..allocation.analysis import Analysis, idle_operators
 from ..allocation.plan import Plan
@@ -46,10 +46,18 @@ def warnings_of(
         time: Latency of the result as a share of the dense model's.
         untrained: The divergence of held-out samples before training; None without.
     """
-    warnings = []
-    statistics, idle = analysis.statistics, idle_operators(targets, analysis)
+    return [
+        *_of_data(targets, analysis, data),
+        *_of_result(plan, measured, time, untrained),
+        *_of_idle(idle_operators(targets, analysis)),
+    ]
+
+
+def _of_data(targets: Sequence[Target], analysis: Analysis, data: CalibrationData) -> Iterator[str]:
+    """What the data do not tell, or not well enough."""
+    statistics = analysis.statistics
     if data.shares_holdout:
-        warnings.append(
+        yield (
             "No samples were held out, so the result was verified on what it was calibrated on; "
             "give at least two samples and a --holdout above 0."
         )
@@ -60,7 +68,7 @@ def warnings_of(
     }
     if starved:
         worst = max(starved, key=lambda name: starved[name])
-        warnings.append(
+        yield (
             f"{data.calibration_samples} calibration samples are too few for {len(starved)} of "
             f"{len(targets)} targets (the worst is '{worst}'); {_enough(starved[worst], data)}."
         )
@@ -69,42 +77,49 @@ def warnings_of(
     if unreachable:
         name, first = next(iter(unreachable.items()))
         reason = analysis.unreachable[first]
-        warnings.append(
+        yield (
             f"{len(unreachable)} of the operators have no gradient, and are weighted "
             f"{analysis.weighting.instead}; the first is '{name}': {reason}."
         )
+
+
+def _of_result(plan: Plan, measured: float, time: Ratio, untrained: float | None) -> Iterator[str]:
+    """What the result is not as it was expected to be, or hoped."""
     if plan.trial and not 1 / _ALARM < measured / plan.trial < _ALARM and plan.trial > _NEGLIGIBLE:
         other = (
             "if the data hold many samples of few things, expect the former of new ones"
             if measured < plan.trial
             else "more calibration samples would help"
         )
-        warnings.append(
+        yield (
             f"Samples unlike those that made the factors diverge by {plan.trial:.2g}, held-out "
             f"ones by {measured:.2g}: {other}."
         )
     if not math.isfinite(measured):
-        warnings.append(
+        yield (
             "Outputs of the result are not finite on some held-out samples: do not use it so; "
             "raise the budget, or leave out operators by --exclude."
         )
     elif untrained is not None and measured > untrained:
-        warnings.append(
+        yield (
             f"Training helped on the samples that it was validated on, but not on those held out: "
             f"they diverge by {measured:.2g}, and did by {untrained:.2g} before; give more "
             "samples, or leave --finetune out."
         )
     if time.state == "slower":
-        warnings.append(
+        yield (
             f"The result takes {time.median:.2f} times as long as the dense model on this machine: "
             "--prefer latency leaves out cuts that make an operator slower."
         )
+
+
+def _of_idle(idle: Sequence[str]) -> Iterator[str]:
+    """Operators that the data never ran."""
     if idle:
-        warnings.append(
+        yield (
             f"The calibration data never ran {len(idle)} of the operators, which stayed dense with "
             f"those that share their weights: {named(idle)}."
         )
-    return warnings
 
 
 def never_ran(target: Target, analysis: Analysis) -> str:

@@ -45,6 +45,7 @@ class LatencyCache:
             runtime: How operators are run.
             folder: Where files are; the user's cache folder by default.
         """
+        self.runtime = runtime
         self.conditions = {"hardware": hardware(), **runtime.conditions()}
         digest = hashlib.sha256(json.dumps(self.conditions).encode()).hexdigest()[:16]
         self.path = (folder or _cache_folder()) / f"latencies-{digest}.json"

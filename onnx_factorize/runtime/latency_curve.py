@@ -63,7 +63,6 @@ def measure_curves(
     targets: Sequence[Target],
     shapes: Mapping[str, tuple[int, ...]],
     ranks: Mapping[str, npt.NDArray[np.int64]],
-    runtime: Runtime,
     cache: LatencyCache,
     timer: Timer = time_models,
     advance: Callable[[int], None] = lambda _: None,
@@ -76,8 +75,7 @@ def measure_curves(
         targets: Its targets, and views of them.
         shapes: Operator name to the shape of its input; those without one are left out.
         ranks: Target name to the ranks that it may have.
-        runtime: How to run the operators.
-        cache: What was measured before.
+        cache: How to run the operators, and what was measured so before.
         timer: What measures.
         advance: Called after each target with 1.
         chains: Target name to what becomes of it, where that is no plain pair.
@@ -99,7 +97,9 @@ def measure_curves(
             key += f", {others} bytes between"
             times = cache.get(key, 1 + len(wanted))
             if times is None:
-                times = timer(_models(target, shape, wanted, model, chain), shape, runtime, others)
+                times = timer(
+                    _models(target, shape, wanted, model, chain), shape, cache.runtime, others
+                )
                 cache.put(key, times)
             curves[target.name] = Curve(times[0], wanted, tuple(times[1:]))
         advance(1)

@@ -200,7 +200,7 @@ def test_latency_curves_time_what_a_new_form_writes(tmp_path):
     (target,) = finder.targets
     form = form_that_cuts([target])
     ranks, cache = {target.name: np.arange(2, 12, 2)}, LatencyCache(RUNTIME, tmp_path)
-    given = [normalised, [target], {target.name: shape}, ranks, RUNTIME, cache]
+    given = [normalised, [target], {target.name: shape}, ranks, cache]
     curves = measure_curves(*given, weights_as_time, chains={target.name: form.chain})
     bias, split = 16, 2
     written = form.params([target], [np.array([4])])[0] + bias + split

@@ -69,7 +69,7 @@ def _curves(timer, cache, names="abc"):
     shapes = {"a": (1, 8, 24), "b": (1, 8, 64), "c": (1, 8, 24)}
     ranks = {t.name: np.arange(2, 12, 2) for t in finder.targets}
     shapes = {name: shapes[name] for name in names}
-    return measure_curves(normal_model, finder.targets, shapes, ranks, RUNTIME, cache, timer)
+    return measure_curves(normal_model, finder.targets, shapes, ranks, cache, timer)
 
 
 def test_every_target_is_measured_once_in_its_own_shape(tmp_path):
@@ -249,9 +249,7 @@ def _convolution(tmp_path):
 
     cache = LatencyCache(RUNTIME, tmp_path)
     shapes = {"t": (1, 16, 9, 9)}
-    return target, measure_curves(
-        normal_model, views, shapes, ranks, RUNTIME, cache, weights_as_time
-    )
+    return target, measure_curves(normal_model, views, shapes, ranks, cache, weights_as_time)
 
 
 def test_every_view_of_a_convolution_is_timed_as_it_would_be_written(tmp_path):

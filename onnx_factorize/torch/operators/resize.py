@@ -97,8 +97,7 @@ def _resize(
         index, weights = _taps(places, lengths[i], count, kernel, drop=bool(exclude_outside))
         x = _along(x, axis, index, weights)
     for axis, beyond in outside:
-        shape = [1] * x.dim()
-        shape[axis] = -1
+        shape = [-1 if other == axis else 1 for other in range(x.dim())]
         x = torch.where(
             torch.from_numpy(beyond).to(x.device).reshape(shape), extrapolation_value, x
         )
