@@ -1,5 +1,6 @@
 """Where calibration data come from: each form of `--calib` is a source of records."""
 
+from ...options.images import ImageOptions
 from .feeds import FeedSource, feeds_of, heads_of
 from .images import ImageSource
 from .numpy_files import NumpySource
@@ -9,6 +10,7 @@ from .source import Arrays, Source
 __all__ = [
     "Arrays",
     "FeedSource",
+    "ImageOptions",
     "ImageSource",
     "NumpySource",
     "ProtobufSource",
