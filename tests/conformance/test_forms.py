@@ -205,3 +205,10 @@ def test_latency_curves_time_what_a_new_form_writes(tmp_path):
     bias, split = 16, 2
     written = form.params([target], [np.array([4])])[0] + bias + split
     assert curves[target.name].of(4) == pytest.approx(1e-3 * written)
+
+
+@pytest.mark.usefixtures("toy", "time_is_weights")
+def test_a_budget_of_latency_uses_a_new_form(tmp_path):
+    asked = ["--budget", "latency=0.6", "--weighting", "activation", "--best-effort"]
+    report, _ = _compress(tmp_path, *asked)  # met or not: timing decides no test
+    assert "identity block" in {each["form"] for each in report["layers"]}
