@@ -5,12 +5,9 @@ Other packages add one with `register`.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
+from ...registering import import_files
 from .registry import get_weighting, register, weighting_names
 
 __all__ = ["get_weighting", "register", "weighting_names"]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_files(__name__, __path__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...errors import InputError
+from ...registering import check_free
 from ..weighting import Weighting
 
 __all__ = ["get_weighting", "register", "weighting_names"]
@@ -16,8 +17,7 @@ def register(kind: type[Weighting]) -> type[Weighting]:
     Raises:
         ValueError: Another has that name.
     """
-    if kind.name in _WEIGHTINGS and type(_WEIGHTINGS[kind.name]) is not kind:
-        raise ValueError(f"there is a weighting '{kind.name}' already")
+    check_free({name: type(one) for name, one in _WEIGHTINGS.items()}, kind, "weighting")
     _WEIGHTINGS[kind.name] = kind()
     return kind
 

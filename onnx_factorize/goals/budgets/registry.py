@@ -8,6 +8,7 @@ from ...allocation.costs import Costs
 from ...allocation.price import Price
 from ...errors import InputError
 from ...options import Budget, Options
+from ...registering import check_free
 
 __all__ = ["budget_names", "check_budget", "price_of", "register", "wants_speed"]
 
@@ -22,8 +23,7 @@ def register(price: PriceType) -> PriceType:
     Raises:
         ValueError: Another has that name.
     """
-    if _PRICES.get(price.name, price) is not price:
-        raise ValueError(f"there is a budget '{price.name}' already")
+    check_free(_PRICES, price, "budget")
     _PRICES[price.name] = price
     return price
 

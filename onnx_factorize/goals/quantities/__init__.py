@@ -5,12 +5,9 @@ Other packages add one with `register`.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
+from ...registering import import_files
 from .registry import quantity_names, quantity_of, register
 
 __all__ = ["quantity_names", "quantity_of", "register"]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_files(__name__, __path__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ...errors import InputError
+from ...registering import check_free
 from .quantity import Quantity
 
 __all__ = ["quantity_names", "quantity_of", "register"]
@@ -20,8 +21,7 @@ def register(quantity: QuantityType) -> QuantityType:
     Raises:
         ValueError: Another has that name.
     """
-    if _QUANTITIES.get(quantity.name, quantity) is not quantity:
-        raise ValueError(f"there is a quantity '{quantity.name}' already")
+    check_free(_QUANTITIES, quantity, "quantity")
     _QUANTITIES[quantity.name] = quantity
     return quantity
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from ...errors import InputError
 from ...options import RuntimeOptions
+from ...registering import check_free
 from ..session import Runtime
 
 __all__ = ["register", "runtime_names", "runtime_of"]
@@ -21,8 +22,7 @@ def register(runtime: RuntimeType) -> RuntimeType:
     Raises:
         ValueError: Another has that name.
     """
-    if _RUNTIMES.get(runtime.name, runtime) is not runtime:
-        raise ValueError(f"there is a runtime '{runtime.name}' already")
+    check_free(_RUNTIMES, runtime, "runtime")
     _RUNTIMES[runtime.name] = runtime
     return runtime
 
