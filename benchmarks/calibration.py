@@ -4,8 +4,8 @@
 
 Prints the time of a plain onnxruntime forward of the calibration samples and of gathering their
 statistics (the survey of the outputs included, if the weighting needs one), interleaved rounds of
-each, the time to judge cuts, to decompose and to rewrite all targets, and the peak resident memory
-of whole runs with 512 and with all samples, each in a process of its own.
+each, the time to cross-validate losses, to decompose and to rewrite all targets, and the peak
+resident memory of whole runs with 512 and with all samples, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> 
     LiftWeights()(normal)
     finder = FindTargets()
     finder(normal)
-    plain, gathered, decomposed, judged = [], [], [], []
+    plain, gathered, decomposed, validated = [], [], [], []
     for _ in range(rounds):
         start = time.perf_counter()
         for batch in data.batches("calibration"):
@@ -75,7 +75,7 @@ def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> 
         )
         analyze(observed, get_weighting(weighting))
         decomposed.append(progress.seconds.pop("decompose"))
-        judged.append(progress.seconds.pop("judge cuts", 0.0))
+        validated.append(progress.seconds.pop("cross-validate losses", 0.0))
         gathered.append(sum(progress.seconds.values()))
     print(f"{data.calibration_samples} samples, {len(finder.targets)} targets, {weighting}")
     print(f"plain forward  {statistics.median(plain):7.2f} s")
@@ -84,7 +84,7 @@ def _times(path: str, calib: str, samples: int, weighting: str, rounds: int) -> 
     print(f"ratio          {statistics.median(ratios):7.2f}  (rounds: {_list(ratios)})")
     progress = Progress()
     run(path, calib, Options.of(budget="targets=0.5", weighting=weighting, samples=256), progress)
-    print(f"judging cuts   {statistics.median(judged):7.2f} s")
+    print(f"cross-validated  {statistics.median(validated):7.2f} s")
     print(f"decomposing    {statistics.median(decomposed):7.2f} s")
     print(f"rewriting      {progress.seconds['rewrite']:7.2f} s")
 

@@ -1,4 +1,4 @@
-"""Budgets of time: what was asked, predicted and measured, and what multiplications would buy.
+"""Budgets of time: what was asked, predicted and measured, and what multiplications would bring.
 
     python -m benchmarks.latency [NAME ...] [--budget 0.7 ...] [--weighting activation]
 

@@ -43,7 +43,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "paper.md"
 NAMES = ("fashion-resnet", "fashion-vit", "minilm", "ppocr-rec")
 KEEPS = (0.5, 0.25, 0.1)
 
-# As published: the first two give all operators alike, the third buys ranks where they lose least.
+# As published: the first two give all operators alike, the third allocates ranks by loss.
 PROJECTIONS: dict[str, dict[str, Any]] = {
     "plain SVD": {"weighting": "none", "ranks": "uniform"},
     "FWSVD": {"weighting": "diagonal", "ranks": "uniform"},

@@ -55,7 +55,7 @@ NOTES = {
     "calibrated on; the metric is of photographs that were not."
 }
 PREDICTED = (
-    "What `fisher` with ranks bought globally is expected to cost (the report's `predicted`, of "
+    "What `fisher` with ranks allocated globally is expected to cost (the report's `predicted`, of "
     "calibration samples that had no part in the directions), divided by what held-out samples "
     "cost, seed by seed. What is alike has no part together, so it is too much where held-out "
     "samples are like those calibrated on: with few samples, or crops of the same photographs."
@@ -123,7 +123,7 @@ def measured(
     uniform = dataclasses.replace(
         known,
         analysis=dataclasses.replace(
-            known.analysis, candidates=[dataclasses.replace(predicted, uniform=True)], trial=None
+            known.analysis, candidates=[dataclasses.replace(predicted, uniform=True)], expected=None
         ),
     )
     ways: tuple[tuple[Ranks, Any], ...] = (("global", known), ("uniform", uniform))

@@ -27,7 +27,9 @@ def check_options(options: Options) -> None:
     get_weighting(options.weighting)
     price = check_budget(options.budget)
     if options.training.svt != "none" and (price.timed or options.prefer == "latency"):
-        raise InputError("--svt counts parameters or multiplications: it cannot buy time.")
+        raise InputError(
+            "--svt counts parameters or multiplications: it cannot meet a goal of time."
+        )
     if processes.count() > 1 and wants_speed(options):
         raise InputError(
             "Each process would time cuts for itself, and come to a plan of its own: under "

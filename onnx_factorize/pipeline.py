@@ -127,8 +127,8 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     met = meet_goal(known, dense, sample, options, progress)
     model, plan, recovery = met.model, met.plan, None
     if options.finetune:
-        spending = dataclasses.replace(options, budget=met.budget)
-        model, plan, recovery = _trained(known, dense, model, plan, spending, progress)
+        asked = dataclasses.replace(options, budget=met.budget)
+        model, plan, recovery = _trained(known, dense, model, plan, asked, progress)
     model, quantization = _quantized(known, model, options, progress)
 
     pair = dense, runtime.session(model, known.watched)
@@ -144,7 +144,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         holdout = compare_outputs(
             *pair, known.outputs, data, "holdout", advance=advance, finite=False
         )
-        if not np.isfinite(holdout.divergence) and guard and guard.widen():
+        if not np.isfinite(holdout.divergence) and guard and guard.include_holdout():
             return compressed(known, options, progress)
         seen = compare_outputs(
             *pair, known.outputs, data, "calibration", again, advance, finite=False

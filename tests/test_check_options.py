@@ -15,8 +15,8 @@ from onnx_factorize.options import Options
         ({"budget": "size=0.5"}, r"no budget 'size'.*latency, macs, params, targets"),
         ({"budget": "params=1.5"}, "give a unit"),
         ({"budget": "bytes=12"}, "give a unit"),
-        ({"finetune": True, "svt": "soft", "budget": "latency=0.5"}, "cannot buy time"),
-        ({"finetune": True, "svt": "soft", "prefer": "latency"}, "cannot buy time"),
+        ({"finetune": True, "svt": "soft", "budget": "latency=0.5"}, "cannot meet a goal of time"),
+        ({"finetune": True, "svt": "soft", "prefer": "latency"}, "cannot meet a goal of time"),
         ({"runtime": "abacus"}, "no runtime 'abacus'.*onnxruntime"),
     ],
 )

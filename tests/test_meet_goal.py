@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import timing
 
-from onnx_factorize import factorize, pipeline
-from onnx_factorize import meet_goal as spending
+from onnx_factorize import factorize, meet_goal, pipeline
 from onnx_factorize.curve import Curve
 from onnx_factorize.goals import latency_budget
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
@@ -36,7 +35,7 @@ def timed(monkeypatch):
         }
 
     monkeypatch.setattr(OnnxRuntime, "session", loaded)
-    monkeypatch.setattr(spending, "latencies", latencies)
+    monkeypatch.setattr(meet_goal, "latencies", latencies)
     monkeypatch.setattr(latency_budget, "measure_curves", curves)
     monkeypatch.setattr(pipeline, "latencies", lambda *_, **__: timing(1.0, 1.0))
     return timed
@@ -63,7 +62,7 @@ def test_size_does_not_look(timed, mlp, mlp_feeds):
 
 def test_several_processes_do_not_look(timed, mlp, mlp_feeds, monkeypatch):
     """Each would decide by a clock of its own, and they train one model."""
-    monkeypatch.setattr(spending.processes, "count", lambda: 2)
+    monkeypatch.setattr(meet_goal.processes, "count", lambda: 2)
     factorize(mlp, mlp_feeds, budget="targets=0.9", **OPTIONS)
     assert not timed
 

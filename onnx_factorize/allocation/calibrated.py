@@ -20,7 +20,7 @@ __all__ = ["Calibrated"]
 
 @dataclasses.dataclass(frozen=True)
 class Calibrated:
-    """What is known of a model before a budget is spent; it serves any number of budgets.
+    """What is known of a model before ranks are allocated; it serves any number of budgets.
 
     Attributes:
         dense: The dense model.

@@ -1,4 +1,4 @@
-"""A way to choose factors and ranks, before ranks are allocated by it."""
+"""Losses by which factors and ranks are chosen, before ranks are allocated by them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _FASTER = 0.97
 
 
 def automatic_multiple(target: Target, all_params: int) -> int:
-    """The largest power of two up to 16 in whose steps ranks are still fine enough to buy."""
+    """The largest power of two up to 16 in whose steps ranks are still fine enough for a budget."""
     multiple = _BLOCK
     while multiple > 1 and target.factor_params(multiple) > _STEP * all_params:
         multiple //= 2

@@ -29,7 +29,7 @@ class Guard:
     def __init__(
         self, dense: ir.Model, outputs: Collection[str], data: CalibrationData, runtime: Runtime
     ) -> None:
-        """Remembers what to run.
+        """Takes what to run.
 
         Args:
             dense: The dense model; it is not changed.
@@ -39,16 +39,16 @@ class Guard:
         """
         self._dense, self._outputs = dense, list(outputs)
         self._data, self._runtime = data, runtime
-        self._known: list[tuple[Batch, Finite]] = []
-        self._widened = False
+        self._expected: list[tuple[Batch, Finite]] = []
+        self._with_holdout = False
 
-    def widen(self) -> bool:
+    def include_holdout(self) -> bool:
         """Looks at held-out samples too from now on; returns whether it did not do so before."""
-        if self._widened or self._data.shares_holdout:
+        if self._with_holdout or self._data.shares_holdout:
             return False
         self._samples()
-        self._widened = True
-        self._known += self._finite(list(self._data.batches("holdout")))
+        self._with_holdout = True
+        self._expected += self._finite(list(self._data.batches("holdout")))
         return True
 
     def complaint(self, model: ir.Model) -> str | None:
@@ -89,10 +89,10 @@ class Guard:
 
     def _samples(self) -> list[tuple[Batch, Finite]]:
         """Batches, and which of the dense model's numbers are finite there."""
-        if not self._known:
+        if not self._expected:
             only = self._data.some(_SAMPLES)
-            self._known = self._finite(list(self._data.batches("calibration", only=only)))
-        return self._known
+            self._expected = self._finite(list(self._data.batches("calibration", only=only)))
+        return self._expected
 
     def _finite(self, batches: Sequence[Batch]) -> list[tuple[Batch, Finite]]:
         session = self._runtime.session(self._dense, self._outputs)

@@ -1,4 +1,4 @@
-"""Buying ranks: one candidate for each target, at the least loss that the budget allows."""
+"""Allocation of ranks: one candidate for each target, at the least loss that the budget allows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def allocate_global(choices: Sequence[Choices], limit: float) -> dict[str, int]:
     One Lagrange multiplier serves all targets: starting from the cheapest candidates, the steps
     along each target's lower convex hull of (cost, loss) are taken in the order of what they
     gain for what they cost (Shoham and Gersho, "Efficient bit allocation for an arbitrary set of
-    quantizers", 1988). What the hull leaves over is spent on single candidates that still fit.
+    quantizers", 1988). What the hull leaves over goes to single candidates that still fit.
 
     Args:
         choices: The candidates of every target.
@@ -84,8 +84,8 @@ def allocate_global(choices: Sequence[Choices], limit: float) -> dict[str, int]:
         if taken[index] == a and cost <= left:
             taken[index] = b
             left -= cost
-    _spend(choices, taken, left)
-    return _together(choices, taken)
+    _upgrade(choices, taken, left)
+    return _ranks_of_all(choices, taken)
 
 
 def allocate_uniform(choices: Sequence[Choices], limit: float) -> dict[str, int]:
@@ -122,10 +122,10 @@ def allocate_uniform(choices: Sequence[Choices], limit: float) -> dict[str, int]
         if i + 1 < len(choice.costs) - 1 and choice.costs[i + 1] - choice.costs[i] <= left:
             left -= float(choice.costs[i + 1] - choice.costs[i])
             taken[index] = i + 1
-    return _together(choices, taken)
+    return _ranks_of_all(choices, taken)
 
 
-def _together(choices: Sequence[Choices], taken: Sequence[int]) -> dict[str, int]:
+def _ranks_of_all(choices: Sequence[Choices], taken: Sequence[int]) -> dict[str, int]:
     """The ranks of all targets."""
     ranks: dict[str, int] = {}
     for choice, index in zip(choices, taken, strict=True):
@@ -157,8 +157,8 @@ def _lower_hull(costs: Array, losses: Array) -> list[int]:
     return hull
 
 
-def _spend(choices: Sequence[Choices], taken: list[int], left: float) -> None:
-    """Spends what is left on the best single upgrades that fit, in place."""
+def _upgrade(choices: Sequence[Choices], taken: list[int], left: float) -> None:
+    """Takes the best single upgrades that fit in what is left, in place."""
     while True:
         best, move = 0.0, None
         for index, choice in enumerate(choices):
@@ -168,7 +168,7 @@ def _spend(choices: Sequence[Choices], taken: list[int], left: float) -> None:
             if not fits:
                 continue
             gains = choice.losses[i] - choice.losses[i + 1 : i + 1 + fits]
-            # The dearest that fits wins among equals: a budget is there to be spent.
+            # The dearest that fits wins among equals: a budget is there to be used.
             rates = gains / np.maximum(costs[:fits], 1e-300)
             j = int(np.argmax(gains if rates.max() <= 0 else rates))
             if rates[j] > best or (move is None and gains[j] >= 0):

@@ -17,7 +17,7 @@ from ..options import Options
 from ..passes import RewriteTargets, Target, sign
 from ..progress import Progress
 from ..runtime.paging import LARGE
-from .allocate import Bought, Purchase
+from .allocator import Allocation, Allocator
 from .analysis import Analysis
 from .candidate import Candidate
 from .forms import AUTO
@@ -41,10 +41,10 @@ class Plan:
 
     Attributes:
         ranks: View name to rank, or `DENSE`.
-        losses: Operator to the loss predicted for what was bought of it.
-        origin: The way in which it was chosen.
-        tried: Way to measured divergence, where several were measured.
-        trial: The divergence to expect of new data, measured on unseen calibration samples.
+        losses: Operator to the loss predicted for its cuts.
+        origin: How it was chosen.
+        tried: Origin to measured divergence, where several were measured.
+        expected: The divergence to expect of new data, measured on unseen calibration samples.
         refit: What refitting the factors multiplied it by; None if that was not tried, or gained
             nothing.
         squares: View name to σ² of its directions, for what is cut.
@@ -55,7 +55,7 @@ class Plan:
     losses: dict[str, float]
     origin: str
     tried: dict[str, float]
-    trial: float | None
+    expected: float | None
     refit: float | None = None
     squares: Mapping[str, npt.NDArray[np.float64]] = dataclasses.field(default_factory=dict)
     candidate: Candidate | None = None
@@ -68,7 +68,7 @@ class Plan:
     @property
     def predicted(self) -> float:
         """What to expect of new data: as measured on unseen samples, else to second order."""
-        return self.second_order if self.trial is None else self.trial
+        return self.second_order if self.expected is None else self.expected
 
 
 def compress(
@@ -79,7 +79,7 @@ def compress(
     options: Options,
     progress: Progress,
 ) -> tuple[ir.Model, Plan]:
-    """Buys ranks within the budget and rewrites the model by them.
+    """Allocates ranks within the budget and rewrites the model by them.
 
     Operators that break the model when they are cut are found by running it, and stay dense.
 
@@ -98,10 +98,10 @@ def compress(
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
     if analysis.evaluator is not None:
-        # Before many plans are tried of which none could work.
+        # Before many plans are evaluated of which none could work.
         _leave_broken(dense, targets, analysis, price, options)
-    model, plan, bought = _compress(dense, targets, analysis.sound, price, options, progress)
-    if not _breaks(dense, model, bought, analysis):
+    model, plan, allocation = _compress(dense, targets, analysis.sound, price, options, progress)
+    if not _breaks(dense, model, allocation, analysis):
         return model, plan
     return compress(dense, targets, analysis, price, options, progress)
 
@@ -112,29 +112,29 @@ def _leave_broken(
     """Notes what breaks the plan that is predicted to be the best, until nothing does."""
     while True:
         sound = analysis.sound
-        purchase = Purchase(targets, sound, price, options)
-        bought = purchase.buy(dense, sound.candidates[0])
-        if not _breaks(dense, bought.model, bought, analysis):
+        allocator = Allocator(targets, sound, price, options)
+        allocation = allocator.allocate(dense, sound.candidates[0])
+        if not _breaks(dense, allocation.model, allocation, analysis):
             return
 
 
-def _breaks(dense: ir.Model, model: ir.Model, bought: Bought, analysis: Analysis) -> bool:
+def _breaks(dense: ir.Model, model: ir.Model, allocation: Allocation, analysis: Analysis) -> bool:
     """Whether some cut makes outputs not finite; the operator to blame is noted.
 
     Args:
         dense: The dense model.
         model: What was made of it in the end.
-        bought: The cuts, before their factors were refitted.
+        allocation: The cuts, before their factors were refitted.
         analysis: Takes the note.
     """
     guard = analysis.guard
-    if guard is None or not bought.cut or guard.complaint(model) is None:
+    if guard is None or not allocation.cut or guard.complaint(model) is None:
         return False
-    cut = list(dict.fromkeys(view.operator for view in bought.cut))
+    cut = list(dict.fromkeys(view.operator for view in allocation.cut))
 
     def made(operators: Sequence[str]) -> ir.Model:
-        views = [view for view in bought.cut if view.operator in operators]
-        return rewritten(dense, views, bought.ranks, bought.spectra, bought.statistics)
+        views = [view for view in allocation.cut if view.operator in operators]
+        return rewritten(dense, views, allocation.ranks, allocation.spectra, allocation.statistics)
 
     found = guard.culprit(cut, made) or (cut[-1], "outputs not finite once factors are refitted")
     analysis.broken[found[0]] = found[1]
@@ -148,72 +148,76 @@ def _compress(
     price: Price,
     options: Options,
     progress: Progress,
-) -> tuple[ir.Model, Plan, Bought]:
-    """The same as `compress`, with what was bought, before it is run."""
-    purchase = Purchase(targets, analysis, price, options)
+) -> tuple[ir.Model, Plan, Allocation]:
+    """The same as `compress`, with the allocation, before it is run."""
+    allocator = Allocator(targets, analysis, price, options)
     evaluator, candidate = analysis.evaluator, analysis.candidates[0]
     found: Found | None = None
     if evaluator is not None:
         # Measured in one form only.
         forms = {} if price.timed else _forms(targets, options)
         most = most_measurements(analysis.candidates, forms)
-        with progress.stage("try plans", most) as advance:
-            found = search(analysis.candidates, purchase.allocate, evaluator, advance, forms)
+        with progress.stage("evaluate plans", most) as advance:
+            found = search(analysis.candidates, allocator.ranks_of, evaluator, advance, forms)
         candidate = found.best.candidate
     with progress.stage("rewrite"):
-        bought = purchase.buy(dense, candidate)
+        allocation = allocator.allocate(dense, candidate)
     large = model_io.weight_bytes(dense) > LARGE
     refitted: Refitted | None = None
     expected = None if found is None else found.best.divergence
-    if evaluator is not None and found is not None and bought.cut:
+    if evaluator is not None and found is not None and allocation.cut:
         if not large:
-            refitted = _refitted(dense, bought, found, purchase, evaluator, progress)
-            bought = refitted.bought
+            refitted = _refitted(dense, allocation, found, allocator, evaluator, progress)
+            allocation = refitted.allocation
         with progress.stage("predict", evaluator.parts) as advance:
-            chosen = bought.candidate
-            expected = evaluator.expect(bought.ranks, chosen.weighting, chosen.shrinkages, advance)
+            chosen = allocation.candidate
+            expected = evaluator.expect(
+                allocation.ranks, chosen.weighting, chosen.shrinkages, advance
+            )
     gain = None if refitted is None else refitted.gain
     plan = Plan(
-        bought.ranks,
-        bought.losses,
-        bought.candidate.name,
+        allocation.ranks,
+        allocation.losses,
+        allocation.candidate.name,
         {} if found is None else found.tried,
         expected if expected is None or gain is None else gain * expected,
         gain,
-        bought.squares,
-        bought.candidate,
+        allocation.squares,
+        allocation.candidate,
     )
-    if large or not bought.cut or (gain is None and not options.finetune):
-        return bought.model, plan, bought
-    factors = bought.factors if refitted is None else refitted.factors
+    if large or not allocation.cut or (gain is None and not options.finetune):
+        return allocation.model, plan, allocation
+    factors = allocation.factors if refitted is None else refitted.factors
     if options.finetune:
-        factors = balanced(factors, bought.cut)
+        factors = balanced(factors, allocation.cut)
     model = dense.clone()
     RewriteTargets(factors)(model)
     sign(model, options.provenance())
-    return model, plan, bought
+    return model, plan, allocation
 
 
 def _refitted(
     dense: ir.Model,
-    best: Bought,
+    best: Allocation,
     found: Found,
-    purchase: Purchase,
+    allocator: Allocator,
     evaluator: PlanEvaluator,
     progress: Progress,
 ) -> Refitted:
-    """The best of what was bought and of other plans that come near it, once refitted."""
+    """The best of an allocation and of other plans that come near it, once refitted."""
     measured = found.best.divergence
-    origins = [way for way in found.origins if way.divergence < _HOPELESS * measured]
+    origins = [plan for plan in found.origins if plan.divergence < _HOPELESS * measured]
     origins = origins if evaluator.ease > 1 else []
-    near = [way for way in found.others if way.divergence < _NEAR * measured]
-    others = [*origins, *(way for way in near if not any(way is each for each in origins))]
+    near = [plan for plan in found.others if plan.divergence < _NEAR * measured]
+    others = [*origins, *(plan for plan in near if not any(plan is each for each in origins))]
     with progress.stage("rewrite"):
         others = others[: 2 * evaluator.ease - 1]
-        ways = [(best, measured)]
-        ways += [(purchase.buy(dense, way.candidate), way.divergence) for way in others]
-    with progress.stage("refit", most_cuts(ways)) as advance:
-        return best_refitted(dense, ways, evaluator, advance)
+        allocations = [(best, measured)]
+        allocations += [
+            (allocator.allocate(dense, plan.candidate), plan.divergence) for plan in others
+        ]
+    with progress.stage("refit", most_cuts(allocations)) as advance:
+        return best_refitted(dense, allocations, evaluator, advance)
 
 
 def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[str, frozenset[str]]]:

@@ -177,12 +177,12 @@ class PlanEvaluator:
         """The model that a plan makes of some statistics."""
         statistics = spectra.statistics
         cut = [target for target in self._targets if ranks.get(target.name)]
-        # What they do not know, for it never ran, cannot be tried.
+        # What they do not know, for it never ran, cannot be measured.
         ran = [t for t in cut if t.name in statistics and statistics[t.name].ran]
         made = zip(ran, spectra.each(ran, weighting, shrinkages), strict=True)
         chosen = {target.name: spectrum for target, spectrum in made}
-        kept = {name: ranks[name] for name in chosen}
-        return rewritten(self.normal, cut, kept, chosen, statistics)
+        chosen_ranks = {name: ranks[name] for name in chosen}
+        return rewritten(self.normal, cut, chosen_ranks, chosen, statistics)
 
 
 def _runner(session: Session) -> Callable[[Batch], dict[str, npt.NDArray[Any]]]:

@@ -87,7 +87,7 @@ class Price(abc.ABC):
         return predicted
 
     def of_written(self, targets: Sequence[Target]) -> float:
-        """The price of the dense model if it is written as results are."""
+        """The price of the dense model if it is stored as results are."""
         return self.of_model(targets)
 
     def check(self) -> None:  # noqa: B027 - most have nothing to check

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from ..factorization.refit import FITTED, refit
 from ..passes import Factors, RewriteTargets
-from .allocate import Bought
+from .allocator import Allocation
 from .plan_evaluator import PlanEvaluator
 
 __all__ = ["Refitted", "best_refitted", "most_cuts"]
@@ -34,13 +34,13 @@ class Refitted:
     """A model after the refit of its factors, or before it if that gains nothing.
 
     Attributes:
-        bought: What was refitted.
+        allocation: What was refitted.
         divergence: Of unseen samples, in the end.
         factors: The factors.
         gain: What refitting multiplied the divergence of unseen samples by; None for nothing.
     """
 
-    bought: Bought
+    allocation: Allocation
     divergence: float
     factors: dict[str, Factors]
     gain: float | None = None
@@ -48,7 +48,7 @@ class Refitted:
 
 def best_refitted(
     dense: ir.Model,
-    ways: Sequence[tuple[Bought, float]],
+    allocations: Sequence[tuple[Allocation, float]],
     evaluator: PlanEvaluator,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Refitted:
@@ -56,7 +56,7 @@ def best_refitted(
 
     Args:
         dense: The dense model; it is not changed.
-        ways: The models, each with its divergence of unseen samples.
+        allocations: The models, each with its divergence of unseen samples.
         evaluator: What measures.
         advance: Called with 1 after each cut.
     """
@@ -64,21 +64,25 @@ def best_refitted(
     thorough = evaluator.ease > 1 and int((evaluator.folds > 1).sum()) >= FITTED
     unseen = evaluator.folds < (2 if thorough else 1)
     refitted = functools.partial(_refitted, dense, evaluator, unseen, advance)
-    if len(ways) > _FINALISTS and int((~unseen).sum()) > FITTED:
-        quick = [refitted(FITTED, *way).divergence for way in ways]
-        ways = [ways[number] for number in np.argsort(quick, kind="stable")[:_FINALISTS]]
+    if len(allocations) > _FINALISTS and int((~unseen).sum()) > FITTED:
+        quick = [refitted(FITTED, *each).divergence for each in allocations]
+        allocations = [
+            allocations[number] for number in np.argsort(quick, kind="stable")[:_FINALISTS]
+        ]
     most = FITTED * evaluator.ease
-    best = min((refitted(most, *way) for way in ways), key=lambda result: result.divergence)
+    best = min(
+        (refitted(most, *each) for each in allocations), key=lambda result: result.divergence
+    )
     if best.gain is None or not thorough:
         return best
-    # Two folds were enough to choose by; what is kept is fitted on all.
-    factors = _fitted(best.bought, evaluator, np.ones_like(unseen), most)
+    # Two folds were enough to choose by; the best is fitted on all.
+    factors = _fitted(best.allocation, evaluator, np.ones_like(unseen), most)
     return dataclasses.replace(best, factors=factors)
 
 
-def most_cuts(ways: Sequence[tuple[Bought, float]]) -> int:
+def most_cuts(allocations: Sequence[tuple[Allocation, float]]) -> int:
     """The most cuts that are fitted to find the best of some models."""
-    cuts = [len(bought.cut) for bought, _ in ways]
+    cuts = [len(allocation.cut) for allocation, _ in allocations]
     return sum(cuts) + (_FINALISTS * max(cuts) if len(cuts) > _FINALISTS else 0)
 
 
@@ -88,21 +92,24 @@ def _refitted(
     unseen: npt.NDArray[np.bool_],
     advance: Callable[[int], None],
     most: int,
-    bought: Bought,
+    allocation: Allocation,
     measured: float,
 ) -> Refitted:
-    fitted = _fitted(bought, evaluator, ~unseen, most, advance)
+    fitted = _fitted(allocation, evaluator, ~unseen, most, advance)
     model = dense.clone()
     RewriteTargets(fitted)(model)
     folds = np.unique(evaluator.folds[unseen]).tolist()
-    before, after = evaluator.divergence(bought.model, folds), evaluator.divergence(model, folds)
+    before, after = (
+        evaluator.divergence(allocation.model, folds),
+        evaluator.divergence(model, folds),
+    )
     if after < _GAIN * before:
-        return Refitted(bought, measured * after / before, fitted, after / before)
-    return Refitted(bought, measured, bought.factors)
+        return Refitted(allocation, measured * after / before, fitted, after / before)
+    return Refitted(allocation, measured, allocation.factors)
 
 
 def _fitted(
-    bought: Bought,
+    allocation: Allocation,
     evaluator: PlanEvaluator,
     only: npt.NDArray[np.bool_],
     most: int,
@@ -110,8 +117,8 @@ def _fitted(
 ) -> dict[str, Factors]:
     return refit(
         evaluator.normal,
-        bought.cut,
-        bought.factors,
+        allocation.cut,
+        allocation.factors,
         evaluator.data,
         only,
         evaluator.runtime,

@@ -81,12 +81,12 @@ def search(
     """
     run = _Run(candidates[0], allocate, evaluator, advance)
     for candidate in (_rescaled(run.best, run.measure), *candidates[1:]):
-        run.try_out(candidate, candidate.name)
+        run.evaluate(candidate, candidate.name)
     if not run.best.candidate.uniform:
         if forms:
-            _try_forms(run, forms)
+            _evaluate_forms(run, forms)
         for number in range(_CHANGES):
-            run.try_out(_changed(run.best, number), "changes of it")
+            run.evaluate(_changed(run.best, number), "changes of it")
     return Found(run.best, _of_other_origins(run), _in_other_forms(run, forms or {}), run.tried)
 
 
@@ -114,7 +114,7 @@ class _Run:
         self.best = plan
         self.tried = {first.name: plan.divergence}
 
-    def try_out(self, candidate: Candidate, name: str) -> None:
+    def evaluate(self, candidate: Candidate, name: str) -> None:
         """Measures a candidate, and keeps it if it is clearly better than all before."""
         plan = self._plan(candidate)
         if plan is None:
@@ -143,12 +143,12 @@ class _Run:
         return self.plans[-1]
 
 
-def _try_forms(run: _Run, forms: Forms) -> None:
+def _evaluate_forms(run: _Run, forms: Forms) -> None:
     """Measures plans of one form for all, and other forms of what is cut."""
     start = run.best.candidate
     for form in form_names():
         one = dataclasses.replace(start, name=f"{form} form", forms=dict.fromkeys(forms, form))
-        run.try_out(one, one.name)
+        run.evaluate(one, one.name)
     tried = set()
     for _ in range(_SWAPS):
         moves = (
@@ -165,7 +165,7 @@ def _try_forms(run: _Run, forms: Forms) -> None:
         # What stays dense is free again: it was bound where a plan of one form is the best.
         bound = {name: form for name, form in best.forms.items() if name in cut}
         one = dataclasses.replace(best, forms={**bound, move[0]: move[1]})
-        run.try_out(one, "other forms")
+        run.evaluate(one, "other forms")
 
 
 def _form(plan: MeasuredPlan, operator: str, forms: Forms) -> str | None:

@@ -27,7 +27,7 @@ def print_layers(console: Console, layers: Sequence[Layer], *, decided: bool = T
     Args:
         console: Where to.
         layers: The operators.
-        decided: Whether ranks were bought; else the largest that each could have is shown.
+        decided: Whether ranks were allocated; else the largest that each could have is shown.
     """
     heading = "rank" if decided or any(layer.rank for layer in layers) else "full rank"
     columns: list[tuple[Column, list[str | Text]]] = [

@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 # Samples that settle the losses of cuts; the directions are settled by all of them.
 _SAMPLES = 256
 
-# Memory for the directions of targets that are cross-validated together.
+# Memory for the directions of targets that are cross-validated at once.
 _DIRECTIONS_BYTES = 2**29
 
 # Shrinkages that are still tried after the first two folds.
@@ -52,7 +52,7 @@ def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choi
     """Cross-validates the shrinkages: directions from some folds, losses from the others.
 
     All shrinkages are tried on the first two folds, the best few on the others too. The stage is
-    called `judge cuts`.
+    called `cross-validate losses`.
 
     Args:
         run: The model and the data.
@@ -63,14 +63,16 @@ def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choi
     indices = shrinkages_for(samples)
     groups = _groups(run.targets, len(indices))
     chosen: dict[str, Choice] = {}
-    with run.progress.stage("judge cuts", len(groups) * min(_SAMPLES, samples)) as advance:
+    with run.progress.stage(
+        "cross-validate losses", len(groups) * min(_SAMPLES, samples)
+    ) as advance:
         for group in groups:
             chosen |= _choose(run.of(group), gathered, indices, advance)
     return chosen
 
 
 def _groups(targets: Sequence[Target], shrinkages: int) -> list[list[Target]]:
-    """Targets that are tried together: as many as have room for their directions in memory."""
+    """Targets that are cross-validated at once: their directions have room in memory."""
     groups: list[list[Target]] = [[]]
     room = _DIRECTIONS_BYTES
     for target in targets:

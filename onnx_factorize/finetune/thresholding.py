@@ -57,7 +57,7 @@ def recover_by_svt(
     options: Options,
     advance: Callable[[int], None],
 ) -> tuple[ir.Model, Plan, Recovery]:
-    """Finds ranks while training, at the cost that a plan bought.
+    """Finds ranks while training, at the cost of a plan.
 
     If what is there when the cost has come down is worse than the plan untrained, on samples that
     are not trained on, the plan's factors are trained for the epochs that are left.

@@ -32,7 +32,7 @@ class Options:
     Attributes:
         budget: What the result may cost.
         weighting: The metric that decides which directions of a weight matter.
-        ranks: `global` buys ranks where they lose least; `uniform` treats all targets alike.
+        ranks: `global` allocates ranks where they lose least; `uniform` treats all targets alike.
         labels: Where weightings that use gradients take labels from: `drawn` by the model itself
             (the true Fisher information), or `given` with the data (the empirical one).
         draws: Labels to draw for each sample.
@@ -78,7 +78,7 @@ class Options:
     draws: int = option(1, "Labels to draw for each sample.")
     rank_multiple: int | None = option(None, "Default: 16, or less in small models.")
     form: str = option(
-        "auto", "How convolutions are cut: channel, input, spatial or tucker; auto buys the best."
+        "auto", "How convolutions are cut: channel, input, spatial or tucker; auto takes the best."
     )
     include: tuple[str, ...] = option(
         (), "Only nodes with such names.", metavar="REGEX", repeated=True

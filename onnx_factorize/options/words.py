@@ -10,7 +10,7 @@ __all__ = ["Labels", "MaskMeaning", "Prefer", "Ranks", "StateOption"]
 # What a guarantee makes small.
 Prefer = Literal["size", "latency"]
 
-# `global` spends where least is lost; `uniform` treats all targets alike.
+# `global` cuts where least is lost; `uniform` treats all targets alike.
 Ranks = Literal["global", "uniform"]
 
 # Where labels come from: the model draws them, or the calibration data hold them.

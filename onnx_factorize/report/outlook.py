@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..allocation.allocate import Purchase
+from ..allocation.allocator import Allocator
 from ..allocation.analysis import Analysis
 from ..allocation.candidate import Candidate
 from ..allocation.costs import Costs
@@ -65,11 +65,11 @@ def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[O
         options = Options(budget=Budget("params", share), ranks="uniform", weighting="none")
         try:
             price = price_of(options.budget, costs)
-            purchase = Purchase(own, Analysis(Spectra({}), [uniform]), price, options)
+            allocator = Allocator(own, Analysis(Spectra({}), [uniform]), price, options)
         except BudgetError:
             found.append(Outlook(str(options.budget)))
             continue
-        ranks = purchase.allocate(uniform)
+        ranks = allocator.ranks_of(uniform)
         assert ranks is not None  # one form each
         params, size, macs, cut = costs.params, costs.bytes, costs.arithmetic.total, 0
         for target in own:

@@ -85,14 +85,18 @@ def _of_data(targets: Sequence[Target], analysis: Analysis, data: CalibrationDat
 
 def _of_result(plan: Plan, measured: float, time: Ratio, untrained: float | None) -> Iterator[str]:
     """What the result is not as it was expected to be, or hoped."""
-    if plan.trial and not 1 / _ALARM < measured / plan.trial < _ALARM and plan.trial > _NEGLIGIBLE:
+    if (
+        plan.expected
+        and not 1 / _ALARM < measured / plan.expected < _ALARM
+        and plan.expected > _NEGLIGIBLE
+    ):
         other = (
             "if the data hold many samples of few things, expect the former of new ones"
-            if measured < plan.trial
+            if measured < plan.expected
             else "more calibration samples would help"
         )
         yield (
-            f"Samples unlike those that made the factors diverge by {plan.trial:.2g}, held-out "
+            f"Samples unlike those that made the factors diverge by {plan.expected:.2g}, held-out "
             f"ones by {measured:.2g}: {other}."
         )
     if not math.isfinite(measured):

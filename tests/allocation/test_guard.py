@@ -58,7 +58,7 @@ def test_what_breaks_the_model_stays_dense_with_its_reason(options):
     assert np.isfinite(run(ir.to_proto(result.model), sounds()[0])[0]).all()
 
 
-def test_a_promise_is_kept_without_what_breaks_the_model():
+def test_a_guarantee_is_kept_without_what_breaks_the_model():
     result = factorize(speech(), sounds(), max_divergence=0.5, threads=1)
     assert result.report.promise["kept"]
     assert math.isfinite(result.report.divergence["holdout"])
@@ -105,6 +105,6 @@ def test_held_out_samples_are_looked_at_when_they_are_asked_for():
     proto = model("(float[N] x) => (float[N] y) { y = Identity (x) }")
     feeds = [{"x": np.ones(40, np.float32)}]
     dense, guard = guard_of(proto, feeds)
-    assert guard.widen()
-    assert not guard.widen()
+    assert guard.include_holdout()
+    assert not guard.include_holdout()
     assert guard.complaint(dense) is None

@@ -1,4 +1,4 @@
-"""Buying ranks, against every possible purchase."""
+"""Allocation of ranks, against every possible one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _limit(items, fraction):
 
 @hypothesis.settings(max_examples=200)
 @hypothesis.given(choices(), st.floats(0, 1.2))
-def test_global_against_every_purchase(items, fraction):
+def test_global_against_every_allocation(items, fraction):
     limit = _limit(items, fraction)
     cost, loss = _bill(items, allocate_global(items, limit))
     assert cost <= limit
@@ -87,7 +87,7 @@ def test_global_is_never_worse_than_any_multiplier(items, fraction):
 @hypothesis.given(
     choices(12), st.floats(0, 1), st.sampled_from([allocate_global, allocate_uniform])
 )
-def test_nothing_that_fits_is_left_unbought(items, fraction, allocate):
+def test_nothing_that_fits_is_left_out(items, fraction, allocate):
     limit = _limit(items, fraction)
     ranks = allocate(items, limit)
     cost, _loss = _bill(items, ranks)

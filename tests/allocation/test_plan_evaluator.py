@@ -80,7 +80,7 @@ def test_what_was_tried_is_reported():
     tried = report.divergence["tried"]
     assert {"predicted", "uniform", "activation"} <= set(tried)
     assert report.divergence["holdout"] < tried["uniform"]
-    assert "try plans" in report.seconds
+    assert "evaluate plans" in report.seconds
 
 
 def test_a_run_repeats_to_the_bit(known):
@@ -101,7 +101,7 @@ def test_one_sample_is_enough():
 
 
 def test_groups_of_targets_change_nothing(known, monkeypatch):
-    """Targets whose directions do not fit in memory together are judged one after the other."""
+    """Targets whose directions do not fit in memory are cross-validated one after the other."""
     options = Options.of(budget="targets=0.3", samples=160, threads=1)
     monkeypatch.setattr(choice_module, "_DIRECTIONS_BYTES", 1)
     assert len(choice_module._groups(known.targets, 14)) == len(known.targets)
@@ -111,7 +111,7 @@ def test_groups_of_targets_change_nothing(known, monkeypatch):
 
 @pytest.mark.parametrize(("measured", "said"), [(0.01, "new ones"), (1.0, "more calibration")])
 def test_predictions_that_fail_are_an_alarm(known, measured, said):
-    plan = Plan({}, {}, "predicted", {}, trial=0.1)
+    plan = Plan({}, {}, "predicted", {}, expected=0.1)
 
     def warned(holdout):
         found = warnings_of(
@@ -125,7 +125,7 @@ def test_predictions_that_fail_are_an_alarm(known, measured, said):
 
 def test_slower_results_are_said_to_be_so(known):
     def warned(ratio):
-        plan = Plan({}, {}, "predicted", {}, trial=None)
+        plan = Plan({}, {}, "predicted", {}, expected=None)
         found = warnings_of(
             known.targets,
             known.analysis,

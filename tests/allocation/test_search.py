@@ -9,11 +9,7 @@ import pytest
 
 from onnx_factorize.allocation.candidate import Candidate, MeasuredPlan
 from onnx_factorize.allocation.lagrangian import Choices, allocate_global, allocate_uniform
-from onnx_factorize.allocation.search import (
-    _rescaled,
-    most_measurements,
-    search,
-)
+from onnx_factorize.allocation.search import _rescaled, most_measurements, search
 from onnx_factorize.factorization.forms import form_names
 from onnx_factorize.factorization.weightings import get_weighting
 
@@ -101,7 +97,7 @@ def test_another_candidate_wins_where_it_is_better():
 
 
 def test_the_best_of_other_origins_is_known_too():
-    """Without what buys the same as the best: that would be refitted twice."""
+    """Without what takes the same as the best: that would be refitted twice."""
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
     found = search(_candidates(true), _allocate, FakeEvaluator(true))
     names = [each.candidate.name for each in found.origins]
@@ -196,7 +192,7 @@ def test_the_form_of_one_operator_is_corrected(right):
     assert VIEWS[right]["spatial"] in _taken(found.best.ranks)
     assert VIEWS[right]["channel"] not in _taken(found.best.ranks)
     assert found.tried["spatial form"] > found.best.divergence
-    assert "tucker form" not in found.tried  # nothing could be bought in it
+    assert "tucker form" not in found.tried  # it has no ranks within the budget
     assert evaluator.measurements <= most_measurements(candidates, FORMS)
     without = search(candidates, _allocate_views, FakeEvaluator(true))
     assert found.best.divergence < without.best.divergence

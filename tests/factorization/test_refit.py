@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onnx_factorize import factorize
 from onnx_factorize.allocation import plan, refitted
-from onnx_factorize.allocation.allocate import Purchase
+from onnx_factorize.allocation.allocator import Allocator
 from onnx_factorize.factorization.bias_correction import factors_of
 from onnx_factorize.factorization.refit import refit
 from onnx_factorize.factorization.regression import Regression
@@ -159,17 +159,17 @@ def test_the_bundled_model_is_not_made_worse():
 
 
 def _two_ways(known):
-    """Two plans, bought and measured."""
+    """Two plans, allocated and measured."""
     options = Options.of(samples=512, threads=1, budget="targets=0.15")
     price = price_of(options.budget, known.costs)
-    purchase = Purchase(known.targets, known.analysis, price, options)
+    allocator = Allocator(known.targets, known.analysis, price, options)
     evaluator, candidates = known.analysis.evaluator, known.analysis.candidates
-    ways = []
+    allocations = []
     for candidate in (candidates[1], candidates[0]):
-        bought = purchase.buy(known.dense, candidate)
-        divergence = evaluator.measure(bought.ranks, candidate.weighting, candidate.shrinkages)
-        ways.append((bought, divergence))
-    return ways
+        allocation = allocator.allocate(known.dense, candidate)
+        divergence = evaluator.measure(allocation.ranks, candidate.weighting, candidate.shrinkages)
+        allocations.append((allocation, divergence))
+    return allocations
 
 
 def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monkeypatch):
@@ -178,9 +178,11 @@ def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monk
     seen = []
     original = plan.best_refitted
 
-    def watched(dense, ways, evaluator, advance):
-        seen.extend((bought.candidate.name, divergence) for bought, divergence in ways)
-        return original(dense, ways, evaluator, advance)
+    def watched(dense, allocations, evaluator, advance):
+        seen.extend(
+            (allocation.candidate.name, divergence) for allocation, divergence in allocations
+        )
+        return original(dense, allocations, evaluator, advance)
 
     monkeypatch.setattr(plan, "best_refitted", watched)
     options = {"samples": 512, "threads": 1, "budget": "targets=0.15"}
@@ -195,18 +197,20 @@ def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monk
 def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
     _, _, known = deep
     monkeypatch.setattr(refitted, "FITTED", 64)
-    evaluator, ways = known.analysis.evaluator, _two_ways(known)
-    best = refitted.best_refitted(known.dense, ways, evaluator)
-    alone = [refitted.best_refitted(known.dense, [way], evaluator).divergence for way in ways]
+    evaluator, allocations = known.analysis.evaluator, _two_ways(known)
+    best = refitted.best_refitted(known.dense, allocations, evaluator)
+    alone = [
+        refitted.best_refitted(known.dense, [way], evaluator).divergence for way in allocations
+    ]
     assert best.divergence == min(alone) < max(alone)
-    before = {bought.candidate.name: divergence for bought, divergence in ways}
+    before = {allocation.candidate.name: divergence for allocation, divergence in allocations}
     assert best.gain < 0.97
-    assert best.divergence == pytest.approx(best.gain * before[best.bought.candidate.name])
+    assert best.divergence == pytest.approx(best.gain * before[best.allocation.candidate.name])
     everything = np.ones(known.data.calibration_samples, bool)
     wanted = refit(
         evaluator.normal,
-        best.bought.cut,
-        best.bought.factors,
+        best.allocation.cut,
+        best.allocation.factors,
         evaluator.data,
         everything,
         evaluator.runtime,
@@ -220,7 +224,7 @@ def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, m
     _, _, known = deep
     monkeypatch.setattr(refitted, "FITTED", 64)
     monkeypatch.setattr(refitted, "_FINALISTS", 1)
-    evaluator, ways = known.analysis.evaluator, _two_ways(known)
+    evaluator, allocations = known.analysis.evaluator, _two_ways(known)
     fitted = []
     original = refitted.refit
 
@@ -230,13 +234,13 @@ def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, m
 
     monkeypatch.setattr(refitted, "refit", counted)
     steps = []
-    best = refitted.best_refitted(known.dense, ways, evaluator, steps.append)
+    best = refitted.best_refitted(known.dense, allocations, evaluator, steps.append)
     alone = refitted.best_refitted(
-        known.dense, [way for way in ways if way[0] is best.bought], evaluator
+        known.dense, [pair for pair in allocations if pair[0] is best.allocation], evaluator
     )
     assert best.divergence == alone.divergence
     # Both quickly, the better one in full, and in the end on all samples.
     full = 64 * evaluator.ease
     assert evaluator.ease > 1
     assert [most for _, most in fitted[:4]] == [64, 64, full, full]
-    assert sum(steps) <= refitted.most_cuts(ways)
+    assert sum(steps) <= refitted.most_cuts(allocations)

@@ -87,7 +87,7 @@ def test_full_rank_is_the_weight_in_balanced_factors(problem):
     np.testing.assert_allclose(left[matters], right[matters], rtol=1e-6)
 
 
-def test_groups_are_decomposed_apart_and_bought_together():
+def test_groups_are_decomposed_apart_and_cut_to_one_rank():
     rng = np.random.default_rng(1)
     weight = rng.standard_normal((3, 5, 4))
     data = rng.standard_normal((3, 50, 5))

@@ -20,8 +20,7 @@ from builders import (
     weights_as_time,
 )
 
-from onnx_factorize import BudgetError, factorize, pipeline
-from onnx_factorize import meet_goal as spending
+from onnx_factorize import BudgetError, factorize, meet_goal, pipeline
 from onnx_factorize.allocation.candidates import candidates
 from onnx_factorize.allocation.costs import Costs
 from onnx_factorize.allocation.forms import operator_choices, restricted
@@ -215,13 +214,13 @@ def test_a_budget_that_cannot_be_met():
 
 @pytest.mark.usefixtures("time_is_weights")
 def test_the_pipeline_spends_milliseconds(monkeypatch):
-    """A machine on which time is weights: the model must be that which they would buy."""
+    """A machine on which time is weights: the model must be that which weights would choose."""
 
     def clock(sessions, *_, **__):
         return timing(390.0, *([195.0] if len(sessions) == 2 else []))
 
     monkeypatch.setattr(pipeline, "latencies", clock)
-    monkeypatch.setattr(spending, "latencies", clock)
+    monkeypatch.setattr(meet_goal, "latencies", clock)
     options = {"samples": 128, "threads": 1, "weighting": "activation"}
     result = factorize(BUNDLED, BUNDLED_DATA, budget="latency=0.5", **options)
     report = result.report
@@ -281,7 +280,7 @@ def test_the_view_that_saves_more_time_for_the_loss_is_taken(tmp_path):
 
 @pytest.mark.parametrize("kind", ["macs", "params"])
 @pytest.mark.parametrize("form", ["auto", "channel", "input", "tucker"])
-def test_what_is_slower_is_not_bought(tmp_path, form, kind):
+def test_what_is_slower_is_not_taken(tmp_path, form, kind):
     target, curves = _convolution(tmp_path)
     views = views_of(target)
     losses = {view.name: np.linspace(1, 0, view.full_rank + 1) for view in views}

@@ -1,4 +1,4 @@
-"""Buying ranks within a budget, and the model that they make."""
+"""Allocation of ranks within a budget, and the model that they make."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .forms import operator_choices, restricted
 from .lagrangian import Choices, allocate_global, allocate_uniform
 from .price import Price
 
-__all__ = ["Bought", "Purchase"]
+__all__ = ["Allocation", "Allocator"]
 
 Array = npt.NDArray[np.float64]
 
@@ -35,14 +35,14 @@ _ROUNDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Bought:
+class Allocation:
     """A model within the budget.
 
     Attributes:
         model: The model.
-        candidate: What it was bought by.
+        candidate: What the ranks were allocated by.
         ranks: View name to rank, or `DENSE`.
-        losses: Target name to the loss predicted for what was bought of it.
+        losses: Target name to the loss predicted for its cuts.
         cut: The views that are cut.
         spectra: View name to its spectrum.
         statistics: View name to what calibration found.
@@ -67,13 +67,13 @@ class Bought:
         return {name: spectrum.squares for name, spectrum in self.spectra.items()}
 
 
-class Purchase:
-    """What may be spent on some targets, and what it buys."""
+class Allocator:
+    """Allocates ranks to some targets within a budget."""
 
     def __init__(
         self, targets: Sequence[Target], analysis: Analysis, price: Price, options: Options
     ) -> None:
-        """Works out what is to be spent.
+        """Works out what the budget leaves for the targets.
 
         Args:
             targets: The targets, with the views that are wanted.
@@ -99,7 +99,7 @@ class Purchase:
             self._wanted = least
         self._room = self._wanted - self._fixed
 
-    def allocate(self, candidate: Candidate) -> dict[str, int] | None:
+    def ranks_of(self, candidate: Candidate) -> dict[str, int] | None:
         """The ranks within the budget; None if the forms of the candidate are too dear for it."""
         choices = self._choices(candidate)
         if _least(choices) > max(self._room, self._least):
@@ -109,7 +109,7 @@ class Purchase:
     def _choices(self, candidate: Candidate) -> list[Choices]:
         return _choices(self._targets, candidate, self._price, self._options)
 
-    def buy(self, dense: ir.Model, candidate: Candidate) -> Bought:
+    def allocate(self, dense: ir.Model, candidate: Candidate) -> Allocation:
         """The model that a candidate makes, measured to be within the budget.
 
         Raises:
@@ -129,10 +129,10 @@ class Purchase:
             over = cost - self._wanted
             if over <= 0 or room <= _least(choices):
                 break
-            # What was not spent must not be given again.
+            # What was not used must not be given again.
             room = min(room, sum(_cost_of(c, ranks) for c in choices)) - over
         if over > 0 and candidate.forms:  # others may be cheaper
-            return self.buy(dense, dataclasses.replace(candidate, forms={}))
+            return self.allocate(dense, dataclasses.replace(candidate, forms={}))
         if over > 0 and not self._options.best_effort:
             reached = self._wanted + over
             idle = idle_operators(self._targets, analysis)
@@ -148,12 +148,12 @@ class Purchase:
             )
             for target in self._targets
         }
-        return Bought(model, candidate, ranks, losses, cut, spectra, analysis.statistics)
+        return Allocation(model, candidate, ranks, losses, cut, spectra, analysis.statistics)
 
 
 def _allocate(choices: Sequence[Choices], uniform: bool, room: float) -> dict[str, int]:
-    buy = allocate_uniform if uniform else allocate_global
-    return buy(choices, max(room, _least(choices)))
+    allocate = allocate_uniform if uniform else allocate_global
+    return allocate(choices, max(room, _least(choices)))
 
 
 def _least(choices: Sequence[Choices]) -> float:
