@@ -39,14 +39,14 @@ class GoalMet:
         model: The model.
         plan: What was cut.
         budget: The budget that it was made with in the end.
-        promise: How a guarantee is kept, for the report; None without one.
+        guarantee: How a guarantee is kept, for the report; None without one.
         latency: How a budget of time was met, for the report; None without one.
     """
 
     model: ir.Model
     plan: Plan
     budget: Budget
-    promise: guarantee_search.Kept | None = None
+    guarantee: guarantee_search.GuaranteeOutcome | None = None
     latency: dict[str, Any] | None = None
 
 
@@ -118,7 +118,7 @@ def _guaranteed(
                 model, storage.mode, dense, outputs, known.data, runtime, watched=known.watched
             )[0]
 
-    model, plan, kept = guarantee_search.keep(
+    model, plan, outcome = guarantee_search.smallest_model(
         MeasuredGuarantee.of(options.promise),
         options.prefer or "size",
         lambda budget: within(budget, best_effort=False),
@@ -127,7 +127,7 @@ def _guaranteed(
         finish=stored,
         best_effort=options.best_effort,
     )
-    return GoalMet(model, plan, kept.budget, promise=kept)
+    return GoalMet(model, plan, outcome.budget, guarantee=outcome)
 
 
 def _no_slower(

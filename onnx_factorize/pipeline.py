@@ -84,7 +84,7 @@ def calibrated(
     with progress.stage("find targets"):
         normal, targets, skipped, excluded = find_targets(start, outputs, chosen, options)
         targets = [restricted(target, options.form) for target in targets]
-        if options.promise is None:  # what a promise searches is the targets alone
+        if options.promise is None:  # what a guarantee searches is the targets alone
             costs = dataclasses.replace(costs, hidden=hidden_params(skipped, options))
 
     location = location_of(source) if model_io.is_external(dense) else None
@@ -132,11 +132,11 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     model, quantization = _quantized(known, model, options, progress)
 
     pair = dense, runtime.session(model, known.watched)
-    promise = met.promise
-    if promise is not None and recovery is not None:
+    guarantee = met.guarantee
+    if guarantee is not None and recovery is not None:
         held_out = guarantee_search.HeldOut(dense, known.outputs, data, progress)
-        promise = guarantee_search.confirmed(
-            promise, pair[1], held_out, best_effort=options.best_effort
+        guarantee = guarantee_search.confirmed(
+            guarantee, pair[1], held_out, best_effort=options.best_effort
         )
 
     again = min(data.holdout_samples, data.calibration_samples)
@@ -170,7 +170,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         holdout,
         seen,
         stream,
-        None if promise is None else promise.as_dict(),
+        None if guarantee is None else guarantee.as_dict(),
         met.latency,
         recovery,
         quantization,
@@ -199,7 +199,7 @@ def _check_goals(
     options: Options,
     progress: Progress,
 ) -> None:
-    """Finds out now what training or a promise cannot do with this model and these data."""
+    """Finds out now what training or a guarantee cannot do with this model and these data."""
     if options.finetune:
         with progress.stage("check that torch agrees"):
             check_training(dense, outputs, data, options)

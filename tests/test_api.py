@@ -89,7 +89,7 @@ def test_errors_name_parameters(mlp, mlp_feeds):
     for given, word in (
         ({"max_divergence": 0.0}, r"^max_divergence must be above"),
         ({"learning_rate": 0.1}, r"^learning_rate is an option of finetune"),
-        ({"max_divergence": 0.1, "budget": "params=0.5"}, r"^Give budget or a promise"),
+        ({"max_divergence": 0.1, "budget": "params=0.5"}, r"^Give budget or a guarantee"),
         ({"holdout": 1.0}, r"^holdout must be"),
     ):
         with pytest.raises(errors.InputError, match=word):

@@ -89,7 +89,7 @@ class Allocator:
         choices = self._choices(analysis.candidates[0])
         self._cost = price.of_model(targets)
         self._wanted = options.budget.limit(self._cost)
-        self._fixed = price.of_written(targets) - sum(choice.dense for choice in choices)
+        self._fixed = price.of_stored(targets) - sum(choice.dense for choice in choices)
         self._least = _least(choices)
         least = self._fixed + self._least
         if least > self._wanted:

@@ -86,7 +86,7 @@ class Price(abc.ABC):
         """
         return predicted
 
-    def of_written(self, targets: Sequence[Target]) -> float:
+    def of_stored(self, targets: Sequence[Target]) -> float:
         """The price of the dense model if it is stored as results are."""
         return self.of_model(targets)
 

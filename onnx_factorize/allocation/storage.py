@@ -24,7 +24,7 @@ class Storage(Protocol):
     def location(self) -> str | None:
         """The name of the file beside it that holds its weights; None for one file."""
 
-    def bytes_of_weight(self, target: Target) -> float:
+    def bytes_per_weight(self, target: Target) -> float:
         """Bytes that a weight of a target, or of its factors, takes."""
 
     def size(self, model: ir.Model) -> int:
@@ -38,7 +38,7 @@ class OneFile:
     dense: int | None = None
     location: str | None = None
 
-    def bytes_of_weight(self, target: Target) -> float:
+    def bytes_per_weight(self, target: Target) -> float:
         """Bytes of a weight as it is stored."""
         return target.itemsize
 

@@ -23,9 +23,9 @@ from .data_options import data_options, default_output, output_of, typed
 from .destinations import Destinations
 from .encoding import escaped
 from .help import help_option
-from .kept import expect, expect_checkpoint
 from .option_fields import fields, options_of
 from .tables import print_notes, print_report, print_samples, sweep_table
+from .written_files import expect, expect_checkpoint
 
 __all__ = ["compress_command"]
 
@@ -73,7 +73,9 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     reports = [output_of(file) for file in report]
     if given["sweep"] is not None:
         if options.promise is not None:
-            raise InputError("Give --sweep or a promise, not both: a promise looks for one budget.")
+            raise InputError(
+                "Give --sweep or a guarantee, not both: a guarantee looks for one budget."
+            )
         _sweep(model, target, reports, options, given)
         return
     checkpoints = options.training.checkpoints

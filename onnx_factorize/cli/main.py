@@ -22,8 +22,8 @@ from .data_options import TYPED
 from .encoding import adapt_streams, escaped
 from .help import help_option, version_option
 from .inspect import inspect_command
-from .kept import kept
 from .stopping import StoppedError, stoppable
+from .written_files import what_was_written
 
 __all__ = ["main"]
 
@@ -46,7 +46,7 @@ class _DefaultCommand(click.Group):
         try:
             return super().parse_args(ctx, args)
         except PrintError as error:
-            raise PrintError(f"{error}; {kept(ctx.meta)}.") from error
+            raise PrintError(f"{error}; {what_was_written(ctx.meta)}.") from error
 
     def _check_model(self, first: str) -> None:
         """Finds out whether what came first is a slip, before options are missed in `compress`."""
@@ -65,9 +65,9 @@ class _DefaultCommand(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            raise StoppedError(interrupt, kept(ctx.meta)) from None
+            raise StoppedError(interrupt, what_was_written(ctx.meta)) from None
         except PrintError as error:
-            raise PrintError(f"{error}; {kept(ctx.meta)}.") from error
+            raise PrintError(f"{error}; {what_was_written(ctx.meta)}.") from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and files, because a model may come first."""

@@ -53,7 +53,7 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     random = None if report.random is None else report.random["nodes"]
     print_notes(console, notes_of(report.data, report.selection, stream, random))
     if report.promise is not None:
-        _print_promise(console, report.promise)
+        _print_guarantee(console, report.promise)
     if report.finetune is not None:
         _print_recovery(console, report.finetune)
     if report.latency is not None:
@@ -72,9 +72,9 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     print_layers(console, report.layers if all_layers else factorized)
     print_unit(console, report.divergence, factorized)
     if not all_layers:
-        kept = sum(layer.status == "kept" for layer in report.layers)
+        stay_dense = sum(layer.status == "kept" for layer in report.layers)
         skipped = sum(layer.status == "skipped" for layer in report.layers)
-        said = f"  {len(factorized)} factorized, {kept} kept dense, {skipped} skipped "
+        said = f"  {len(factorized)} factorized, {stay_dense} kept dense, {skipped} skipped "
         say(console, (f"{said}(-v lists them with the reasons)", "dim"))
     for warning in report.warnings:
         say(console, ("warning:", "yellow"), f" {warning}")
@@ -174,18 +174,19 @@ def _print_output(
         say(console, "    ", ("note:", "yellow"), f" {output['remark']}")
 
 
-def _print_promise(console: Console, promise: Mapping[str, Any]) -> None:
-    below = promise["metric"] == "divergence"
-    what = "divergence" if below else f"{promise['metric']}, as a share of the dense model's,"
+def _print_guarantee(console: Console, guarantee: Mapping[str, Any]) -> None:
+    below = guarantee["metric"] == "divergence"
+    what = "divergence" if below else f"{guarantee['metric']}, as a share of the dense model's,"
     say(
         console,
         "  ",
-        ("promise" if promise["kept"] else "broken promise", "bold"),
+        ("guarantee" if guarantee["kept"] else "broken guarantee", "bold"),
         f": {what} "
-        f"{'below' if below else 'above'} {promise['asked']:g} on new data; "
-        f"{promise['measured']:.4g} on {promise['samples']} held-out samples, so "
-        f"{'below' if below else 'above'} {promise['bound']:.4g} with {promise['confidence']:.0%} "
-        f"confidence ({promise['measurements']} measurements; --budget {promise['budget']})",
+        f"{'below' if below else 'above'} {guarantee['asked']:g} on new data; "
+        f"{guarantee['measured']:.4g} on {guarantee['samples']} held-out samples, so "
+        f"{'below' if below else 'above'} {guarantee['bound']:.4g} with "
+        f"{guarantee['confidence']:.0%} confidence "
+        f"({guarantee['measurements']} measurements; --budget {guarantee['budget']})",
     )
 
 

@@ -64,7 +64,7 @@ class Teacher:
         self._share, self._weight = label_share, hidden_weight
         self._labelled = labelled_output(outputs) if label_share else None
         self._session = runtime.session(dense, [*outputs, *self.hidden])
-        self._asked = TeacherCache(lambda batch: self._session.run(batch.feeds, batch.origin))
+        self._cache = TeacherCache(lambda batch: self._session.run(batch.feeds, batch.origin))
         self._outputs = Distillation(outputs)
         self._inner = {name: OutputSeen(OutputKind("gaussian")) for name in self.hidden}
         self._hidden: Distillation | None = None
@@ -102,7 +102,7 @@ class Teacher:
 
     def answers(self, batch: Batch) -> Answers:
         """What the model should give: the dense model's values, its outputs mixed with labels."""
-        found = self._asked(batch)
+        found = self._cache(batch)
         name = self._labelled
         if name is not None:
             kind = self.outputs[name].kind
@@ -111,13 +111,13 @@ class Teacher:
         return found
 
     @property
-    def remembers(self) -> bool:
+    def cached(self) -> bool:
         """Whether the dense model was asked already for all that training asks it."""
-        return self._asked.some
+        return self._cache.filled
 
-    def remember(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def fill_cache(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Asks the dense model once for all that training will ask it again; see `TeacherCache`."""
-        return self._asked.learn(batches)
+        return self._cache.fill(batches)
 
     def observe(self, batch: Batch) -> None:
         """Learns from a batch in what variances values within the graph are measured."""

@@ -1,4 +1,4 @@
-"""What a model answers to each sample, kept: a sample that comes again costs nothing."""
+"""A cache of the teacher's answers: a sample that comes again costs nothing."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ class TeacherCache:
             most_bytes: Memory for them.
         """
         self._ask, self._most = ask, most_bytes
-        self._known: dict[str, Answers] = {}
+        self._answers: dict[str, Answers] = {}
 
     @property
-    def some(self) -> bool:
-        """Whether any answers are known."""
-        return bool(self._known)
+    def filled(self) -> bool:
+        """Whether it holds answers."""
+        return bool(self._answers)
 
     def __call__(self, batch: Batch) -> Answers:
         """The answers to a batch."""
-        keys = _keys(batch) if self._known else []
-        rows = [self._known[key] for key in keys if key in self._known]
+        keys = _keys(batch) if self._answers else []
+        rows = [self._answers[key] for key in keys if key in self._answers]
         if not rows or len(rows) < batch.samples:
             return self._ask(batch)
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
-    def learn(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def fill(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Asks for all answers, in the order given, so that they are the same in every run.
 
-        Nothing is kept if they do not fit in memory, or are not one for each sample.
+        Nothing is cached if they do not fit in memory, or are not one for each sample.
 
         Args:
             batches: The batches.
@@ -62,10 +62,10 @@ class TeacherCache:
             answers = self._ask(batch)
             size += sum(answer.nbytes for answer in answers.values())
             if size > self._most or not self._are_rows(batch, answers):
-                self._known = {}
+                self._answers = {}
                 return
             for row, key in enumerate(_keys(batch)):
-                self._known[key] = {name: value[row] for name, value in answers.items()}
+                self._answers[key] = {name: value[row] for name, value in answers.items()}
             yield batch
 
     def _are_rows(self, batch: Batch, answers: Answers) -> bool:
@@ -77,7 +77,7 @@ class TeacherCache:
         every = (*batch.feeds.values(), *answers.values())
         if batch.shared or not all(_has_rows(batch, array) for array in every):
             return False
-        if self._known or batch.samples == 1:
+        if self._answers or batch.samples == 1:
             return True
         others = self._ask(rows_of(batch, slice(1, None)))
         return all(_same(others[name], value[1:]) for name, value in answers.items())

@@ -85,8 +85,8 @@ class TrainingRun:
             teacher.observe(batch)
         batches = sum(1 for _ in data.batches("calibration", only=~validating))
         self._epochs, self._seed = training.epochs, seed
-        # Whether what the dense model answers is still to be remembered.
-        self._to_remember = training.repeats and data.regroups and not teacher.remembers
+        # Whether the dense model's answers are still to be cached.
+        self._to_cache = training.repeats and data.regroups and not teacher.cached
         self._augment = None if training.augment is None else Augmentation(training.augment)
         self._parameters = list(module.parameters())
         self._group = ProcessGroup()
@@ -172,14 +172,14 @@ class TrainingRun:
 
     def epoch(self, advance: Callable[[int], None]) -> None:
         """Passes once through the samples; it ends early where the loss is not finite."""
-        if self._to_remember:
+        if self._to_cache:
             left = self._data.calibration_samples
-            for batch in self._teacher.remember(self._data.batches("calibration")):
+            for batch in self._teacher.fill_cache(self._data.batches("calibration")):
                 advance(batch.samples)
                 left -= batch.samples
             # Where there is no room for more, there was less to do than was said.
             advance(left)
-            self._to_remember = False
+            self._to_cache = False
         recovery, at = self.recovery, self._position
         number = len(recovery.epochs) + 1
         # The order is the same again if the epoch was interrupted: what was seen is passed over.

@@ -1,4 +1,4 @@
-"""The smallest budget that keeps a promise, in a bounded number of measurements."""
+"""The smallest budget that keeps a guarantee, in a bounded number of measurements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-__all__ = ["MOST", "Measured", "smallest"]
+__all__ = ["MOST", "Point", "smallest"]
 
 # Measurements at most; each compresses the model and runs the held-out samples.
 MOST = 10
@@ -19,12 +19,12 @@ _FIRST, _LEAST = 0.5, 0.01
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class Point:
     """One measurement.
 
     Attributes:
         budget: As a fraction of the dense model.
-        strain: How far the promise is stretched there: kept up to 1, broken above; None where the
+        strain: How far the guarantee is stretched there: kept up to 1, broken above; None where the
             budget cannot be met, so that nothing was measured.
     """
 
@@ -33,37 +33,37 @@ class Measured:
 
     @property
     def kept(self) -> bool:
-        """Whether the promise is kept."""
+        """Whether the guarantee is kept."""
         return self.strain is not None and self.strain <= 1
 
 
-def smallest(strain: Callable[[float], float | None]) -> list[Measured]:
-    """Looks for the smallest budget at which a promise is kept.
+def smallest(strain: Callable[[float], float | None]) -> list[Point]:
+    """Looks for the smallest budget at which a guarantee is kept.
 
-    The logarithm of the budget is bisected between what breaks the promise and what keeps it (the
+    The logarithm of the budget is bisected between what breaks the guarantee and what keeps it (the
     dense model keeps any). Where both ends are measured, the next point is where the power law
-    through them meets the promise, a little to that side from which the bracket was not tightened
+    through them meets the guarantee, a little to that side from which the bracket was not tightened
     last, or the middle again if two such points in a row did not halve the bracket.
 
-    Should strain fall as the budget grows, then the confidence of the promise is that of one
-    measurement, although several are made on the same samples: a broken promise is accepted only
+    Should strain fall as the budget grows, then the confidence of the guarantee is that of one
+    measurement, although several are made on the same samples: a broken guarantee is accepted only
     if the smallest of the budgets that break it passes (fixed sequence testing: Angelopoulos et
     al., "Learn then Test", 2021).
 
     Args:
-        strain: From a budget, as a fraction of the dense model, to how far the promise is
+        strain: From a budget, as a fraction of the dense model, to how far the guarantee is
             stretched; None if the budget cannot be met, which is not counted as a measurement.
 
     Returns:
-        All points in the order in which they were looked at; the last that kept the promise is
+        All points in the order in which they were looked at; the last that kept the guarantee is
         the answer.
     """
-    points: list[Measured] = []
+    points: list[Point] = []
     low, high = math.log(_LEAST), 0.0
     ends: dict[bool, float | None] = {False: None, True: None}  # log strain of low and of high
     point, middling, widths = math.log(_FIRST), 0, [high - low]
     while sum(p.strain is not None for p in points) < MOST and len(points) < 2 * MOST:
-        found = Measured(math.exp(point), strain(math.exp(point)))
+        found = Point(math.exp(point), strain(math.exp(point)))
         points.append(found)
         side = found.kept
         if side:

@@ -24,18 +24,18 @@ from .guarantee import MeasuredGuarantee
 from .quantities.confidence import CONFIDENCE, Estimate
 from .quantities.quantity import Quantity
 
-__all__ = ["HeldOut", "Kept", "check", "confirmed", "keep", "measure"]
+__all__ = ["GuaranteeOutcome", "HeldOut", "check", "confirmed", "measure", "smallest_model"]
 
 # The budget that is searched for each preference.
 _AXES: dict[Prefer, str] = {"size": "targets", "latency": "latency"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class GuaranteeOutcome:
     """What came of a guarantee.
 
     Attributes:
-        guarantee: What was promised.
+        guarantee: What was guaranteed.
         prefer: What was to be small.
         budget: The budget that the search chose; with it alone, a run makes the same model.
         measured: The figure on the held-out samples.
@@ -82,16 +82,16 @@ class _Model:
     estimate: Estimate
     bound: float
 
-    def kept(
+    def outcome(
         self,
         guarantee: MeasuredGuarantee,
         prefer: Prefer,
         samples: int,
         tried: list[tuple[float, float, float]],
-    ) -> Kept:
+    ) -> GuaranteeOutcome:
         """What came of a guarantee by this model."""
         value = self.estimate.value
-        return Kept(guarantee, prefer, self.budget, value, self.bound, samples, tried)
+        return GuaranteeOutcome(guarantee, prefer, self.budget, value, self.bound, samples, tried)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,13 +127,13 @@ def check(guarantee: MeasuredGuarantee, held_out: HeldOut) -> None:
     estimate = measure(guarantee, None, held_out)
     if guarantee.strain(guarantee.bound(estimate)) > 1:
         raise BudgetError(
-            f"{guarantee.option} cannot be promised: of {data.holdout_samples} held-out samples "
+            f"{guarantee.option} cannot be guaranteed: of {data.holdout_samples} held-out samples "
             "not even the dense model could be shown to keep it; hold out about "
             f"{4 / guarantee.allowed:.0f} (more data, or a larger --holdout), or ask for less."
         )
 
 
-def keep(
+def smallest_model(
     guarantee: MeasuredGuarantee,
     prefer: Prefer,
     compress: Callable[[Budget], tuple[ir.Model, Plan]],
@@ -142,7 +142,7 @@ def keep(
     *,
     finish: Callable[[ir.Model], ir.Model] = lambda model: model,
     best_effort: bool = False,
-) -> tuple[ir.Model, Plan, Kept]:
+) -> tuple[ir.Model, Plan, GuaranteeOutcome]:
     """Looks for the smallest model that keeps a guarantee.
 
     Args:
@@ -156,7 +156,7 @@ def keep(
         best_effort: Take what comes closest if nothing keeps it.
 
     Returns:
-        The model, the plan by which it was made, and what is promised of it.
+        The model, the plan by which it was made, and what is guaranteed of it.
 
     Raises:
         BudgetError: No compressed model keeps it.
@@ -187,8 +187,8 @@ def keep(
         raise BudgetError(f"{guarantee.option} cannot be kept: no budget can be met at all.")
     if not any(point.kept for point in points) and not best_effort:
         raise BudgetError(_how_close(guarantee, best, len(tried)))
-    kept = best.kept(guarantee, prefer, held_out.data.holdout_samples, tried)
-    return best.model, best.plan, kept
+    outcome = best.outcome(guarantee, prefer, held_out.data.holdout_samples, tried)
+    return best.model, best.plan, outcome
 
 
 def _how_close(guarantee: MeasuredGuarantee, best: _Model, tried: int) -> str:
@@ -201,12 +201,12 @@ def _how_close(guarantee: MeasuredGuarantee, best: _Model, tried: int) -> str:
 
 
 def confirmed(
-    kept: Kept, compressed: Session, held_out: HeldOut, *, best_effort: bool = False
-) -> Kept:
-    """What is promised of a model that was trained after the search.
+    outcome: GuaranteeOutcome, compressed: Session, held_out: HeldOut, *, best_effort: bool = False
+) -> GuaranteeOutcome:
+    """What is guaranteed of a model that was trained after the search.
 
     Args:
-        kept: What the search found.
+        outcome: What the search found.
         compressed: The trained model.
         held_out: What it is measured on.
         best_effort: Take it if the guarantee is broken.
@@ -214,16 +214,16 @@ def confirmed(
     Raises:
         BudgetError: The guarantee is broken.
     """
-    guarantee = kept.guarantee
+    guarantee = outcome.guarantee
     estimate = measure(guarantee, compressed, held_out)
     bound = guarantee.bound(estimate)
     if guarantee.strain(bound) > 1 and not best_effort:
         raise BudgetError(
-            f"{guarantee.option} is kept with --budget {kept.budget}, but no more after "
+            f"{guarantee.option} is kept with --budget {outcome.budget}, but no more after "
             f"fine-tuning ({estimate.value:.4g} with a bound of {bound:.4g} on new data): leave "
             "--finetune out, train with a lower --lr, or add --best-effort to take it."
         )
-    return dataclasses.replace(kept, measured=estimate.value, bound=bound)
+    return dataclasses.replace(outcome, measured=estimate.value, bound=bound)
 
 
 def _rounded(fraction: float) -> float:
@@ -234,11 +234,11 @@ def _rounded(fraction: float) -> float:
 def measure(
     guarantee: MeasuredGuarantee, compressed: Session | None, held_out: HeldOut
 ) -> Estimate:
-    """The promised figure of a compressed model, or of the dense one beside itself."""
+    """The guaranteed figure of a compressed model, or of the dense one beside itself."""
     data, dense, outputs = held_out.data, held_out.dense, held_out.outputs
     quantity = guarantee.quantity(outputs)
     watched = _Watched(quantity, outputs)
-    with held_out.progress.stage("measure the promise", data.holdout_samples) as advance:
+    with held_out.progress.stage("measure the guarantee", data.holdout_samples) as advance:
         evaluate(
             data.batches("holdout"),
             lambda batch: dense.run(batch.feeds, batch.origin),

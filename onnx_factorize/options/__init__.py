@@ -5,7 +5,7 @@ where a run starts (see `check_options`).
 """
 
 from .budget import Budget
-from .guarantee import Guarantee, promised
+from .guarantee import Guarantee, guarantee_asked
 from .images import ImageOptions, Layout
 from .keywords import DataKeywords, OptionKeywords, SweepKeywords
 from .options import Options
@@ -33,6 +33,6 @@ __all__ = [
     "StateOption",
     "SweepKeywords",
     "Training",
-    "promised",
+    "guarantee_asked",
     "without_training",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InputError
 from .fields import option
 
-__all__ = ["Guarantee", "GuaranteeAsked", "promised"]
+__all__ = ["Guarantee", "GuaranteeAsked", "guarantee_asked"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Guarantee:
         elif not 0 < self.asked < 1:
             raise InputError(
                 f"--keep {self.metric}={self.asked:g}: the share to keep is between 0 and 1, such "
-                "as 0.99; no finite number of samples can promise all of it."
+                "as 0.99; no finite number of samples can guarantee all of it."
             )
 
     @classmethod
@@ -81,20 +81,22 @@ class Guarantee:
         return f"--keep {self.metric}={self.asked:g}"
 
 
-def promised(given: dict[str, Any]) -> Guarantee | None:
+def guarantee_asked(given: dict[str, Any]) -> Guarantee | None:
     """Takes `max_divergence` and `keep` out of some options.
 
     Raises:
-        InputError: There are two promises, or one and a budget, or it is none.
+        InputError: There are two guarantees, or one and a budget, or it is none.
     """
     divergence, share = given.pop("max_divergence", None), given.pop("keep", None)
     if divergence is None and share is None:
         return given.get("promise")
     if divergence is not None and share is not None:
-        raise InputError("Give --max-divergence or --keep, not both: one promise leads the search.")
+        raise InputError(
+            "Give --max-divergence or --keep, not both: one guarantee leads the search."
+        )
     if given.get("budget") is not None:
         raise InputError(
-            "Give --budget or a promise (--max-divergence, --keep), not both: a promise looks for "
-            "the budget."
+            "Give --budget or a guarantee (--max-divergence, --keep), not both: a guarantee "
+            "looks for the budget."
         )
     return Guarantee("divergence", float(divergence)) if share is None else Guarantee.parse(share)

@@ -14,7 +14,7 @@ from ..passes import Kind
 from .budget import Budget
 from .by_name import by_part
 from .fields import Named, flat, option, part, parts_of
-from .guarantee import Guarantee, GuaranteeAsked, promised
+from .guarantee import Guarantee, GuaranteeAsked, guarantee_asked
 from .images import ImageOptions
 from .runtime import RuntimeOptions
 from .selection import Selection
@@ -53,9 +53,9 @@ class Options:
         runtime: What runs models, and how.
         finetune: Whether to train the result towards the dense model, in torch.
         training: For how long and how fast.
-        best_effort: Come as close as possible to a budget or promise that cannot be met.
+        best_effort: Come as close as possible to a budget or guarantee that cannot be met.
         promise: What must hold on new data; then the budget is the smallest that keeps it.
-        prefer: What a promise is to make small: `size` (the default then) or `latency`. With a
+        prefer: What a guarantee is to make small: `size` (the default then) or `latency`. With a
             budget, `latency` leaves out what is slower on this machine than the dense operator, and
             `size` does not look; by default it is left out where the whole model became slower.
         keep_subnormals: Leave the subnormal weights of the dense model in what is not cut.
@@ -135,7 +135,7 @@ class Options:
     promise: Guarantee | None = None
     prefer: Prefer | None = option(
         None,
-        "What a promise makes small (default: size). With a budget, latency leaves out cuts that "
+        "What a guarantee makes small (default: size). With a budget, latency leaves out cuts that "
         "are slower here than their dense operators, and size does not look; by default they are "
         "left out where the whole model became slower.",
         metavar="size|latency",
@@ -177,13 +177,13 @@ class Options:
             **options: Fields of `Options`, `Selection`, `ImageOptions` (prefixed by `image_`),
                 `RuntimeOptions` and `Training`, also as the command line calls them (`lr`);
                 `budget` may be text; single strings stand for tuples of one; `max_divergence` and
-                `keep` make a promise.
+                `keep` make a guarantee.
 
         Raises:
             InputError: A name is unknown or a value is wrong.
         """
         own, parts = by_part(cls.names(), options)
-        own["promise"] = promised(own)
+        own["promise"] = guarantee_asked(own)
         if isinstance(own.get("budget"), str):
             own["budget"] = Budget.parse(own["budget"])
         if not isinstance(own.get("budget", Budget()), Budget):
@@ -220,8 +220,8 @@ class Options:
 
     def as_dict(self) -> dict[str, Any]:
         """The options as plain data, for the report."""
-        promise = None if self.promise is None else self.promise.option
-        return {**dataclasses.asdict(self), "budget": str(self.budget), "promise": promise}
+        guarantee = None if self.promise is None else self.promise.option
+        return {**dataclasses.asdict(self), "budget": str(self.budget), "promise": guarantee}
 
 
 def _unusual(training: Mapping[str, Any]) -> list[str]:

@@ -26,7 +26,7 @@ from ..files import model_io
 from ..foreign import attempt, reading
 from ..passes import DRAWS
 
-__all__ = ["SAMPLES", "Bits", "Mode", "bytes_of_weight", "mode_of", "quantize"]
+__all__ = ["SAMPLES", "Bits", "Mode", "bytes_per_weight", "mode_of", "quantize"]
 
 Bits = Literal["int8", "int4"]
 Mode = Literal["dynamic", "static", "weights"]
@@ -69,7 +69,7 @@ def mode_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Mode:
     return "static" if 2 * convolved > sum(macs.values()) else "dynamic"
 
 
-def bytes_of_weight(mode: Mode, op_type: str, stored: float) -> float:
+def bytes_per_weight(mode: Mode, op_type: str, stored: float) -> float:
     """What one weight of an operator takes once it is quantized, about.
 
     Args:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ..calibration import CalibrationData
 from ..files import model_io
 from ..passes import Target
-from .quantizers import Mode, bytes_of_weight, quantize
+from .quantizers import Mode, bytes_per_weight, quantize
 
 __all__ = ["Quantized", "location_of"]
 
@@ -48,9 +48,9 @@ class Quantized:
         size = model_io.serialized_size(quantize(model, mode, data), location)
         return cls(mode, data, size, location)
 
-    def bytes_of_weight(self, target: Target) -> float:
+    def bytes_per_weight(self, target: Target) -> float:
         """Bytes of a weight: factors of an operator are quantized as it is."""
-        return bytes_of_weight(self.mode, target.op_type, target.itemsize)
+        return bytes_per_weight(self.mode, target.op_type, target.itemsize)
 
     def size(self, model: ir.Model) -> int:
         """Bytes of a model's file once it is quantized, which is found out by doing it."""

@@ -78,7 +78,7 @@ class Report:
         accuracy: Share of held-out labels predicted by each model, if there are labels.
         samples: Number of samples calibrated and verified on.
         finetune: What became of fine-tuning, if it was asked for.
-        promise: What was promised, and how it is kept (see `promise`); None without a promise.
+        promise: What was guaranteed, and how it is kept; None without a guarantee.
         latency: How a budget of time was met (see `latency_budget`); None without one.
         timing: How its latency compares with the dense model's (see `latency.interleaved`).
         quantization: How it was quantized, and what it was before, if that was asked for.

@@ -49,7 +49,7 @@ class Made:
         holdout: How it does on samples that had no part in it.
         seen: How it does on some that had.
         stream: How it does along the data with states of its own; None where outputs feed nothing.
-        promise: How a promise is kept; None without one.
+        guarantee: How a guarantee is kept; None without one.
         latency: How a budget of time was met; None without one.
         recovery: What became of training; None without any.
         quantization: How it was quantized, and what it was before; None where it was not.
@@ -64,7 +64,7 @@ class Made:
     holdout: Agreement
     seen: Agreement
     stream: Stream | None = None
-    promise: dict[str, Any] | None = None
+    guarantee: dict[str, Any] | None = None
     latency: dict[str, Any] | None = None
     recovery: Recovery | None = None
     quantization: Quantization | None = None
@@ -127,7 +127,7 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
         finetune=None if recovery is None else dataclasses.asdict(recovery),
         quantization=None if quantization is None else quantization.as_dict(),
         samples={"calibration": data.calibration_samples, "holdout": data.holdout_samples},
-        promise=made.promise,
+        promise=made.guarantee,
         latency=made.latency,
         timing=made.timing.ratio().as_dict(),
         subnormals=None if known.subnormals is None else known.subnormals.as_dict(),

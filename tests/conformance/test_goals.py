@@ -61,7 +61,7 @@ def test_cuts_cost_less_than_the_dense_operator_and_more_as_the_rank_grows(name,
 def test_a_model_costs_no_less_than_its_targets(name, target):
     price = _price(name)
     assert price.of_model([target]) >= price.of(target, Taken.dense(target, 960, CURVE))[0]
-    assert price.of_written([target]) == price.of_model([target])
+    assert price.of_stored([target]) == price.of_model([target])
     assert price.why_not_less(1.0) == ""
 
 

@@ -1,4 +1,4 @@
-"""Answers of the dense model that are remembered: the same ones, asked for once, or none."""
+"""Answers of the dense model that are cached: the same ones, asked for once, or none."""
 
 from __future__ import annotations
 
@@ -29,42 +29,40 @@ def _batches(x, size=4):
     return [Batch({"x": part}, len(part), None, "") for part in parts]
 
 
-def _learned(model, batches, **options):
-    remembered = TeacherCache(model, **options)
-    list(remembered.learn(batches))
+def _filled(model, batches, **options):
+    cache = TeacherCache(model, **options)
+    list(cache.fill(batches))
     model.asked = 0
-    return remembered
+    return cache
 
 
 def test_samples_are_known_in_any_order_and_batch():
     model, x = _Model(), np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
-    remembered = _learned(model, _batches(x))
+    cache = _filled(model, _batches(x))
     order = np.random.default_rng(1).permutation(10)
     for batch in _batches(x[order], 3):
-        np.testing.assert_array_equal(
-            remembered(batch)["y"], batch.feeds["x"].sum(1, keepdims=True)
-        )
+        np.testing.assert_array_equal(cache(batch)["y"], batch.feeds["x"].sum(1, keepdims=True))
     assert model.asked == 0
-    remembered(_batches(x + 1)[0])
+    cache(_batches(x + 1)[0])
     assert model.asked == 1
 
 
 def test_strings_and_shapes_tell_samples_apart():
     x = np.array([["a", "bc"], ["ab", "c"]], object)
-    remembered = TeacherCache(
+    cache = TeacherCache(
         lambda batch: {"y": np.array([[float(len(row[0]))] for row in batch.feeds["x"]])}
     )
-    list(remembered.learn([Batch({"x": x}, 2, None, "")]))
-    assert remembered(Batch({"x": x[::-1]}, 2, None, ""))["y"].tolist() == [[2.0], [1.0]]
+    list(cache.fill([Batch({"x": x}, 2, None, "")]))
+    assert cache(Batch({"x": x[::-1]}, 2, None, ""))["y"].tolist() == [[2.0], [1.0]]
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_answers_that_are_not_by_sample_are_asked_for_again(size):
     model, x = _Model(by_row=False), np.random.default_rng(0).normal(size=(8, 3))
     batches = _batches(x, size)
-    remembered = _learned(model, batches)
+    cache = _filled(model, batches)
     for batch in batches:
-        assert remembered(batch)["y"].shape == (2, size)
+        assert cache(batch)["y"].shape == (2, size)
     assert model.asked == len(batches)
 
 
@@ -78,17 +76,17 @@ def test_answers_that_look_at_their_batch_are_asked_for_again():
         asked.append(batch)
         return {"y": batch.feeds["x"] / np.abs(batch.feeds["x"]).max()}
 
-    remembered = TeacherCache(answer)
-    list(remembered.learn(_batches(x)))
+    cache = TeacherCache(answer)
+    list(cache.fill(_batches(x)))
     before = len(asked)
-    remembered(_batches(x)[0])
+    cache(_batches(x)[0])
     assert len(asked) == before + 1
 
 
 def test_more_than_fits_is_forgotten():
     model, x = _Model(), np.ones((10, 3)) * np.arange(10)[:, None]
-    remembered = _learned(model, _batches(x), most_bytes=40)
+    cache = _filled(model, _batches(x), most_bytes=40)
     assert len(_batches(x)) == 3
     for batch in _batches(x):
-        remembered(batch)
+        cache(batch)
     assert model.asked == 3

@@ -86,7 +86,7 @@ class _Mortal(Progress):
             yield count
 
 
-# Batches: 3 are remembered, an epoch has 3. Ranks come down within the first two of three epochs.
+# Batches: 3 are cached, an epoch has 3. Ranks come down within the first two of three epochs.
 @pytest.mark.parametrize("killed_after", [[4], [7], [8, -3], [3, 1, -3]])
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
 @pytest.mark.parametrize("plan_is_better", [False, True])

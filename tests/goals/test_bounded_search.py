@@ -54,14 +54,14 @@ def test_a_power_law_takes_few_measurements():
     assert np.mean(counts) <= 6
 
 
-def test_what_is_accepted_was_measured_to_keep_the_promise_even_on_a_jagged_curve():
+def test_what_is_accepted_was_measured_to_keep_the_guarantee_even_on_a_jagged_curve():
     rng = np.random.default_rng(0)
     for _ in range(50):
         found, points = _run(lambda budget: (0.4 / budget) ** 3 * rng.lognormal(0, 0.3))
         assert found in [p.budget for p in points if p.strain is not None and p.strain <= 1]
 
 
-def test_a_promise_that_nothing_keeps():
+def test_a_guarantee_that_nothing_keeps():
     found, points = _run(lambda _: 5.0)
     assert found is None
     assert max(p.budget for p in points) > 0.97  # it looked as near to the dense model as it could

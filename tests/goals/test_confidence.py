@@ -39,7 +39,7 @@ def test_it_covers_skewed_divergences(n):
     assert _coverage(draw, mean, n) > _coverage(draw, mean, n, plain) + 0.005
 
 
-def test_too_few_samples_promise_nothing():
+def test_too_few_samples_guarantee_nothing():
     assert upper_bound(np.array([1.0])) == np.inf
     assert lower_bound(np.array([1.0])) == -np.inf
     assert upper_bound(np.array([1.0, np.inf, 2.0])) == np.inf

@@ -1,4 +1,4 @@
-"""Promises: how they are said, searched with made-up models, and kept on the bundled one."""
+"""Guarantees: how they are said, searched with made-up models, and kept on the bundled one."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def test_a_metric_that_there_is_not():
 
 @pytest.mark.parametrize(("metric", "asked"), [("divergence", 0.02), ("cosine", 0.98)])
 def test_strain_is_loss_over_loss_allowed(metric, asked):
-    promise = MeasuredGuarantee(metric, asked)
-    assert promise.strain(asked) == pytest.approx(1)
+    guarantee = MeasuredGuarantee(metric, asked)
+    assert guarantee.strain(asked) == pytest.approx(1)
     worse = 0.04 if metric == "divergence" else 0.96
-    assert promise.strain(worse) == pytest.approx(2)
+    assert guarantee.strain(worse) == pytest.approx(2)
 
 
 class _Scaled:
@@ -74,58 +74,58 @@ class _Scaled:
     def held_out(self, outputs=PLAIN):
         return guarantee_search.HeldOut(self.dense, outputs, self.data, Progress())
 
-    def keep(self, promise, **more):
-        return guarantee_search.keep(
-            promise, more.pop("prefer", "size"), self.compress, self.held_out(),
+    def smallest(self, guarantee, **more):
+        return guarantee_search.smallest_model(
+            guarantee, more.pop("prefer", "size"), self.compress, self.held_out(),
             self.runtime, **more,
         )  # fmt: skip
 
 
-def test_the_search_finds_the_smallest_model_that_keeps_the_promise():
+def test_the_search_finds_the_smallest_model_that_keeps_the_guarantee():
     scaled = _Scaled(lambda budget: 0.01 / budget**2)
-    _, plan, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1))
+    _, plan, outcome = scaled.smallest(MeasuredGuarantee("divergence", 0.1))
     assert plan == "plan"
-    # The curve meets the promise at 0.316; the bound is a little above the mean.
-    assert 0.31 < kept.budget.value < 0.35
-    assert kept.budget.kind == "targets"
-    assert kept.measured < kept.bound <= 0.1
-    assert kept.bound < 1.15 * kept.measured
-    assert len(scaled.budgets) == len(kept.tried) <= 10
-    assert kept.as_dict()["kept"] is True
-    assert json.dumps(kept.as_dict())
+    # The curve meets the guarantee at 0.316; the bound is a little above the mean.
+    assert 0.31 < outcome.budget.value < 0.35
+    assert outcome.budget.kind == "targets"
+    assert outcome.measured < outcome.bound <= 0.1
+    assert outcome.bound < 1.15 * outcome.measured
+    assert len(scaled.budgets) == len(outcome.tried) <= 10
+    assert outcome.as_dict()["kept"] is True
+    assert json.dumps(outcome.as_dict())
 
 
-def test_the_model_is_the_one_that_was_promised():
+def test_the_model_is_the_one_that_was_guaranteed():
     scaled = _Scaled(lambda budget: 0.01 / budget**2)
-    found, _, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1), prefer="latency")
-    assert kept.budget.kind == "latency"
+    found, _, outcome = scaled.smallest(MeasuredGuarantee("divergence", 0.1), prefer="latency")
+    assert outcome.budget.kind == "latency"
     feeds = {"x": normal(7, 50, 16)}
-    wanted = scaled.runtime.session(scaled.compress(kept.budget)[0]).run(feeds)["y"]
+    wanted = scaled.runtime.session(scaled.compress(outcome.budget)[0]).run(feeds)["y"]
     np.testing.assert_array_equal(scaled.runtime.session(found).run(feeds)["y"], wanted)
 
 
 def test_what_cannot_be_kept_is_refused_unless_the_best_is_wanted():
     scaled = _Scaled(lambda budget: 3 - 2 * budget)
     with pytest.raises(BudgetError, match="best-effort"):
-        scaled.keep(MeasuredGuarantee("divergence", 0.1))
-    _, _, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1), best_effort=True)
-    assert kept.budget.value > 0.95
-    assert kept.as_dict()["kept"] is False
+        scaled.smallest(MeasuredGuarantee("divergence", 0.1))
+    _, _, outcome = scaled.smallest(MeasuredGuarantee("divergence", 0.1), best_effort=True)
+    assert outcome.budget.value > 0.95
+    assert outcome.as_dict()["kept"] is False
 
 
 def test_budgets_that_cannot_be_met_are_passed_over():
     scaled = _Scaled(lambda budget: None if budget < 0.6 else 0.01)
-    assert 0.6 <= scaled.keep(MeasuredGuarantee("divergence", 0.1))[2].budget.value < 0.62
+    assert 0.6 <= scaled.smallest(MeasuredGuarantee("divergence", 0.1))[2].budget.value < 0.62
     with pytest.raises(BudgetError, match="no budget"):
-        _Scaled(lambda _: None).keep(MeasuredGuarantee("divergence", 0.1))
+        _Scaled(lambda _: None).smallest(MeasuredGuarantee("divergence", 0.1))
 
 
-def test_outputs_that_are_not_numbers_break_a_promise():
+def test_outputs_that_are_not_numbers_break_a_guarantee():
     scaled = _Scaled(lambda budget: np.nan if budget < 0.4 else 0.01)
-    assert 0.4 <= scaled.keep(MeasuredGuarantee("cosine", 0.9))[2].budget.value < 0.42
+    assert 0.4 <= scaled.smallest(MeasuredGuarantee("cosine", 0.9))[2].budget.value < 0.42
 
 
-def test_samples_that_are_too_few_for_a_promise_are_told_beforehand():
+def test_samples_that_are_too_few_for_a_guarantee_are_told_beforehand():
     kinds = {"y": distribution(OutputKind("categorical", -1, "logit"), normal(1, 64, 16))}
     scaled = _Scaled(lambda _: 0.0)
     check = guarantee_search.check
@@ -134,16 +134,16 @@ def test_samples_that_are_too_few_for_a_promise_are_told_beforehand():
         check(MeasuredGuarantee("agreement", 0.999), scaled.held_out(kinds))
 
 
-def test_the_bundled_model_keeps_its_promise_in_python():
+def test_the_bundled_model_keeps_its_guarantee_in_python():
     result = factorize(BUNDLED, BUNDLED_DATA, max_divergence=0.02, **OPTIONS)
-    promise = result.report.promise
-    assert promise["kept"]
-    assert promise["measured"] == pytest.approx(result.report.divergence["holdout"], rel=1e-5)
-    assert promise["measured"] < promise["bound"] <= 0.06
-    assert promise["measurements"] <= 10
+    guarantee = result.report.promise
+    assert guarantee["kept"]
+    assert guarantee["measured"] == pytest.approx(result.report.divergence["holdout"], rel=1e-5)
+    assert guarantee["measured"] < guarantee["bound"] <= 0.06
+    assert guarantee["measurements"] <= 10
     dense, small = result.report.model["dense"], result.report.model["compressed"]
     assert small.params < 0.5 * dense.params
-    again = factorize(BUNDLED, BUNDLED_DATA, budget=promise["budget"], **OPTIONS)
+    again = factorize(BUNDLED, BUNDLED_DATA, budget=guarantee["budget"], **OPTIONS)
     assert again.report.divergence["holdout"] == result.report.divergence["holdout"]
 
 
@@ -156,13 +156,13 @@ def _run(folder, *arguments):
 def test_the_command_keeps_top1(tmp_path):
     done = _run(tmp_path, "--keep", "top1=0.93", "--report", str(tmp_path / "r.json"))
     assert done.exit_code == 0, done.output
-    assert "promise" in done.output
+    assert "guarantee" in done.output
     report = json.loads((tmp_path / "r.json").read_text())
-    accuracy, promise = report["accuracy"], report["promise"]
-    assert promise["measured"] == pytest.approx(accuracy["compressed"] / accuracy["dense"])
-    assert 0.93 <= promise["bound"] < promise["measured"]
+    accuracy, guarantee = report["accuracy"], report["promise"]
+    assert guarantee["measured"] == pytest.approx(accuracy["compressed"] / accuracy["dense"])
+    assert 0.93 <= guarantee["bound"] < guarantee["measured"]
     assert report["command"]["promise"] == "--keep top1=0.93"
-    assert Budget.parse(report["command"]["budget"]) == Budget.parse(promise["budget"])
+    assert Budget.parse(report["command"]["budget"]) == Budget.parse(guarantee["budget"])
 
 
 def test_the_command_refuses_what_cannot_be_kept_or_meant(tmp_path):
@@ -181,32 +181,32 @@ def test_the_command_refuses_what_cannot_be_kept_or_meant(tmp_path):
 
 
 @pytest.mark.parametrize("more", [{"quantize": "int8"}, {"finetune": True, "epochs": 2}])
-def test_what_is_promised_is_what_is_written(more):
-    """Quantization and training come after the factorization; a promise is of the outcome."""
+def test_what_is_guaranteed_is_what_is_written(more):
+    """Quantization and training come after the factorization; a guarantee is of the outcome."""
     if "finetune" in more:
         pytest.importorskip("torch")
     # Without VNNI, sums of int8 products saturate, which costs the bundled model 0.02 nats.
     report = factorize(BUNDLED, BUNDLED_DATA, max_divergence=0.06, **OPTIONS, **more).report
-    promise = report.promise
-    assert promise["kept"]
-    assert promise["measured"] < promise["bound"] <= 0.06
-    assert promise["measured"] == pytest.approx(report.divergence["holdout"], rel=1e-5)
+    guarantee = report.promise
+    assert guarantee["kept"]
+    assert guarantee["measured"] < guarantee["bound"] <= 0.06
+    assert guarantee["measured"] == pytest.approx(report.divergence["holdout"], rel=1e-5)
 
 
 def test_the_search_measures_the_finished_model():
     scaled = _Scaled(lambda budget: 0.001 / budget**2)
     lossy = scaled._model(2 * np.sqrt(0.05))
     with pytest.raises(BudgetError):
-        scaled.keep(MeasuredGuarantee("divergence", 0.04), finish=lambda _: lossy)
+        scaled.smallest(MeasuredGuarantee("divergence", 0.04), finish=lambda _: lossy)
 
 
-def test_training_that_breaks_a_promise_is_refused():
+def test_training_that_breaks_a_guarantee_is_refused():
     scaled = _Scaled(lambda budget: 0.01 / budget**2)
-    _, _, kept = scaled.keep(MeasuredGuarantee("divergence", 0.1))
+    _, _, outcome = scaled.smallest(MeasuredGuarantee("divergence", 0.1))
     worse = scaled.runtime.session(scaled._model(2 * np.sqrt(0.2)))
     rest = worse, scaled.held_out()
     with pytest.raises(BudgetError, match="no more after fine-tuning"):
-        guarantee_search.confirmed(kept, *rest)
-    found = guarantee_search.confirmed(kept, *rest, best_effort=True)
+        guarantee_search.confirmed(outcome, *rest)
+    found = guarantee_search.confirmed(outcome, *rest, best_effort=True)
     assert found.as_dict()["kept"] is False
     assert found.measured == pytest.approx(0.2, rel=0.1)

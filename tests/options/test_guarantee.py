@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from onnx_factorize.errors import InputError
-from onnx_factorize.options import Guarantee, promised
+from onnx_factorize.options import Guarantee, guarantee_asked
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_what_is_no_guarantee(text, word):
 
 
 def test_one_guarantee_and_no_budget():
-    assert promised({"max_divergence": 0.5}) == Guarantee("divergence", 0.5)
-    assert promised({"max_divergence": None, "keep": None, "budget": "params=0.5"}) is None
+    assert guarantee_asked({"max_divergence": 0.5}) == Guarantee("divergence", 0.5)
+    assert guarantee_asked({"max_divergence": None, "keep": None, "budget": "params=0.5"}) is None
     for given in (
         {"max_divergence": 0.5, "keep": "top1=0.9"},
         {"keep": "top1=0.9", "budget": "params=0.5"},
@@ -46,4 +46,4 @@ def test_one_guarantee_and_no_budget():
         {"max_divergence": float("nan")},
     ):
         with pytest.raises(InputError):
-            promised(given)
+            guarantee_asked(given)

@@ -96,15 +96,15 @@ def test_targets_in_different_units_keep_their_accuracy():
     assert (r2(proto) - r2(result.model) < 0.02).all()
 
 
-def test_what_is_promised_holds_for_the_worst_part():
+def test_what_is_guaranteed_holds_for_the_worst_part():
     joined, _, seen, new = _head(8, ())
-    for promise in ({"max_divergence": 0.02}, {"keep": "cosine=0.99"}):
-        options = {"threads": 1, "prefer": "size", "weighting": "activation"} | promise
+    for guarantee in ({"max_divergence": 0.02}, {"keep": "cosine=0.99"}):
+        options = {"threads": 1, "prefer": "size", "weighting": "activation"} | guarantee
         small = factorize(joined, [{"x": seen}], **options).model
         a, b = (run(each, {"x": new})[0] for each in (joined, small))
         for part in (slice(0, 4), slice(4, 12)):
             p, q = a[:, part].astype(np.float64), b[:, part].astype(np.float64)
-            if "keep" in promise:
+            if "keep" in guarantee:
                 cosines = (p * q).sum(1) / np.linalg.norm(p, axis=1) / np.linalg.norm(q, axis=1)
                 assert cosines.mean() > 0.988
             else:

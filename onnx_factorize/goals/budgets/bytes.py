@@ -29,15 +29,15 @@ class Bytes(Price):
         """The dense model's files."""
         return self.costs.bytes
 
-    def of_written(self, targets: Sequence[Target]) -> float:
+    def of_stored(self, targets: Sequence[Target]) -> float:
         """The dense model's files, quantized if the result will be."""
-        written = self.costs.storage.dense
-        return self.costs.bytes if written is None else written
+        stored = self.costs.storage.dense
+        return self.costs.bytes if stored is None else stored
 
     def of(self, target: Target, taken: Taken) -> npt.NDArray[np.float64]:
         """Its weights as they will be written, and nodes that there are more of."""
-        each = float(self.costs.storage.bytes_of_weight(target))
-        return taken.params.astype(np.float64) * each + taken.nodes * NODE_BYTES
+        bytes_per_weight = float(self.costs.storage.bytes_per_weight(target))
+        return taken.params.astype(np.float64) * bytes_per_weight + taken.nodes * NODE_BYTES
 
     def of_rewritten(self, model: ir.Model, predicted: float) -> float:
         """The files of a model."""

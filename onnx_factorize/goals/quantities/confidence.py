@@ -13,7 +13,7 @@ __all__ = ["CONFIDENCE", "Estimate", "lower_bound", "ratio", "upper_bound"]
 
 Array = npt.NDArray[np.float64]
 
-# How sure a promise is.
+# How sure a guarantee is.
 CONFIDENCE = 0.95
 
 
@@ -76,7 +76,7 @@ def upper_bound(samples: Array, confidence: float = CONFIDENCE) -> float:
     z = statistics.NormalDist().inv_cdf(confidence)
     cubes = float((((samples - mean) / deviation) ** 3).sum())
     skewness = cubes * n / ((n - 1) * max(1, n - 2))
-    # A tail on the safe side is no reason for a tighter promise.
+    # A tail on the safe side is no reason for a tighter guarantee.
     quantile = _student(z, n - 1) + max(0.0, skewness) * (2 * z**2 + 1) / (6 * math.sqrt(n))
     return mean + quantile * deviation / math.sqrt(n)
 

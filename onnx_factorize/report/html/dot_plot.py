@@ -1,4 +1,4 @@
-"""Numbers as dots on a common logarithmic track."""
+"""A dot plot: numbers on a common logarithmic axis."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-__all__ = ["Track", "track"]
+__all__ = ["Dot", "dot_plot"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Track:
-    """One row.
+class Dot:
+    """One row of a dot plot.
 
     Attributes:
         label: What it is.
         value: In nats; None if it is not finite.
         note: A remark.
         chosen: Whether it is the one that counts.
-        place: Where the dot is, in percent of the track; None where there is none.
+        place: Where the dot is, in percent of the axis; None where there is none.
     """
 
     label: str
@@ -28,8 +28,8 @@ class Track:
     place: float | None
 
 
-def track(rows: Iterable[tuple[str, float | None, str, bool]]) -> list[Track]:
-    """Puts (label, value, note, chosen) on a track from the least to the largest value."""
+def dot_plot(rows: Iterable[tuple[str, float | None, str, bool]]) -> list[Dot]:
+    """Puts (label, value, note, chosen) on an axis from the least to the largest value."""
     rows = list(rows)
     logs = [math.log10(value) for _, value, _, _ in rows if value is not None and value > 0]
     # At least a factor of ten wide, so that what is nearly equal looks so.
@@ -37,7 +37,7 @@ def track(rows: Iterable[tuple[str, float | None, str, bool]]) -> list[Track]:
     spare = max(0.0, 1.0 - (high - low)) / 2
     low, high = low - spare, high + spare
     return [
-        Track(
+        Dot(
             label,
             value,
             note,

@@ -9,10 +9,10 @@ from typing import Any
 from ...notes import notes_of, stream_said
 from .bars import everywhere, grouped_by_reason
 from .charts import cut_chart
-from .dot_plot import Track, track
+from .dot_plot import Dot, dot_plot
 from .environment import rendered
 from .reproduce import command_of
-from .stat_cards import tiles, verdict
+from .stat_cards import stat_cards, verdict
 from .svg import drawing
 
 __all__ = ["report_page"]
@@ -37,20 +37,20 @@ def report_page(report: Mapping[str, Any]) -> str:
     """
     layers = report["layers"]
     factorized = [layer for layer in layers if layer["status"] == "factorized"]
-    kept = [layer for layer in layers if layer["status"] == "kept"]
+    dense = [layer for layer in layers if layer["status"] == "kept"]
     bars = everywhere(report)
     large = {id(bar) for bar in sorted(bars, key=lambda bar: -bar.weight)[:_SHOWN]}
     with drawing():
         cuts = [(layer, cut_chart(layer, k)) for k, layer in enumerate(_drawable(factorized))]
         others = [
-            (layer, cut_chart(layer, len(cuts) + k)) for k, layer in enumerate(_drawable(kept))
+            (layer, cut_chart(layer, len(cuts) + k)) for k, layer in enumerate(_drawable(dense))
         ]
     return rendered(
         "report.html.j2",
         report=report,
         name=report["model"]["dense"].get("file") or "A model",
         verdict=verdict(report),
-        tiles=tiles(report),
+        stat_cards=stat_cards(report),
         bars=[bar for bar in bars if id(bar) in large],
         small_bars=[bar for bar in bars if id(bar) not in large],
         cuts=cuts[:_DRAWN],
@@ -81,7 +81,7 @@ def _drawable(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda layer: -layer["params"][0])
 
 
-def _measured(report: Mapping[str, Any]) -> Sequence[Track]:
+def _measured(report: Mapping[str, Any]) -> Sequence[Dot]:
     divergence = report["divergence"]
     rows = [
         (label, divergence[key], note, key == "holdout")
@@ -92,12 +92,12 @@ def _measured(report: Mapping[str, Any]) -> Sequence[Track]:
     if quantization:
         label = f"Measured before {quantization['bits']}, held out"
         rows.insert(-1, (label, quantization["divergence"], "what the factors alone lose", False))
-    return track(rows)
+    return dot_plot(rows)
 
 
-def _tried(divergence: Mapping[str, Any]) -> Sequence[Track]:
+def _tried(divergence: Mapping[str, Any]) -> Sequence[Dot]:
     chosen = divergence["plan"]
-    return track(
+    return dot_plot(
         (plan, value, "taken" if plan == chosen else "", plan == chosen)
         for plan, value in sorted(
             divergence["tried"].items(),

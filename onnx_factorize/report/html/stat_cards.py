@@ -9,12 +9,12 @@ from typing import Any
 from ...runtime.interleaved import NOISY, Ratio
 from ...units import count, nats, size
 
-__all__ = ["Tile", "agreement_of", "tiles", "time_of", "verdict"]
+__all__ = ["StatCard", "agreement_of", "stat_cards", "time_of", "verdict"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Tile:
-    """One figure.
+class StatCard:
+    """One figure on a card of its own.
 
     Attributes:
         label: What it is.
@@ -31,8 +31,8 @@ class Tile:
     alarm: bool = False
 
 
-def tiles(report: Mapping[str, Any]) -> list[Tile]:
-    """The tiles of a report."""
+def stat_cards(report: Mapping[str, Any]) -> list[StatCard]:
+    """The cards of a report."""
     dense, compressed = report["model"]["dense"], report["model"]["compressed"]
     shown: list[tuple[str, str, Callable[[float], str]]] = [
         ("Parameters", "params", count),
@@ -50,17 +50,17 @@ def tiles(report: Mapping[str, Any]) -> list[Tile]:
         if time is not None:
             ratio, alarm = time.median, time.state == "slower"
             detail += f", {NOISY}" if time.state == NOISY else ""
-        found.append(Tile(label, form(after), detail, 100 * ratio, alarm))
+        found.append(StatCard(label, form(after), detail, 100 * ratio, alarm))
     holdout = report["divergence"]["holdout"]
     if holdout is not None:
         samples = report["samples"]["holdout"]
-        found.append(Tile("Divergence, nats", nats(holdout), f"{samples} held-out samples"))
+        found.append(StatCard("Divergence, nats", nats(holdout), f"{samples} held-out samples"))
     agreement = agreement_of(report)
     if agreement is not None:
-        found.append(Tile("Same top class", f"{agreement:.1%}", "of held-out answers"))
+        found.append(StatCard("Same top class", f"{agreement:.1%}", "of held-out answers"))
     if report["accuracy"]:
         before, after = report["accuracy"]["dense"], report["accuracy"]["compressed"]
-        found.append(Tile("Accuracy", f"{after:.1%}", f"from {before:.1%}, held out"))
+        found.append(StatCard("Accuracy", f"{after:.1%}", f"from {before:.1%}, held out"))
     return found
 
 

@@ -20,7 +20,7 @@ from browser import BROWSER, see
 from onnx_factorize import factorize
 from onnx_factorize.options import Options
 from onnx_factorize.report.html.bars import everywhere
-from onnx_factorize.report.html.dot_plot import track
+from onnx_factorize.report.html.dot_plot import dot_plot
 from onnx_factorize.report.html.page import report_page
 from onnx_factorize.report.html.reproduce import command_of
 
@@ -140,7 +140,7 @@ def test_it_says_how_data_were_read_and_models_treated(report):
     assert "along the stream (hn to h: the data are steps of a stream): divergence 0.0764" in page
 
 
-def test_it_says_what_was_promised_timed_trained_and_quantized(report):
+def test_it_says_what_was_guaranteed_timed_trained_and_quantized(report):
     whole = copy.deepcopy(report)
     whole["promise"] = {
         "metric": "top1", "asked": 0.9, "measured": 0.97, "bound": 0.93, "confidence": 0.95,
@@ -159,7 +159,7 @@ def test_it_says_what_was_promised_timed_trained_and_quantized(report):
         assert words in shown, words
     later = ("promise", "latency", "finetune", "quantization", "command_line")
     older = {key: value for key, value in report.items() if key not in later}
-    assert "What was promised" not in report_page(older)
+    assert "What was guaranteed" not in report_page(older)
 
 
 def test_bars_add_up_to_the_model(report):
@@ -172,10 +172,10 @@ def test_bars_add_up_to_the_model(report):
     assert largest.params_share[1] == pytest.approx(100 * largest.params[1] / largest.params[0])
 
 
-def test_the_track_is_logarithmic():
+def test_the_dot_plot_is_logarithmic():
     rows = [("a", 1e-4, "", False), ("b", 1e-3, "", True), ("c", 1e-2, "", False)]
-    assert [row.place for row in track(rows)] == pytest.approx([0, 50, 100])
-    near = track([("a", 1.0, "", False), ("b", 1.01, "", False), ("c", None, "", False)])
+    assert [row.place for row in dot_plot(rows)] == pytest.approx([0, 50, 100])
+    near = dot_plot([("a", 1.0, "", False), ("b", 1.01, "", False), ("c", None, "", False)])
     assert near[1].place - near[0].place < 1
     assert near[2].place is None
 

@@ -1,4 +1,4 @@
-"""What a command that stops early has left behind."""
+"""Files that a command that stops early has left behind."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-__all__ = ["expect", "expect_checkpoint", "kept"]
+__all__ = ["expect", "expect_checkpoint", "what_was_written"]
 
-# Where click's context keeps it.
+# Keys of click's context.
 _EXPECTED, _CHECKPOINT = "onnx_factorize.expected", "onnx_factorize.checkpoint"
 
 
@@ -28,7 +28,7 @@ def expect_checkpoint(path: str | None) -> None:
     click.get_current_context().meta[_CHECKPOINT] = path
 
 
-def kept(meta: dict[str, Any]) -> str:
+def what_was_written(meta: dict[str, Any]) -> str:
     """What there is now, as the second half of a sentence."""
     before, checkpoint = meta.get(_EXPECTED, {}), meta.get(_CHECKPOINT)
     written = [str(path) for path, state in before.items() if _state(path) not in (None, state)]

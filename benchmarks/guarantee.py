@@ -1,11 +1,11 @@
-"""Does a promise hold on samples that the search never saw, and what does it cost to make?
+"""Does a guarantee hold on samples that the search never saw, and what does it cost to make?
 
-    python -m benchmarks.promise [NAME ...] [--promise "max_divergence=0.02" ...] [--seeds 10]
+    python -m benchmarks.guarantee [NAME ...] [--guarantee "max_divergence=0.02" ...] [--seeds 10]
 
-For each model, promise and seed, the pool of labelled samples is dealt anew: some are given to the
-program, which calibrates on most of these and searches on the rest of them; the remaining ones are
-the second held-out set. The pool is the test data, which no model was trained on; `--pool calib`
-deals out the calibration data, which some models were, and judges by the test data.
+For each model, guarantee and seed, the pool of labelled samples is dealt anew: some are given to
+the program, which calibrates on most of these and searches on the rest of them; the remaining ones
+are the second held-out set. The pool is the test data, which no model was trained on; `--pool
+calib` deals out the calibration data, which some models were, and judges by the test data.
 """
 
 from __future__ import annotations
@@ -31,29 +31,36 @@ from onnx_factorize.outputs import output_kinds, survey
 from onnx_factorize.progress import Progress
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
-_PROMISES = ("max_divergence=0.01", "max_divergence=0.05", "keep=agreement=0.97", "keep=top1=0.97")
+_GUARANTEES = (
+    "max_divergence=0.01",
+    "max_divergence=0.05",
+    "keep=agreement=0.97",
+    "keep=top1=0.97",
+)
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--promise", "promises", multiple=True, default=_PROMISES)
+@click.option("--guarantee", "guarantees", multiple=True, default=_GUARANTEES)
 @click.option("--seeds", default=10, show_default=True)
 @click.option("--samples", default=1024, show_default=True)
 @click.option("--pool", type=click.Choice(["test", "calib"]), default="test", show_default=True)
 @click.option("--weighting", default="fisher", show_default=True)
 def main(
     names: tuple[str, ...],
-    promises: tuple[str, ...],
+    guarantees: tuple[str, ...],
     seeds: int,
     samples: int,
     pool: str,
     weighting: str,
 ) -> None:
-    """Make promises about the models NAMES, or about two small ones."""
+    """Make guarantees about the models NAMES, or about two small ones."""
     print(f"{samples} samples given, of the {pool} data; {weighting}; {seeds} seeds")
-    print("| model | promise | holds on new data | figure there | bound | budgets | measurements |")
+    print(
+        "| model | guarantee | holds on new data | figure there | bound | budgets | measurements |"
+    )
     print("|---|---|---|---|---|---|---|")
     for name in names or ("fashion-cnn", "fashion-vit"):
         recipe = models.get(name)
@@ -61,8 +68,8 @@ def main(
         model = model_io.load(recipe.model_path)
         test = _arrays(recipe.test_file, scaled=True)
         given = test if pool == "test" else _arrays(recipe.calib_path, scaled=False)
-        for promise in promises:
-            option, _, text = promise.partition("=")
+        for guarantee in guarantees:
+            option, _, text = guarantee.partition("=")
             asked: dict[str, Any] = {option: text}
             said = (
                 MeasuredGuarantee.parse(text)
@@ -89,34 +96,34 @@ def main(
                             **asked,
                         )
                     except BudgetError as error:
-                        print(f"{name}, {promise}, seed {seed}: {error}", flush=True)
+                        print(f"{name}, {guarantee}, seed {seed}: {error}", flush=True)
                         continue
                     there = _measured(said, model, result.model, new, Path(folder) / "new.npz")
-                    kept = result.report.promise
-                    assert kept is not None
-                    budget = float(kept["budget"].partition("=")[2])
+                    outcome = result.report.promise
+                    assert outcome is not None
+                    budget = float(outcome["budget"].partition("=")[2])
                     found.append(
                         (
                             said.strain(there) <= 1,
                             there,
-                            kept["bound"],
+                            outcome["bound"],
                             budget,
-                            kept["measurements"],
+                            outcome["measurements"],
                         )
                     )
             seconds = (time.perf_counter() - start) / seeds
-            _print(name, promise, found, seeds, seconds)
+            _print(name, guarantee, found, seeds, seconds)
 
 
 def _print(
     name: str,
-    promise: str,
+    guarantee: str,
     found: list[tuple[bool, float, float, float, int]],
     seeds: int,
     seconds: float,
 ) -> None:
     if not found:
-        print(f"| {name} | `{promise}` | never made | | | | |", flush=True)
+        print(f"| {name} | `{guarantee}` | never made | | | | |", flush=True)
         return
     holds, there, bounds, budgets, counts = (
         np.array(column) for column in zip(*found, strict=True)
@@ -127,7 +134,7 @@ def _print(
 
     made = "" if len(found) == seeds else f" (made in {len(found)} of {seeds})"
     print(
-        f"| {name} | `{promise}` | {holds.sum()} of {len(found)}{made} | {spread(there)} | "
+        f"| {name} | `{guarantee}` | {holds.sum()} of {len(found)}{made} | {spread(there)} | "
         f"{spread(bounds)} | {spread(budgets)} | {spread(counts)}, {seconds:.0f} s |",
         flush=True,
     )
@@ -136,7 +143,7 @@ def _print(
 def _measured(
     said: MeasuredGuarantee, dense: object, compressed: object, new: Arrays, path: Path
 ) -> float:
-    """The promised figure of samples that the search never saw."""
+    """The guaranteed figure of samples that the search never saw."""
     loaded = model_io.load(dense)  # type: ignore[arg-type]
     selection = Selection(len(new["label"]), 0.999999, batch_size=256)
     data = open_calibration(_written(path, new), Signature.of(loaded), selection)
