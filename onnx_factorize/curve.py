@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import Array
+
 __all__ = ["DENSE", "Curve"]
 
-Array = npt.NDArray[np.float64]
 
 # The rank that stands for "keep dense" among the ranks of a target.
 DENSE = 0

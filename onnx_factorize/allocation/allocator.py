@@ -7,10 +7,9 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import Array
 from ..errors import BudgetError, named
 from ..factorization.forms import views_of
 from ..factorization.rewriting import factors_by_name, rewritten
@@ -27,7 +26,6 @@ from .price import Price
 
 __all__ = ["Allocation", "Allocator"]
 
-Array = npt.NDArray[np.float64]
 
 # A budget is met when the result, as measured, is below it. Corrections are small (the size of
 # names, new biases), so a few rounds are plenty.

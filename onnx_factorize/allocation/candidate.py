@@ -5,15 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 
-import numpy as np
-import numpy.typing as npt
-
+from ..arrays import Array
 from ..factorization.moment_shrinkage import MomentShrinkage
 from ..factorization.weighting import Weighting
 
 __all__ = ["Candidate", "MeasuredPlan"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)

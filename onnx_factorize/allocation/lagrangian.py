@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array
 from ..curve import DENSE
 
 __all__ = ["DENSE", "Choices", "allocate_global", "allocate_uniform"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import Array
 from ..curve import Curve
 from ..passes import Target
 from .costs import Costs
 
 __all__ = ["Price", "Taken"]
 
-Array = npt.NDArray[np.float64]
 
 # No model has so few parameters, multiplications or bytes: a unit was forgotten.
 _FEW = 100

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Arrays
 from ..errors import InputError
 from .first_rows import first_rows, fitted, keyed, rows_in, several
 from .independence import Run, Verdict, replicated, verdict_on
-from .inputs.signature import Arrays, Signature
+from .inputs.signature import Signature
 
 __all__ = ["BatchAxis", "axes_of", "settled"]
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Arrays, NamedArrays
 from ..errors import InputError
 from ..passes import DRAWS
-from .inputs.signature import Arrays, Signature
+from .inputs.signature import Signature
 
 __all__ = ["first_rows", "fitted", "keyed", "rows_in", "several"]
-
-Array = npt.NDArray[Any]
 
 
 def several(candidate: Signature, heads: Sequence[Arrays], most: int) -> Arrays | None:
@@ -62,12 +59,12 @@ def fitted(signature: Signature, head: Arrays) -> Arrays | None:
     return {name: array for name, array in fitted.items() if name in names}
 
 
-def rows_in(feeds: Mapping[str, Array], shared: frozenset[str]) -> int:
+def rows_in(feeds: NamedArrays, shared: frozenset[str]) -> int:
     """The number of rows along axis 0 of what is not shared."""
     return min(len(array) for name, array in feeds.items() if name not in shared)
 
 
-def _with_other_row(feeds: Mapping[str, Array], shared: frozenset[str]) -> dict[str, Array] | None:
+def _with_other_row(feeds: NamedArrays, shared: frozenset[str]) -> Arrays | None:
     """One row and another made of it, whose values are the same in another order.
 
     Returns:

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..errors import InputError
 from .first_rows import rows_in
 
 __all__ = ["Run", "Verdict", "replicated", "verdict_on"]
 
-Array = npt.NDArray[Any]
-Run = Callable[[Mapping[str, Array]], Mapping[str, Any]]
+Run = Callable[[Mapping[str, AnyArray]], Mapping[str, Any]]
 
 # `independent`: rows give together what they give alone. `dependent`: they do not. `one`: only one
 # runs at once. `fails`: neither one nor several run. `unknown`: the outputs do not tell.
@@ -29,7 +28,7 @@ _TOLERANCE = 1e-2
 _HUGE = 1e8
 
 
-def verdict_on(run: Run, feeds: Mapping[str, Array], shared: frozenset[str]) -> Verdict:
+def verdict_on(run: Run, feeds: Mapping[str, AnyArray], shared: frozenset[str]) -> Verdict:
     """Runs the first row, the last row, and all rows, and compares.
 
     Args:
@@ -58,7 +57,7 @@ def verdict_on(run: Run, feeds: Mapping[str, Array], shared: frozenset[str]) -> 
     return "independent" if True in found else "unknown"
 
 
-def replicated(run: Run, feeds: Mapping[str, Array], shared: frozenset[str]) -> Verdict:
+def replicated(run: Run, feeds: Mapping[str, AnyArray], shared: frozenset[str]) -> Verdict:
     """The same for a model that takes a fixed number of rows: all are replaced by the first."""
     rows = rows_in(feeds, shared)
     copies = {
@@ -80,18 +79,18 @@ def replicated(run: Run, feeds: Mapping[str, Array], shared: frozenset[str]) -> 
     return "independent" if found else "dependent"
 
 
-def _row(feeds: Mapping[str, Array], shared: frozenset[str], row: int) -> dict[str, Array]:
+def _row(feeds: Mapping[str, AnyArray], shared: frozenset[str], row: int) -> dict[str, AnyArray]:
     return {n: a if n in shared else a[row : row + 1] for n, a in feeds.items()}
 
 
-def _tried(run: Run, feeds: Mapping[str, Array]) -> dict[str, Array] | None:
+def _tried(run: Run, feeds: Mapping[str, AnyArray]) -> dict[str, AnyArray] | None:
     """The outputs that are arrays; None where the model does not run on these feeds."""
     with contextlib.suppress(InputError):
         return {n: v for n, v in run(feeds).items() if isinstance(v, np.ndarray)}
     return None
 
 
-def _rows_agree(first: Array, last: Array, together: Array, rows: int) -> bool | None:
+def _rows_agree(first: AnyArray, last: AnyArray, together: AnyArray, rows: int) -> bool | None:
     """Whether an output of all rows holds those of the first and of the last alone.
 
     Returns:
@@ -121,13 +120,13 @@ def _axes_of(one: tuple[int, ...], several: tuple[int, ...], rows: int) -> Itera
             yield axis
 
 
-def _all_like_first(given: Array, same: Array, axis: int, rows: int) -> bool:
+def _all_like_first(given: AnyArray, same: AnyArray, axis: int, rows: int) -> bool:
     """Whether all rows of an output are what the first one was among others."""
     wanted = np.split(given, rows, axis)[0]
     return all(_equal(part, wanted) for part in np.split(same, rows, axis))
 
 
-def _equal(a: Array, b: Array) -> bool:
+def _equal(a: AnyArray, b: AnyArray) -> bool:
     """Whether arrays are equal, to rounding."""
     if a.shape != b.shape:
         return False

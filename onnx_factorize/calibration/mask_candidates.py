@@ -8,15 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import AnyArray
 from .batch import Batch, rows_of
 from .inputs.signature import InputSpec
 from .masks import is_lengths
 
 __all__ = ["MASKS", "Candidate", "candidates", "may_mask"]
 
-Array = npt.NDArray[Any]
 
 MASKS = re.compile(r"mask|padding|(^|_)pad(_|$)", re.IGNORECASE)
 _LENGTHS = re.compile(r"len(gth)?s?$", re.IGNORECASE)
@@ -84,7 +83,7 @@ def candidates(
         yield Candidate(spec, sample, marks.get(spec.name, usual), spec.name in padded)
 
 
-def _marked_in_part(array: Array) -> int | None:
+def _marked_in_part(array: AnyArray) -> int | None:
     """The first row that holds both zeros and other numbers, if any."""
     marked = (array != 0).reshape(len(array), -1)
     rows = np.flatnonzero(marked.any(axis=1) & ~marked.all(axis=1))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray, NamedArrays
 from ..errors import InputError
 from .batch import Batch
 from .independence import Run
@@ -18,8 +19,6 @@ from .masks import Padding, is_lengths
 
 __all__ = ["found_padding"]
 
-Array = npt.NDArray[Any]
-Arrays = Mapping[str, Array]
 
 # Inputs that say what is padding wherever they occur.
 _PADDING = re.compile(r"(attention|input|pad(ding)?|src|tgt|key|token)_?mask|^mask$", re.IGNORECASE)
@@ -151,15 +150,15 @@ def _places(length: int) -> Iterator[npt.NDArray[np.int64]]:
     yield np.arange(length // 2)
 
 
-def _marking(mask: Array, places: npt.NDArray[np.int64], here: Any, elsewhere: Any) -> Array:
+def _marking(mask: AnyArray, places: npt.NDArray[np.int64], here: Any, elsewhere: Any) -> AnyArray:
     made = np.full_like(mask, elsewhere)
     made[..., places] = here
     return made
 
 
 def _changed(
-    feeds: Arrays, mask: str, length: int, places: npt.NDArray[np.int64]
-) -> dict[str, Array] | None:
+    feeds: NamedArrays, mask: str, length: int, places: npt.NDArray[np.int64]
+) -> dict[str, AnyArray] | None:
     """The feeds with other values at some positions; None where nothing could be changed."""
     changed = {}
     for name, array in feeds.items():
@@ -182,9 +181,9 @@ def _changed(
 
 def _effects(
     run: Run,
-    feeds: Arrays,
-    changed: Arrays,
-    mask: Arrays,
+    feeds: NamedArrays,
+    changed: NamedArrays,
+    mask: NamedArrays,
     length: int,
     places: npt.NDArray[np.int64],
 ) -> tuple[float, float] | None:
@@ -215,7 +214,7 @@ def _effects(
     return away, here
 
 
-def _effect(before: Array, after: Array) -> float:
+def _effect(before: AnyArray, after: AnyArray) -> float:
     """The change as a share of what there was."""
     x, y = before.astype(np.float64), after.astype(np.float64)
     usual = np.isfinite(x) & (np.abs(x) < _HUGE)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Array
 from ..passes import Factors, Target
 from ..statistics.model_statistics import TargetStatistics
 from .spectrum import Spectrum
 
 __all__ = ["absorbed_mean", "centred_signal", "factors_of"]
-
-Array = npt.NDArray[np.float64]
 
 
 def absorbed_mean(target: Target, statistics: TargetStatistics) -> Array:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from ..arrays import Array
 
 __all__ = ["descending", "leading"]
-
-Array = npt.NDArray[np.float64]
 
 
 def descending(matrix: Array) -> tuple[Array, Array]:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array
 from ..passes import Factors, Target
 
 __all__ = ["fitted", "narrowed", "second_matrices"]
 
-Array = npt.NDArray[np.float64]
 
 # Pull of the last factor towards the old one, as that of `regression` is.
 _STRENGTH = 0.1

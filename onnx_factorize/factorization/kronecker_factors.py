@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array
 from .spectrum import Spectrum, damped, decompose_whitened
 
 __all__ = ["KroneckerFactors", "Prior"]
 
-Array = npt.NDArray[np.float64]
 
 # What A is shrunk to: the identity, or the second moment of the columns that the weight reads.
 Prior = Literal["identity", "weight"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from ..arrays import Array
 
 __all__ = ["Regression"]
 
-Array = npt.NDArray[np.float64]
 
 # Pull towards what is known. Choosing it for each target by cross-validation was worse: the error
 # of a layer's values, which that looks at, is mostly in directions that do not matter.

@@ -18,14 +18,12 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Array
 from ..runtime.paging import keep
 from .eigen import descending
 
 __all__ = ["Spectrum", "damped", "decompose", "decompose_whitened"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,16 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Array
 from ..passes import Target
 from ..statistics.model_statistics import TargetStatistics
 from .eigen import leading
 from .kronecker_factors import KroneckerFactors
 
 __all__ = ["nearest_kronecker", "tied_kronecker_factors"]
-
-Array = npt.NDArray[np.float64]
 
 
 def tied_kronecker_factors(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-import numpy.typing as npt
 import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from ..arrays import Arrays
 from ..calibration import Batch
 from ..evaluation import Divergences, evaluate
 from ..options import Precision, Training
@@ -25,8 +24,6 @@ from .distillation import Distillation
 from .teacher_cache import TeacherCache
 
 __all__ = ["Teacher"]
-
-Answers = dict[str, npt.NDArray[Any]]
 
 
 class Teacher:
@@ -100,7 +97,7 @@ class Teacher:
             precision=training.precision,
         )
 
-    def answers(self, batch: Batch) -> Answers:
+    def answers(self, batch: Batch) -> Arrays:
         """What the model should give: the dense model's values, its outputs mixed with labels."""
         found = self._cache(batch)
         name = self._labelled

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Arrays
 from ..calibration import Batch
 from ..calibration.batch import rows_of
 
 __all__ = ["TeacherCache", "digest"]
 
-Answers = dict[str, npt.NDArray[Any]]
 
 # Memory for answers. With more there is none of them: most would be asked for again anyway.
 _MOST_BYTES = 2**29
@@ -23,7 +23,7 @@ _MOST_BYTES = 2**29
 class TeacherCache:
     """A model's answers, looked up by what a sample feeds, whatever batch it comes in."""
 
-    def __init__(self, ask: Callable[[Batch], Answers], most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, ask: Callable[[Batch], Arrays], most_bytes: int = _MOST_BYTES) -> None:
         """Starts with none.
 
         Args:
@@ -31,14 +31,14 @@ class TeacherCache:
             most_bytes: Memory for them.
         """
         self._ask, self._most = ask, most_bytes
-        self._answers: dict[str, Answers] = {}
+        self._answers: dict[str, Arrays] = {}
 
     @property
     def filled(self) -> bool:
         """Whether it holds answers."""
         return bool(self._answers)
 
-    def __call__(self, batch: Batch) -> Answers:
+    def __call__(self, batch: Batch) -> Arrays:
         """The answers to a batch."""
         keys = _keys(batch) if self._answers else []
         rows = [self._answers[key] for key in keys if key in self._answers]
@@ -68,7 +68,7 @@ class TeacherCache:
                 self._answers[key] = {name: value[row] for name, value in answers.items()}
             yield batch
 
-    def _are_rows(self, batch: Batch, answers: Answers) -> bool:
+    def _are_rows(self, batch: Batch, answers: Arrays) -> bool:
         """Whether each sample has a row of each answer, whatever others are beside it.
 
         Of the first batch all samples but one are asked again: an answer that looks at its whole

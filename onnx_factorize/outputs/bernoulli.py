@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..keyed_random import Keys, uniform
 from ..passes import SeedInputs
 from .categorical import FLOOR, weight_of
@@ -15,7 +15,6 @@ from .distribution import Compared, OutputDistribution, blocks, positions, rows_
 
 __all__ = ["Bernoulli"]
 
-Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -24,7 +23,7 @@ class Bernoulli(OutputDistribution):
     """One event an element."""
 
     def compare(
-        self, dense: Array, compressed: Array, samples: int, mask: Mask | None = None
+        self, dense: AnyArray, compressed: AnyArray, samples: int, mask: Mask | None = None
     ) -> Compared:
         """Compares two values of the output; see `OutputDistribution.compare`."""
         data = positions(dense.shape, mask, dense.ndim)
@@ -46,12 +45,12 @@ class Bernoulli(OutputDistribution):
         shape: tuple[int, ...],
         keys: Keys,
         mask: Mask | None,
-        labels: Array | None,
-    ) -> dict[str, Array]:
+        labels: AnyArray | None,
+    ) -> dict[str, AnyArray]:
         """What is fed for the gradient's seed; see `OutputDistribution.feeds`."""
         if inputs.fed == "label":
             assert labels is not None
-            numbers: Array = labels.astype(np.float32)
+            numbers: AnyArray = labels.astype(np.float32)
         else:
             numbers = uniform(*spread(keys, shape)).reshape(shape)
         assert inputs.weight is not None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..keyed_random import Keys, exponential, normal, uniform
 from ..passes import OutputSeed, SeedInputs
 from .distribution import Compared, OutputDistribution, blocks, positions, rows_of_samples, spread
 
 __all__ = ["Categorical", "class_axis", "one_hot"]
 
-Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 # As small as a probability is taken to be.
@@ -41,7 +40,7 @@ class Categorical(OutputDistribution):
         return -1 if self.kind.axis is None else self.kind.axis
 
     def compare(
-        self, dense: Array, compressed: Array, samples: int, mask: Mask | None = None
+        self, dense: AnyArray, compressed: AnyArray, samples: int, mask: Mask | None = None
     ) -> Compared:
         """Compares two values of the output; see `OutputDistribution.compare`."""
         data, axis = positions(dense.shape, mask, dense.ndim - 1), self.axis % dense.ndim
@@ -55,7 +54,7 @@ class Categorical(OutputDistribution):
         divergences, predictions, agreements = (rows_of_samples(row, samples) for row in found)
         return Compared(divergences[:, None], predictions[:, None], agreements)
 
-    def _divergence(self, p: Array, q: Array) -> Array:
+    def _divergence(self, p: AnyArray, q: AnyArray) -> AnyArray:
         """Of each prediction, in nats; classes are along the last axis."""
         log_p, log_q = (self.log_probabilities(x) for x in (p, q))
         # A class that is impossible in the dense model (a logit of minus infinity) adds nothing.
@@ -70,12 +69,12 @@ class Categorical(OutputDistribution):
             divergence = divergence + mean**2 / (2 * self.shift * p.shape[-1])
         return np.where(np.isnan(divergence), np.inf, divergence)
 
-    def log_probabilities(self, x: Array) -> Array:
+    def log_probabilities(self, x: AnyArray) -> AnyArray:
         """Of values whose classes are along the last axis."""
         if self.kind.scale == "logit":
             with np.errstate(invalid="ignore"):
-                shifted: Array = x - x.max(-1, keepdims=True)
-            result: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+                shifted: AnyArray = x - x.max(-1, keepdims=True)
+            result: AnyArray = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
             return result
         if self.kind.scale == "log-probability":
             return x
@@ -91,8 +90,8 @@ class Categorical(OutputDistribution):
         shape: tuple[int, ...],
         keys: Keys,
         mask: Mask | None,
-        labels: Array | None,
-    ) -> dict[str, Array]:
+        labels: AnyArray | None,
+    ) -> dict[str, AnyArray]:
         """What is fed for the gradient's seed; see `OutputDistribution.feeds`."""
         axis = self.axis % len(shape)
         single = (*shape[:axis], 1, *shape[axis + 1 :])
@@ -115,7 +114,7 @@ class Categorical(OutputDistribution):
         return fed
 
 
-def one_hot(labels: Array, axis: int, classes: int) -> npt.NDArray[np.float32]:
+def one_hot(labels: AnyArray, axis: int, classes: int) -> npt.NDArray[np.float32]:
     """One at the right class and zero elsewhere; all zero where a number is no class."""
     numbers = np.arange(classes).reshape(-1, *(1,) * (labels.ndim - axis))
     return np.asarray(np.expand_dims(labels, axis) == numbers, np.float32)
@@ -126,7 +125,7 @@ def weight_of(shape: tuple[int, ...], mask: Mask | None, scale: float) -> npt.ND
     return np.asarray(scale * positions(shape, mask, len(shape)), np.float32)
 
 
-def class_axis(probabilities: Array) -> int:
+def class_axis(probabilities: AnyArray) -> int:
     """The axis along which probabilities sum to one, the last if none does."""
     errors = [
         float(np.abs(probabilities.sum(axis) - 1).max()) for axis in range(probabilities.ndim)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..calibration.positions import leading_mask
 from ..keyed_random import Keys
 from ..passes import OutputKind, OutputSeed, SeedInputs
@@ -25,7 +25,6 @@ __all__ = [
     "spread",
 ]
 
-Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -121,7 +120,7 @@ class OutputDistribution(abc.ABC):
 
     @abc.abstractmethod
     def compare(
-        self, dense: Array, compressed: Array, samples: int, mask: Mask | None = None
+        self, dense: AnyArray, compressed: AnyArray, samples: int, mask: Mask | None = None
     ) -> Compared:
         """Compares two values of the output.
 
@@ -143,8 +142,8 @@ class OutputDistribution(abc.ABC):
         shape: tuple[int, ...],
         keys: Keys,
         mask: Mask | None,
-        labels: Array | None,
-    ) -> dict[str, Array]:
+        labels: AnyArray | None,
+    ) -> dict[str, AnyArray]:
         """What is fed for the gradient's seed.
 
         Seeds are such that half of the mean square of ⟨gradient, change⟩ is the divergence that a
@@ -158,7 +157,7 @@ class OutputDistribution(abc.ABC):
             labels: Labels of the samples, where they are given.
         """
 
-    def cosines(self, dense: Array, compressed: Array) -> Float:
+    def cosines(self, dense: AnyArray, compressed: AnyArray) -> Float:
         """The cosine between two values, of each part, shape (parts,)."""
         return np.array([cosine(dense, compressed)])
 
@@ -167,7 +166,7 @@ class OutputDistribution(abc.ABC):
         return max(self.parts[part].predictions, 1e-12)
 
 
-def cosine(p: Array, q: Array) -> float:
+def cosine(p: AnyArray, q: AnyArray) -> float:
     """The cosine between all elements of two arrays; of nothing and nothing it is 1."""
     p, q = (x.astype(np.float64).ravel() for x in (p, q))
     size = float(np.linalg.norm(p) * np.linalg.norm(q))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
+
 __all__ = ["find_fills", "is_fill"]
 
-Array = npt.NDArray[Any]
 
 # How far from all other values a repeated one is, in units of their spread, to be none of them.
 _FAR = 1e3
@@ -21,7 +21,7 @@ _SAME = 1e-5
 _LOOKED_AT = 1 << 16
 
 
-def is_fill(value: Array, fills: Collection[float]) -> npt.NDArray[np.bool_]:
+def is_fill(value: AnyArray, fills: Collection[float]) -> npt.NDArray[np.bool_]:
     """Which elements stand for nothing: those that are infinite, or one of some values."""
     with np.errstate(invalid="ignore"):
         found = np.isinf(value)
@@ -30,7 +30,7 @@ def is_fill(value: Array, fills: Collection[float]) -> npt.NDArray[np.bool_]:
     return np.asarray(found)
 
 
-def find_fills(value: Array) -> set[float]:
+def find_fills(value: AnyArray) -> set[float]:
     """The values of an output, no more than one at each end, that are far from all others.
 
     Args:

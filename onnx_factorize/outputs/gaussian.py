@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..keyed_random import Keys, normal
 from ..passes import SeedInputs
 from .categorical import weight_of
@@ -24,7 +24,6 @@ from .fills import is_fill
 
 __all__ = ["Gaussian"]
 
-Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -54,7 +53,7 @@ class Gaussian(OutputDistribution):
         return np.array([self.variances.mean()]), np.zeros(1, int)
 
     def compare(
-        self, dense: Array, compressed: Array, samples: int, mask: Mask | None = None
+        self, dense: AnyArray, compressed: AnyArray, samples: int, mask: Mask | None = None
     ) -> Compared:
         """Compares two values of the output; see `OutputDistribution.compare`."""
         if dense.ndim == 0 or (self.axis is not None and self.axis == -dense.ndim):
@@ -78,7 +77,7 @@ class Gaussian(OutputDistribution):
         divergences, predictions = (rows_of_samples(row, samples) for row in found)
         return Compared(divergences, predictions)
 
-    def _by_part(self, values: Array, weights: Float) -> Float:
+    def _by_part(self, values: AnyArray, weights: Float) -> Float:
         """Sums over all axes but the first, shape (n, parts)."""
         if len(weights) == 1:
             total: Float = values.reshape(len(values), -1).sum(axis=1, dtype=np.float64)
@@ -92,7 +91,7 @@ class Gaussian(OutputDistribution):
             total = np.where(infinite @ (weights > 0), np.inf, total)
         return total
 
-    def cosines(self, dense: Array, compressed: Array) -> Float:
+    def cosines(self, dense: AnyArray, compressed: AnyArray) -> Float:
         """The cosine between two values, of each part, shape (parts,)."""
         length = None if self.axis is None else dense.shape[self.axis]
         _, part_of = self.scales(length)
@@ -123,8 +122,8 @@ class Gaussian(OutputDistribution):
         shape: tuple[int, ...],
         keys: Keys,
         mask: Mask | None,
-        labels: Array | None,
-    ) -> dict[str, Array]:
+        labels: AnyArray | None,
+    ) -> dict[str, AnyArray]:
         """What is fed for the gradient's seed; see `OutputDistribution.feeds`."""
         precisions = self.precisions(shape)
         weight = weight_of(shape, mask, 1.0)

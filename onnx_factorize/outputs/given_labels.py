@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..calibration import Batch
 from ..calibration.inputs.labels import class_numbers, values_of
 from ..errors import InputError
@@ -15,8 +14,6 @@ from ..passes import OutputKind
 from .categorical import one_hot
 
 __all__ = ["check_labels", "labelled_output", "mixed_with_labels"]
-
-Array = npt.NDArray[Any]
 
 
 def labelled_output(counted: Iterable[str]) -> str:
@@ -37,7 +34,7 @@ def labelled_output(counted: Iterable[str]) -> str:
     return names[0]
 
 
-def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> Array:
+def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> AnyArray:
     """Finds out whether the labels of a batch belong to an output, and gives them its shape.
 
     Args:
@@ -72,7 +69,9 @@ def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> Arra
     return found
 
 
-def mixed_with_labels(value: Array, labels: Array, kind: OutputKind, share: float) -> Array:
+def mixed_with_labels(
+    value: AnyArray, labels: AnyArray, kind: OutputKind, share: float
+) -> AnyArray:
     """What a model in training should answer where it has a teacher and the truth.
 
     The divergence from a mixture of two answers is, but for a constant, the same mixture of the

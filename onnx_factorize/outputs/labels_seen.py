@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..calibration.inputs.labels import class_numbers, values_of
 
 __all__ = ["LabelsSeen"]
-
-Array = npt.NDArray[Any]
 
 
 class LabelsSeen:
@@ -21,7 +17,7 @@ class LabelsSeen:
         self._axes: set[int] | None = None
         self._values: bool | None = None
 
-    def add(self, value: Array, labels: Array | None) -> None:
+    def add(self, value: AnyArray, labels: AnyArray | None) -> None:
         """Adds the labels of one batch beside the output's value."""
         if labels is None or labels.dtype.kind not in "biuf":
             self._axes, self._values = set(), False

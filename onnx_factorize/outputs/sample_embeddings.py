@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..passes import OutputKind
 
 __all__ = ["signature"]
 
-Array = npt.NDArray[Any]
 
 # Features of one output; more are projected at random, which keeps angles.
 _FEATURES = 256
@@ -25,7 +24,7 @@ _RANGE = 1e3
 
 
 def signature(
-    values: Mapping[str, Array],
+    values: Mapping[str, AnyArray],
     kinds: Mapping[str, OutputKind],
     samples: int,
     mask: npt.NDArray[np.bool_] | None = None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..calibration.positions import unmasked
 from ..errors import InputError
 from ..passes import OutputKind
@@ -16,7 +16,6 @@ from .parts import AxisMoments
 
 __all__ = ["ClassesSeen", "OutputSeen"]
 
-Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 # Longer axes are those of positions, whose elements are alike.
@@ -51,7 +50,7 @@ class OutputSeen:
         self.lowest, self.highest = np.inf, -np.inf
         self._shape: tuple[int, ...] | None = None
 
-    def add(self, value: Array, samples: int, mask: Mask | None, origin: str) -> None:
+    def add(self, value: AnyArray, samples: int, mask: Mask | None, origin: str) -> None:
         """Adds one batch.
 
         Raises:
@@ -81,7 +80,7 @@ class OutputSeen:
         assert self._shape is not None
         return self._shape[axis]
 
-    def _add_moments(self, value: Array, kept: Array, samples: int) -> None:
+    def _add_moments(self, value: AnyArray, kept: AnyArray, samples: int) -> None:
         self.fills |= find_fills(kept)
         valid = ~is_fill(kept, self.fills)
         self.elements += int(valid.sum())
@@ -135,7 +134,7 @@ class ClassesSeen:
         total, squares = self.shifts / max(self.predictions, 1)
         return float(max(0.0, squares - total**2))
 
-    def add(self, kept: Array, rank: int, fills: Collection[float]) -> None:
+    def add(self, kept: AnyArray, rank: int, fills: Collection[float]) -> None:
         """Adds values without padding.
 
         Args:

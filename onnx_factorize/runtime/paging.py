@@ -12,16 +12,15 @@ import weakref
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
+from ..arrays import AnyArray
 from ..files.external import SharedTensor
 from ..files.writing import scratch
 
 __all__ = ["LARGE", "PagedModel", "keep", "spill"]
 
-Array = npt.NDArray[Any]
 
 # Models with more bytes of weights are run from mapped files: in memory a session would hold them
 # two or three times.
@@ -75,7 +74,7 @@ class _Pager:
 _PAGER = _Pager()
 
 
-def keep(array: Array) -> Array:
+def keep(array: AnyArray) -> AnyArray:
     """An array to keep for long: as it is, or mapped from a file if many are kept already.
 
     The file has no name and goes with the array.
@@ -100,7 +99,7 @@ class _Kept:
     def __init__(self) -> None:
         self.bytes = 0
 
-    def add(self, array: Array) -> Array:
+    def add(self, array: AnyArray) -> AnyArray:
         self.bytes += array.nbytes
         weakref.finalize(array, self._gone, array.nbytes)
         return array
@@ -188,7 +187,7 @@ class PagedModel:
         )
 
     def _lend(self, tensor: ir.ExternalTensor, name: str) -> None:
-        array: Array = tensor.numpy()
+        array: AnyArray = tensor.numpy()
         lent = ort.OrtValue.ortvalue_from_numpy(array)
         self._kept += [tensor, array, lent]
         if tensor.raw is not None:

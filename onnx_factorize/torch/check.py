@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 
+from ..arrays import NamedArrays
 from ..runtime.runtimes.onnx_runtime import OnnxRuntime
 from ..runtime.session import Runtime
 from .devices import full_precision
@@ -21,7 +22,6 @@ from .module import GraphModule
 
 __all__ = ["check_against_onnxruntime"]
 
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 # Where a model amplifies rounding, torch and onnxruntime may differ by so many times what torch
 # differs from itself in float64, but by no more than the second.
@@ -32,7 +32,7 @@ _MOST_ROUNDING = 1e-2
 def check_against_onnxruntime(
     module: GraphModule,
     model: ir.Model,
-    feeds: Arrays,
+    feeds: NamedArrays,
     tolerance: float = 1e-4,
     runtime: Runtime | None = None,
 ) -> float:
@@ -72,13 +72,15 @@ def check_against_onnxruntime(
     )
 
 
-def _rounding(module: GraphModule, feeds: Arrays, found: Mapping[str, Any]) -> dict[str, float]:
+def _rounding(
+    module: GraphModule, feeds: NamedArrays, found: Mapping[str, Any]
+) -> dict[str, float]:
     """How far each output is from what the module gives in float64."""
     exact = _outputs(copy.deepcopy(module).double(), feeds)
     return {name: deviation(value, exact[name]) for name, value in found.items()}
 
 
-def _outputs(module: GraphModule, feeds: Arrays) -> dict[str, Any]:
+def _outputs(module: GraphModule, feeds: NamedArrays) -> dict[str, Any]:
     with torch.no_grad(), full_precision(module.device):
         return module.numpy(module.run(feeds).outputs)
 
@@ -115,7 +117,7 @@ def _small(array: npt.NDArray[Any]) -> bool:
 
 
 def _first_deviation(
-    module: GraphModule, model: ir.Model, feeds: Arrays, tolerance: float, runtime: Runtime
+    module: GraphModule, model: ir.Model, feeds: NamedArrays, tolerance: float, runtime: Runtime
 ) -> str | None:
     """A clause that names the first node of the main graph whose output differs."""
     wider = model.clone()

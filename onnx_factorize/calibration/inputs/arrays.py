@@ -6,14 +6,13 @@ import contextlib
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ...arrays import AnyArray
 from ...errors import InputError
 from ...foreign import attempt, reading
 
 __all__ = ["RaggedError", "as_array", "converted"]
 
-Array = npt.NDArray[Any]
 
 # Types of numbers that numpy has none of its own for come from this package.
 _BFLOAT16 = "bfloat16"
@@ -23,7 +22,7 @@ class RaggedError(InputError):
     """Rows of one array have different lengths."""
 
 
-def as_array(value: Any, where: str) -> Array:
+def as_array(value: Any, where: str) -> AnyArray:
     """The value as a numpy array of numbers, booleans or texts.
 
     Args:
@@ -64,7 +63,7 @@ def _detached(value: Any) -> Any:
     return value.float() if str(value.dtype).endswith(_BFLOAT16) else value
 
 
-def _stacked(values: list[Any] | tuple[Any, ...], where: str) -> Array:
+def _stacked(values: list[Any] | tuple[Any, ...], where: str) -> AnyArray:
     """Arrays in a list as one."""
     arrays = [as_array(value, where) for value in values]
     lengths = sorted({array.shape for array in arrays})
@@ -76,7 +75,7 @@ def _stacked(values: list[Any] | tuple[Any, ...], where: str) -> Array:
     return np.stack(arrays)
 
 
-def _without_objects(array: Array, where: str) -> Array:
+def _without_objects(array: AnyArray, where: str) -> AnyArray:
     """An array of Python objects as one of numbers, or of texts."""
     objects = array.reshape(-1).tolist()
     if all(isinstance(each, str) for each in objects):
@@ -92,7 +91,7 @@ def _without_objects(array: Array, where: str) -> Array:
     raise InputError(f"{where} holds Python objects; give numbers, booleans or texts.")
 
 
-def converted(array: Array, wanted: np.dtype[Any], where: str, describe: str) -> Array:
+def converted(array: AnyArray, wanted: np.dtype[Any], where: str, describe: str) -> AnyArray:
     """The array in the type of an input, where that changes none of its values.
 
     Args:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import AnyArray
 from .arrays import as_array
 
 __all__ = ["LABEL_KEYS", "NO_LABEL", "class_numbers", "read_labels", "values_of"]
 
-Array = npt.NDArray[Any]
 
 LABEL_KEYS = ("label", "labels")
 
@@ -21,7 +21,7 @@ LABEL_KEYS = ("label", "labels")
 NO_LABEL = -1
 
 
-def read_labels(arrays: Mapping[str, Any], inputs: Collection[str], origin: str) -> Array | None:
+def read_labels(arrays: Mapping[str, Any], inputs: Collection[str], origin: str) -> AnyArray | None:
     """The labels among arrays, or None where there are none.
 
     Args:
@@ -45,7 +45,9 @@ def read_labels(arrays: Mapping[str, Any], inputs: Collection[str], origin: str)
     return labels
 
 
-def class_numbers(labels: Array, shape: tuple[int, ...], axis: int) -> npt.NDArray[np.int64] | None:
+def class_numbers(
+    labels: AnyArray, shape: tuple[int, ...], axis: int
+) -> npt.NDArray[np.int64] | None:
     """Labels as class numbers, one for each prediction of an output.
 
     Args:
@@ -75,7 +77,7 @@ def class_numbers(labels: Array, shape: tuple[int, ...], axis: int) -> npt.NDArr
     return np.where(whole.any(axis), whole.argmax(axis), NO_LABEL)
 
 
-def values_of(labels: Array, shape: tuple[int, ...]) -> Array | None:
+def values_of(labels: AnyArray, shape: tuple[int, ...]) -> AnyArray | None:
     """Labels that are values, in the shape of an output; None where they are not.
 
     Args:

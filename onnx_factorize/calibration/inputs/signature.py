@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ...arrays import Arrays
 from ...errors import InputError
 from ...passes import random_nodes
 from .arrays import as_array, converted
@@ -18,7 +19,6 @@ from .labels import LABEL_KEYS, read_labels
 
 __all__ = ["InputSpec", "Signature"]
 
-Arrays = dict[str, npt.NDArray[Any]]
 
 # An axis with such a name runs over time, not over samples, even where it comes first.
 _NOT_A_BATCH = re.compile(r"seq|len|time|frame|step|token|height|width", re.IGNORECASE)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
 
-import numpy.typing as npt
+from ...arrays import Arrays
 
 __all__ = ["Arrays", "Source"]
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 class Source(abc.ABC):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...arrays import NamedArrays
 from ...calibration import Batch
 from ...errors import InputError
 from ...evaluation import Divergences
 from ...outputs import Categorical
 from .confidence import Estimate
-from .quantity import Arrays, Outputs, Quantity, of_counts
+from .quantity import Outputs, Quantity, of_counts
 from .registry import register
 
 __all__ = ["Agreement"]
@@ -30,7 +31,7 @@ class Agreement(Quantity):
             )
         self._found = Divergences(classes)
 
-    def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the outputs of one batch."""
         self._found.add(batch, dense, compressed)
 

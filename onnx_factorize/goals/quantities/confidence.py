@@ -7,11 +7,11 @@ import math
 import statistics
 
 import numpy as np
-import numpy.typing as npt
+
+from ...arrays import Array
 
 __all__ = ["CONFIDENCE", "Estimate", "lower_bound", "ratio", "upper_bound"]
 
-Array = npt.NDArray[np.float64]
 
 # How sure a guarantee is.
 CONFIDENCE = 0.95

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from ...arrays import Array, NamedArrays
 from ...calibration import Batch
 from ...calibration.positions import unmasked
 from .confidence import Estimate
-from .quantity import Arrays, Outputs, Quantity, pieces
+from .quantity import Outputs, Quantity, pieces
 from .registry import register
 
 __all__ = ["Cosine"]
-
-Array = npt.NDArray[np.float64]
 
 
 @register
@@ -29,7 +27,7 @@ class Cosine(Quantity):
         self._outputs = outputs
         self._cosines: dict[str, list[Array]] = {name: [] for name in outputs}
 
-    def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the outputs of one batch; padding is left out."""
         for piece in pieces(batch, {name: dense[name] for name in self._outputs}):
             here = None if batch.mask is None else batch.mask[piece]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from ...arrays import NamedArrays
 from ...calibration import Batch
 from ...evaluation import Divergences
 from .confidence import Estimate, ratio, upper_bound
-from .quantity import Arrays, Outputs, Quantity
+from .quantity import Outputs, Quantity
 from .registry import register
 
 __all__ = ["Divergence"]
@@ -28,7 +29,7 @@ class Divergence(Quantity):
     def __init__(self, outputs: Outputs) -> None:
         self._found = Divergences(outputs)
 
-    def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the outputs of one batch."""
         self._found.add(batch, dense, compressed)
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import NamedArrays
 from ...calibration import Batch
 from ...errors import InputError
 from ...foreign import user_code
 from ...user_code import imported
 from .confidence import Estimate, ratio
-from .quantity import Arrays, Outputs, Quantity
+from .quantity import Outputs, Quantity
 from .registry import register
 
 __all__ = ["OwnMetric"]
@@ -53,11 +54,11 @@ class OwnMetric(Quantity):
         self._name = name
         self._metric: Callable[..., Any] = imported(name, "--keep")
         self._outputs = list(outputs)
-        self._dense: list[Arrays] = []
-        self._compressed: list[Arrays] = []
+        self._dense: list[NamedArrays] = []
+        self._compressed: list[NamedArrays] = []
         self._labels: list[npt.NDArray[Any] | None] = []
 
-    def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the outputs of one batch."""
         batched = all(
             dense[n].ndim and dense[n].shape[0] == batch.samples for n in self._outputs
@@ -97,7 +98,9 @@ class OwnMetric(Quantity):
             shares.append(groups * value - (groups - 1) * float(scores[0]) / float(scores[1]))
         return Estimate(value, np.array(shares))
 
-    def _score(self, rows: list[Arrays], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def _score(
+        self, rows: list[NamedArrays], chosen: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
         """The metric of some samples: a number, or one for each."""
         outputs = {n: _stacked([rows[i][n] for i in chosen]) for n in self._outputs}
         predictions = outputs if len(outputs) > 1 else next(iter(outputs.values()))

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from ...arrays import NamedArrays
 from ...calibration import Batch
 from ...errors import InputError
 from ...outputs import OutputDistribution
 from .confidence import Estimate, lower_bound, ratio
 
-__all__ = ["Arrays", "Outputs", "Quantity", "of_counts", "pieces"]
+__all__ = ["Outputs", "Quantity", "of_counts", "pieces"]
 
-Arrays = Mapping[str, npt.NDArray[Any]]
 Outputs = Mapping[str, OutputDistribution]
 
 
@@ -60,7 +59,7 @@ class Quantity(abc.ABC):
         """Starts with no samples."""
 
     @abc.abstractmethod
-    def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the outputs of one batch."""
 
     @abc.abstractmethod
@@ -88,7 +87,7 @@ class Quantity(abc.ABC):
         return f"a share of {metric} of"
 
 
-def pieces(batch: Batch, outputs: Arrays) -> list[slice]:
+def pieces(batch: Batch, outputs: NamedArrays) -> list[slice]:
     """The rows of each sample, or all of them where some output has no row for each."""
     if all(o.ndim and o.shape[0] == batch.samples for o in outputs.values()):
         return [slice(row, row + 1) for row in range(batch.samples)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ...arrays import NamedArrays
 from ...calibration import Batch
 from ...calibration.inputs.labels import class_numbers
 from ...errors import InputError
 from ...outputs import Categorical
 from .confidence import Estimate
-from .quantity import Arrays, Outputs, Quantity, of_counts, pieces
+from .quantity import Outputs, Quantity, of_counts, pieces
 from .registry import register
 
 __all__ = ["Top1"]
@@ -23,7 +24,7 @@ class Top1(Quantity):
         self._axes = {n: o.axis for n, o in outputs.items() if isinstance(o, Categorical)}
         self._shares: list[tuple[float, float]] = []
 
-    def add(self, batch: Batch, dense: Arrays, compressed: Arrays) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the outputs of one batch; labels below 0 stand for none."""
         if batch.labels is None:
             raise InputError(

@@ -11,10 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ...arrays import Array
 from ..execution.table import operator
 from ._common import ints, refuse, wrap_axis
-
-Array = npt.NDArray[np.float64]
 
 
 @operator("Upsample", since=7, unsigned="bits")
