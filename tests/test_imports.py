@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).parents[1] / "onnx_factorize"
 
 # From the ground up; rooms of one line know nothing of each other.
 LAYERS = """
-_version arrays curve errors graph keyed_random parallel processes progress registering units
+arrays
+_version curve errors graph keyed_random parallel processes progress registering units
 foreign passes.adjoint
 user_code passes
 options files
