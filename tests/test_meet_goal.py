@@ -27,8 +27,8 @@ def timed(monkeypatch):
         cut = any(node.name == f"{SLOW}.down" for node in models[-1].graph)
         return timing(1.0, 2.0 if cut else 0.5)
 
-    def curves(_, views, __, ranks, *___):
-        timed.extend(view.name for view in views)
+    def curves(_, unfoldings, __, ranks, *___):
+        timed.extend(unfolding.name for unfolding in unfoldings)
         return {
             name: Curve(1.0, tuple(of), (2.0 if name == SLOW else 0.5,) * len(of))
             for name, of in ranks.items()

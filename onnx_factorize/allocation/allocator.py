@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from ..arrays import Array
 from ..errors import BudgetError, named
-from ..factorization.forms import views_of
+from ..factorization.forms import unfoldings_of
 from ..factorization.rewriting import factors_by_name, rewritten
 from ..factorization.spectrum import Spectrum
 from ..options import Options
@@ -39,11 +39,11 @@ class Allocation:
     Attributes:
         model: The model.
         candidate: What the ranks were allocated by.
-        ranks: View name to rank, or `DENSE`.
+        ranks: Unfolding name to rank, or `DENSE`.
         losses: Target name to the loss predicted for its cuts.
-        cut: The views that are cut.
-        spectra: View name to its spectrum.
-        statistics: View name to what calibration found.
+        cut: The unfoldings that are cut.
+        spectra: Unfolding name to its spectrum.
+        statistics: Unfolding name to what calibration found.
     """
 
     model: ir.Model
@@ -61,7 +61,7 @@ class Allocation:
 
     @property
     def squares(self) -> dict[str, Array]:
-        """View name to σ² of its directions."""
+        """Unfolding name to σ² of its directions."""
         return {name: spectrum.squares for name, spectrum in self.spectra.items()}
 
 
@@ -74,7 +74,7 @@ class Allocator:
         """Works out what the budget leaves for the targets.
 
         Args:
-            targets: The targets, with the views that are wanted.
+            targets: The targets, with the unfoldings that are wanted.
             analysis: What every cut of every target costs.
             price: The unit of the budget, with what the dense model costs.
             options: The budget, the allocation, and how ranks are rounded.
@@ -114,12 +114,12 @@ class Allocator:
             BudgetError: It cannot be, and the best effort was not asked for.
         """
         analysis, room = self._analysis, self._room
-        views = [view for target in self._targets for view in views_of(target)]
+        unfoldings = [unfolding for target in self._targets for unfolding in unfoldings_of(target)]
         choices = self._choices(candidate)
         for _ in range(_ROUNDS):
             ranks = _allocate(choices, candidate.uniform, room)
-            cut = [view for view in views if ranks.get(view.name)]
-            spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
+            cut = [unfolding for unfolding in unfoldings if ranks.get(unfolding.name)]
+            spectra = {unfolding.name: analysis.spectrum(unfolding, candidate) for unfolding in cut}
             model = rewritten(dense, cut, ranks, spectra, analysis.statistics)
             sign(model, self._options.provenance())
             predicted = self._fixed + sum(_cost_of(choice, ranks) for choice in choices)
@@ -140,9 +140,9 @@ class Allocator:
         # What was predicted, in nats where there are gradients, whatever plan was chosen.
         losses = {
             target.operator: sum(
-                float(analysis.candidates[0].losses[view.name][ranks[view.name]])
-                for view in views_of(target)
-                if ranks.get(view.name)
+                float(analysis.candidates[0].losses[unfolding.name][ranks[unfolding.name]])
+                for unfolding in unfoldings_of(target)
+                if ranks.get(unfolding.name)
             )
             for target in self._targets
         }
@@ -168,8 +168,8 @@ def _choices(
     all_params = sum(target.params for target in targets)
     costs = price.costs
 
-    def multiple(view: Target) -> int:
-        return options.rank_multiple or automatic_multiple(view, all_params)
+    def multiple(unfolding: Target) -> int:
+        return options.rank_multiple or automatic_multiple(unfolding, all_params)
 
     choices = []
     for target in targets:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..errors import InputError
-from ..factorization.forms import views_of
+from ..factorization.forms import unfoldings_of
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import Spectra, Weighting
 from ..factorization.weightings import get_weighting
@@ -100,8 +100,8 @@ def analyze(
     Raises:
         InputError: No target has finite activations.
     """
-    unfoldings = [view for target in run.targets for view in views_of(target)]
-    run = run.of([view for view in unfoldings if weighting.covers(view)])
+    unfoldings = [unfolding for target in run.targets for unfolding in unfoldings_of(target)]
+    run = run.of([unfolding for unfolding in unfoldings if weighting.covers(unfolding)])
     gathered = weighting.gather(run)
     spoilt = gathered.not_finite
     if spoilt and not any(each.ran for each in gathered.statistics.values()):

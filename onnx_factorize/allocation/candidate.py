@@ -22,7 +22,7 @@ class Candidate:
         shrinkages: Target name to the shrinkage of the moments of its directions.
         losses: Target name to the loss at every rank.
         uniform: Whether all targets get the same share, whatever their losses.
-        operators: View name to the name of its operator; those without an entry are one.
+        operators: Unfolding name to the name of its operator; those without an entry are one.
         forms: Operator to the only form that it may be cut in; others may be cut in any.
     """
 
@@ -35,7 +35,7 @@ class Candidate:
     forms: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def cuts(self, ranks: Mapping[str, int]) -> dict[str, dict[str, int]]:
-        """By operator what is cut of it: view name to rank; nothing where it stays dense."""
+        """By operator what is cut of it: unfolding name to rank; nothing where it stays dense."""
         found: dict[str, dict[str, int]] = {}
         for name, rank in ranks.items():
             if name in self.losses:

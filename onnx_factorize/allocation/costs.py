@@ -51,7 +51,7 @@ class Costs:
         arithmetic: Multiplications of its linear operators for one sample.
         sha256: Of its file, None for a model in memory.
         latency_ms: Least time of one sample, None where no budget needs it.
-        curves: Target or view name to its latency at every rank, likewise.
+        curves: Target or unfolding name to its latency at every rank, likewise.
         file: The name of its file.
         storage: How what becomes of it will be written.
         hidden: Weights that a budget of targets counts though none of them can be cut.

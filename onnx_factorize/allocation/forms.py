@@ -1,6 +1,6 @@
 """What the forms of an operator cost and lose: its candidates, and what was taken of them.
 
-An operator is seen as a matrix in one or several ways (`Target.views`), and each way is cut by
+An operator is seen as a matrix in one or several ways (`Target.unfoldings`), and each way is cut by
 itself, or several at once: as the forms say (see `factorization.forms`).
 """
 
@@ -13,34 +13,39 @@ import numpy as np
 import numpy.typing as npt
 
 from ..curve import Curve
-from ..factorization.forms import Form, form_named, form_that_cuts, forms_of, views_of
+from ..factorization.forms import Form, form_named, form_that_cuts, forms_of, unfoldings_of
 from ..passes import Target
 from .candidates import candidates, faster, only_dense
 from .lagrangian import DENSE, Choices
 from .price import Price, Taken
 
-__all__ = ["AUTO", "Cut", "cut_of", "cut_views", "operator_choices", "restricted"]
+__all__ = ["AUTO", "Cut", "cut_of", "cut_unfoldings", "operator_choices", "restricted"]
 
 Array = npt.NDArray[np.float64]
 
 # The name of what leaves the form to the budget.
 AUTO = "auto"
 
-# Decompositions take the cube of the width, and the spatial view is k times as wide as others: a
-# wider one is tried only where it is asked for.
+# Decompositions take the cube of the width, and the spatial unfolding is k times as wide as others:
+# a wider one is tried only where it is asked for.
 _WIDEST = 1024
 
 
 def restricted(target: Target, form: str) -> Target:
-    """The target with the views that a form needs; its own where it has no such form."""
+    """The target with the unfoldings that a form needs; its own where it has no such form."""
     if form == AUTO:
-        views = tuple(view for view in target.views if view.width <= _WIDEST)
-        return dataclasses.replace(target, views=views)
-    cuts, by_view = form_named(form).cuts(target), {view.view: view for view in views_of(target)}
-    if cuts is None or not by_view.keys() >= set(cuts):
-        return dataclasses.replace(target, views=())
-    first, *others = (by_view[view] for view in cuts)
-    return dataclasses.replace(first, views=tuple(others), forms=(form,))
+        unfoldings = tuple(
+            unfolding for unfolding in target.unfoldings if unfolding.width <= _WIDEST
+        )
+        return target.limited(unfoldings)
+    cuts, by_unfolding = (
+        form_named(form).cuts(target),
+        {each.unfolding.name: each for each in unfoldings_of(target)},
+    )
+    if cuts is None or not by_unfolding.keys() >= set(cuts):
+        return target.limited()
+    first, *others = (by_unfolding[unfolding] for unfolding in cuts)
+    return first.limited(tuple(others), (form,))
 
 
 def operator_choices(
@@ -56,44 +61,48 @@ def operator_choices(
 
     Args:
         target: The operator.
-        losses: View name to the loss at every rank; a view without one is no candidate.
+        losses: Unfolding name to the loss at every rank; an unfolding without one is no candidate.
         price: The unit of the costs.
         macs: Multiplications of the dense operator for one sample.
-        multiple: From a view to what its ranks are multiples of.
+        multiple: From an unfolding to what its ranks are multiples of.
         form: The only form that is wanted, or `auto`.
-        curves: View name to measured latency, as far as it was measured: what is no faster than the
-            dense operator is then no candidate. Where latency is the unit, neither are pairs of
-            views, which are not timed but estimated.
+        curves: Unfolding name to measured latency, as far as it was measured: what is no faster
+            than the dense operator is then no candidate. Where latency is the unit, neither are
+            pairs of unfoldings, which are not timed but estimated.
     """
     curves = curves or {}
     timed = curves if price.timed else None
     known = [
-        view
-        for view in views_of(target)
-        if view.name in losses and (timed is None or view.name in timed)
+        unfolding
+        for unfolding in unfoldings_of(target)
+        if unfolding.name in losses and (timed is None or unfolding.name in timed)
     ]
     if not known:
         return only_dense(target, price, macs)
     single = {cut[0].name: form_named(f) for f, cut in forms_of(target).items() if len(cut) == 1}
 
-    def alone(view: Target) -> Choices:
-        lost, curve, by = losses[view.name], curves.get(view.name), single.get(view.name)
-        return candidates(view, lost, price, macs, multiple(view), curve, by)
+    def alone(unfolding: Target) -> Choices:
+        lost, curve, by = (
+            losses[unfolding.name],
+            curves.get(unfolding.name),
+            single.get(unfolding.name),
+        )
+        return candidates(unfolding, lost, price, macs, multiple(unfolding), curve, by)
 
-    found = {view.name: alone(view) for view in known}
-    if known == [target] and not target.views:
+    found = {unfolding.name: alone(unfolding) for unfolding in known}
+    if known == [target] and not target.unfoldings:
         return found[target.name]
-    views = views_of(target)
-    # The dense operator is timed beside each view: what counts is what a cut saves of that.
+    unfoldings = unfoldings_of(target)
+    # The dense operator is timed beside each unfolding: what counts is what a cut saves of that.
     dense = only_dense(target, price, macs).dense if timed is None else found[known[0].name].dense
     rows = [
         _Rows.of(
-            views,
-            {view.name: choices.ranks[:-1]},
+            unfoldings,
+            {unfolding.name: choices.ranks[:-1]},
             choices.costs[:-1] + (0.0 if timed is None else dense - choices.dense),
             choices.losses[:-1],
         )
-        for view, choices in ((view, found[view.name]) for view in known)
+        for unfolding, choices in ((unfolding, found[unfolding.name]) for unfolding in known)
         if timed is not None or form == AUTO or len(form_named(form).cuts(target.own) or ()) == 1
     ]
     joint = {f: cut for f, cut in forms_of(target).items() if len(cut) > 1 and timed is None}
@@ -102,38 +111,38 @@ def operator_choices(
         for f, cut in joint.items()
         if set(cut) <= set(known)
     ]
-    return _Rows.envelope(rows, dense).choices(target.name, views, dense)
+    return _Rows.envelope(rows, dense).choices(target.name, unfoldings, dense)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """Candidates of an operator: a rank for each of its views, 0 where that is not cut."""
+    """Candidates of an operator: a rank for each of its unfoldings, 0 where that is not cut."""
 
-    ranks: npt.NDArray[np.int64]  # shape (candidates, views)
+    ranks: npt.NDArray[np.int64]  # shape (candidates, unfoldings)
     costs: Array
     losses: Array
 
     @classmethod
     def of(
         cls,
-        views: tuple[Target, ...],
+        unfoldings: tuple[Target, ...],
         ranks: Mapping[str, npt.NDArray[np.int64]],
         costs: Array,
         losses: Array,
     ) -> _Rows:
         zero = np.zeros(len(costs), np.int64)
-        columns = [ranks.get(view.name, zero) for view in views]
+        columns = [ranks.get(unfolding.name, zero) for unfolding in unfoldings]
         return cls(np.stack(columns, axis=1), costs, losses)
 
-    def choices(self, name: str, views: tuple[Target, ...], dense: float) -> Choices:
+    def choices(self, name: str, unfoldings: tuple[Target, ...], dense: float) -> Choices:
         """The candidates, the dense operator last."""
-        ranks = np.append(self.ranks, np.zeros((1, len(views)), np.int64), axis=0)
+        ranks = np.append(self.ranks, np.zeros((1, len(unfoldings)), np.int64), axis=0)
         return Choices(
             name,
             ranks.max(axis=1),
             np.append(self.costs, dense),
             np.append(self.losses, 0.0),
-            tuple({v.name: int(r) for v, r in zip(views, row, strict=True)} for row in ranks),
+            tuple({v.name: int(r) for v, r in zip(unfoldings, row, strict=True)} for row in ranks),
         )
 
     @classmethod
@@ -152,26 +161,34 @@ class _Rows:
 def _joint(
     target: Target,
     form: Form,
-    views: Sequence[Target],
+    unfoldings: Sequence[Target],
     losses: Mapping[str, Array],
     price: Price,
     macs: int,
     multiple: Callable[[Target], int],
     curves: Mapping[str, Curve],
 ) -> _Rows:
-    """A form that cuts several views: what each choice of ranks costs, and loses."""
-    steps = [np.arange(multiple(view), view.full_rank, multiple(view)) for view in views]
+    """A form that cuts several unfoldings: what each choice of ranks costs, and loses."""
+    steps = [
+        np.arange(multiple(unfolding), unfolding.full_rank, multiple(unfolding))
+        for unfolding in unfoldings
+    ]
     ranks = [grid.reshape(-1) for grid in np.meshgrid(*steps, indexing="ij")]
-    if all(view.name in curves for view in views):
-        times = form.latency(views, [curves[view.name] for view in views], ranks)
+    if all(unfolding.name in curves for unfolding in unfoldings):
+        times = form.latency(
+            unfoldings, [curves[unfolding.name] for unfolding in unfoldings], ranks
+        )
         quick = faster(times, curves[target.name])
         ranks = [each[quick] for each in ranks]
     costs = price.of(
-        target, Taken(form.params(views, ranks), form.macs(views, ranks, macs), nodes=form.nodes)
+        target,
+        Taken(form.params(unfoldings, ranks), form.macs(unfoldings, ranks, macs), nodes=form.nodes),
     )
-    lost = sum(losses[view.name][each] for view, each in zip(views, ranks, strict=True))
-    named = {view.name: each for view, each in zip(views, ranks, strict=True)}
-    return _Rows.of(views_of(target), named, costs, np.asarray(lost))
+    lost = sum(
+        losses[unfolding.name][each] for unfolding, each in zip(unfoldings, ranks, strict=True)
+    )
+    named = {unfolding.name: each for unfolding, each in zip(unfoldings, ranks, strict=True)}
+    return _Rows.of(unfoldings_of(target), named, costs, np.asarray(lost))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,13 +217,13 @@ def cut_of(target: Target, ranks: Mapping[str, int], macs: int) -> Cut:
 
     Args:
         target: The operator.
-        ranks: View name to rank, or `DENSE`.
+        ranks: Unfolding name to rank, or `DENSE`.
         macs: Its multiplications while dense.
     """
-    taken = cut_views(target, ranks)
+    taken = cut_unfoldings(target, ranks)
     if not taken:
         return Cut(None, None, target.full_rank, target.params, macs)
-    form, own = form_that_cuts(taken), [ranks[view.name] for view in taken]
+    form, own = form_that_cuts(taken), [ranks[unfolding.name] for unfolding in taken]
     return Cut(
         form.title(taken[0]),
         own[0],
@@ -217,6 +234,10 @@ def cut_of(target: Target, ranks: Mapping[str, int], macs: int) -> Cut:
     )
 
 
-def cut_views(target: Target, ranks: Mapping[str, int]) -> list[Target]:
-    """The views of an operator that a plan cuts."""
-    return [view for view in views_of(target) if ranks.get(view.name, DENSE) != DENSE]
+def cut_unfoldings(target: Target, ranks: Mapping[str, int]) -> list[Target]:
+    """The unfoldings of an operator that a plan cuts."""
+    return [
+        unfolding
+        for unfolding in unfoldings_of(target)
+        if ranks.get(unfolding.name, DENSE) != DENSE
+    ]

@@ -25,7 +25,7 @@ class Choices:
         costs: In units of the budget, shape (candidates,), not decreasing.
         losses: Predicted, shape (candidates,), not increasing; the last is 0.
         plans: What each candidate is where the target has several forms: the rank of each of its
-            views. Empty where there is one, whose ranks are `ranks`.
+            unfoldings. Empty where there is one, whose ranks are `ranks`.
     """
 
     name: str

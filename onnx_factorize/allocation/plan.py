@@ -40,14 +40,14 @@ class Plan:
     """One candidate for each target.
 
     Attributes:
-        ranks: View name to rank, or `DENSE`.
+        ranks: Unfolding name to rank, or `DENSE`.
         losses: Operator to the loss predicted for its cuts.
         origin: How it was chosen.
         tried: Origin to measured divergence, where several were measured.
         expected: The divergence to expect of new data, measured on unseen calibration samples.
         refit: What refitting the factors multiplied it by; None if that was not tried, or gained
             nothing.
-        squares: View name to σ² of its directions, for what is cut.
+        squares: Unfolding name to σ² of its directions, for what is cut.
         candidate: What it was chosen by: its weighting and shrinkages.
     """
 
@@ -130,11 +130,13 @@ def _breaks(dense: ir.Model, model: ir.Model, allocation: Allocation, analysis: 
     guard = analysis.guard
     if guard is None or not allocation.cut or guard.complaint(model) is None:
         return False
-    cut = list(dict.fromkeys(view.operator for view in allocation.cut))
+    cut = list(dict.fromkeys(unfolding.operator for unfolding in allocation.cut))
 
     def made(operators: Sequence[str]) -> ir.Model:
-        views = [view for view in allocation.cut if view.operator in operators]
-        return rewritten(dense, views, allocation.ranks, allocation.spectra, allocation.statistics)
+        unfoldings = [unfolding for unfolding in allocation.cut if unfolding.operator in operators]
+        return rewritten(
+            dense, unfoldings, allocation.ranks, allocation.spectra, allocation.statistics
+        )
 
     found = guard.culprit(cut, made) or (cut[-1], "outputs not finite once factors are refitted")
     analysis.broken[found[0]] = found[1]
@@ -226,8 +228,9 @@ def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[str, f
         return {}
     return {
         target.operator: {
-            form: frozenset(view.name for view in cut) for form, cut in forms_of(target).items()
+            form: frozenset(unfolding.name for unfolding in cut)
+            for form, cut in forms_of(target).items()
         }
         for target in targets
-        if target.views
+        if target.unfoldings
     }

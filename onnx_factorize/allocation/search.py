@@ -77,7 +77,7 @@ def search(
         allocate: From a candidate to ranks within the budget; None if it has none.
         evaluator: What measures.
         advance: Called after each measurement with 1.
-        forms: Operator to its forms, and the views that each cuts; operators with several only.
+        forms: Operator to its forms, and the unfoldings that each cuts; those with several only.
     """
     run = _Run(candidates[0], allocate, evaluator, advance)
     for candidate in (_rescaled(run.best, run.measure), *candidates[1:]):
@@ -171,13 +171,17 @@ def _evaluate_forms(run: _Run, forms: Forms) -> None:
 def _form(plan: MeasuredPlan, operator: str, forms: Forms) -> str | None:
     """The form in which an operator is cut."""
     cut = plan.candidate.cuts(plan.ranks)[operator].keys()
-    return next((form for form, views in forms[operator].items() if views == cut), None)
+    return next((form for form, unfoldings in forms[operator].items() if unfoldings == cut), None)
 
 
 def _in_other_forms(run: _Run, forms: Forms) -> list[MeasuredPlan]:
     """The best plan of each choice of forms, the best of all left out."""
-    views = {view for each in forms.values() for cut in each.values() for view in cut}
-    return _best_of_each(run, lambda plan: frozenset(v for v in views if plan.ranks.get(v)))[1:]
+    unfoldings = {
+        unfolding for each in forms.values() for cut in each.values() for unfolding in cut
+    }
+    return _best_of_each(run, lambda plan: frozenset(v for v in unfoldings if plan.ranks.get(v)))[
+        1:
+    ]
 
 
 def _of_other_origins(run: _Run) -> list[MeasuredPlan]:
@@ -207,13 +211,13 @@ def _rescaled(
     """Losses scaled by what each target's cut costs when it is measured alone."""
     candidate, ranks = first.candidate, first.ranks
     planned = candidate.cuts(ranks)
-    # Of what stays dense, a quarter of the full rank stands for a cut, in its first view.
-    views: dict[str, str] = {}
+    # Of what stays dense, a quarter of the full rank stands for a cut, in its first unfolding.
+    unfoldings: dict[str, str] = {}
     for name in ranks:
         if name in candidate.losses:
-            views.setdefault(candidate.operators.get(name, name), name)
+            unfoldings.setdefault(candidate.operators.get(name, name), name)
     cuts = {
-        operator: cut or {views[operator]: _quarter(candidate.losses[views[operator]])}
+        operator: cut or {unfoldings[operator]: _quarter(candidate.losses[unfoldings[operator]])}
         for operator, cut in planned.items()
     }
     predicted = {operator: candidate.loss(cut) for operator, cut in cuts.items()}

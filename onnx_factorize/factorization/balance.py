@@ -23,10 +23,10 @@ def balanced(factors: Mapping[str, Factors], cut: Sequence[Target]) -> dict[str,
     Three factors, and those that several operators share, are left as they are.
 
     Args:
-        factors: View name to factors.
+        factors: Unfolding name to factors.
         cut: What is cut.
     """
-    shared = {use.name for view in cut if view.siblings for use in view.uses}
+    shared = {use.name for unfolding in cut if unfolding.tied for use in unfolding.uses}
     return {
         name: each if name in shared or each.core is not None else _balanced(each)
         for name, each in factors.items()
@@ -34,12 +34,12 @@ def balanced(factors: Mapping[str, Factors], cut: Sequence[Target]) -> dict[str,
 
 
 def _balanced(factors: Factors) -> Factors:
-    left, left_core = np.linalg.qr(factors.first)
-    right, right_core = np.linalg.qr(factors.second.transpose(0, 2, 1))
+    left, left_core = np.linalg.qr(factors.down)
+    right, right_core = np.linalg.qr(factors.up.transpose(0, 2, 1))
     u, singular, vt = np.linalg.svd(left_core @ right_core.transpose(0, 2, 1))
     root = np.sqrt(singular)
     return dataclasses.replace(
         factors,
-        first=left @ u * root[:, None, :],
-        second=root[:, :, None] * (vt @ right.transpose(0, 2, 1)),
+        down=left @ u * root[:, None, :],
+        up=root[:, :, None] * (vt @ right.transpose(0, 2, 1)),
     )

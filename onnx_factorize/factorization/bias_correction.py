@@ -17,7 +17,7 @@ def absorbed_mean(target: Target, statistics: TargetStatistics) -> Array:
     if target.centred:
         return statistics.signal.mean[:, None, :]
     # Without a bias to correct nothing is absorbed, but what the node adds is not part of x W.
-    if target.side == "output" and not target.siblings:
+    if target.side == "output" and not target.tied:
         return _bias_rows(target)
     return np.zeros((target.groups, 1, target.width))
 

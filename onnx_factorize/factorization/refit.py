@@ -22,7 +22,7 @@ from ..runtime.paging import keep
 from ..runtime.session import Runtime
 from ..statistics.micro_batches import micro_batches
 from ..statistics.observer import Observation, Observer
-from .factor_regression import fitted, narrowed, second_matrices
+from .factor_regression import fitted, narrowed, up_matrices
 from .incremental import IncrementalRun
 from .regression import Regression
 
@@ -99,12 +99,12 @@ def refit(
 def _can_be(target: Target) -> bool:
     """Tells whether the fit has a known bias to leave out, and a product of its own to fit."""
     known = _own(target).bias is not None and target.op_type not in _NOT_A_PRODUCT
-    return known and not target.siblings
+    return known and not target.tied
 
 
 def _own(target: Target) -> Target:
-    """The operator's own view, in whose rows regressions are made."""
-    return target.view_of or target
+    """The operator's own unfolding, in whose rows regressions are made."""
+    return target.own
 
 
 def _readers_of_one_value(targets: Sequence[Target]) -> list[list[Target]]:
@@ -163,7 +163,7 @@ class _Wanted:
         sums = {
             target.name: [
                 Regression(*matrix.shape, centred=_own(target).centred)
-                for matrix in second_matrices(target, self._factors[target.name])
+                for matrix in up_matrices(target, self._factors[target.name])
             ]
             for target in targets
         }
@@ -184,12 +184,12 @@ def _solved(target: Target, factors: Factors, regressions: Sequence[Regression])
     """The factors with what the regressions found."""
     if regressions[0].rows < _LEAST_ROWS_A_DIMENSION * regressions[0].rank:
         return factors
-    known = second_matrices(target, factors)
+    known = up_matrices(target, factors)
     found = np.stack([each.solve(b)[0] for each, b in zip(regressions, known, strict=True)])
     made = fitted(factors, found, np.stack([each.moment for each in regressions]))
     shifts = [
         each.shift(matrix)
-        for each, matrix in zip(regressions, second_matrices(target, made), strict=True)
+        for each, matrix in zip(regressions, up_matrices(target, made), strict=True)
     ]
     shift = np.concatenate(shifts) if _own(target).centred else None
     return dataclasses.replace(made, bias_shift=shift)

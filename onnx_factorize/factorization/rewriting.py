@@ -29,10 +29,10 @@ def rewritten(
 
     Args:
         model: The user's model, or the normalised one; it is not changed.
-        targets: Its targets, and further views of them.
-        ranks: View name to rank; views without an entry, or with rank 0, are not cut.
-        spectra: View name to spectrum.
-        statistics: View name to what calibration found, for the correction of biases.
+        targets: Its targets, and further unfoldings of them.
+        ranks: Unfolding name to rank; unfoldings without an entry, or with rank 0, are not cut.
+        spectra: Unfolding name to spectrum.
+        statistics: Unfolding name to what calibration found, for the correction of biases.
     """
     compressed = model.clone()
     if weight_bytes(model) <= LARGE:
@@ -40,7 +40,7 @@ def rewritten(
         return compressed
     # A large model is rewritten operator by operator, so that the factors of one are in memory.
     chosen = _by_operator(targets, ranks)
-    parts = (_factors(views, ranks, spectra, statistics) for views in chosen.values())
+    parts = (_factors(unfoldings, ranks, spectra, statistics) for unfoldings in chosen.values())
     RewriteTargets.in_parts(parts, list(chosen), spill)(compressed)
     return compressed
 
@@ -51,18 +51,18 @@ def factors_by_name(
     spectra: Mapping[str, Spectrum],
     statistics: Mapping[str, TargetStatistics],
 ) -> dict[str, Factors]:
-    """The factors of targets, and of their siblings, as `RewriteTargets` takes them.
+    """The factors of targets, and of those tied to them, as `RewriteTargets` takes them.
 
     The arguments are those of `rewritten`.
     """
     factors: dict[str, Factors] = {}
-    for views in _by_operator(targets, ranks).values():
-        factors |= _factors(views, ranks, spectra, statistics)
+    for unfoldings in _by_operator(targets, ranks).values():
+        factors |= _factors(unfoldings, ranks, spectra, statistics)
     return factors
 
 
 def _by_operator(targets: Sequence[Target], ranks: Mapping[str, int]) -> dict[str, list[Target]]:
-    """The views that are cut, by operator."""
+    """The unfoldings that are cut, by operator."""
     chosen: dict[str, list[Target]] = {}
     for target in targets:
         if ranks.get(target.name):
@@ -71,19 +71,19 @@ def _by_operator(targets: Sequence[Target], ranks: Mapping[str, int]) -> dict[st
 
 
 def _factors(
-    views: Sequence[Target],
+    unfoldings: Sequence[Target],
     ranks: Mapping[str, int],
     spectra: Mapping[str, Spectrum],
     statistics: Mapping[str, TargetStatistics],
 ) -> dict[str, Factors]:
-    """The factors of one operator, of which one view is cut, or two; and those of its siblings."""
-    view = views[0]
-    name, rank = view.name, ranks[view.name]
-    own = factors_of(view, spectra[name], statistics.get(name), rank)
-    names = [each.name for each in views]
-    form = form_that_cuts(views)
+    """The factors of an operator, of which one or two unfoldings are cut, and of all tied."""
+    unfolding = unfoldings[0]
+    name, rank = unfolding.name, ranks[unfolding.name]
+    own = factors_of(unfolding, spectra[name], statistics.get(name), rank)
+    names = [each.name for each in unfoldings]
+    form = form_that_cuts(unfoldings)
     own = form.factors(own, [spectra[each] for each in names], [ranks[each] for each in names])
-    factors = {name: dataclasses.replace(own, operator=view.operator)}
-    for sibling in view.siblings:
-        factors[sibling.name] = own.flipped if sibling.flipped else own
+    factors = {name: dataclasses.replace(own, operator=unfolding.operator)}
+    for use in unfolding.tied:
+        factors[use.name] = own.flipped if use.flipped else own
     return factors

@@ -21,7 +21,7 @@ def kronecker_factors(
         statistics: What calibration found.
         gradient: Whether the moment of gradients is used; without, all directions of y count alike.
     """
-    if target.siblings:
+    if target.tied:
         return tied_kronecker_factors(target, statistics, gradient=gradient)
     found = statistics.gradient if gradient else None
     return KroneckerFactors(

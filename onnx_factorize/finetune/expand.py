@@ -11,48 +11,48 @@ from ..allocation.calibrated import Calibrated
 from ..allocation.candidates import automatic_multiple
 from ..allocation.plan import Plan
 from ..factorization.balance import balanced
-from ..factorization.forms import views_of
+from ..factorization.forms import unfoldings_of
 from ..factorization.rewriting import factors_by_name
 from ..options import Options
 from ..passes import RewriteTargets, Target, sign
 from .bottleneck import Bottleneck
 
-__all__ = ["expanded", "multiples_of", "prices_of", "views_by_value"]
+__all__ = ["expanded", "multiples_of", "prices_of", "unfoldings_by_value"]
 
 
-def views_by_value(
+def unfoldings_by_value(
     bottlenecks: Sequence[Bottleneck], targets: Sequence[Target], plan: Plan
 ) -> dict[str, Target]:
-    """The view whose rank a bottleneck is, by the name of the bottleneck's value."""
+    """The unfolding whose rank a bottleneck is, by the name of the bottleneck's value."""
     by_operator: dict[str, list[Bottleneck]] = {}
     for each in bottlenecks:
         by_operator.setdefault(each.operator, []).append(each)
     found: dict[str, Target] = {}
     for target in targets:
         own = by_operator.get(target.operator, [])
-        cut = [view for view in views_of(target) if plan.ranks.get(view.name)]
-        if len(own) != len(cut) or target.siblings:
+        cut = [unfolding for unfolding in unfoldings_of(target) if plan.ranks.get(unfolding.name)]
+        if len(own) != len(cut) or target.tied:
             continue
-        # Of Tucker-2 the own view comes first, whose rank is that of the output.
+        # Of Tucker-2 the own unfolding comes first, whose rank is that of the output.
         found |= dict(zip([each.value for each in own], reversed(cut), strict=True))
     return found
 
 
 def multiples_of(
-    views: Mapping[str, Target], targets: Sequence[Target], options: Options
+    unfoldings: Mapping[str, Target], targets: Sequence[Target], options: Options
 ) -> dict[str, int]:
     """What ranks are multiples of, by the name of the bottleneck's value."""
     params = sum(target.params for target in targets)
     return {
-        value: options.rank_multiple or automatic_multiple(view, params)
-        for value, view in views.items()
+        value: options.rank_multiple or automatic_multiple(unfolding, params)
+        for value, unfolding in unfoldings.items()
     }
 
 
 def expanded(
     known: Calibrated,
     plan: Plan,
-    views: Mapping[str, Target],
+    unfoldings: Mapping[str, Target],
     share: float,
     options: Options,
 ) -> ir.Model:
@@ -61,18 +61,23 @@ def expanded(
     Args:
         known: The calibrated model.
         plan: The plan.
-        views: The views that get more, by the name of their bottleneck's value.
+        unfoldings: The unfoldings that get more, by the name of their bottleneck's value.
         share: What ranks are multiplied by.
         options: What ranks are multiples of, and the model's metadata.
     """
-    ranks, multiples = dict(plan.ranks), multiples_of(views, known.targets, options)
-    for value, view in views.items():
-        blocks = math.ceil(share * ranks[view.name] / multiples[value])
-        ranks[view.name] = min(blocks * multiples[value], view.full_rank)
-    cut = [view for target in known.targets for view in views_of(target) if ranks.get(view.name)]
+    ranks, multiples = dict(plan.ranks), multiples_of(unfoldings, known.targets, options)
+    for value, unfolding in unfoldings.items():
+        blocks = math.ceil(share * ranks[unfolding.name] / multiples[value])
+        ranks[unfolding.name] = min(blocks * multiples[value], unfolding.full_rank)
+    cut = [
+        unfolding
+        for target in known.targets
+        for unfolding in unfoldings_of(target)
+        if ranks.get(unfolding.name)
+    ]
     analysis = known.analysis
     candidate = plan.candidate or analysis.candidates[0]
-    spectra = {view.name: analysis.spectrum(view, candidate) for view in cut}
+    spectra = {unfolding.name: analysis.spectrum(unfolding, candidate) for unfolding in cut}
     factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
     model = known.start.clone()
     RewriteTargets(balanced(factors, cut))(model)

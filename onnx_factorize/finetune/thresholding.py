@@ -26,7 +26,7 @@ from ..torch.check import check_against_onnxruntime
 from ..torch.module import GraphModule, to_torch
 from ..torch.write_back import write_back
 from .bottleneck import Bottleneck, find_bottlenecks
-from .expand import expanded, multiples_of, prices_of, views_by_value
+from .expand import expanded, multiples_of, prices_of, unfoldings_by_value
 from .gramians import Gramians, measure_gramians
 from .rank_reduction import RankReduction, cost_of
 from .schedule import Schedule
@@ -75,21 +75,21 @@ def recover_by_svt(
             whose ranks could change.
     """
     training, seed, runtime = options.training, options.selection.seed, runtime_of(options.runtime)
-    views = views_by_value(find_bottlenecks(compressed), known.targets, plan)
-    if not views:
+    unfoldings = unfoldings_by_value(find_bottlenecks(compressed), known.targets, plan)
+    if not unfoldings:
         raise InputError("--svt finds no factors that it could make narrower: leave it out.")
-    wide = expanded(known, plan, views, _EXPANDED, options)
+    wide = expanded(known, plan, unfoldings, _EXPANDED, options)
     validating = validating_samples(known.data)
     module = trained_module(wide, known.outputs).to(training.device)
     first = next(known.data.batches("calibration"))
     check_against_onnxruntime(module, wide, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
     run = TrainingRun(module, teacher, known.data, validating, training, seed)
-    reduction = _reduction_of(known, plan, wide, views, module, run, options)
+    reduction = _reduction_of(known, plan, wide, unfoldings, module, run, options)
     run.stepper = reduction
     run.start()
     before = validation_of(compressed, teacher, known.data, training.device)
-    _bring_down(run, reduction, before, views, training, advance)
+    _bring_down(run, reduction, before, unfoldings, training, advance)
     curve = run.recovery.svt
     if not reduction.over or not run.recovery.after < before:
         recovery = Recovery(before, before)
@@ -105,7 +105,7 @@ def recover_by_svt(
     write_back(module, wide)
     truncate(wide, reduction.bottlenecks, reduction.ranks)
     check_against_onnxruntime(to_torch(fixed_draws(wide)), wide, first.feeds, runtime=runtime)
-    return wide, _plan_of(plan, reduction, views), recovery
+    return wide, _plan_of(plan, reduction, unfoldings), recovery
 
 
 def _after(recovery: Recovery, before: float, thresholded: int) -> Recovery:
@@ -119,10 +119,10 @@ def _after(recovery: Recovery, before: float, thresholded: int) -> Recovery:
     )
 
 
-def _plan_of(plan: Plan, reduction: RankReduction, views: Mapping[str, Target]) -> Plan:
+def _plan_of(plan: Plan, reduction: RankReduction, unfoldings: Mapping[str, Target]) -> Plan:
     """The plan with the ranks that were found; what it predicted for others no longer holds."""
-    ranks = {view.name: reduction.ranks[value] for value, view in views.items()}
-    changed = {view.operator for view in views.values()}
+    ranks = {unfolding.name: reduction.ranks[value] for value, unfolding in unfoldings.items()}
+    changed = {unfolding.operator for unfolding in unfoldings.values()}
     losses = {name: loss for name, loss in plan.losses.items() if name not in changed}
     return dataclasses.replace(plan, ranks={**plan.ranks, **ranks}, losses=losses)
 
@@ -131,7 +131,7 @@ def _bring_down(
     run: TrainingRun,
     reduction: RankReduction,
     before: float,
-    views: Mapping[str, Target],
+    unfoldings: Mapping[str, Target],
     training: Training,
     advance: Callable[[int], None],
 ) -> None:
@@ -145,7 +145,7 @@ def _bring_down(
         run.epoch(advance)
         # The epoch may have been undone.
         reduction.reread()
-        run.recovery.svt.append(_record(run.recovery, reduction, views))
+        run.recovery.svt.append(_record(run.recovery, reduction, unfoldings))
         if reduction.over:
             run.rebase()
         run.save()
@@ -163,7 +163,7 @@ def _reduction_of(
     known: Calibrated,
     plan: Plan,
     wide: ir.Model,
-    views: Mapping[str, Target],
+    unfoldings: Mapping[str, Target],
     module: GraphModule,
     run: TrainingRun,
     options: Options,
@@ -174,21 +174,21 @@ def _reduction_of(
         known: The calibrated model.
         plan: The plan.
         wide: The wide model.
-        views: The view whose rank a bottleneck is, by the name of the bottleneck's value.
+        unfoldings: The unfolding whose rank a bottleneck is, by the name of the bottleneck's value.
         module: The same in torch.
         run: Its training.
         options: The unit of the cost, and how to shrink.
     """
-    bottlenecks = [each for each in find_bottlenecks(wide) if each.value in views]
+    bottlenecks = [each for each in find_bottlenecks(wide) if each.value in unfoldings]
     macs = None
     if options.budget.kind == Macs.name:
         first = next(known.data.batches("calibration"))
         macs = count_arithmetic(wide, first.feeds, runtime_of(options.runtime), first.samples).nodes
     prices = prices_of(wide, bottlenecks, macs)
     start = cost_of(bottlenecks, prices, {each.value: each.width for each in bottlenecks})
-    planned = {value: plan.ranks[view.name] for value, view in views.items()}
+    planned = {value: plan.ranks[unfolding.name] for value, unfolding in unfoldings.items()}
     down = max(1, int(_DOWN * run.steps))
-    dense = {view.operator: (view.view_of or view).params for view in views.values()}
+    dense = {unfolding.operator: unfolding.params for unfolding in unfoldings.values()}
     if macs is not None:
         dense = {name: known.costs.arithmetic.nodes[name] for name in dense}
     return RankReduction(
@@ -205,7 +205,7 @@ def _reduction_of(
             dense=sum(dense.values()),
         ),
         shrinkage=options.training.svt,
-        multiples=multiples_of(views, known.targets, options),
+        multiples=multiples_of(unfoldings, known.targets, options),
     )
 
 
@@ -223,11 +223,11 @@ def _measuring(
 
 
 def _record(
-    recovery: Recovery, reduction: RankReduction, views: Mapping[str, Target]
+    recovery: Recovery, reduction: RankReduction, unfoldings: Mapping[str, Target]
 ) -> Thresholds:
     epoch = recovery.epochs[-1]
     if not reduction.history:
         return Thresholds(epoch.loss, epoch.validation, None, {}, 0.0)
     last = reduction.history[-1]
-    ranks = {views[value].name: rank for value, rank in last.ranks.items()}
+    ranks = {unfoldings[value].name: rank for value, rank in last.ranks.items()}
     return Thresholds(epoch.loss, epoch.validation, last.share, ranks, last.dropped)

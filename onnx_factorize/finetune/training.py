@@ -31,7 +31,7 @@ class Thresholds:
         validation: Divergence of the samples that were not trained on, after the epoch.
         cost: What is thresholded costs after the last proximal step, as a share of what it costs
             dense; None before the first.
-        ranks: View name to rank.
+        ranks: Unfolding name to rank.
         dropped: Share of the whitened energy that went in the last proximal step, from 0 to 1.
     """
 

@@ -14,7 +14,7 @@ from ..allocation.costs import Costs
 from ..allocation.plan import Plan
 from ..curve import DENSE
 from ..errors import BudgetError
-from ..factorization.forms import form_that_cuts, views_of
+from ..factorization.forms import form_that_cuts, unfoldings_of
 from ..options import Budget, Options
 from ..passes import Target
 from ..progress import Progress
@@ -64,7 +64,7 @@ def timed_costs(
     timer: Timer | None = None,
     cache: LatencyCache | None = None,
 ) -> Costs:
-    """Costs with the latency of every target, in every view, at every rank.
+    """Costs with the latency of every target, in every unfolding, at every rank.
 
     Args:
         costs: What else the dense model costs, with its latency of a sample.
@@ -77,18 +77,18 @@ def timed_costs(
         cache: What was measured before; the user's by default.
     """
     all_params = sum(target.params for target in targets)
-    views = [view for target in targets for view in views_of(target)]
-    forms = {view.name: form_that_cuts([view]) for view in views}
+    unfoldings = [unfolding for target in targets for unfolding in unfoldings_of(target)]
+    forms = {unfolding.name: form_that_cuts([unfolding]) for unfolding in unfoldings}
     ranks = {
         v.name: smaller_ranks(
             v, options.rank_multiple or automatic_multiple(v, all_params), forms[v.name]
         )
-        for v in views
+        for v in unfoldings
     }
-    with progress.stage("time operators", len(views)) as advance:
+    with progress.stage("time operators", len(unfoldings)) as advance:
         curves = measure_curves(
             normal,
-            views,
+            unfoldings,
             costs.arithmetic.shapes,
             ranks,
             cache or LatencyCache(runtime_of(options.runtime)),

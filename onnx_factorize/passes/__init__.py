@@ -11,6 +11,7 @@ from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
 from .expose_selection import ExposeSelection, upstream
+from .factors import Chain, Factors
 from .find_constants import FindConstants
 from .find_downstream import FindDownstream
 from .find_state import FindState
@@ -28,10 +29,11 @@ from .rewrite import Rewrite
 from .rewrite_conv import RewriteConv
 from .rewrite_targets import RewriteTargets
 from .seed_outputs import OutputSeed, SeedInputs, SeedOutputs
-from .separate_unfoldings import SeparateViews
+from .separate_unfoldings import SeparateUnfoldings
 from .sort_nodes import SortNodes
-from .target import Chain, Factors, Skipped, Target
-from .unfoldings import OWN, title_of
+from .target import Skipped, Target, TiedGroup
+from .titles import title_of
+from .unfoldings import OWN, Unfolding
 from .unique_names import UniqueNodeNames
 
 __all__ = [
@@ -67,12 +69,14 @@ __all__ = [
     "RewriteTargets",
     "SeedInputs",
     "SeedOutputs",
-    "SeparateViews",
+    "SeparateUnfoldings",
     "Side",
     "Skipped",
     "SortNodes",
     "Target",
     "Term",
+    "TiedGroup",
+    "Unfolding",
     "UniqueNodeNames",
     "fixed_draws",
     "history",

@@ -9,7 +9,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from ._site import Site
-from .target import Factors
+from .factors import Factors
 
 __all__ = ["Variant"]
 

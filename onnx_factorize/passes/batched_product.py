@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ..graph import opset
 from ._site import Site, rearranged
 from ._variant import Variant
-from .target import Factors
+from .factors import Factors
 
 __all__ = ["BatchedMatMul", "read", "refuse_stack"]
 
@@ -57,10 +57,10 @@ class BatchedMatMul(Variant):
     def rewrite(self, site: Site, factors: Factors) -> None:
         """Becomes `(x @ down) @ up` with stacks of factors."""
         *batch, k, n = self.shape
-        first = factors.first.reshape(*batch, k, factors.rank)
-        second = factors.second.reshape(*batch, factors.rank, n)
-        down = site.factor(self.weight, "down", first)
-        up = site.factor(self.weight, "up", second)
+        narrow = factors.down.reshape(*batch, k, factors.rank)
+        wide = factors.up.reshape(*batch, factors.rank, n)
+        down = site.factor(self.weight, "down", narrow)
+        up = site.factor(self.weight, "up", wide)
         site.node.replace_input_with(0, site.op("MatMul", self.x, down, suffix=".down"))
         site.node.replace_input_with(1, up)
 

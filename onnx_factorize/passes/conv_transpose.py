@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ._site import Site, rearranged
 from ._variant import Variant
-from .target import Factors
+from .factors import Factors
 
 __all__ = ["TransposedConvolution", "read"]
 
@@ -55,10 +55,10 @@ class TransposedConvolution(Variant):
         """Becomes a pointwise Conv and the same ConvTranspose from fewer channels."""
         channels, each, *kernel = self.shape
         rank = self.groups * factors.rank
-        first = factors.first.transpose(0, 2, 1)
-        first = first.reshape(rank, channels // self.groups, *(1 for _ in kernel))
-        down = site.factor(self.weight, "down", first)
-        up = site.factor(self.weight, "up", factors.second.reshape(rank, each, *kernel))
+        pointwise = factors.down.transpose(0, 2, 1)
+        pointwise = pointwise.reshape(rank, channels // self.groups, *(1 for _ in kernel))
+        down = site.factor(self.weight, "down", pointwise)
+        up = site.factor(self.weight, "up", factors.up.reshape(rank, each, *kernel))
         narrow = site.op(
             "Conv",
             self.x,

@@ -34,7 +34,7 @@ class Differentiate(ir.passes.InPlacePass):
         Args:
             names: The targets.
             outputs: Output name to how the gradient is seeded there.
-            points: Further values whose gradients are wanted, by the name of their view.
+            points: Further values whose gradients are wanted, by the name of their unfolding.
         """
         self._points = points or {}
         self._wanted = set(names)
@@ -50,7 +50,7 @@ class Differentiate(ir.passes.InPlacePass):
         wanted = {
             t.node.outputs[0]: (t.name, t.weight.dtype)
             for t in finder.uses
-            if t.name in self._wanted and not t.view
+            if t.name in self._wanted and t.is_own
         }
         wanted |= {value: (name, value.dtype) for name, value in self._points.items()}
         seeds = SeedOutputs(self._outputs)

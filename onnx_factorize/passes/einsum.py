@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ._site import Site, rearranged
 from ._variant import Variant
-from .target import Factors
+from .factors import Factors
 
 __all__ = ["EinsumProduct", "read"]
 
@@ -92,20 +92,20 @@ class EinsumProduct(Variant):
         used = {*self.left, *self.right, *self.out}
         rank = next(c for c in string.ascii_letters if c not in used)
         sizes = {**self.sizes, rank: factors.rank}
-        first, second = groups + k + rank, groups + rank + n
-        down = factors.first.reshape([sizes[c] for c in first])
-        up = factors.second.reshape([sizes[c] for c in second])
+        down, up = groups + k + rank, groups + rank + n
+        narrow = factors.down.reshape([sizes[c] for c in down])
+        wide = factors.up.reshape([sizes[c] for c in up])
         middle = self.rows + groups + rank
-        narrow = site.op(
+        value = site.op(
             "Einsum",
             self.x,
-            site.factor(self.weight, "down", down),
+            site.factor(self.weight, "down", narrow),
             suffix=".down",
-            equation=f"{self.left},{first}->{middle}",
+            equation=f"{self.left},{down}->{middle}",
         )
-        site.node.replace_input_with(0, narrow)
-        site.node.replace_input_with(1, site.factor(self.weight, "up", up))
-        equation = f"{middle},{second}->{self.out}"
+        site.node.replace_input_with(0, value)
+        site.node.replace_input_with(1, site.factor(self.weight, "up", wide))
+        equation = f"{middle},{up}->{self.out}"
         site.node.attributes["equation"] = ir.AttrString("equation", equation)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -16,10 +15,11 @@ from ._operators import is_hidden, untreated_reason, weight_inputs
 from ._sharing import asked_once
 from ._weights import DEQUANTIZED, Origin, constants_behind, origin_of, replaceable
 from .convolution import Convolution
+from .layer import Layer
 from .provenance import origin_name, provenance_of
-from .target import Skipped, Target
+from .target import Skipped, Target, target_of
 from .tie_weights import joined
-from .unfoldings import views_of
+from .unfoldings import Unfolding
 from .variants import variant_of
 
 __all__ = ["FindTargets"]
@@ -40,7 +40,7 @@ class FindTargets(ir.passes.InPlacePass):
     - it is not itself part of an operator that was factorized before;
     - some rank makes it smaller.
 
-    Targets that read one weight are one, with siblings: all of them, or none.
+    Targets that read one weight are one, with the others tied to it: all of them, or none.
 
     Attributes:
         targets: The targets in graph order, names unique.
@@ -75,8 +75,7 @@ class FindTargets(ir.passes.InPlacePass):
                 self._visit(model, scope, reason)
         self._join()
         taken = set(self.names.values())
-        for target in self.targets:
-            target.views = views_of(target, taken)
+        self.targets = [target.unfolded(taken) for target in self.targets]
         for origin, nodes in self._chains.items():
             self._skip_chain(origin, nodes)
         return ir.passes.PassResult(model, modified=False)
@@ -106,8 +105,8 @@ class FindTargets(ir.passes.InPlacePass):
 
     @property
     def uses(self) -> list[Target]:
-        """The targets, all of their siblings and further views."""
-        return [use for target in self.targets for use in (*target.uses, *target.views)]
+        """The targets, all that are tied to them, and further unfoldings."""
+        return [use for target in self.targets for use in (*target.uses, *target.unfoldings)]
 
     def _join(self) -> None:
         """Makes one target of those that share a weight, or leaves all of them dense."""
@@ -117,7 +116,7 @@ class FindTargets(ir.passes.InPlacePass):
                 sharing.setdefault(target.weight.meta["shared"], []).append(target)
         found: dict[ir.Node, Target | None] = {}
         for root, targets in sharing.items():
-            one = joined(targets)
+            one = joined([target.layer for target in targets])
             if root in self._left:
                 one = f"shares its weight with '{self._left[root]}', which is no target"
             found |= dict.fromkeys(target.node for target in targets)
@@ -180,7 +179,8 @@ def _find(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     refusal = variant_of(model, node)
     if refusal is not None:
         return refusal if isinstance(refusal, str) else "is not normalised"
-    return _checked(_FINDERS[node.op_type](model, node, name))
+    found = _FINDERS[node.op_type](model, node, name)
+    return found if isinstance(found, str) else _checked(target_of(found))
 
 
 def _weight(model: ir.Model, value: ir.Value | None) -> ir.TensorProtocol | str:
@@ -191,17 +191,17 @@ def _weight(model: ir.Model, value: ir.Value | None) -> ir.TensorProtocol | str:
     return origin
 
 
-def _find_matmul(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+def _find_matmul(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
     x, weight = node.inputs
     tensor = _weight(model, weight)
     if isinstance(tensor, str) or x is None or weight is None:
         return str(tensor)
     rows, columns = tensor.shape.numpy()
     centred = "uncentred" not in node.meta and bias_after(model, node, columns) is not None
-    return Target(name, node, x, weight, 1, rows, columns, centred, bias=np.zeros(columns))
+    return Layer(name, node, x, weight, Unfolding(rows, columns), centred, np.zeros(columns))
 
 
-def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
     a, b = node.inputs[:2]
     tensor = _weight(model, b)
     if isinstance(tensor, str) or a is None or b is None:
@@ -210,22 +210,20 @@ def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     rows, columns = shape[::-1] if node.attributes.get_int("transB", 0) else shape
     c = node.inputs[2] if len(node.inputs) > 2 else None
     centred = c is None or is_row_of(model, c, columns)
-    return Target(
+    return Layer(
         name,
         node,
         a,
         b,
-        1,
-        rows,
-        columns,
+        Unfolding(rows, columns),
         centred,
-        transposed_input=bool(node.attributes.get_int("transA", 0)),
+        row(c, columns, node.attributes.get_float("beta", 1.0)) if centred else None,
         scale=node.attributes.get_float("alpha", 1.0),
-        bias=row(c, columns, node.attributes.get_float("beta", 1.0)) if centred else None,
+        transposed_input=bool(node.attributes.get_int("transA", 0)),
     )
 
 
-def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
     x, weight = node.inputs[:2]
     tensor = _weight(model, weight)
     if isinstance(tensor, str) or x is None or weight is None:
@@ -246,21 +244,19 @@ def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Target | str:
         pads=integers(node, "pads", (0,) * (2 * rank)),
         auto_pad=node.attributes.get_string("auto_pad", "NOTSET"),
     )
-    return Target(
+    return Layer(
         name,
         node,
         x,
         weight,
-        groups,
-        in_channels * math.prod(kernel),
-        out_channels // groups,
+        Unfolding.of_convolution(geometry, in_channels, out_channels // groups),
         known and "uncentred" not in node.meta,
-        bias=row(bias, out_channels) if known else None,
-        convolution=geometry,
+        row(bias, out_channels) if known else None,
+        groups,
     )
 
 
-def _find_gather(model: ir.Model, node: ir.Node, name: str) -> Target | str:
+def _find_gather(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
     table, indices = node.inputs[:2]
     tensor = _weight(model, table)
     if isinstance(tensor, str) or table is None or indices is None:
@@ -272,11 +268,11 @@ def _find_gather(model: ir.Model, node: ir.Node, name: str) -> Target | str:
     if constants_behind(indices) or constant(indices) is not None:
         return "the rows that it picks are constant: fold constants first"
     rows, columns = tensor.shape.numpy()
-    bias = np.zeros(columns)
-    return Target(name, node, indices, table, 1, rows, columns, False, bias=bias, lookup=True)
+    unfolding, bias = Unfolding(rows, columns), np.zeros(columns)
+    return Layer(name, node, indices, table, unfolding, False, bias, embedding=True)
 
 
-_FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Target | str]] = {
+_FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Layer | str]] = {
     "MatMul": _find_matmul,
     "Gemm": _find_gemm,
     "Conv": _find_conv,
@@ -284,8 +280,8 @@ _FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Target | str]] = {
 }
 
 
-def _checked(target: Target | str) -> Target | str:
+def _checked(target: Target) -> Target | str:
     """The target, unless even rank 1 is no smaller than the dense weight."""
-    if isinstance(target, Target) and target.factor_params(1) >= target.params:
+    if target.factor_params(1) >= target.params:
         return f"no rank makes a {target.rows} x {target.columns} weight smaller"
     return target

@@ -28,7 +28,7 @@ def isolated(target: Target, shape: Sequence[int], model: ir.Model) -> ir.Model:
 
     Returns:
         A model with the input `x`. `RewriteTargets` finds the target in it by its name, and
-        views of it by theirs.
+        unfoldings of it by theirs.
     """
     dtype = target.weight.dtype
     assert dtype is not None

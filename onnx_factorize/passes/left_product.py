@@ -12,7 +12,7 @@ from ..graph import opset
 from ._site import Site, rearranged
 from ._variant import Variant
 from .batched_product import refuse_stack
-from .target import Factors
+from .factors import Factors
 
 __all__ = ["LeftGemm", "LeftMatMul", "LeftStack", "read"]
 
@@ -39,10 +39,10 @@ class LeftMatMul(Variant):
     def rewrite(self, site: Site, factors: Factors) -> None:
         """Becomes `up @ (down @ x)` with matrices or stacks of them."""
         *batch, m, k = self.shape
-        first = factors.first.transpose(0, 2, 1).reshape(*batch, factors.rank, k)
-        second = factors.second.transpose(0, 2, 1).reshape(*batch, m, factors.rank)
-        down = site.factor(self.weight, "down", first)
-        up = site.factor(self.weight, "up", second)
+        narrow = factors.down.transpose(0, 2, 1).reshape(*batch, factors.rank, k)
+        wide = factors.up.transpose(0, 2, 1).reshape(*batch, m, factors.rank)
+        down = site.factor(self.weight, "down", narrow)
+        up = site.factor(self.weight, "up", wide)
         site.node.replace_input_with(1, site.op("MatMul", down, self.x, suffix=".down"))
         site.node.replace_input_with(0, up)
 
@@ -97,8 +97,8 @@ class LeftGemm(Variant):
     def rewrite(self, site: Site, factors: Factors) -> None:
         """Becomes `up @ (down @ op(x)) + beta * C`."""
         node = site.node
-        down = site.factor(self.weight, "down", factors.first[0].T)
-        up = site.factor(self.weight, "up", factors.second[0].T)
+        down = site.factor(self.weight, "down", factors.down[0].T)
+        up = site.factor(self.weight, "up", factors.up[0].T)
         inputs = [down, self.x]
         if opset(site.model) < _C_OPTIONAL_SINCE:
             inputs.append(site.factor(self.weight, "zero", np.zeros(1)))

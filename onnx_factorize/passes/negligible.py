@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .target import Factors
+from .factors import Factors
 
 __all__ = ["LEAST", "significant", "tiny", "without_negligible"]
 
@@ -40,9 +40,9 @@ def significant(array: Array) -> Array:
 def without_negligible(factors: Factors, dtype: npt.DTypeLike) -> Factors:
     """Factors with zero in place of what is lost in the rounding of their product.
 
-    An element of the first factor that multiplies an input adds to each output its product with an
-    element of the second. It goes if for every output that is below half a unit in the last place
-    of the largest product that the same input adds there. The second factor likewise, input by
+    An element of the factor down that multiplies an input adds to each output its product with an
+    element of the factor up. It goes if for every output that is below half a unit in the last
+    place of the largest product that the same input adds there. The factor up likewise, input by
     input. Of three factors, the first and the last are judged by what the others make together.
 
     Args:
@@ -51,17 +51,17 @@ def without_negligible(factors: Factors, dtype: npt.DTypeLike) -> Factors:
     """
     double = np.dtype(dtype) == np.float64
     unit = float(np.finfo(np.float64 if double else np.float32).eps) / 2
-    first, second, core = factors.first, factors.second, factors.core
-    before, after = first, second
+    down, up, core = factors.down, factors.up, factors.core
+    before, after = down, up
     if core is not None:
         groups, inner, _, outer = core.shape
-        after = (core.reshape(groups, -1, outer) @ second).reshape(groups, inner, -1)
-        along = np.einsum("gkr,greo->gkeo", first, core, optimize=True)
+        after = (core.reshape(groups, -1, outer) @ up).reshape(groups, inner, -1)
+        along = np.einsum("gkr,greo->gkeo", down, core, optimize=True)
         before = along.reshape(groups, -1, outer)
     return dataclasses.replace(
         factors,
-        first=np.stack([_kept(a, b, unit) for a, b in zip(first, after, strict=True)]),
-        second=np.stack([_kept(b.T, a.T, unit).T for a, b in zip(before, second, strict=True)]),
+        down=np.stack([_kept(a, b, unit) for a, b in zip(down, after, strict=True)]),
+        up=np.stack([_kept(b.T, a.T, unit).T for a, b in zip(before, up, strict=True)]),
     )
 
 

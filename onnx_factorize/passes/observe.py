@@ -43,8 +43,8 @@ class Observe(ir.passes.InPlacePass):
         Args:
             names: The targets to observe.
             side: Where.
-            points: The values of further views (see `SeparateViews`).
-            replaced: Target name to the input that it had before views were separated.
+            points: The values of further unfoldings (see `SeparateUnfoldings`).
+            replaced: Target name to the input that it had before unfoldings were separated.
         """
         self._wanted = set(names)
         self._points = points or {}
@@ -66,7 +66,7 @@ class Observe(ir.passes.InPlacePass):
             assert value.dtype is not None
             self.taps[name] = expose(value, model.graph, value.dtype)
         for target in finder.uses:
-            if target.view:
+            if not target.is_own:
                 continue
             scope = target.node.graph
             if target.name in self._wanted and isinstance(scope, ir.Graph):
@@ -78,10 +78,10 @@ class Observe(ir.passes.InPlacePass):
                 home = value.graph if isinstance(value.graph, ir.Graph) else scope
                 if home in repeated and target.convolution is None:
                     width = target.rows if side == "input" else target.columns
-                    lookup = value is target.x and target.lookup
-                    value = _rows(value, 1 if lookup else width, home, expose)
+                    embedding = value is target.x and target.embedding
+                    value = _rows(value, 1 if embedding else width, home, expose)
                 dtype = target.weight.dtype
-                if side == "input" and target.lookup:
+                if side == "input" and target.embedding:
                     dtype = value.dtype or ir.DataType.INT64
                 self.taps[target.name] = expose(value, scope, dtype)
         return ir.passes.PassResult(model, modified=bool(self.taps))

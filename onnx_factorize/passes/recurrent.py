@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ._site import Site, rearranged
 from ._variant import Variant
-from .target import Factors
+from .factors import Factors
 
 __all__ = ["RecurrentInput", "read"]
 
@@ -47,8 +47,8 @@ class RecurrentInput(Variant):
     def rewrite(self, site: Site, factors: Factors) -> None:
         """Becomes a MatMul and the operator with a narrower input."""
         directions, gates, _ = self.shape
-        down = site.factor(self.weight, "down", factors.first[0])
-        up = factors.second[0].T.reshape(directions, gates, factors.rank)
+        down = site.factor(self.weight, "down", factors.down[0])
+        up = factors.up[0].T.reshape(directions, gates, factors.rank)
         site.node.replace_input_with(0, site.op("MatMul", self.x, down, suffix=".down"))
         site.node.replace_input_with(1, site.factor(self.weight, "up", up))
 

@@ -11,10 +11,11 @@ import onnx_ir as ir
 
 from ..graph import Namer
 from ._site import Site
+from .factors import Factors
 from .negligible import without_negligible
 from .provenance import Provenance, stamp
-from .target import Factors, Target
-from .unfoldings import title_of
+from .target import Target
+from .titles import title_of
 
 __all__ = ["Array", "Rewrite"]
 
@@ -63,7 +64,7 @@ class Rewrite:
 
     @abc.abstractmethod
     def pair(self, target: Target, factors: Factors) -> None:
-        """Rewrites one node: two factors, in the target's view of its weight."""
+        """Rewrites one node: two factors, in the target's unfolding of its weight."""
 
     def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
         """A linear map from the channels of a value to others.

@@ -6,8 +6,9 @@ import math
 
 import onnx_ir as ir
 
+from .factors import Factors
 from .rewrite import Array, Rewrite
-from .target import Factors, Target
+from .target import Target
 from .unfoldings import split_attributes
 
 __all__ = ["RewriteConv"]
@@ -16,13 +17,13 @@ __all__ = ["RewriteConv"]
 class RewriteConv(Rewrite):
     """A k-dimensional Conv becomes two, of which one has its kernel, or each a part of it.
 
-    - In its own view, the first keeps kernel, strides, dilations, padding and `group`, and has rank
-      channels a group; the second is pointwise with the same `group`.
+    - In its own unfolding, the first keeps kernel, strides, dilations, padding and `group`, and has
+      rank channels a group; the second is pointwise with the same `group`.
     - In that of its input channels, the first is pointwise, and needs no padding, for what is zero
       stays so; the second keeps the rest.
-    - In the spatial view of a 2-D one, a k_h x 1 Conv gives few channels, and a 1 x k_w Conv reads
-      them. Strides, dilations and padding go to the one along whose axis they are; `auto_pad` to
-      both, for it pads nothing along an axis of one element and stride 1.
+    - In the spatial unfolding of a 2-D one, a k_h x 1 Conv gives few channels, and a 1 x k_w Conv
+      reads them. Strides, dilations and padding go to the one along whose axis they are;
+      `auto_pad` to both, for it pads nothing along an axis of one element and stride 1.
 
     The last of a chain carries the bias; the bias correction goes there, in a new bias if there was
     none.
@@ -32,22 +33,25 @@ class RewriteConv(Rewrite):
     axis = 1
 
     def pair(self, target: Target, factors: Factors) -> None:
-        """Two Convs, as the view has it."""
-        if not target.view:
-            narrow = self.kernel(target, target.x, factors.first, "down")
-            self.finish(target, narrow, factors.second, factors.bias_shift)
-        elif not target.leading:
-            narrow = self.channels(target, target.x, factors.first, "down")
-            self.finish(target, narrow, factors.second, factors.bias_shift)
+        """Two Convs, as the unfolding has it."""
+        if target.is_own:
+            narrow = self.kernel(target, target.x, factors.down, "down")
+            self.finish(target, narrow, factors.up, factors.bias_shift)
+        elif not target.unfolding.leading:
+            narrow = self.channels(target, target.x, factors.down, "down")
+            self.finish(target, narrow, factors.up, factors.bias_shift)
         else:
-            assert target.own.convolution is not None
+            geometry = target.layer.own.convolution
+            assert geometry is not None
             height, _ = self._kernel(target)
-            columns, rows = split_attributes(target.own.convolution)
+            columns, rows = split_attributes(geometry)
             columns.append(ir.AttrInt64("group", target.groups))
-            first = factors.first.transpose(0, 2, 1)
-            down = self._weight(target, "down", first.reshape(-1, target.rows // height, height, 1))
-            narrow = self._insert_before(target, "Conv", [target.x, down], columns)
-            self.finish(target, narrow, factors.second, factors.bias_shift)
+            narrow = factors.down.transpose(0, 2, 1)
+            down = self._weight(
+                target, "down", narrow.reshape(-1, target.rows // height, height, 1)
+            )
+            value = self._insert_before(target, "Conv", [target.x, down], columns)
+            self.finish(target, value, factors.up, factors.bias_shift)
             target.node.attributes.update({attribute.name: attribute for attribute in rows})
 
     def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
@@ -76,15 +80,15 @@ class RewriteConv(Rewrite):
         return self._insert_before(target, "Conv", [value, weight], attributes)
 
     def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
-        """The node becomes pointwise; in the view of its input channels it keeps its kernel."""
-        if target.view:
+        """The node becomes pointwise; in further unfoldings it keeps a kernel."""
+        if not target.is_own:
             self._spread(target, value, matrices, shift)
             return
         node = target.node
         ones = [1] * len(self._kernel(target))
-        second = matrices.transpose(0, 2, 1).reshape(-1, matrices.shape[1], *ones)
+        pointwise = matrices.transpose(0, 2, 1).reshape(-1, matrices.shape[1], *ones)
         node.replace_input_with(0, value)
-        node.replace_input_with(1, self._weight(target, "up", second))
+        node.replace_input_with(1, self._weight(target, "up", pointwise))
         for name in ("auto_pad", "dilations", "pads", "strides"):
             node.attributes.pop(name, None)
         node.attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", ones)
@@ -96,7 +100,8 @@ class RewriteConv(Rewrite):
     ) -> None:
         """Makes the node a Conv from few channels, with the axes of its kernel that are no rows."""
         node, kernel = target.node, self._kernel(target)
-        kernel[: target.leading] = [1] * target.leading
+        leading = target.unfolding.leading
+        kernel[:leading] = [1] * leading
         groups, rank, _ = matrices.shape
         apart = matrices.reshape(groups, rank, -1, math.prod(kernel)).transpose(0, 2, 1, 3)
         node.replace_input_with(0, value)

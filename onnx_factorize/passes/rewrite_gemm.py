@@ -6,8 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from ..graph import opset
+from .factors import Factors
 from .rewrite import Array, Rewrite
-from .target import Factors, Target
+from .target import Target
 
 __all__ = ["RewriteGemm"]
 
@@ -29,29 +30,29 @@ class RewriteGemm(Rewrite):
 
     def pair(self, target: Target, factors: Factors) -> None:
         """Two Gemms."""
-        turned = target.weight_is_transposed
-        first, second = factors.first[0], factors.second[0]
-        down = self._weight(target, "down", first.T if turned else first)
-        up = self._weight(target, "up", second.T if turned else second)
-        narrow = self._gemm(target, target.x, down, factors.rank, ("transA", "transB"))
-        self._become(target, narrow, up, factors.bias_shift)
+        turned = target.layer.weight_is_transposed
+        narrow, wide = factors.down[0], factors.up[0]
+        down = self._weight(target, "down", narrow.T if turned else narrow)
+        up = self._weight(target, "up", wide.T if turned else wide)
+        value = self._gemm(target, target.x, down, factors.rank, ("transA", "transB"))
+        self._become(target, value, up, factors.bias_shift)
 
     def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
         """A Gemm of a value that is not transposed."""
-        turned, matrix = target.weight_is_transposed, matrices[0]
+        turned, matrix = target.layer.weight_is_transposed, matrices[0]
         weight = self._weight(target, suffix, matrix.T if turned else matrix)
         return self._gemm(target, value, weight, matrix.shape[1], ("transB",))
 
     def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
         """The node reads another value, and another weight."""
-        turned, matrix = target.weight_is_transposed, matrices[0]
+        turned, matrix = target.layer.weight_is_transposed, matrices[0]
         up = self._weight(target, "up", matrix.T if turned else matrix)
         self._become(target, value, up, shift)
 
     def _gemm(
         self, target: Target, value: ir.Value, weight: ir.Value, width: int, kept: tuple[str, ...]
     ) -> ir.Value:
-        node, turned, inputs = target.node, target.weight_is_transposed, [value, weight]
+        node, turned, inputs = target.node, target.layer.weight_is_transposed, [value, weight]
         if turned or opset(self._model) < _C_OPTIONAL_SINCE:
             inputs.append(self._weight(target, "zero", np.zeros(width if turned else 1)))
         names = [name for name in kept if node.attributes.get_int(name, 0)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ._attributes import bias_after
+from .factors import Factors
 from .rewrite import Array, Rewrite
-from .target import Factors, Target
+from .target import Target
 
 __all__ = ["RewriteMatMul"]
 
@@ -21,8 +22,8 @@ class RewriteMatMul(Rewrite):
 
     def pair(self, target: Target, factors: Factors) -> None:
         """Two MatMuls."""
-        down = self._weight(target, "down", factors.first[0])
-        up = self._weight(target, "up", factors.second[0])
+        down = self._weight(target, "down", factors.down[0])
+        up = self._weight(target, "up", factors.up[0])
         self._correct(target, factors.bias_shift)
         narrow = self._insert_before(target, "MatMul", [target.x, down], [])
         target.node.replace_input_with(0, narrow)

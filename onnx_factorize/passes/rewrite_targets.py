@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from ..graph.names import Namer
 from .clean_up import CleanUp
+from .factors import Factors
 from .find_targets import FindTargets
 from .normalize import LiftWeights
 from .rewrite import Rewrite
@@ -17,13 +18,13 @@ from .rewrite_gemm import RewriteGemm
 from .rewrite_matmul import RewriteMatMul
 from .rewrite_variants import find_variants, rewrite_variant
 from .share_factors import ShareFactors
-from .target import Factors, Target
+from .target import Target
 from .unfoldings import OWN, UNFOLDINGS
 
 __all__ = ["RewriteTargets"]
 
 
-# Lookups first: what shares their table reads its factors transposed, and they as they are.
+# Embeddings first: what shares their table reads its factors transposed, and they as they are.
 _FIRST = (RewriteGather,)
 _LAST = (RewriteMatMul, RewriteGemm, RewriteConv)
 
@@ -94,9 +95,9 @@ def _rewrite(
     rewrites: Sequence[Rewrite], targets: Iterable[Target], factors: Mapping[str, Factors]
 ) -> None:
     jobs = [(r, t) for r in rewrites for t in targets if t.node.op_type == r.op_type]
-    # View by view, and longer chains last: so initializers stand in one order in every version.
-    places = {view: place for place, view in enumerate((OWN, *UNFOLDINGS))}
-    order = {t: (factors[t.name].chain is not None, places[t.view]) for _, t in jobs}
+    # By unfolding, and longer chains last: so initializers stand in one order in every version.
+    places = {unfolding: place for place, unfolding in enumerate((OWN, *UNFOLDINGS))}
+    order = {t: (factors[t.name].chain is not None, places[t.unfolding.name]) for _, t in jobs}
     jobs.sort(key=lambda job: (rewrites.index(job[0]), order[job[1]]))
     for rewrite, target in jobs:
         rewrite(target, factors[target.name])

@@ -11,9 +11,9 @@ from ._operators import TITLES, TREATED
 from ._sharing import asked_once
 from ._site import Site
 from ._variant import Variant
+from .factors import Factors
 from .negligible import without_negligible
 from .provenance import Provenance, origin_name, stamp
-from .target import Factors
 from .variants import variant_of
 
 __all__ = ["find_variants", "rewrite_variant"]
@@ -56,7 +56,7 @@ def rewrite_variant(
         factors: Its factors.
     """
     site = Site(model, names, node, node.name or "")
-    full_rank = min(factors.first.shape[1], factors.second.shape[2])
+    full_rank = min(factors.down.shape[1], factors.up.shape[2])
     mark = Provenance(node.op_type, TITLES[node.op_type], factors.rank, full_rank)
     assert variant.weight.dtype is not None
     variant.rewrite(site, without_negligible(factors, variant.weight.dtype.numpy()))

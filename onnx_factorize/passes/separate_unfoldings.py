@@ -1,4 +1,4 @@
-"""Values for further views of convolutions: their rows, and the gradient there, in the graph."""
+"""Values for further unfoldings of convolutions: their rows, and gradients there, in the graph."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .find_targets import FindTargets
 from .target import Target
 from .unfoldings import split_attributes
 
-__all__ = ["SeparateViews"]
+__all__ = ["SeparateUnfoldings"]
 
 
-class SeparateViews(ir.passes.InPlacePass):
-    """Gives views the value whose rows they multiply: one that nothing else in the graph reads.
+class SeparateUnfoldings(ir.passes.InPlacePass):
+    """Gives unfoldings the value whose rows they multiply: one that nothing else reads.
 
     - For the input channel form that is x, behind an Identity.
     - For the spatial form it is what a k_h x 1 Conv makes that only copies values; the convolution
@@ -26,31 +26,31 @@ class SeparateViews(ir.passes.InPlacePass):
     The graph computes what it computed. It is meant for calibration.
 
     Attributes:
-        points: View name to value.
-        inputs: Target name to the input that it had, for targets that have views.
+        points: Unfolding name to value.
+        inputs: Target name to the input that it had, for targets that have unfoldings.
     """
 
     def __init__(self, names: Container[str]) -> None:
         """Initializes the pass.
 
         Args:
-            names: The views that are wanted.
+            names: The unfoldings that are wanted.
         """
         self._wanted = names
         self.points: dict[str, ir.Value] = {}
         self.inputs: dict[str, ir.Value] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Runs the pass on every convolution that has views."""
+        """Runs the pass on every convolution that has unfoldings."""
         finder = FindTargets()
         finder(model)
         self._model, self._names = model, Namer(model)
         for target in finder.targets:
-            for view in target.views:
-                if view.name in self._wanted:
+            for unfolding in target.unfoldings:
+                if unfolding.name in self._wanted:
                     self.inputs[target.name] = target.x
-                    separate = self._columns if view.leading else self._pixels
-                    self.points[view.name] = separate(target)
+                    separate = self._columns if unfolding.unfolding.leading else self._pixels
+                    self.points[unfolding.name] = separate(target)
         return ir.passes.PassResult(model, modified=bool(self.points))
 
     def _pixels(self, target: Target) -> ir.Value:
@@ -69,13 +69,13 @@ class SeparateViews(ir.passes.InPlacePass):
         assert isinstance(scope, ir.Graph)
         name = self._names(f"{weight.name}.columns")
         kernel = add_initializer(self._model, scope, name, copies, weight.dtype)
-        first, second = split_attributes(geometry)
-        first.append(ir.AttrInt64("group", channels))
-        columns = self._insert(target, "Conv", [node.inputs[0], kernel], first)
+        down, up = split_attributes(geometry)
+        down.append(ir.AttrInt64("group", channels))
+        columns = self._insert(target, "Conv", [node.inputs[0], kernel], down)
         array = weight.const_value.numpy().reshape(outer, -1, 1, width).astype(np.float64)
         name = self._names(f"{weight.name}.rows")
         node.replace_input_with(1, add_initializer(self._model, scope, name, array, weight.dtype))
-        node.attributes.update({attribute.name: attribute for attribute in second})
+        node.attributes.update({attribute.name: attribute for attribute in up})
         return columns
 
     def _insert(
@@ -90,8 +90,8 @@ class SeparateViews(ir.passes.InPlacePass):
             op_type,
             inputs,
             {attribute.name: attribute for attribute in attributes},
-            name=self._names(f"{target.name}.view"),
-            output=self._names(f"{target.name}.view"),
+            name=self._names(f"{target.name}.unfolding"),
+            output=self._names(f"{target.name}.unfolding"),
             dtype=target.weight.dtype,
         )
         node = output.producer()

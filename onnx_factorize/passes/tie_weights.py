@@ -1,53 +1,46 @@
-"""Targets that read one weight become one target with siblings."""
+"""Layers that read one weight become one target, with the others tied to it."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Literal
 
-from .target import Target
+from .layer import Layer
+from .target import Side, Target, TiedGroup, other_side, target_of
 
 __all__ = ["joined"]
 
-Side = Literal["input", "output"]
 
+def joined(layers: Sequence[Layer]) -> Target | str:
+    """The first of several layers of one weight as a target, with the others tied to it.
 
-def joined(targets: Sequence[Target]) -> Target | str:
-    """The first of several targets of one weight with the others as its siblings.
-
-    All are observed on the same side of the weight: that of the lookup among them, else the narrow
-    one, else the other. None has its bias corrected, for the factors serve all.
+    All are observed on the same side of the weight: that of the embedding among them, else the
+    narrow one, else the other.
 
     Args:
-        targets: Targets whose weights are equal, or the transpose of each other.
+        layers: Layers whose weights are equal, or the transpose of each other.
 
     Returns:
         One target; or the reason why they cannot have the same factors.
     """
-    lookups = [target for target in targets if target.lookup]
-    leader = lookups[0] if lookups else targets[0]
-    flipped = {target: _turned(target) != _turned(leader) for target in targets}
-    for target in targets:
-        shape = (target.columns, target.rows) if flipped[target] else (target.rows, target.columns)
-        if (target.groups, *shape) != (leader.groups, leader.rows, leader.columns):
+    embeddings = [layer for layer in layers if layer.embedding]
+    leader = embeddings[0] if embeddings else layers[0]
+    flipped = {layer for layer in layers if _turned(layer) != _turned(leader)}
+    for layer in layers:
+        shape = (layer.own.rows, layer.own.columns)
+        if layer in flipped:
+            shape = shape[::-1]
+        if (layer.groups, *shape) != (leader.groups, leader.own.rows, leader.own.columns):
             return "shares its weight with an operator of other groups"
-    sides: list[Side] = ["output"] if lookups else [leader.side, _other(leader.side)]
+    every = (leader, *(layer for layer in layers if layer is not leader))
+    narrow = target_of(leader).side
+    sides: list[Side] = ["output"] if embeddings else [narrow, other_side(narrow)]
     for side in sides:
-        wanted = {t: _other(side) if flipped[t] else side for t in targets}
-        if all(t.bias is not None or wanted[t] == "input" for t in targets):
-            uses = [
-                dataclasses.replace(t, centred=False, flipped=flipped[t], sided=wanted[t])
-                for t in (leader, *(t for t in targets if t is not leader))
-            ]
-            return dataclasses.replace(uses[0], siblings=tuple(uses[1:]))
+        group = TiedGroup(every, frozenset(layer.name for layer in flipped), side)
+        if all(each.bias is not None or group.side_of(each.name) == "input" for each in every):
+            return target_of(leader, group)
     return "shares its weight with an operator that adds what is not constant"
 
 
-def _turned(target: Target) -> bool:
-    """Whether a target's rows and columns are those of the transposed weight."""
-    return bool(target.weight.meta.get("turned", False)) != target.weight_is_transposed
-
-
-def _other(side: Side) -> Side:
-    return "input" if side == "output" else "output"
+def _turned(layer: Layer) -> bool:
+    """Whether a layer's rows and columns are those of the transposed weight."""
+    return bool(layer.weight.meta.get("turned", False)) != layer.weight_is_transposed

@@ -1,6 +1,7 @@
-"""Further ways to see a convolution's weight as a matrix: each gives another form.
+"""Ways to see a weight as a matrix: each further one of a convolution's gives another form.
 
-The channel form cuts `im2col(x) @ W`, which is the target itself. The others multiply earlier:
+The channel form cuts `im2col(x) @ W`, which is what the operator itself multiplies by. The others
+multiply earlier:
 
 - *input channel*: every pixel gives `x @ W'`, C_in channels to C_out k values, which are summed
   where they fall; cut, it is a 1 x 1 Conv to few channels and the k x k Conv from those.
@@ -8,7 +9,7 @@ The channel form cuts `im2col(x) @ W`, which is the target itself. The others mu
   summed along rows; cut, it is a k_h x 1 Conv to few channels and a 1 x k_w Conv from those.
 
 In both the rows of x are plain values, so that a cut changes the loss by their products with the
-gradient there *through this convolution alone*. `SeparateViews` makes that gradient one of the
+gradient there *through this convolution alone*. `SeparateUnfoldings` makes that gradient one of the
 graph.
 """
 
@@ -16,26 +17,71 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Container
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
-from ._operators import TITLES
 from .convolution import Convolution
-from .target import Target
 
-__all__ = ["OWN", "UNFOLDINGS", "Unfolding", "split_attributes", "title_of", "views_of"]
+__all__ = ["OWN", "UNFOLDINGS", "KernelAxes", "Unfolding", "split_attributes"]
 
-# The name of an operator's own view.
+# The name of an operator's own unfolding.
 OWN = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Unfolding:
-    """A way to see a kernel as a matrix: its first axes in the rows, the others in the columns.
+    """The weight of one operator as a matrix, group by group.
 
     Attributes:
-        name: What targets have in `view`.
+        rows: K, the length of a row of `x` in one group (of an im2col row for a convolution).
+        columns: N, the number of outputs of one group.
+        convolution: How rows are made of a convolution's input; None for a matrix product.
+        name: That of its kind; empty for the operator's own.
+        leading: Axes of the kernel in the rows; the others are in the columns.
+        stretch: Places of the factor down for each place of the factor up.
+    """
+
+    rows: int
+    columns: int
+    convolution: Convolution | None = None
+    name: str = OWN
+    leading: int = 0
+    stretch: float = 1.0
+
+    @classmethod
+    def of_convolution(cls, geometry: Convolution, inner: int, outer: int) -> Unfolding:
+        """A convolution's own: all axes of the kernel are in the rows.
+
+        Args:
+            geometry: Its attributes.
+            inner: Input channels of one group.
+            outer: Output channels of one group.
+        """
+        rows = inner * math.prod(geometry.kernel)
+        return cls(rows, outer, geometry, leading=len(geometry.kernel))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is what the operator itself multiplies by."""
+        return self.name == OWN
+
+    def of_kernel(self, weight: npt.NDArray[np.float64], groups: int) -> npt.NDArray[np.float64]:
+        """A kernel as matrices, shape (groups, K, N)."""
+        outer, inner, *kernel = weight.shape
+        leading = math.prod(kernel[: self.leading])
+        split = weight.reshape(groups, outer // groups, inner, leading, -1)
+        moved = split.transpose(0, 2, 3, 1, 4)
+        return np.ascontiguousarray(moved.reshape(groups, self.rows, self.columns))
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelAxes:
+    """A kind of unfolding: the first axes of a kernel in the rows, the others in the columns.
+
+    Attributes:
+        name: What unfoldings of this kind are called.
         title: The name of two factors of it in reports.
         leading: Axes of the kernel that are in the rows.
         axes: Axes that the kernel must have, each longer than one element; None for any.
@@ -47,60 +93,32 @@ class Unfolding:
     axes: int | None = None
 
     def fits(self, kernel: tuple[int, ...]) -> bool:
-        """Whether a kernel may be seen this way."""
+        """Whether a kernel of several elements may be seen this way."""
         return self.axes is None or (len(kernel) == self.axes and min(kernel) > 1)
+
+    def of(self, own: Unfolding) -> Unfolding | None:
+        """A convolution in this unfolding, given its own; None where it has none of this kind."""
+        geometry = own.convolution
+        if geometry is None or math.prod(geometry.kernel) == 1 or not self.fits(geometry.kernel):
+            return None
+        kernel, rank, leading = geometry.kernel, len(geometry.kernel), self.leading
+        return Unfolding(
+            own.rows // math.prod(kernel) * math.prod(kernel[:leading]),
+            own.columns * math.prod(kernel[leading:]),
+            Convolution((1,) * rank, (1,) * rank, (1,) * rank, (0,) * (2 * rank)),
+            self.name,
+            leading,
+            float(math.prod(geometry.strides[leading:])),
+        )
 
 
 UNFOLDINGS = {
     each.name: each
     for each in (
-        Unfolding("input", "input channel", 0),
-        Unfolding("spatial", "spatial", 1, axes=2),
+        KernelAxes("input", "input channel", 0),
+        KernelAxes("spatial", "spatial", 1, axes=2),
     )
 }
-
-
-def title_of(target: Target) -> str:
-    """The name in reports of two factors of a target."""
-    return UNFOLDINGS[target.view].title if target.view else TITLES[target.op_type]
-
-
-def views_of(target: Target, taken: Container[str]) -> tuple[Target, ...]:
-    """The further views of a convolution in which some rank makes it smaller.
-
-    Args:
-        target: The target.
-        taken: Names that other operators have.
-    """
-    geometry = target.convolution
-    if geometry is None or math.prod(geometry.kernel) == 1 or target.siblings:
-        return ()
-    fitting = [each for each in UNFOLDINGS.values() if each.fits(geometry.kernel)]
-    found = [_view(target, geometry, unfolding, taken) for unfolding in fitting]
-    return tuple(view for view in found if view.factor_params(1) < view.params)
-
-
-def _view(
-    target: Target, geometry: Convolution, unfolding: Unfolding, taken: Container[str]
-) -> Target:
-    name = f"{target.name} ({unfolding.name})"
-    while name in taken:
-        name += "'"
-    kernel, rank = geometry.kernel, len(geometry.kernel)
-    leading = unfolding.leading
-    return dataclasses.replace(
-        target,
-        name=name,
-        rows=target.rows // math.prod(kernel) * math.prod(kernel[:leading]),
-        columns=target.columns * math.prod(kernel[leading:]),
-        centred=False,
-        bias=None,
-        convolution=Convolution((1,) * rank, (1,) * rank, (1,) * rank, (0,) * (2 * rank)),
-        view=unfolding.name,
-        view_of=target,
-        leading=leading,
-        stretch=float(math.prod(geometry.strides[leading:])),
-    )
 
 
 def split_attributes(geometry: Convolution) -> tuple[list[ir.Attr], list[ir.Attr]]:

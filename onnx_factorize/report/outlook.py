@@ -57,7 +57,7 @@ def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[O
         targets: Its targets.
         counted: Whether its arithmetic is known.
     """
-    own = [dataclasses.replace(target, views=()) for target in targets]
+    own = [target.limited() for target in targets]
     losses = {target.name: np.zeros(target.full_rank + 1) for target in own}
     uniform = Candidate("uniform", get_weighting("none"), {}, losses, uniform=True)
     found = []

@@ -11,13 +11,13 @@ import numpy as np
 from ..allocation.analysis import Analysis
 from ..allocation.calibrated import Calibrated
 from ..allocation.costs import Costs
-from ..allocation.forms import cut_of, cut_views
+from ..allocation.forms import cut_of, cut_unfoldings
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
 from ..curve import DENSE
 from ..evaluation import Agreement
 from ..evaluation.stream import Stream
-from ..factorization.forms import form_that_cuts, views_of
+from ..factorization.forms import form_that_cuts, unfoldings_of
 from ..finetune.training import Recovery
 from ..options import Options
 from ..passes import Skipped, Target, title_of
@@ -236,9 +236,14 @@ def _layers(
 
 def _lines(target: Target, plan: Plan, analysis: Analysis) -> tuple[Line | None, Line | None]:
     """The loss curve and the spectrum of a target, in the form that was taken."""
-    view = next((view for view in views_of(target) if plan.ranks.get(view.name)), target)
-    rank = plan.ranks.get(view.name, DENSE)
-    losses, squares = analysis.candidates[0].losses.get(view.name), plan.squares.get(view.name)
+    unfolding = next(
+        (unfolding for unfolding in unfoldings_of(target) if plan.ranks.get(unfolding.name)), target
+    )
+    rank = plan.ranks.get(unfolding.name, DENSE)
+    losses, squares = (
+        analysis.candidates[0].losses.get(unfolding.name),
+        plan.squares.get(unfolding.name),
+    )
     return (
         None if losses is None else thinned(losses, [rank]),
         None if squares is None else thinned(squares / (squares.sum() or 1.0), [rank - 1]),
@@ -250,11 +255,13 @@ def _milliseconds(target: Target, plan: Plan, costs: Costs) -> tuple[float, floa
     own = costs.curves.get(target.name)
     if own is None:
         return None
-    cut = cut_views(target, plan.ranks)
+    cut = cut_unfoldings(target, plan.ranks)
     if len(cut) > 1:
-        curves = [costs.curves[view.name] for view in cut]
-        ranks = [np.array([plan.ranks[view.name]]) for view in cut]
+        curves = [costs.curves[unfolding.name] for unfolding in cut]
+        ranks = [np.array([plan.ranks[unfolding.name]]) for unfolding in cut]
         return own.dense, float(form_that_cuts(cut).latency(cut, curves, ranks)[0])
-    timed = [(v.name, costs.curves[v.name]) for v in views_of(target) if v.name in costs.curves]
+    timed = [
+        (v.name, costs.curves[v.name]) for v in unfoldings_of(target) if v.name in costs.curves
+    ]
     saved = sum(curve.dense - curve.of(plan.ranks.get(name, 0)) for name, curve in timed)
     return own.dense, own.dense - saved

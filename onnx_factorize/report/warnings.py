@@ -9,7 +9,7 @@ from ..allocation.analysis import Analysis, idle_operators
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
 from ..errors import named
-from ..factorization.forms import views_of
+from ..factorization.forms import unfoldings_of
 from ..passes import Skipped, Target
 from ..runtime.interleaved import Ratio
 
@@ -158,9 +158,11 @@ def hidden_weights(skipped: Sequence[Skipped], params: int) -> list[str]:
 
 
 def _by_operator(targets: Sequence[Target], names: Collection[str]) -> dict[str, str]:
-    """The operators behind names of views, which are one to the user, to the first such name."""
+    """The operators behind unfoldings' names, which are one to the user, to the first such name."""
     found: dict[str, str] = {}
-    for use in (use for target in targets for view in views_of(target) for use in view.uses):
+    for use in (
+        use for target in targets for unfolding in unfoldings_of(target) for use in unfolding.uses
+    ):
         if use.name in names:
             found.setdefault(use.operator, use.name)
     return found

@@ -72,7 +72,7 @@ def measure_curves(
 
     Args:
         model: The normalised model.
-        targets: Its targets, and views of them.
+        targets: Its targets, and unfoldings of them.
         shapes: Operator name to the shape of its input; those without one are left out.
         ranks: Target name to the ranks that it may have.
         cache: How to run the operators, and what was measured so before.
@@ -115,7 +115,7 @@ def _kind(target: Target) -> str:
     return (
         f"{target.node.op_type}({', '.join(attributes)}) {weight.dtype} "
         f"{target.groups}x{target.rows}x{target.columns}{' + bias' if biased else ''}"
-        f"{f' in its {target.view} view' if target.view else ''}"
+        f"{'' if target.is_own else f' in its {target.unfolding.name} unfolding'}"
     )
 
 

@@ -79,7 +79,7 @@ class Statistics(Mapping[str, TargetStatistics]):
                 gradient = GradientMoments.empty(use.groups, use.width)
             found[use.name] = TargetStatistics(signals[key], gradient)
         for target in targets:
-            found[target.name].tied = tuple(found[other.name] for other in target.siblings)
+            found[target.name].tied = tuple(found[other.name] for other in target.tied)
         return cls(found)
 
     def __getitem__(self, name: str) -> TargetStatistics:

@@ -18,7 +18,7 @@ from ..passes import (
     FixDraws,
     KeepOutputs,
     Observe,
-    SeparateViews,
+    SeparateUnfoldings,
     Side,
     Target,
 )
@@ -80,7 +80,7 @@ class Observer:
         FixDraws()(observed)
         uses = [use for target in targets for use in target.uses]
         names = [use.name for use in uses]
-        separate = SeparateViews({target.name for target in targets if target.view})
+        separate = SeparateUnfoldings({target.name for target in targets if not target.is_own})
         separate(observed)
         observe = Observe(names, side, points=separate.points, replaced=separate.inputs)
         observe(observed)
@@ -99,8 +99,8 @@ class Observer:
             target.name: target.matrices().astype(np.float32).transpose(0, 2, 1)
             for target in uses
             if target.side == "input" and target.name in self.gradients and side == "narrow"
-            # In a further view the gradient is observed where the signal is.
-            if not target.view
+            # In a further unfolding the gradient is observed where the signal is.
+            if target.is_own
         }
         sizes = [each.size for each in made.inputs.values()]
         kept = sorted({*self.taps.values(), *self.gradients.values(), *sizes})
@@ -213,8 +213,8 @@ class Observation:
         shape = (target.groups, samples, signal.shape[1] // samples, -1)
         return signal.reshape(shape), found[0].reshape(shape), found[1]
 
-    def lookups(self, target: Target) -> tuple[Array, Array] | None:
-        """The rows that a lookup picked, and the gradient at each, where both sides are observed.
+    def embeddings(self, target: Target) -> tuple[Array, Array] | None:
+        """The rows that an embedding picked, and the gradients there, if both sides are observed.
 
         Returns:
             Indices of shape (samples, places), and an array of shape (samples, places, N); None if
@@ -231,9 +231,9 @@ class Observation:
         return indices, found[0].reshape(*indices.shape, target.columns)
 
     def pairs(self, target: Target) -> list[Pair]:
-        """The same of a target and each of its siblings, as the target sees it.
+        """The same of a target and each of those tied to it, as the target sees it.
 
-        A sibling that multiplies by the transpose changes the loss by the same products with
+        One that multiplies by the transpose changes the loss by the same products with
         signal and gradient exchanged.
         """
         found = []
@@ -260,8 +260,12 @@ class Observation:
             )
         else:
             rows = channel_rows(value, target.groups, positions, self._keys(target))
-        if target.sided == "output" and self._observer.side(target) == "output":
-            # Siblings add different rows to the products that they have in common.
+        if (
+            target.group is not None
+            and target.side == "output"
+            and self._observer.side(target) == "output"
+        ):
+            # Tied operators add different rows to the products that they have in common.
             assert target.bias is not None
             rows = rows - target.bias.reshape(target.groups, 1, -1).astype(rows.dtype)
         return rows

@@ -84,7 +84,7 @@ def row_importance(
             observation = observer.run(batch, draw)
             for target in targets:
                 if target.name in observer.gradients:
-                    add = _add_lookups if target.lookup else _add_rows
+                    add = _add_embedding_rows if target.embedding else _add_rows
                     add(sums, target, observation)
         advance(batch.samples)
     samples = draws * data.calibration_samples
@@ -107,9 +107,9 @@ def _add_rows(sums: dict[str, Array], target: Target, observation: Observation) 
             total[group] += np.square(scale * (x.T @ g)).sum(axis=1, dtype=np.float64)
 
 
-def _add_lookups(sums: dict[str, Array], target: Target, observation: Observation) -> None:
-    """Adds what one batch shows of a lookup, whose `x` are one-hot rows."""
-    found = observation.lookups(target)
+def _add_embedding_rows(sums: dict[str, Array], target: Target, observation: Observation) -> None:
+    """Adds what one batch shows of an embedding, whose `x` are one-hot rows."""
+    found = observation.embeddings(target)
     if found is None:
         return
     total = sums.setdefault(target.name, np.zeros((1, target.rows)))

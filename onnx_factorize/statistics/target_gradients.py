@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ..options import Labels
 from ..outputs import OutputDistribution
-from ..passes import Differentiate, SeedInputs, SeparateViews, Target
+from ..passes import Differentiate, SeedInputs, SeparateUnfoldings, Target
 
 __all__ = ["TargetGradients"]
 
@@ -34,7 +34,7 @@ class TargetGradients:
         observed: ir.Model,
         targets: Sequence[Target],
         outputs: Mapping[str, OutputDistribution],
-        separate: SeparateViews,
+        separate: SeparateUnfoldings,
         labels: Labels,
     ) -> TargetGradients:
         """Has a graph compute gradients.

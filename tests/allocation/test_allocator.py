@@ -10,7 +10,7 @@ from builders import BUNDLED, BUNDLED_DATA
 from onnx_factorize.allocation.allocator import Allocator
 from onnx_factorize.allocation.forms import cut_of
 from onnx_factorize.errors import BudgetError
-from onnx_factorize.factorization.forms import forms_of, views_of
+from onnx_factorize.factorization.forms import forms_of, unfoldings_of
 from onnx_factorize.goals.budgets import price_of
 from onnx_factorize.options import Options
 from onnx_factorize.pipeline import calibrated
@@ -28,7 +28,7 @@ def _allocator(known, budget, **options):
 
 
 def _of_one_form(known, form):
-    several = [target.operator for target in known.targets if target.views]
+    several = [target.operator for target in known.targets if target.unfoldings]
     candidate = known.analysis.candidates[0]
     return dataclasses.replace(candidate, forms=dict.fromkeys(several, form))
 
@@ -40,10 +40,10 @@ def test_only_the_form_that_is_asked_for_is_allocated(known, form):
     cuts = 0
     params = 0
     for target in known.targets:
-        cut = {v.name for v in views_of(target) if allocation.ranks.get(v.name)}
+        cut = {v.name for v in unfoldings_of(target) if allocation.ranks.get(v.name)}
         params += cut_of(target, allocation.ranks, 0).params
-        if target.views and cut:
-            assert cut == {view.name for view in forms_of(target)[form]}
+        if target.unfoldings and cut:
+            assert cut == {unfolding.name for unfolding in forms_of(target)[form]}
             cuts += 1
     assert cuts > 0
     assert params <= 0.1 * sum(target.params for target in known.targets)

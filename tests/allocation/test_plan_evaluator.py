@@ -11,7 +11,7 @@ from onnx_factorize import factorize
 from onnx_factorize.allocation import plan_evaluator as module
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.factorization import shrinkage_choice as choice_module
-from onnx_factorize.factorization.forms import views_of
+from onnx_factorize.factorization.forms import unfoldings_of
 from onnx_factorize.factorization.moment_shrinkage import SHRINKAGES, shrinkages_for
 from onnx_factorize.factorization.weightings import get_weighting
 from onnx_factorize.options import Options
@@ -66,7 +66,7 @@ def test_what_is_expected_of_a_plan_is_what_is_found(known):
 
 def test_shrinkages_and_losses_are_there_for_every_target(known):
     predicted = known.analysis.candidates[0]
-    names = {view.name for target in known.targets for view in views_of(target)}
+    names = {unfolding.name for target in known.targets for unfolding in unfoldings_of(target)}
     assert set(predicted.losses) == set(predicted.shrinkages) == names
     assert set(predicted.shrinkages.values()) <= set(SHRINKAGES)
 

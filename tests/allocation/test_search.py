@@ -123,42 +123,43 @@ def test_what_is_not_finite_never_wins():
     assert found.best.candidate.weighting.name == "fisher"
 
 
-# Three operators that may each be cut in two views; the evaluator knows which is the better.
-VIEWS = {name: {"channel": name, "spatial": f"{name} (spatial)"} for name in "abc"}
+# Three operators that may each be cut in two unfoldings; the evaluator knows which is the better.
+UNFOLDINGS = {name: {"channel": name, "spatial": f"{name} (spatial)"} for name in "abc"}
 FORMS = {
-    name: {form: frozenset([view]) for form, view in views.items()} for name, views in VIEWS.items()
+    name: {form: frozenset([unfolding]) for form, unfolding in unfoldings.items()}
+    for name, unfoldings in UNFOLDINGS.items()
 }
 
 
-def _in_views(by_operator):
+def _in_unfoldings(by_operator):
     return {
-        VIEWS[name][form]: curve
+        UNFOLDINGS[name][form]: curve
         for name, forms in by_operator.items()
         for form, curve in forms.items()
     }
 
 
 def _losses(better):
-    """Curves by view, the better form of each operator losing two thirds of the other."""
+    """Curves by unfolding, the better form of each operator losing two thirds of the other."""
     curve = _curves({"a": 1.0, "b": 4.0, "c": 0.5})
-    return _in_views(
+    return _in_unfoldings(
         {
-            name: {form: curve[name] * (1.0 if form == best else 1.5) for form in VIEWS[name]}
+            name: {form: curve[name] * (1.0 if form == best else 1.5) for form in UNFOLDINGS[name]}
             for name, best in better.items()
         }
     )
 
 
-def _allocate_views(candidate):
+def _allocate_unfoldings(candidate):
     choices = []
-    for name, views in VIEWS.items():
+    for name, unfoldings in UNFOLDINGS.items():
         if candidate.forms.get(name) in ("input", "tucker"):
             return None
         form = candidate.forms.get(name)
-        wanted = [views[form]] if form else list(views.values())
+        wanted = [unfoldings[form]] if form else list(unfoldings.values())
         rows = sorted(
-            (float(rank), float(candidate.losses[view][rank]), view)
-            for view in wanted
+            (float(rank), float(candidate.losses[unfolding][rank]), unfolding)
+            for unfolding in wanted
             for rank in RANKS
         )
         rows = [(c, x, v) for c, x, v in rows if x == min(y for d, y, _ in rows if d == c)]
@@ -183,31 +184,39 @@ def _taken(ranks):
 @pytest.mark.parametrize("right", ["a", "b", "c"])
 def test_the_form_of_one_operator_is_corrected(right):
     """One operator is better off in the form that the prediction thinks the worse."""
-    true = _losses({name: "spatial" if name == right else "channel" for name in VIEWS})
-    wrong = _losses(dict.fromkeys(VIEWS, "channel"))
-    operators = {view: name for name, views in VIEWS.items() for view in views.values()}
+    true = _losses({name: "spatial" if name == right else "channel" for name in UNFOLDINGS})
+    wrong = _losses(dict.fromkeys(UNFOLDINGS, "channel"))
+    operators = {
+        unfolding: name
+        for name, unfoldings in UNFOLDINGS.items()
+        for unfolding in unfoldings.values()
+    }
     candidates = [dataclasses.replace(each, operators=operators) for each in _candidates(wrong)]
     evaluator = FakeEvaluator(true)
-    found = search(candidates, _allocate_views, evaluator, forms=FORMS)
-    assert VIEWS[right]["spatial"] in _taken(found.best.ranks)
-    assert VIEWS[right]["channel"] not in _taken(found.best.ranks)
+    found = search(candidates, _allocate_unfoldings, evaluator, forms=FORMS)
+    assert UNFOLDINGS[right]["spatial"] in _taken(found.best.ranks)
+    assert UNFOLDINGS[right]["channel"] not in _taken(found.best.ranks)
     assert found.tried["spatial form"] > found.best.divergence
     assert "tucker form" not in found.tried  # it has no ranks within the budget
     assert evaluator.measurements <= most_measurements(candidates, FORMS)
-    without = search(candidates, _allocate_views, FakeEvaluator(true))
+    without = search(candidates, _allocate_unfoldings, FakeEvaluator(true))
     assert found.best.divergence < without.best.divergence
     assert without.others == []
 
 
 def test_one_form_for_all_wins_where_it_is_better():
-    true = _losses(dict.fromkeys(VIEWS, "spatial"))
-    wrong = _losses(dict.fromkeys(VIEWS, "channel"))
-    operators = {view: name for name, views in VIEWS.items() for view in views.values()}
+    true = _losses(dict.fromkeys(UNFOLDINGS, "spatial"))
+    wrong = _losses(dict.fromkeys(UNFOLDINGS, "channel"))
+    operators = {
+        unfolding: name
+        for name, unfoldings in UNFOLDINGS.items()
+        for unfolding in unfoldings.values()
+    }
     candidates = [dataclasses.replace(each, operators=operators) for each in _candidates(wrong)]
-    found = search(candidates, _allocate_views, FakeEvaluator(true), forms=FORMS)
+    found = search(candidates, _allocate_unfoldings, FakeEvaluator(true), forms=FORMS)
     assert found.best.divergence <= found.tried["spatial form"]
     assert all(name.endswith("(spatial)") for name in _taken(found.best.ranks))
-    # Others have different views, and come in the order of what they lost.
+    # Others have different unfoldings, and come in the order of what they lost.
     assert len({frozenset(_taken(each.ranks)) for each in found.others}) == len(found.others) > 0
     lost = [each.divergence for each in found.others]
     assert lost == sorted(lost)

@@ -53,7 +53,7 @@ class Identity(Written):
 
     def cuts(self, target: Target) -> tuple[str, ...] | None:
         geometry = target.convolution
-        if not target.stands or target.siblings or target.lookup or target.transposed_input:
+        if not target.stands or target.tied or target.embedding or target.transposed_input:
             return None
         if target.groups > 1:
             return None
@@ -62,22 +62,27 @@ class Identity(Written):
     def title(self, target: Target) -> str:
         return "identity block"
 
-    def params(self, views: Sequence[Target], ranks: Ranks) -> Any:
+    def params(self, unfoldings: Sequence[Target], ranks: Ranks) -> Any:
         rank = np.asarray(ranks[0], np.int64)
-        zeros = views[0].factor_params(1) - views[0].rows - views[0].columns
-        return rank * (views[0].rows + views[0].columns + zeros - rank)
+        zeros = unfoldings[0].factor_params(1) - unfoldings[0].rows - unfoldings[0].columns
+        return rank * (unfoldings[0].rows + unfoldings[0].columns + zeros - rank)
 
-    def macs(self, views: Sequence[Target], ranks: Ranks, macs: int) -> Any:
-        rank, view = np.asarray(ranks[0], np.float64), views[0]
-        return macs / view.params * rank * (view.stretch * (view.rows - rank) + view.columns)
+    def macs(self, unfoldings: Sequence[Target], ranks: Ranks, macs: int) -> Any:
+        rank, unfolding = np.asarray(ranks[0], np.float64), unfoldings[0]
+        return (
+            macs
+            / unfolding.params
+            * rank
+            * (unfolding.unfolding.stretch * (unfolding.rows - rank) + unfolding.columns)
+        )
 
     def write(self, operator: Rewrite, target: Target, factors: Factors) -> None:
-        rank, down = factors.rank, factors.first
+        rank, down = factors.rank, factors.down
         few, rest = operator.split(target.x, [rank, target.rows - rank])
         block = down[:, rank:] @ np.linalg.inv(down[:, :rank])
         mapped = operator.channels(target, rest, block, "down")
         narrow = operator.site.op("Add", few, mapped, suffix=".add")
-        up = down[:, :rank] @ factors.second
+        up = down[:, :rank] @ factors.up
         operator.finish(target, narrow, up, factors.bias_shift)
 
 
@@ -138,32 +143,32 @@ def test_it_is_exact_at_full_rank_and_costs_what_it_says(operator, low):
     dense = run(proto, {"x": normal(3, *shape)})[0]
     biases = sum(w.size for name, w in weights.items() if name != "w")
     assert forms_of(target)
-    for name, views in forms_of(target).items():
+    for name, unfoldings in forms_of(target).items():
         form = form_named(name)
         # One below the full rank, if its components are few: there a toy needs no square block.
-        ranks = {v.name: 2 if low else v.full_rank - (name == "identity") for v in views}
-        spectra = {view.name: decompose(view.matrices()) for view in views}
-        made = rewritten(normalised, views, ranks, spectra, {})
+        ranks = {v.name: 2 if low else v.full_rank - (name == "identity") for v in unfoldings}
+        spectra = {unfolding.name: decompose(unfolding.matrices()) for unfolding in unfoldings}
+        made = rewritten(normalised, unfoldings, ranks, spectra, {})
         compressed = check(made)
-        assert form_that_cuts(views) is form
-        each = [ranks[view.name] for view in views]
+        assert form_that_cuts(unfoldings) is form
+        each = [ranks[unfolding.name] for unfolding in unfoldings]
         extra = len([n for n in compressed.graph.node if n.op_type == "Split"]) * 2
         written = parameters(made) - biases - extra
-        assert written == form.params(views, each), name
+        assert written == form.params(unfoldings, each), name
         nodes = len(compressed.graph.node) - len(proto.graph.node)
         assert nodes == form.nodes
         after = run(compressed, {"x": normal(3, *shape)})[0]
         if not low and name != "identity":
             assert_close(after, dense, 1e-5)
-        elif len(views) == 1:  # what a plain pair of the same factors gives
-            first, second = spectra[views[0].name].truncated(each[0])
+        elif len(unfoldings) == 1:  # what a plain pair of the same factors gives
+            first, second = spectra[unfoldings[0].name].truncated(each[0])
             plain = found(proto)[0]
-            RewriteTargets({views[0].name: Factors(first, second, operator="c")})(plain)
+            RewriteTargets({unfoldings[0].name: Factors(first, second, operator="c")})(plain)
             assert_close(after, run(plain, {"x": normal(3, *shape)})[0], 1e-4)
         (layer,) = inspect(compressed).layers
-        assert (layer.name, layer.form) == ("c", form.title(views[0]))
-        dearer = form.macs(views, [rank + 1 for rank in each], 10**6)
-        assert 0 < form.macs(views, each, 10**6) < dearer
+        assert (layer.name, layer.form) == ("c", form.title(unfoldings[0]))
+        dearer = form.macs(unfoldings, [rank + 1 for rank in each], 10**6)
+        assert 0 < form.macs(unfoldings, each, 10**6) < dearer
 
 
 def _compress(tmp_path, *options):

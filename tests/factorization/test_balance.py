@@ -12,9 +12,9 @@ from onnx_factorize.factorization.balance import balanced
 from onnx_factorize.passes import Factors
 
 
-def _target(name, *siblings):
-    target = types.SimpleNamespace(name=name, siblings=siblings)
-    target.uses = (target, *siblings)
+def _target(name, *tied):
+    target = types.SimpleNamespace(name=name, tied=tied)
+    target.uses = (target, *tied)
     return target
 
 
@@ -26,11 +26,9 @@ def test_the_product_stays_and_scales_agree(seed, groups, rank):
     second = rng.normal(size=(groups, rank, 7))
     found = balanced({"a": Factors(first, second)}, [_target("a")])["a"]
     product = first @ second
-    np.testing.assert_allclose(
-        found.first @ found.second, product, atol=1e-10 * np.abs(product).max()
-    )
-    left = found.first.transpose(0, 2, 1) @ found.first
-    right = found.second @ found.second.transpose(0, 2, 1)
+    np.testing.assert_allclose(found.down @ found.up, product, atol=1e-10 * np.abs(product).max())
+    left = found.down.transpose(0, 2, 1) @ found.down
+    right = found.up @ found.up.transpose(0, 2, 1)
     np.testing.assert_allclose(left, right, atol=1e-9 * left.max())
     np.testing.assert_allclose(left, left * np.eye(rank), atol=1e-9 * left.max())
 
@@ -38,8 +36,8 @@ def test_the_product_stays_and_scales_agree(seed, groups, rank):
 def test_what_is_shared_or_in_three_stays():
     rng = np.random.default_rng(0)
     plain = Factors(rng.normal(size=(1, 4, 2)), rng.normal(size=(1, 2, 4)))
-    tucker = Factors(plain.first, plain.second, core=rng.normal(size=(1, 2, 9, 2)))
-    sibling = _target("b")
-    cut = [_target("a", sibling), _target("c")]
+    tucker = Factors(plain.down, plain.up, core=rng.normal(size=(1, 2, 9, 2)))
+    other = _target("b")
+    cut = [_target("a", other), _target("c")]
     found = balanced({"a": plain, "b": plain, "c": tucker}, cut)
     assert found == {"a": plain, "b": plain, "c": tucker}

@@ -10,7 +10,7 @@ from builders import assert_close, found, model, run, svd_factors
 from generated_convolutions import convolutions
 from hypothesis import strategies as st
 
-from onnx_factorize.factorization.factor_regression import fitted, narrowed, second_matrices
+from onnx_factorize.factorization.factor_regression import fitted, narrowed, up_matrices
 from onnx_factorize.factorization.rewriting import factors_by_name
 from onnx_factorize.factorization.spectrum import decompose
 from onnx_factorize.files.model_io import load
@@ -28,25 +28,25 @@ def test_the_product_is_what_the_two_convolutions_give(convolution, rank):
     rows = convolution_rows(
         x, target.convolution, target.groups, 10**6, np.random.default_rng(0)
     ).astype(np.float64)
-    for view in (target, *target.views):
-        factors = svd_factors(view, min(rank, view.full_rank))
-        matrices = second_matrices(view, factors)
+    for unfolding in (target, *target.unfoldings):
+        factors = svd_factors(unfolding, min(rank, unfolding.full_rank))
+        matrices = up_matrices(unfolding, factors)
         moments = np.stack([np.eye(matrices.shape[1])] * target.groups)
         again = fitted(factors, matrices, moments)
-        np.testing.assert_array_equal(again.second, factors.second)
+        np.testing.assert_array_equal(again.up, factors.up)
         y = np.stack(
-            [narrowed(view, factors, rows[g], g) @ matrices[g] for g in range(target.groups)]
+            [narrowed(unfolding, factors, rows[g], g) @ matrices[g] for g in range(target.groups)]
         )
-        near = rewritten_output(text, weights, x, view, factors)
+        near = rewritten_output(text, weights, x, unfolding, factors)
         flat = near.reshape(*near.shape[:2], -1).transpose(0, 2, 1).reshape(-1, near.shape[1])
         wanted = flat.reshape(-1, target.groups, target.columns).transpose(1, 0, 2)
         assert_close(y.astype(np.float32), np.ascontiguousarray(wanted), 1e-4)
 
 
-def rewritten_output(text, weights, x, view, factors):
+def rewritten_output(text, weights, x, unfolding, factors):
     """What onnxruntime makes of the cut."""
     given = load(model(text, weights))
-    RewriteTargets({view.name: dataclasses.replace(factors, operator="c")})(given)
+    RewriteTargets({unfolding.name: dataclasses.replace(factors, operator="c")})(given)
     return run(given, {"x": x})[0]
 
 
@@ -57,20 +57,20 @@ def test_tucker_is_split_again(convolution, rank_in, rank):
     text, weights, x = convolution
     _, finder = found(model(text, weights))
     (target,) = finder.targets
-    inner = next((view for view in target.views if view.view == "input"), None)
+    inner = next((each for each in target.unfoldings if each.unfolding.name == "input"), None)
     hypothesis.assume(inner is not None)
     ranks = {inner.name: rank_in, target.name: min(rank, target.full_rank)}
-    spectra = {view.name: decompose(view.matrices()) for view in (target, inner)}
+    spectra = {unfolding.name: decompose(unfolding.matrices()) for unfolding in (target, inner)}
     factors = factors_by_name([target, inner], ranks, spectra, {})[target.name]
     rows = convolution_rows(
         x, target.convolution, target.groups, 10**6, np.random.default_rng(0)
     ).astype(np.float64)
     z = np.stack([narrowed(target, factors, rows[g], g) for g in range(target.groups)])
     moments = z.transpose(0, 2, 1) @ z
-    matrices = second_matrices(target, factors)
+    matrices = up_matrices(target, factors)
     if factors.inverse is not None:
         unit = np.stack([np.eye(factors.rank)] * target.groups)
-        np.testing.assert_allclose(factors.second @ factors.inverse, unit, atol=1e-9)
-    same = second_matrices(target, fitted(factors, matrices, moments))
+        np.testing.assert_allclose(factors.up @ factors.inverse, unit, atol=1e-9)
+    same = up_matrices(target, fitted(factors, matrices, moments))
     scale = np.abs(z @ matrices).max()
     np.testing.assert_allclose(z @ same, z @ matrices, atol=1e-6 * scale)

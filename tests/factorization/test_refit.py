@@ -112,7 +112,7 @@ def test_at_full_rank_nothing_changes(deep):
     fitted = _refit(known, factors)
     for name, found in fitted.items():
         np.testing.assert_allclose(
-            found.first @ found.second, factors[name].first @ factors[name].second, atol=1e-3
+            found.down @ found.up, factors[name].down @ factors[name].up, atol=1e-3
         )
 
 
@@ -132,7 +132,7 @@ def test_errors_of_earlier_layers_are_corrected(deep):
             bias = np.frombuffer(weights[f"b{layer}"].raw_data, np.float32)
             weight = np.frombuffer(weights[f"w{layer}"].raw_data, np.float32).reshape(48, 48)
             dense = np.tanh(dense @ weight + bias)
-            x = np.tanh(x @ each.first[0] @ each.second[0] + bias + each.bias_shift)
+            x = np.tanh(x @ each.down[0] @ each.up[0] + bias + each.bias_shift)
         return np.square(x - dense).mean()
 
     assert error(fitted) < 0.95 * error(factors)
@@ -217,7 +217,7 @@ def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
         most=64 * evaluator.ease,
     )
     for name, factors in wanted.items():
-        np.testing.assert_array_equal(best.factors[name].second, factors.second)
+        np.testing.assert_array_equal(best.factors[name].up, factors.up)
 
 
 def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, monkeypatch):

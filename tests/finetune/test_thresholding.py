@@ -43,7 +43,7 @@ def test_ranks_move_and_the_better_result_is_kept(monkeypatch):
     result = factorize(BUNDLED, BUNDLED_DATA, **options)
     found = result.report.finetune
     if found["ranks_from"] == "svt":
-        # Of Tucker-2 the report has the rank of the output, whose view has the operator's name.
+        # Of Tucker-2 the report has the rank of the output, whose unfolding is the operator's.
         wanted = found["svt"][-1]["ranks"]
         named = [layer for layer in result.report.layers if layer.name in wanted]
         assert named

@@ -26,7 +26,7 @@ from onnx_factorize.allocation.costs import Costs
 from onnx_factorize.allocation.forms import operator_choices, restricted
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.curve import Curve
-from onnx_factorize.factorization.forms import form_named, views_of
+from onnx_factorize.factorization.forms import form_named, unfoldings_of
 from onnx_factorize.goals.latency_budget import compress_in_time
 from onnx_factorize.options import Budget
 from onnx_factorize.passes import isolated
@@ -236,39 +236,41 @@ def test_the_pipeline_spends_milliseconds(monkeypatch):
 
 
 def _convolution(tmp_path):
-    """A convolution of three views, and their curves where time is weights."""
+    """A convolution of three unfoldings, and their curves where time is weights."""
     text = """(float[n, 16, 9, 9] x) => (float[n, 24, 9, 9] y) {
         [t] y = Conv <pads = [1, 1, 1, 1]> (x, w)
     }"""
     normal_model, finder = found(model(text, {"w": normal(1, 24, 16, 3, 3)}))
     target = finder.targets[0]
-    views = views_of(target)
-    assert len(views) == 3
-    ranks = {view.name: np.arange(2, 13, 2) for view in views}
+    unfoldings = unfoldings_of(target)
+    assert len(unfoldings) == 3
+    ranks = {unfolding.name: np.arange(2, 13, 2) for unfolding in unfoldings}
 
     cache = LatencyCache(RUNTIME, tmp_path)
     shapes = {"t": (1, 16, 9, 9)}
-    return target, measure_curves(normal_model, views, shapes, ranks, cache, weights_as_time)
+    return target, measure_curves(normal_model, unfoldings, shapes, ranks, cache, weights_as_time)
 
 
-def test_every_view_of_a_convolution_is_timed_as_it_would_be_written(tmp_path):
+def test_every_unfolding_of_a_convolution_is_timed_as_it_would_be_written(tmp_path):
     target, curves = _convolution(tmp_path)
-    for view in views_of(target):
-        assert curves[view.name].dense == pytest.approx(1e-3 * target.params)
-        assert curves[view.name].of(4) == pytest.approx(1e-3 * view.factor_params(4))
+    for unfolding in unfoldings_of(target):
+        assert curves[unfolding.name].dense == pytest.approx(1e-3 * target.params)
+        assert curves[unfolding.name].of(4) == pytest.approx(1e-3 * unfolding.factor_params(4))
 
 
-def test_the_view_that_saves_more_time_for_the_loss_is_taken(tmp_path):
+def test_the_unfolding_that_saves_more_time_for_the_loss_is_taken(tmp_path):
     target, curves = _convolution(tmp_path)
-    views = views_of(target)
-    losses = {view.name: np.linspace(1, 0, view.full_rank + 1) for view in views}
-    for fast in views:
-        # The dense operator was timed at another moment beside each view: that cancels out.
+    unfoldings = unfoldings_of(target)
+    losses = {
+        unfolding.name: np.linspace(1, 0, unfolding.full_rank + 1) for unfolding in unfoldings
+    }
+    for fast in unfoldings:
+        # The dense operator was timed at another moment beside each unfolding: that cancels out.
         skewed = {
-            view.name: Curve(2.0 + i, (0, 100), (1.0 + i, 1.0 + i))
-            if view is not fast
+            unfolding.name: Curve(2.0 + i, (0, 100), (1.0 + i, 1.0 + i))
+            if unfolding is not fast
             else Curve(5.0, (0, 100), (1.0, 1.0))
-            for i, view in enumerate(views)
+            for i, unfolding in enumerate(unfoldings)
         }
         choices = operator_choices(target, losses, price("latency"), 0, lambda _: 2, curves=skewed)
         assert choices.plans[0][fast.name] > 0
@@ -282,8 +284,10 @@ def test_the_view_that_saves_more_time_for_the_loss_is_taken(tmp_path):
 @pytest.mark.parametrize("form", ["auto", "channel", "input", "tucker"])
 def test_what_is_slower_is_not_taken(tmp_path, form, kind):
     target, curves = _convolution(tmp_path)
-    views = views_of(target)
-    losses = {view.name: np.linspace(1, 0, view.full_rank + 1) for view in views}
+    unfoldings = unfoldings_of(target)
+    losses = {
+        unfolding.name: np.linspace(1, 0, unfolding.full_rank + 1) for unfolding in unfoldings
+    }
     macs = 81 * target.params
     for factor, some in ((1.0, True), (100.0, False)):
         slow = {
@@ -301,7 +305,7 @@ def test_what_is_slower_is_not_taken(tmp_path, form, kind):
 def test_the_latency_of_pairs_is_that_of_their_weights(tmp_path):
     """Where time is weights, what both forms tell of a Tucker-2 form is exact."""
     target, curves = _convolution(tmp_path)
-    inner = next(view for view in views_of(target) if view.view == "input")
+    inner = next(each for each in unfoldings_of(target) if each.unfolding.name == "input")
     curves[inner.name] = dataclasses.replace(
         curves[inner.name],
         dense=curves[inner.name].dense + 0.5,
@@ -309,9 +313,9 @@ def test_the_latency_of_pairs_is_that_of_their_weights(tmp_path):
     )
     ranks_in, ranks = np.array([4, 8, 6]), np.array([10, 4, 6])
     weights = 16 * ranks_in + 9 * ranks_in * ranks + 24 * ranks
-    views = [target, inner]
-    both = [curves[view.name] for view in views]
-    found_times = form_named("tucker").latency(views, both, [ranks, ranks_in])
+    unfoldings = [target, inner]
+    both = [curves[unfolding.name] for unfolding in unfoldings]
+    found_times = form_named("tucker").latency(unfoldings, both, [ranks, ranks_in])
     np.testing.assert_allclose(found_times, 1e-3 * weights)
 
 

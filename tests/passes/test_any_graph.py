@@ -72,7 +72,7 @@ def _survives(graph: Graph) -> None:
 
     for rank in {target.full_rank, 1}:
         factors = _factors(matrices, rank)
-        approximate = graph.operator.back(factors.first @ factors.second)
+        approximate = graph.operator.back(factors.down @ factors.up)
         reference = run(load(graph.proto(approximate.astype(graph.dtype))), feeds)
         for given, near in ((load(dense), tolerance), (normal.clone(), rough)):
             RewriteTargets({target.name: factors})(given)

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from onnx_factorize.factorization.rewriting import rewritten
 from onnx_factorize.factorization.spectrum import decompose
 from onnx_factorize.files.model_io import load
-from onnx_factorize.passes import RewriteTargets, SeparateViews
+from onnx_factorize.passes import RewriteTargets, SeparateUnfoldings
 from onnx_factorize.passes.adjoint import AppendAdjoint
 
 
-def _folded(matrices, target, view):
-    """The matrices of a view as a kernel, written out index by index."""
+def _folded(matrices, target, unfolding):
+    """The matrices of an unfolding as a kernel, written out index by index."""
     groups, outer = target.groups, target.columns
     kernel = target.convolution.kernel
     inner = target.rows // int(np.prod(kernel))
@@ -30,7 +30,7 @@ def _folded(matrices, target, view):
         for c in range(inner):
             for o in range(outer):
                 row, column = c, o * int(np.prod(kernel)) + int(np.ravel_multi_index(place, kernel))
-                if view == "spatial":
+                if unfolding == "spatial":
                     row, column = c * kernel[0] + place[0], o * kernel[1] + place[1]
                 result[(slice(None), o, c, *place)] = matrices[:, row, column]
     return result.reshape(groups * outer, inner, *kernel)
@@ -38,21 +38,23 @@ def _folded(matrices, target, view):
 
 @hypothesis.settings(max_examples=150)
 @hypothesis.given(convolutions(), st.booleans())
-def test_views_are_exact_at_full_rank_and_right_below(convolution, low):
+def test_unfoldings_are_exact_at_full_rank_and_right_below(convolution, low):
     text, weights, x = convolution
     proto = model(text, weights)
     _, finder = found(proto)
     (target,) = finder.targets
-    for view in target.views:
-        assert view.operator == "c"
-        assert view.name not in finder.names.values()
+    for unfolding in target.unfoldings:
+        assert unfolding.operator == "c"
+        assert unfolding.name not in finder.names.values()
         np.testing.assert_allclose(
-            _folded(view.matrices(), target, view.view), weights["w"], rtol=1e-6
+            _folded(unfolding.matrices(), target, unfolding.unfolding.name), weights["w"], rtol=1e-6
         )
-        factors = svd_factors(view, 1 if low else view.full_rank)
-        near = _folded(factors.first @ factors.second, target, view.view).astype(np.float32)
+        factors = svd_factors(unfolding, 1 if low else unfolding.full_rank)
+        near = _folded(factors.down @ factors.up, target, unfolding.unfolding.name).astype(
+            np.float32
+        )
         for given in (load(proto), found(proto)[0]):
-            RewriteTargets({view.name: dataclasses.replace(factors, operator="c")})(given)
+            RewriteTargets({unfolding.name: dataclasses.replace(factors, operator="c")})(given)
             compressed = check(given)
             assert ops(compressed) == ["Conv", "Conv"]
             assert compressed.graph.node[1].name == "c"
@@ -67,9 +69,9 @@ def test_tucker_is_the_two_projections(convolution, rank_in, rank):
     proto = model(text, weights)
     _, finder = found(proto)
     (target,) = finder.targets
-    inner = next((view for view in target.views if view.view == "input"), None)
+    inner = next((each for each in target.unfoldings if each.unfolding.name == "input"), None)
     hypothesis.assume(inner is not None)
-    spectra = {view.name: decompose(view.matrices()) for view in (target, inner)}
+    spectra = {unfolding.name: decompose(unfolding.matrices()) for unfolding in (target, inner)}
     for low in (False, True):
         ranks = {
             inner.name: min(rank_in, inner.full_rank) if low else inner.full_rank,
@@ -97,7 +99,7 @@ def _folded_own(matrices, target):
 
 @hypothesis.settings(max_examples=60)
 @hypothesis.given(convolutions())
-def test_the_gradient_of_a_view_is_that_through_this_convolution_alone(convolution):
+def test_the_gradient_of_an_unfolding_is_that_through_this_convolution_alone(convolution):
     """L = Σ u ⊙ y is linear in W, so Σ_p x_p d_pᵀ must give it for any change E W, exactly.
 
     A second operator reads x, whose gradient must not be counted.
@@ -110,8 +112,8 @@ def test_the_gradient_of_a_view_is_that_through_this_convolution_alone(convoluti
     (target,) = finder.targets
     rng = np.random.default_rng(0)
     u = rng.standard_normal(dense.shape).astype(np.float32)
-    wanted = {view.name: view for view in target.views}
-    separate = SeparateViews(set(wanted))
+    wanted = {unfolding.name: unfolding for unfolding in target.unfoldings}
+    separate = SeparateUnfoldings(set(wanted))
     separate(normal_model)
     assert set(separate.points) == set(wanted)
     y = normal_model.graph.outputs[0]
@@ -127,19 +129,21 @@ def test_the_gradient_of_a_view_is_that_through_this_convolution_alone(convoluti
                 normal_model.graph.outputs.append(each)
     names = [value.name for value in normal_model.graph.outputs]
     values = dict(zip(names, run(normal_model, {"x": x, "seed": u}), strict=True))
-    for name, view in wanted.items():
+    for name, unfolding in wanted.items():
         point = separate.points[name]
         rows, back = (
             values[each.name]
-            .reshape(len(x), view.groups, view.rows, -1)
+            .reshape(len(x), unfolding.groups, unfolding.rows, -1)
             .transpose(1, 0, 3, 2)
-            .reshape(view.groups, -1, view.rows)
+            .reshape(unfolding.groups, -1, unfolding.rows)
             .astype(np.float64)
             for each in (point, adjoint.gradients[point])
         )
         products = rows.transpose(0, 2, 1) @ back
         change = rng.standard_normal(products.shape)
-        kernel = _folded(change @ view.matrices(), target, view.view).astype(np.float32)
+        kernel = _folded(change @ unfolding.matrices(), target, unfolding.unfolding.name).astype(
+            np.float32
+        )
         without_bias = {"w": kernel, "b": np.zeros(len(kernel), np.float32)}
         actual = float((products * change).sum())
         moved = run(model(text, {k: without_bias[k] for k in weights}), {"x": x})[0]
@@ -148,7 +152,7 @@ def test_the_gradient_of_a_view_is_that_through_this_convolution_alone(convoluti
         assert actual == pytest.approx(wanted_change, abs=1e-5 * scale)
 
 
-def test_separating_views_changes_no_output():
+def test_separating_unfoldings_changes_no_output():
     text = """(float[b, 4, 9, 8] x) => (float[b, ?, ?, ?] y) {
         [a] h = Conv <pads = [1, 1, 1, 1]> (x, v)
         [b] g = Conv <strides = [2, 1], dilations = [1, 2], pads = [2, 0, 1, 1], group = 2> (h, w)
@@ -156,14 +160,14 @@ def test_separating_views_changes_no_output():
     }"""
     proto = model(text, {"v": normal(1, 6, 4, 3, 3), "w": normal(2, 8, 3, 3, 2)})
     normal_model, finder = found(proto)
-    views = {view.name for target in finder.targets for view in target.views}
-    assert len(views) == 4
-    SeparateViews(views)(normal_model)
+    unfoldings = {unfolding.name for target in finder.targets for unfolding in target.unfoldings}
+    assert len(unfoldings) == 4
+    SeparateUnfoldings(unfoldings)(normal_model)
     x = {"x": normal(3, 2, 4, 9, 8)}
     assert_close(run(normal_model, x)[0], run(proto, x)[0], 1e-5)
 
 
-def test_a_node_that_is_called_like_a_view():
+def test_a_node_that_is_called_like_an_unfolding():
     text = """(float[b, 4, 9, 9] x) => (float[b, 4, 5, 5] y) {
         [c] h = Conv (x, v)
         ["c (input)"] y = Conv (h, w)
@@ -172,11 +176,13 @@ def test_a_node_that_is_called_like_a_view():
     proto = model(text, {"v": normal(1, 6, 4, 3, 3), "w": normal(2, 4, 6, 3, 3)})
     proto.graph.node[1].name = "c (input)"
     _, finder = found(proto)
-    names = [view.name for target in finder.targets for view in (target, *target.views)]
+    names = [
+        unfolding.name for target in finder.targets for unfolding in (target, *target.unfoldings)
+    ]
     assert len(set(names)) == len(names) == 6
 
 
-def test_pointwise_depthwise_and_shared_have_no_views():
+def test_pointwise_depthwise_and_shared_have_no_further_unfoldings():
     text = """(float[b, 4, 9, 9] x) => (float[b, 4, 5, 5] y) {
         [one] a = Conv (x, p)
         [shared1] b2 = Conv (a, w)
@@ -184,5 +190,5 @@ def test_pointwise_depthwise_and_shared_have_no_views():
     }"""
     proto = model(text, {"p": normal(1, 4, 4, 1, 1), "w": normal(2, 4, 4, 3, 3)})
     _, finder = found(proto)
-    assert [target.views for target in finder.targets] == [(), ()]
+    assert [target.unfoldings for target in finder.targets] == [(), ()]
     onnx.checker.check_model(proto)

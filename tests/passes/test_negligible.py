@@ -34,7 +34,7 @@ CASES = {
     "conv": (CONV, (8, 6, 3, 3)),
     "stack": ("(float[b, 2, 5, 12] x) => (float[b, 2, 5, 10] y) { [t] y = MatMul (x, w) }",
               (2, 12, 10)),
-    "lookup": ("(int64[b] x) => (float[b, 10] y) { [t] y = Gather (w, x) }", (40, 10)),
+    "embedding": ("(int64[b] x) => (float[b, 10] y) { [t] y = Gather (w, x) }", (40, 10)),
 }  # fmt: skip
 
 
@@ -59,14 +59,14 @@ def test_every_form_of_a_convolution_is_clean():
     weight[:, ::2] *= np.float32(1e-36)
     rng = np.random.default_rng(0)
     _, finder = found(model(text, {"w": weight}))
-    views = [*finder.targets, *finder.targets[0].views]
-    for view in views:
-        factors = svd_factors(view, 3)
-        factors.first[:, ::2] *= 1e-40
+    unfoldings = [*finder.targets, *finder.targets[0].unfoldings]
+    for unfolding in unfoldings:
+        factors = svd_factors(unfolding, 3)
+        factors.down[:, ::2] *= 1e-40
         rewritten = ir.from_proto(model(text, {"w": weight}))
-        RewriteTargets({view.name: Factors(factors.first, factors.second, operator=view.operator)})(
-            rewritten
-        )
+        RewriteTargets(
+            {unfolding.name: Factors(factors.down, factors.up, operator=unfolding.operator)}
+        )(rewritten)
         made = _constants(rewritten)
         assert len(made) >= 2
         assert not any(tiny(array).any() for array in made.values())
@@ -87,13 +87,13 @@ def test_what_is_lost_in_the_rounding_goes_and_nothing_else():
     without = np.array([[[1.0, 0.0], [1.0, 1.0]]])
     both = np.array([[[1.0, 0.5], [0.5, 0.25]]])
     kept = without_negligible(Factors(first, both), np.float32)
-    np.testing.assert_array_equal(kept.first, without)
-    np.testing.assert_array_equal(kept.second, both)
+    np.testing.assert_array_equal(kept.down, without)
+    np.testing.assert_array_equal(kept.up, both)
     # What reaches an output through one component alone is all that there is, however little.
     only = np.array([[[1.0, 0.0], [0.5, 0.25]]])
-    np.testing.assert_array_equal(without_negligible(Factors(first, only), np.float32).first, first)
+    np.testing.assert_array_equal(without_negligible(Factors(first, only), np.float32).down, first)
     # In double precision 1e-9 is much.
-    np.testing.assert_array_equal(without_negligible(Factors(first, both), float).first, first)
+    np.testing.assert_array_equal(without_negligible(Factors(first, both), float).down, first)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -103,21 +103,21 @@ def test_the_product_is_that_of_the_factors_to_rounding(seed):
     first = rng.standard_normal((2, 40, 6)) * scales
     second = rng.standard_normal((2, 6, 30)) * 10.0 ** rng.uniform(-2, 0, (2, 6, 30))
     kept = without_negligible(Factors(first, second), np.float32)
-    assert (kept.first == 0).sum() > 10
+    assert (kept.down == 0).sum() > 10
     largest = np.abs(first[:, :, :, None] * second[:, None]).max(axis=2)
-    error = np.abs(kept.first @ kept.second - first @ second)
+    error = np.abs(kept.down @ kept.up - first @ second)
     assert (error <= 12 * np.finfo(np.float32).eps * largest).all()
     turned = without_negligible(Factors(first, second).flipped, np.float32)
     # Operators that read a weight transposed share its factors, so they must stay the same.
-    np.testing.assert_array_equal(turned.first, kept.second.transpose(0, 2, 1))
-    np.testing.assert_array_equal(turned.second, kept.first.transpose(0, 2, 1))
+    np.testing.assert_array_equal(turned.down, kept.up.transpose(0, 2, 1))
+    np.testing.assert_array_equal(turned.up, kept.down.transpose(0, 2, 1))
 
 
 def test_ordinary_factors_are_not_touched():
     first, second = (normal(seed, 1, 64, 64).astype(float) for seed in (1, 2))
     kept = without_negligible(Factors(first, second), np.float32)
-    np.testing.assert_array_equal(kept.first, first)
-    np.testing.assert_array_equal(kept.second, second)
+    np.testing.assert_array_equal(kept.down, first)
+    np.testing.assert_array_equal(kept.up, second)
 
 
 DENSE = """(float[b, 8] x) => (float[b, 8] y, float[b, 8] z) {

@@ -35,7 +35,7 @@ def test_exact_at_full_rank_and_a_product_below(dims, shape, attributes):
         assert (target.rows, target.columns, target.side) == (30, 12, "output")
         factors = svd_factors(target, rank)
         RewriteTargets({"embed": factors})(given)
-        near = (factors.first @ factors.second)[0].astype(np.float32)
+        near = (factors.down @ factors.up)[0].astype(np.float32)
         assert_close(run(check(given), feeds)[0], run(_graph(dims, attributes, near), feeds)[0])
         node = next(node for node in given.graph if node.name == "embed")
         assert node.op_type == "MatMul"
@@ -70,7 +70,7 @@ def test_constant_rows_and_picked_values_are_no_targets():
     assert "constant" in skip.reason
 
 
-def _lookups(frequencies, samples=64):
+def _embeddings(frequencies, samples=64):
     rng = np.random.default_rng(0)
     return [{"ids": rng.choice(30, (8, 4), p=frequencies)} for _ in range(samples // 8)]
 
@@ -91,7 +91,7 @@ def test_rows_that_are_looked_up_often_are_kept_best(weighting):
         frequencies[often] = 0.999 / 15
         result = factorize(
             dense,
-            _lookups(frequencies),
+            _embeddings(frequencies),
             budget="targets=0.72",
             weighting=weighting,
             rank_multiple=1,
@@ -102,7 +102,7 @@ def test_rows_that_are_looked_up_often_are_kept_best(weighting):
 
 
 def test_positions_common_to_a_batch_have_one_gradient():
-    """A lookup of shape (1, places, N), added to every sample, is judged like one of each."""
+    """An embedding of shape (1, places, N), added to every sample, is judged like one of each."""
     weights = {"T": TABLE, "P": normal(5, 16, 12)}
     common = """(int64[b, 16] ids, int64[1, 16] places) => (float[b, 16, 12] y) {
         [embed] e = Gather(T, ids)

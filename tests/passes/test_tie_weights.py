@@ -1,4 +1,4 @@
-"""Weights that several operators read: one factorization, its factors shared, no sibling harmed."""
+"""Weights that several operators read: one factorization, its factors shared, no other harmed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EMBEDDING = """(int64[b] ids) => (float[b, 30] y) {{
     {rest}
 }}"""
 SHARED = {
-    "two lookups": (
+    "two embeddings": (
         "(int64[b] ids) => (float[b, 12] y) { [p] a = Gather(W, ids) [q] b2 = Gather(W, ids) "
         "c2 = Tanh(a) y = Add(c2, b2) }"
     ),
@@ -53,7 +53,7 @@ def _cases():
     for name, rest in TIED.items():
         constants = {"c": normal(4, 30)} if "bias" in name else {}
         yield name, EMBEDDING.format(rest=rest), TABLE, constants, {"ids": ids}
-    yield "two lookups", SHARED["two lookups"], TABLE, {}, {"ids": ids}
+    yield "two embeddings", SHARED["two embeddings"], TABLE, {}, {"ids": ids}
     x, constants = normal(5, 7, 12), {"V": normal(6, 30, 12)}
     yield "two products", SHARED["two products"], TABLE, constants, {"x": x}
     constants = {"bias": normal(7, 6)}
@@ -70,10 +70,10 @@ def test_one_factorization_for_all(name, rank):
     key = "K" if weight.ndim == 4 else "W"
     dense = model(text, {key: weight, **constants})
     _, finder = found(dense)
-    (target,) = [t for t in finder.targets if t.siblings]
+    (target,) = [t for t in finder.targets if t.tied]
     assert not finder.skipped
     factors = svd_factors(target, rank or target.full_rank)
-    near = (factors.first @ factors.second)[0]
+    near = (factors.down @ factors.up)[0]
     if weight.ndim == 4 or near.shape != weight.shape:
         near = near.T
     reference = model(text, {key: near.reshape(weight.shape).astype(np.float32), **constants})
@@ -111,7 +111,7 @@ def test_others_that_read_the_weight_keep_it_dense(also, reason):
         np.testing.assert_array_equal(actual, wanted)
 
 
-def test_a_sibling_that_cannot_be_observed_keeps_all_dense():
+def test_a_tied_operator_that_cannot_be_observed_keeps_all_dense():
     text = """(int64[b] ids, bool go, int64 n) => (float[b, 12] t, float[i, b, 12] z) {
         e = Gather(W, ids)
         t = Tanh(e)

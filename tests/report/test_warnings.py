@@ -39,7 +39,7 @@ def test_samples_that_the_data_do_not_hold_are_not_asked_for(available, words):
 
 
 def test_operators_without_a_gradient_are_counted_once():
-    """Each convolution has several views."""
+    """Each convolution has several unfoldings."""
     text = (
         "(float[b, 8, 8, 8] x) => (float[b, 8, 6, 6] y, float[b, 8, 8, 8] z) "
         "{ [first] h = Conv (x, w) k = Round (h) y = Identity (k) z = Relu (x) }"

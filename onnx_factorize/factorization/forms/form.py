@@ -21,11 +21,11 @@ Ranks = Sequence[npt.ArrayLike]
 
 
 class Directions(Protocol):
-    """What a form asks of the spectrum of a view (see `Spectrum`)."""
+    """What a form asks of the spectrum of an unfolding (see `Spectrum`)."""
 
     @property
     def side(self) -> str:
-        """Where the view is observed."""
+        """Where the unfolding is observed."""
 
     @property
     def basis(self) -> Array:
@@ -39,8 +39,8 @@ class Directions(Protocol):
 class Form(abc.ABC):
     """A small chain of linear maps, Split, Concat and Add that stands for one operator.
 
-    It cuts one unfolding of the weight, or several at once. Methods get those as `views`, in the
-    order in which `cuts` names them, and a rank for each.
+    It cuts one unfolding of the weight, or several at once. Methods get those as `unfoldings`, in
+    the order in which `cuts` names them, and a rank for each.
 
     A form that is no plain pair is `Written`.
 
@@ -66,29 +66,29 @@ class Form(abc.ABC):
         """The name in reports of what becomes of an operator."""
 
     @abc.abstractmethod
-    def params(self, views: Sequence[Target], ranks: Ranks) -> npt.NDArray[np.int64]:
+    def params(self, unfoldings: Sequence[Target], ranks: Ranks) -> npt.NDArray[np.int64]:
         """The number of weights."""
 
     @abc.abstractmethod
-    def macs(self, views: Sequence[Target], ranks: Ranks, macs: int) -> Array:
+    def macs(self, unfoldings: Sequence[Target], ranks: Ranks, macs: int) -> Array:
         """Multiplications, of so many while it is dense."""
 
     def factors(self, own: Factors, spectra: Sequence[Directions], ranks: Sequence[int]) -> Factors:
         """The factors.
 
         Args:
-            own: The two factors of the first view at its rank.
-            spectra: The spectra of the views.
+            own: The two factors of the first unfolding at its rank.
+            spectra: The spectra of the unfoldings.
             ranks: Their ranks.
         """
         return dataclasses.replace(own, chain=self.chain)
 
-    def latency(self, views: Sequence[Target], curves: Sequence[Any], ranks: Ranks) -> Array:
-        """An estimate of the latency from the curves of several views."""
-        raise NotImplementedError(f"The form '{self.name}' cuts one view, and is timed.")
+    def latency(self, unfoldings: Sequence[Target], curves: Sequence[Any], ranks: Ranks) -> Array:
+        """An estimate of the latency from the curves of several unfoldings."""
+        raise NotImplementedError(f"The form '{self.name}' cuts one unfolding, and is timed.")
 
-    def note(self, views: Sequence[Target], ranks: Sequence[int]) -> str | None:
-        """What reports say of it besides the rank of the first view."""
+    def note(self, unfoldings: Sequence[Target], ranks: Sequence[int]) -> str | None:
+        """What reports say of it besides the rank of the first unfolding."""
         return None
 
 

@@ -34,10 +34,10 @@ class Pair(Form):
         """As the unfolding says; the operator, in its own."""
         return title_of(target)
 
-    def params(self, views: Sequence[Target], ranks: Ranks) -> npt.NDArray[np.int64]:
+    def params(self, unfoldings: Sequence[Target], ranks: Ranks) -> npt.NDArray[np.int64]:
         """Those of both factors."""
-        return np.asarray(ranks[0], np.int64) * views[0].factor_params(1)
+        return np.asarray(ranks[0], np.int64) * unfoldings[0].factor_params(1)
 
-    def macs(self, views: Sequence[Target], ranks: Ranks, macs: int) -> Array:
+    def macs(self, unfoldings: Sequence[Target], ranks: Ranks, macs: int) -> Array:
         """As many as there are weights, at every place."""
-        return views[0].factor_macs(ranks[0], macs)
+        return unfoldings[0].factor_macs(ranks[0], macs)

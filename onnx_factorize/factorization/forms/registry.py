@@ -9,7 +9,7 @@ from .form import Form
 from .pair import Pair
 from .tucker import Tucker
 
-__all__ = ["form_named", "form_names", "form_that_cuts", "forms_of", "register", "views_of"]
+__all__ = ["form_named", "form_names", "form_that_cuts", "forms_of", "register", "unfoldings_of"]
 
 _FORMS: dict[str, Form] = {}
 
@@ -37,29 +37,31 @@ def form_named(name: str) -> Form:
     return _FORMS[name]
 
 
-def views_of(target: Target) -> tuple[Target, ...]:
-    """All views of an operator, its own first."""
-    return (target, *target.views)
+def unfoldings_of(target: Target) -> tuple[Target, ...]:
+    """All unfoldings of an operator, its own first."""
+    return (target, *target.unfoldings)
 
 
 def forms_of(target: Target) -> dict[str, tuple[Target, ...]]:
-    """The forms that an operator may be cut in, with the views that each cuts."""
-    by_view = {view.view: view for view in views_of(target)}
+    """The forms that an operator may be cut in, with the unfoldings that each cuts."""
+    by_unfolding = {each.unfolding.name: each for each in unfoldings_of(target)}
     found: dict[tuple[str, ...], str] = {}
     for form, cuts in _fitting(target):
-        if by_view.keys() >= set(cuts):
+        if by_unfolding.keys() >= set(cuts):
             found[cuts] = form.name
     cut_by = {name: cuts for cuts, name in found.items()}
     return {
-        name: tuple(by_view[view] for view in cut_by[name]) for name in _FORMS if name in cut_by
+        name: tuple(by_unfolding[unfolding] for unfolding in cut_by[name])
+        for name in _FORMS
+        if name in cut_by
     }
 
 
-def form_that_cuts(views: Sequence[Target]) -> Form:
-    """The form of an operator of which these views, and no others, are cut."""
-    wanted = {view.view for view in views}
-    # Of a form that cuts several views, one of them may be cut alone: where latency is the unit.
-    every = (*_fitting(views[0], tuple(_FORMS)), *_fitting(views[0]))
+def form_that_cuts(unfoldings: Sequence[Target]) -> Form:
+    """The form of an operator of which these unfoldings, and no others, are cut."""
+    wanted = {each.unfolding.name for each in unfoldings}
+    # Of a form that cuts several unfoldings, one may be cut alone: where latency is the unit.
+    every = (*_fitting(unfoldings[0], tuple(_FORMS)), *_fitting(unfoldings[0]))
     return next(form for form, cuts in reversed(every) if set(cuts) == wanted)
 
 

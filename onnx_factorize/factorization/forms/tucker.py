@@ -19,63 +19,63 @@ __all__ = ["Tucker"]
 class Tucker(Written):
     """A pointwise Conv, the same Conv between few channels, and a pointwise Conv.
 
-    It cuts the own view of a convolution, and that of its input channels: its loss is about the sum
-    of theirs, for the two changes are orthogonal in the whitened coordinates of the input. Strides,
-    dilations and padding stay in the middle; the last carries the bias.
+    It cuts the own unfolding of a convolution, and that of its input channels: its loss is about
+    the sum of theirs, for the two changes are orthogonal in the whitened coordinates of the input.
+    Strides, dilations and padding stay in the middle; the last carries the bias.
     """
 
     name: str = "tucker"
     nodes: int = 2
 
     def cuts(self, target: Target) -> tuple[str, ...]:
-        """The own view, and that of the input channels."""
+        """The own unfolding, and that of the input channels."""
         return (OWN, "input")
 
     def title(self, target: Target) -> str:
         """Its name in the literature."""
         return "Tucker-2"
 
-    def params(self, views: Sequence[Target], ranks: Ranks) -> npt.NDArray[np.int64]:
+    def params(self, unfoldings: Sequence[Target], ranks: Ranks) -> npt.NDArray[np.int64]:
         """C_in to the one rank, a kernel from that to the other, that to C_out."""
-        first, middle, last = self._parts(views, ranks)
-        return np.asarray(views[0].groups * (first + middle + last))
+        first, middle, last = self._parts(unfoldings, ranks)
+        return np.asarray(unfoldings[0].groups * (first + middle + last))
 
-    def macs(self, views: Sequence[Target], ranks: Ranks, macs: int) -> Array:
+    def macs(self, unfoldings: Sequence[Target], ranks: Ranks, macs: int) -> Array:
         """The first map has as many places as the input."""
-        own, inner = views
-        first, middle, last = self._parts(views, ranks)
+        own, inner = unfoldings
+        first, middle, last = self._parts(unfoldings, ranks)
         places = macs / own.params
-        return np.asarray(places * own.groups * (inner.stretch * first + middle + last))
+        return np.asarray(places * own.groups * (inner.unfolding.stretch * first + middle + last))
 
     @staticmethod
-    def _parts(views: Sequence[Target], ranks: Ranks) -> tuple[npt.NDArray[np.int64], ...]:
-        own, inner = views
+    def _parts(unfoldings: Sequence[Target], ranks: Ranks) -> tuple[npt.NDArray[np.int64], ...]:
+        own, inner = unfoldings
         rank, rank_in = (np.asarray(each) for each in ranks)
         middle = rank_in * rank * (own.rows // inner.rows)
         return inner.rows * rank_in, middle, rank * own.columns
 
-    def latency(self, views: Sequence[Target], curves: Sequence[Any], ranks: Ranks) -> Array:
+    def latency(self, unfoldings: Sequence[Target], curves: Sequence[Any], ranks: Ranks) -> Array:
         """What its 1 x 1 convolutions took in forms of one of them, and a share of the dense."""
-        (target, inner), (own, other), (rank, rank_in) = views, curves, map(np.asarray, ranks)
+        (target, inner), (own, other), (rank, rank_in) = unfoldings, curves, map(np.asarray, ranks)
         # Each form holds a convolution of the kernel that is narrow on one side; here both are.
         share_in, share = rank_in / inner.rows, rank / target.columns
         twice = own.dense * (share_in + share - share_in * share)
         return np.asarray(own.at(rank) + other.at(rank_in) - (other.dense - own.dense) - twice)
 
-    def note(self, views: Sequence[Target], ranks: Sequence[int]) -> str:
+    def note(self, unfoldings: Sequence[Target], ranks: Sequence[int]) -> str:
         """The rank of the input channels."""
-        return f"input rank {ranks[1]} of {views[1].full_rank}"
+        return f"input rank {ranks[1]} of {unfoldings[1].full_rank}"
 
     def factors(self, own: Factors, spectra: Sequence[Directions], ranks: Sequence[int]) -> Factors:
-        """Factors of the own view, their input channels cut as well."""
+        """Factors of the own unfolding, their input channels cut as well."""
         (outer, inner), rank = spectra, ranks[1]
         # Where x is observed it is kept as x @ dualᵀ @ basisᵀ: the second goes into the core.
-        first = inner.dual[:, :rank].transpose(0, 2, 1)
-        groups, channels, _ = first.shape
-        kernels = own.first.reshape(groups, channels, -1, own.rank)
+        down = inner.dual[:, :rank].transpose(0, 2, 1)
+        groups, channels, _ = down.shape
+        kernels = own.down.reshape(groups, channels, -1, own.rank)
         core = np.einsum("gcr,gcko->grko", inner.basis[:, :, :rank], kernels, optimize=True)
         # As in `Spectrum.truncated`, both have the same norm, component by component.
-        left = np.linalg.norm(first, axis=1)
+        left = np.linalg.norm(down, axis=1)
         right = np.linalg.norm(core, axis=(2, 3))
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = np.sqrt(right / left)
@@ -83,11 +83,11 @@ class Tucker(Written):
         inverse = None
         if outer.side == "output":
             kept = outer.dual[:, : own.rank]
-            balance = np.linalg.norm(kept, axis=2) / np.linalg.norm(own.second, axis=2)
+            balance = np.linalg.norm(kept, axis=2) / np.linalg.norm(own.up, axis=2)
             inverse = outer.basis[:, :, : own.rank] * balance[:, None, :]
         return dataclasses.replace(
             own,
-            first=first * scale[:, None, :],
+            down=down * scale[:, None, :],
             core=core / scale[:, :, None, None],
             inverse=inverse,
             chain=self,
@@ -98,7 +98,7 @@ class Tucker(Written):
         assert isinstance(operator, RewriteConv)  # an exception: no other operator has a kernel
         assert factors.core is not None
         groups, inner, elements, outer = factors.core.shape
-        narrow = operator.channels(target, target.x, factors.first, "down")
+        narrow = operator.channels(target, target.x, factors.down, "down")
         core = factors.core.reshape(groups, inner * elements, outer)
         few = operator.kernel(target, narrow, core, "core")
-        operator.finish(target, few, factors.second, factors.bias_shift)
+        operator.finish(target, few, factors.up, factors.bias_shift)

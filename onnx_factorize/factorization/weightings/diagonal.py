@@ -24,7 +24,7 @@ class Diagonal(Weighting):
 
     def covers(self, target: Target) -> bool:
         """Only the operator's own unfolding: what is known of its rows says nothing of others'."""
-        return not target.view
+        return target.is_own
 
     def gather(self, run: CalibrationRun) -> Gathered:
         """The squared gradients of each row."""

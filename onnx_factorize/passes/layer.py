@@ -1,0 +1,72 @@
+"""A linear operator with a constant weight, as the graph has it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from .unfoldings import Unfolding
+
+__all__ = ["Layer"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layer:
+    """A node that computes `y = x W`, group by group, with a constant `W`.
+
+    Attributes:
+        name: Unique in the model: the node's name, or one made from its operator and output.
+        node: The node itself. Only passes touch it.
+        x: The value whose rows the weight multiplies.
+        weight: The initializer that holds the weight.
+        own: The unfolding of the weight that the operator itself multiplies by.
+        centred: Whether a bias can absorb the mean of the approximation's error.
+        bias: What the node itself adds to `x W`, one number a column; zero without a bias, None
+            where it is not constant over rows or not known.
+        groups: Number of independent matrix products (a convolution's `group`, else 1).
+        scale: What the node multiplies the weight by (Gemm's `alpha`).
+        transposed_input: Whether rows of `x` are its columns (Gemm with `transA`).
+        embedding: Whether `x` holds indices of rows of the weight: one-hot rows, never written out.
+    """
+
+    name: str
+    node: ir.Node
+    x: ir.Value
+    weight: ir.Value
+    own: Unfolding
+    centred: bool
+    bias: npt.NDArray[np.float64] | None
+    groups: int = 1
+    scale: float = 1.0
+    transposed_input: bool = False
+    embedding: bool = False
+
+    @property
+    def op_type(self) -> str:
+        """The user's operator; the node may be a plain one that stands for it."""
+        return str(self.node.meta.get("operator", self.node.op_type))
+
+    @property
+    def stands(self) -> bool:
+        """Whether the node is the user's, and stands for no operator of another kind."""
+        return "operator" not in self.node.meta
+
+    @property
+    def params(self) -> int:
+        """Number of weights (the bias is not counted: no form changes it)."""
+        return self.groups * self.own.rows * self.own.columns
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one weight, as it is stored."""
+        stored = self.weight.meta.get("stored", self.weight.dtype)
+        assert isinstance(stored, ir.DataType)
+        return int(stored.itemsize)
+
+    @property
+    def weight_is_transposed(self) -> bool:
+        """Whether the initializer is stored N x K (Gemm with `transB`)."""
+        return bool(self.node.op_type == "Gemm" and self.node.attributes.get_int("transB", 0))
