@@ -73,7 +73,7 @@ def user_code(said: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without onnxruntime's prefix or a full stop; its name if nothing."""
+    """An error's message, without onnxruntime's prefix or full stop; its name if it is empty."""
     while isinstance(error, ir.serde.SerdeError) and error.__cause__ is not None:
         error = error.__cause__  # what contains it says only where it was
     if isinstance(error, OSError) and error.strerror:

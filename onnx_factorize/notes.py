@@ -1,4 +1,4 @@
-"""What is said of data, and of models that choose, that feed themselves, and that draw."""
+"""Notes on data, and on models that choose, that feed themselves, and that draw."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def notes_of(
     stream: str | None,
     random: Sequence[str] | None,
 ) -> list[str]:
-    """How the data were read, and outputs behind a selection, states and random numbers treated.
+    """Notes on how data, outputs behind a selection, states and random numbers were treated.
 
     Args:
         data: The section of the report.

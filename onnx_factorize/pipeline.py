@@ -277,7 +277,7 @@ def _survey(
     options: Options,
     progress: Progress,
 ) -> Survey:
-    """What the outputs of the dense model are like."""
+    """Surveys the outputs of the dense model."""
     counted = [name for name, kind in kinds.items() if kind.kind != "ignore"]
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
         session, seed = runtime_of(options.runtime).session(dense, counted), options.selection.seed

@@ -1,4 +1,4 @@
-"""Whether this process is one of several that `torchrun` started, without importing torch."""
+"""Tells whether this process is one of several that `torchrun` started, without importing torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["count", "rank"]
 
 
 def count() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 

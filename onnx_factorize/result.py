@@ -1,4 +1,4 @@
-"""What compressing a model gives: the model, and the report of how it was made."""
+"""The result of compressing a model: the model, and the report of how it was made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Result"]
 
 @dataclasses.dataclass(repr=False)
 class Result:
-    """What `factorize` returns.
+    """The result of `factorize`.
 
     Attributes:
         model: The compressed model.

@@ -15,7 +15,7 @@ __all__ = ["imported"]
 
 
 def imported(text: str, option: str) -> Callable[..., Any]:
-    """What `module:callable` names.
+    """The object that `module:callable` names.
 
     Args:
         text: The name; the current folder is searched, too.

@@ -1,1 +1,1 @@
-"""Which operator is cut to which rank: what cuts cost, the allocation, the search around it."""
+"""Allocation of ranks to operators: the cost of cuts, the Lagrangian, the search around it."""

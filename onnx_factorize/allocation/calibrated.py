@@ -1,4 +1,4 @@
-"""What calibration leaves, between the two halves of the pipeline."""
+"""The calibrated model, between the two halves of the pipeline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Calibrated"]
 
 @dataclasses.dataclass(frozen=True)
 class Calibrated:
-    """What is known of a model before ranks are allocated; it serves any number of budgets.
+    """The facts about a model before ranks are allocated; it serves any number of budgets.
 
     Attributes:
         dense: The dense model.

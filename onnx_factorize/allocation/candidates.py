@@ -84,7 +84,7 @@ def candidates(
 
 
 def faster(times: npt.NDArray[np.float64], curve: Curve) -> npt.NDArray[np.bool_]:
-    """Which latencies are clearly below that of the dense operator."""
+    """Marks the latencies that are clearly below that of the dense operator."""
     return times < _FASTER * curve.dense
 
 

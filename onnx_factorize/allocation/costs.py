@@ -1,4 +1,4 @@
-"""What a model costs: constants, bytes, multiplications."""
+"""Costs of a model: constants, bytes, multiplications."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Costs", "Figures", "measure_costs"]
 
 @dataclasses.dataclass
 class Figures:
-    """What one model costs.
+    """The costs of one model, as reports give them.
 
     Attributes:
         params: Constant elements.
@@ -43,7 +43,7 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """What a model costs.
+    """The costs of a model.
 
     Attributes:
         params: Constant elements.

@@ -39,7 +39,7 @@ class Choices:
         return self.plans[index] if self.plans else {self.name: int(self.ranks[index])}
 
     def index(self, ranks: Mapping[str, int]) -> int:
-        """Where ranks stand among the candidates."""
+        """The place of ranks among the candidates."""
         if self.plans:
             return self.plans.index({name: ranks[name] for name in self.plans[0]})
         return int(np.flatnonzero(self.ranks == ranks[self.name])[0])

@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def predicted(self) -> float:
-        """What to expect of new data: as measured on unseen samples, else to second order."""
+        """The loss to expect of new data: as measured on unseen samples, else to second order."""
         return self.second_order if self.expected is None else self.expected
 
 
@@ -119,7 +119,7 @@ def _leave_broken(
 
 
 def _breaks(dense: ir.Model, model: ir.Model, allocation: Allocation, analysis: Analysis) -> bool:
-    """Whether some cut makes outputs not finite; the operator to blame is noted.
+    """Tells whether some cut makes outputs not finite; the operator to blame is noted.
 
     Args:
         dense: The dense model.

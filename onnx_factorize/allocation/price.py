@@ -25,7 +25,7 @@ _FEW = 100
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-    """What a target takes, cut at several ranks, or dense.
+    """The resources that a target takes, cut at several ranks, or dense.
 
     Attributes:
         params: Weights, shape (ranks,).
@@ -41,7 +41,7 @@ class Taken:
 
     @classmethod
     def dense(cls, target: Target, macs: int, curve: Curve | None = None) -> Taken:
-        """What a target takes that stays dense.
+        """The resources of a target that stays dense.
 
         Args:
             target: The target.
@@ -103,5 +103,5 @@ class Price(abc.ABC):
 
     @classmethod
     def accepts(cls, value: float) -> bool:
-        """Whether a value is a share of the dense model, or may be a figure in the unit."""
+        """Tells whether a value is a share of the dense model, or may be a figure in the unit."""
         return value <= 1 or value >= _FEW

@@ -39,7 +39,7 @@ class Batch:
 
     @property
     def where(self) -> str:
-        """Where the samples come from, and what is special about them, for a message."""
+        """The origin of the samples, and what is special about them, for a message."""
         held = ""
         for name, array in self.feeds.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -62,7 +62,7 @@ def rows_of(batch: Batch, index: slice | npt.NDArray[np.int64]) -> Batch:
 
 
 def joinable(a: Batch, b: Batch) -> bool:
-    """Whether samples of two batches can run at once."""
+    """Tells whether samples of two batches can run at once."""
     if (a.mask is None) != (b.mask is None) or a.feeds.keys() != b.feeds.keys():
         return False
     if (a.labels is None) != (b.labels is None):

@@ -28,7 +28,7 @@ _BATCH = re.compile(r"batch|^(b|bs|bsz)$", re.IGNORECASE)
 
 @dataclasses.dataclass(frozen=True)
 class BatchAxis:
-    """Where the samples are, and how that was found.
+    """The axis of samples of each input, and how it was found.
 
     Attributes:
         inputs: Input name to 0, if its first axis runs over samples, or None.
@@ -45,7 +45,7 @@ class BatchAxis:
     said: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """What is in the report."""
+        """The entry in the report."""
         return dataclasses.asdict(self)
 
 
@@ -208,7 +208,7 @@ def _open(signature: Signature, heads: Sequence[Arrays], run: Run) -> tuple[Sign
 
 
 def _candidate(signature: Signature, head: Arrays, like: str | None = None) -> Signature | None:
-    """What the batch would be, if the inputs whose first axes are open ran over samples.
+    """The batch there would be, if the inputs whose first axes are open ran over samples.
 
     Args:
         signature: The model's inputs.
@@ -235,7 +235,7 @@ def _candidate(signature: Signature, head: Arrays, like: str | None = None) -> S
 
 
 def _runs_whole(signature: Signature, head: Arrays, run: Run) -> bool:
-    """Whether a record runs as one feed."""
+    """Tells whether a record runs as one feed."""
     feed = fitted(signature.whole(), head)
     if feed is None:
         return False

@@ -93,11 +93,11 @@ class CalibrationData:
 
     @property
     def regroups(self) -> bool:
-        """Whether the model takes samples in any number, or one by one."""
+        """Tells whether the model takes samples in any number, or one by one."""
         return self._signature.batched and self._signature.batch in (None, 1)
 
     def as_dict(self) -> dict[str, Any]:
-        """How the data were read, for the report."""
+        """The reading of the data, for the report."""
         labels = {"said": self._said_of_labels}
         return {
             "batch_axis": self.axis.as_dict(),
@@ -180,7 +180,7 @@ class CalibrationData:
             yield rows_of(batch, slice(start, start + most))
 
     def origin_of(self, split: Split, sample: int) -> str:
-        """Where a sample of a split comes from, for people.
+        """The origin of a sample of a split, for people.
 
         Args:
             split: Which samples.

@@ -61,7 +61,7 @@ def deal(signatures: Array | None, samples: int, seed: int = 0, folds: int = FOL
 
 
 def some_of(fold: int, folds: Folds, most: int) -> npt.NDArray[np.bool_]:
-    """Which samples stand for a fold: all of its own, or `most` of them, evenly spread.
+    """Marks the samples that stand for a fold: all of its own, or `most`, evenly spread.
 
     Args:
         fold: Which fold.

@@ -1,4 +1,4 @@
-"""Whether rows of what a model is fed are samples of their own: found out by running it."""
+"""Tells whether rows of what a model is fed are samples of their own: found out by running it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _tried(run: Run, feeds: Mapping[str, AnyArray]) -> dict[str, AnyArray] | Non
 
 
 def _rows_agree(first: AnyArray, last: AnyArray, together: AnyArray, rows: int) -> bool | None:
-    """Whether an output of all rows holds those of the first and of the last alone.
+    """Tells whether an output of all rows holds those of the first and of the last alone.
 
     Returns:
         None where the output has no rows, and is the same in any case, or where its size depends
@@ -121,13 +121,13 @@ def _axes_of(one: tuple[int, ...], several: tuple[int, ...], rows: int) -> Itera
 
 
 def _all_like_first(given: AnyArray, same: AnyArray, axis: int, rows: int) -> bool:
-    """Whether all rows of an output are what the first one was among others."""
+    """Tells whether all rows of an output are what the first one was among others."""
     wanted = np.split(given, rows, axis)[0]
     return all(_equal(part, wanted) for part in np.split(same, rows, axis))
 
 
 def _equal(a: AnyArray, b: AnyArray) -> bool:
-    """Whether arrays are equal, to rounding."""
+    """Tells whether arrays are equal, to rounding."""
     if a.shape != b.shape:
         return False
     if a.dtype.kind not in "fc":

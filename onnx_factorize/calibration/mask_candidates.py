@@ -42,7 +42,7 @@ class Candidate:
 
 
 def may_mask(spec: InputSpec) -> bool:
-    """Whether an input may say what is padding."""
+    """Tells whether an input may say what is padding."""
     if spec.dims is None or spec.dtype.kind not in "biuf":
         return False
     if is_lengths(spec):

@@ -1,4 +1,4 @@
-"""Which positions of a batch hold data: where sequences were padded, the rest counts nowhere."""
+"""Masks of a batch: positions where sequences were padded count nowhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Padding", "given_padding", "is_lengths"]
 
 @dataclasses.dataclass(frozen=True)
 class Padding:
-    """Which input says what is padding, and what it means.
+    """The input that says what is padding, and what it means.
 
     Attributes:
         input: Its name; None where no input is known to say it, and then all positions count.
@@ -38,7 +38,7 @@ class Padding:
     def mask(
         self, feeds: Mapping[str, npt.NDArray[Any]], samples: int
     ) -> npt.NDArray[np.bool_] | None:
-        """Which positions of which samples hold data, shape (samples, length); None if all do.
+        """The positions that hold data, shape (samples, length); None if all do.
 
         Args:
             feeds: Input name to array.
@@ -58,14 +58,14 @@ class Padding:
         return np.repeat(found, samples, axis=0) if len(found) == 1 < samples else found
 
     def as_dict(self) -> dict[str, Any]:
-        """What is in the report."""
+        """The entry in the report."""
         found = dataclasses.asdict(self)
         del found["length_of"]
         return found
 
 
 def is_lengths(spec: InputSpec) -> bool:
-    """Whether an input has one whole number for each sample, as lengths are given."""
+    """Tells whether an input has one whole number for each sample, as lengths are given."""
     dims = spec.dims
     return spec.dtype.kind in "iu" and (
         dims is not None and (len(dims) == 1 or (len(dims) == 2 and dims[1] == 1))
@@ -73,7 +73,7 @@ def is_lengths(spec: InputSpec) -> bool:
 
 
 def given_padding(signature: Signature, given: Mapping[str, Any]) -> Padding | None:
-    """What the user says that is padding; None where that is nothing.
+    """The padding that the user names; None where there is none.
 
     Args:
         signature: The model's inputs.

@@ -120,7 +120,7 @@ def _path_of(calibration: Calibration) -> pathlib.Path | None:
 
 
 def _made(calibration: Calibration) -> tuple[Any, str]:
-    """What a program makes, and what that is called."""
+    """The data that a program makes, and their name."""
     if isinstance(calibration, str | os.PathLike):
         text = os.fspath(calibration)
         return _call(imported(text, "--calib"), text), text
@@ -146,7 +146,7 @@ def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -
 def _files_in(
     path: pathlib.Path,
 ) -> tuple[Literal["numpy", "protobuf", "images"], list[pathlib.Path]]:
-    """What form of data there is, and its files.
+    """The form of the data in a folder, and its files.
 
     Raises:
         InputError: There is none.

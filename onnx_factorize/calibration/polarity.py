@@ -1,4 +1,4 @@
-"""What a mask means, found by running the model: what lies under padding changes nothing else."""
+"""The meaning of a mask, found by running the model: padding changes nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def found_padding(
 
 
 def _mask(candidate: Candidate, run: Run) -> Padding | None:
-    """What a mask means, if the model's outputs show it."""
+    """The meaning of a mask, if the model's outputs show it."""
     name, feeds = candidate.spec.name, candidate.batch.feeds
     length = feeds[name].shape[-1]
     if candidate.marks is None or length < 3:
@@ -107,7 +107,7 @@ def _mask(candidate: Candidate, run: Run) -> Padding | None:
 
 
 def _lengths(candidate: Candidate, run: Run) -> Padding | None:
-    """Whether what follows a length is padding."""
+    """Tells whether what follows a length is padding."""
     name, feeds = candidate.spec.name, candidate.batch.feeds
     most = int(feeds[name].max(initial=0))
     long = [n for n, a in feeds.items() if n != name and a.ndim > 1 and a.shape[1] >= max(most, 3)]
@@ -139,7 +139,7 @@ def _said(name: str, means: str) -> Padding:
 
 
 def _pairs(marks: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """What a mask holds at the places, and elsewhere: a zero among marks, then the converse."""
+    """Pairs of a mask's values at places and elsewhere: a zero among marks, then the converse."""
     return (0, marks), (marks, 0)
 
 
@@ -187,7 +187,7 @@ def _effects(
     length: int,
     places: npt.NDArray[np.int64],
 ) -> tuple[float, float] | None:
-    """How much a change alters outputs elsewhere, and at its own positions, under a mask.
+    """The change of outputs elsewhere, and at its own positions, under a mask.
 
     Returns:
         Each as a share of the output, the largest of all outputs; None where the model fails.
@@ -225,7 +225,7 @@ def _effect(before: AnyArray, after: AnyArray) -> float:
 
 
 def _told(unmarked: float, marked: float) -> str | None:
-    """What marks mean, from the effect of what is not marked and of what is."""
+    """The meaning of marks, from the effect of what is not marked and of what is."""
     if max(unmarked, marked) < _NOTHING:
         return None
     if unmarked < _SHARE * marked:
@@ -234,7 +234,7 @@ def _told(unmarked: float, marked: float) -> str | None:
 
 
 def _belongs(padding: Padding, candidate: Candidate, run: Run) -> bool:
-    """Whether an output has the mask's positions."""
+    """Tells whether an output has the mask's positions."""
     batch = candidate.batch
     mask = padding.mask(batch.feeds, batch.samples)
     try:

@@ -1,4 +1,4 @@
-"""What a model wants to be fed, under the name by which programs have imported it."""
+"""The inputs of a model, under the name by which programs have imported it."""
 
 from .inputs.signature import Signature
 

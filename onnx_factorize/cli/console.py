@@ -1,4 +1,4 @@
-"""How the command line shows where it is: bars on a terminal, lines in a file."""
+"""Progress on the command line: bars on a terminal, lines in a file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ConsoleProgress(Progress):
 
 
 def open_console(*, quiet: bool) -> tuple[Console, Progress]:
-    """Where tables go, and where progress does (stderr, so that output can be piped)."""
+    """Opens a console for tables, and one for progress (stderr, so that output can be piped)."""
     if quiet:
         return _Plain(quiet=True), Progress()
     console = _Plain()
@@ -117,7 +117,7 @@ class _Plain(Console):
             super().print(*objects, **options)
 
     def on_broken_pipe(self) -> None:
-        """What reads has seen enough: `| head`. Results are printed last, so all else is done."""
+        """Ends quietly where the reader has seen enough (`| head`): results are printed last."""
         self.quiet = True
         _drop(self.file)
         if not self.stderr:

@@ -1,4 +1,4 @@
-"""Where a run may write: nowhere that it reads from, and nothing that is no file."""
+"""Files that a run may write: none that it reads from, and nothing that is no file."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def _check_writable(path: pathlib.Path) -> None:
 
 
 def _weights_of(path: pathlib.Path) -> pathlib.Path:
-    """Where a model keeps its weights if it does so outside of its file."""
+    """The files of a model's weights that are outside of its own."""
     return path.with_name(f"{path.name}.data")
 
 
 def _identity(path: pathlib.Path) -> tuple[int, int]:
-    """What all names and links of a file have in common."""
+    """The identity of a file, which all its names and links have in common."""
     found = path.stat()
     return found.st_dev, found.st_ino

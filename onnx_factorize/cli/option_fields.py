@@ -75,7 +75,7 @@ def options_of(given: Mapping[str, Any], **more: Any) -> Options:
 
 
 def by_name(given: tuple[str, ...], flag: str, form: str) -> dict[str, str]:
-    """What is said of inputs or outputs by name, each time that an option was given.
+    """Reads an option that speaks of inputs or outputs by name, each time that it was given.
 
     Args:
         given: Each as `NAME=VALUE`; names may contain "=", values do not.
@@ -95,7 +95,7 @@ def by_name(given: tuple[str, ...], flag: str, form: str) -> dict[str, str]:
 
 
 def _state(given: tuple[str, ...]) -> dict[str, str] | Literal["none"] | None:
-    """What is carried from step to step, as the user says it.
+    """Reads the states that are carried from step to step.
 
     Raises:
         InputError: It is not of the form IN=OUT.

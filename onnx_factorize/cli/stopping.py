@@ -13,7 +13,7 @@ __all__ = ["StoppedError", "TerminatedInterrupt", "stoppable"]
 
 
 class TerminatedInterrupt(KeyboardInterrupt):
-    """What is raised where a signal other than that of Ctrl-C arrives.
+    """Raised where a signal other than that of Ctrl-C arrives.
 
     Attributes:
         number: The signal's.

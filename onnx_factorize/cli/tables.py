@@ -1,4 +1,4 @@
-"""What the command line prints when it is done."""
+"""Tables that the command line prints when it is done."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def expect_checkpoint(path: str | None) -> None:
 
 
 def what_was_written(meta: dict[str, Any]) -> str:
-    """What there is now, as the second half of a sentence."""
+    """The files that were written, as the second half of a sentence."""
     before, checkpoint = meta.get(_EXPECTED, {}), meta.get(_CHECKPOINT)
     written = [str(path) for path, state in before.items() if _state(path) not in (None, state)]
     if written:
@@ -40,7 +40,7 @@ def what_was_written(meta: dict[str, Any]) -> str:
 
 
 def _state(path: pathlib.Path) -> tuple[int, int, int] | None:
-    """What tells one file from another that takes its place."""
+    """The marks that tell a file from another that takes its place."""
     try:
         found = path.stat()
     except OSError:

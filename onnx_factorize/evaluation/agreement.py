@@ -1,4 +1,4 @@
-"""What a compressed model is like beside its dense one."""
+"""Comparison of a compressed model with its dense one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Agreement", "OutputAgreement", "compare_outputs"]
 
 @dataclasses.dataclass(frozen=True)
 class OutputAgreement:
-    """How one output compares.
+    """The comparison of one output.
 
     Attributes:
         kind: What it was taken for.
@@ -43,7 +43,7 @@ class OutputAgreement:
 
     @classmethod
     def of(cls, name: str, found: Divergences) -> OutputAgreement:
-        """What was found of one output."""
+        """The comparison of one output, from what was added."""
         output, total = found.outputs[name], found.totals[name]
         parts = {}
         if len(output.parts) > 1:
@@ -62,7 +62,7 @@ class OutputAgreement:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How all outputs compare on one split of the data.
+    """The comparison of all outputs on one split of the data.
 
     Attributes:
         outputs: Output name to agreement.

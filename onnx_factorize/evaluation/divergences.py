@@ -66,7 +66,7 @@ class Divergences:
         return float(found) if np.isfinite(found) else float("inf")
 
     def rows(self, name: str) -> Compared:
-        """What was added of one output, row by row: a sample each, or a batch."""
+        """The sums of one output, row by row: a sample each, or a batch."""
         parts = self._rows[name]
         agreements = [each.agreements for each in parts if each.agreements is not None]
         return Compared(

@@ -16,7 +16,7 @@ Answers = Mapping[str, npt.NDArray[Any]]
 
 
 class Metric(Protocol):
-    """What reduces the answers of two models."""
+    """Reduces the answers of two models."""
 
     def add(self, batch: Batch, dense: Answers, compressed: Answers) -> None:
         """Adds the answers to one batch."""

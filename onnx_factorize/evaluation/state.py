@@ -34,7 +34,7 @@ _NEAR = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What is carried from step to step.
+    """The values that are carried from step to step.
 
     Attributes:
         pairs: Input name to the output that is its next value.
@@ -46,7 +46,7 @@ class State:
     certain: bool
 
     def begins(self, batch: Batch, before: Mapping[str, Array], *, first: bool) -> bool:
-        """Whether a step begins a stream, and so takes the state that it comes with.
+        """Tells whether a step begins a stream, and so takes the state that it comes with.
 
         Args:
             batch: The step.
@@ -66,7 +66,7 @@ class State:
 def find_state(
     dense: ir.Model, data: CalibrationData, asked: StateOption, runtime: Runtime
 ) -> tuple[State | None, str | None]:
-    """What the model carries from step to step, and a hint for the user, if there is one.
+    """Finds the values that the model carries from step to step, and a hint for the user, if any.
 
     Args:
         dense: The dense model.
@@ -125,7 +125,7 @@ def _joined(
 
 
 def _near(given: Array, found: Array) -> bool:
-    """Whether two states are the same but for rounding."""
+    """Tells whether two states are the same but for rounding."""
     if given.shape != found.shape or not given.size:
         return False
     scale = float(np.abs(found).max())

@@ -1,4 +1,4 @@
-"""How a compressed model does along streams, with the states that it gives itself."""
+"""Comparison along streams, with the states that the compressed model gives itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_STEPS = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """How all outputs compare along the streams of the data.
+    """The comparison of all outputs along the streams of the data.
 
     Attributes:
         state: Input name to the output that is its next value.
@@ -44,7 +44,7 @@ class Stream:
     outputs: dict[str, OutputAgreement]
 
     def as_dict(self) -> dict[str, Any]:
-        """What the report holds."""
+        """The entry in the report."""
         outputs = {
             name: {"divergence": found.divergence, "agreement": found.agreement}
             for name, found in self.outputs.items()

@@ -189,7 +189,7 @@ def inlined(model: ir.Model) -> ir.Model:
 
 
 def is_external(model: ir.Model) -> bool:
-    """Whether some weights are kept in other files."""
+    """Tells whether some weights are kept in other files."""
     return any(True for _ in external_tensors(model))
 
 

@@ -30,7 +30,7 @@ class Files:
         self._folders = contextlib.ExitStack()
 
     def path(self, target: pathlib.Path) -> pathlib.Path:
-        """Where to write what will be `target`."""
+        """The path under which to write what will be `target`."""
         self.current = target
         return self.adopt(_beside(target), target)
 

@@ -1,4 +1,4 @@
-"""Which components of a bottleneck matter, and how it is made narrower: balanced truncation.
+"""Balanced truncation: the components of a bottleneck that matter, and the removal of others.
 
 Where y = z U with z = x D, the whitened product S = A^½ D U G^½ has as squares of its singular
 values the eigenvalues of P Q, with P = E[zᵀ z] = Dᵀ A D and Q = E[Σ gᵀ g] = U G Uᵀ for the gradient

@@ -1,4 +1,4 @@
-"""Where the chains of a factorized graph are narrow, and the factors on both sides as matrices."""
+"""Bottlenecks of a factorized graph, with the factors on both sides as matrices."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SECONDS = 60.0
 
 @dataclasses.dataclass
 class Position:
-    """How far training has come.
+    """The place that training has come to.
 
     Attributes:
         recovery: What the epochs that are over gave.
@@ -67,7 +67,7 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def load(self) -> tuple[Position, dict[str, Tensor]] | None:
-        """What an earlier run left there; None if there is nothing.
+        """Loads the state that an earlier run left; None if there is none.
 
         Raises:
             InputError: The file cannot be read, or is of another training.
@@ -94,7 +94,7 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether the last writing was long enough ago."""
+        """Tells whether the last writing was long enough ago."""
         return time.monotonic() - self._last >= self._seconds
 
     def save(self, position: Position, tensors: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""How far a model in training is from the dense one: the divergence of its outputs, in torch."""
+"""Distillation: the divergence of a model in training from the dense one, in torch."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class ProcessGroup:
             parameter.grad.copy_(own)
 
     def of_first(self, value: float) -> float:
-        """What the first process has."""
+        """The value that the first process has."""
         if self.count == 1:
             return value
         told = torch.tensor(value, dtype=torch.float64)

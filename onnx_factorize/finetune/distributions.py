@@ -135,7 +135,7 @@ def _categorical(output: Categorical, axis: int, p: Tensor, q: Tensor) -> Tensor
 
 
 def _event(p: Tensor, q: Tensor) -> Tensor:
-    """What one of two events adds; each is floored by itself, as 1 - 1e-12 is 1 in float32."""
+    """The divergence of one of two events; each is floored, as 1 - 1e-12 is 1 in float32."""
     p, q = p.clamp(min=_FLOOR), q.clamp(min=_FLOOR)
     return p * (p.log() - q.log())
 

@@ -1,4 +1,4 @@
-"""What thresholding starts from: the cuts of a plan, with more components than it may keep."""
+"""The start of thresholding: the cuts of a plan, with more components than it may keep."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def unfoldings_by_value(
 def multiples_of(
     unfoldings: Mapping[str, Target], targets: Sequence[Target], options: Options
 ) -> dict[str, int]:
-    """What ranks are multiples of, by the name of the bottleneck's value."""
+    """The multiples that ranks are rounded to, by the name of the bottleneck's value."""
     params = sum(target.params for target in targets)
     return {
         value: options.rank_multiple or automatic_multiple(unfolding, params)
@@ -88,7 +88,7 @@ def expanded(
 def prices_of(
     model: ir.Model, bottlenecks: Sequence[Bottleneck], macs: Mapping[str, int] | None
 ) -> dict[str, float]:
-    """What each weight beside a bottleneck costs: its elements, or its multiplications."""
+    """The price of each weight beside a bottleneck: its elements, or its multiplications."""
     factors = [factor for each in bottlenecks for factor in (each.down, each.up)]
     if macs is not None:
         return {factor.weight: float(macs.get(factor.node, 0)) for factor in factors}

@@ -24,7 +24,7 @@ _TINY = 1e-30
 
 @dataclasses.dataclass(frozen=True)
 class Reduced:
-    """What one proximal step did.
+    """The outcome of one proximal step.
 
     Attributes:
         step: Optimizer steps before it.
@@ -93,20 +93,20 @@ class RankReduction:
 
     @property
     def over(self) -> bool:
-        """Whether all steps in which the cost comes down are over."""
+        """Tells whether all steps in which the cost comes down are over."""
         return self.over_after(self._steps)
 
     def over_after(self, steps: int) -> bool:
-        """Whether they are after so many steps of the optimizer."""
+        """Tells whether they are after so many steps of the optimizer."""
         return steps >= self._schedule.steps
 
     @property
     def cost(self) -> float:
-        """What all factors cost."""
+        """The cost of all factors."""
         return cost_of(self.bottlenecks, self._prices, self.ranks)
 
     def state(self) -> dict[str, Any]:
-        """What continuing needs besides weights and the optimizer's state, as plain data."""
+        """The state to continue from, besides weights and the optimizer's, as plain data."""
         history = [dataclasses.asdict(each) for each in self.history]
         return {"steps": self._steps, "ranks": dict(self.ranks), "history": history}
 
@@ -183,7 +183,7 @@ class RankReduction:
         return min(rank, len(squares))
 
     def _unit(self, bottleneck: Bottleneck) -> float:
-        """What one component costs, with the other ranks as they are."""
+        """The cost of one component, with the other ranks as they are."""
         own = {bottleneck.down.weight, bottleneck.up.weight}
         costs = _costs(self.bottlenecks, self._prices, self.ranks)
         return sum(costs[name] for name in own) / self.ranks[bottleneck.value]
@@ -218,7 +218,7 @@ class RankReduction:
 def cost_of(
     bottlenecks: Sequence[Bottleneck], prices: Mapping[str, float], ranks: Mapping[str, int]
 ) -> float:
-    """What the factors beside some bottlenecks cost.
+    """The cost of the factors beside some bottlenecks.
 
     Args:
         bottlenecks: The bottlenecks.
@@ -231,7 +231,7 @@ def cost_of(
 def _costs(
     bottlenecks: Sequence[Bottleneck], prices: Mapping[str, float], ranks: Mapping[str, int]
 ) -> dict[str, float]:
-    """What each weight costs: a share of its price for each bottleneck beside it."""
+    """The cost of each weight: a share of its price for each bottleneck beside it."""
     costs: dict[str, float] = {}
     for each in bottlenecks:
         for factor in (each.down, each.up):

@@ -1,4 +1,4 @@
-"""How the cost that is allowed comes down to the budget during training."""
+"""The schedule by which the cost comes down to the budget during training."""
 
 from __future__ import annotations
 

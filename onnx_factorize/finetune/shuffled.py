@@ -51,7 +51,7 @@ def _mixed(batches: list[Batch], rng: np.random.Generator) -> list[Batch]:
 
 
 def _shape(batch: Batch) -> object | None:
-    """What batches must have in common to exchange samples; None if this one is indivisible."""
+    """The key that batches which exchange samples share; None if this one is indivisible."""
     if batch.shared or any(not a.ndim or len(a) != batch.samples for a in batch.feeds.values()):
         return None
     labels = None if batch.labels is None else batch.labels.shape[1:]

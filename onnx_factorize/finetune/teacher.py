@@ -27,7 +27,7 @@ __all__ = ["Teacher"]
 
 
 class Teacher:
-    """What a model in training learns from.
+    """The dense model, as a model in training learns from it.
 
     The loss is the divergence of the outputs, in nats a prediction, plus a weight times the mean
     over some values within the graph of ½ E‖Δ‖² / variance: how far they are from the dense
@@ -98,7 +98,7 @@ class Teacher:
         )
 
     def answers(self, batch: Batch) -> Arrays:
-        """What the model should give: the dense model's values, its outputs mixed with labels."""
+        """The target of training: the dense model's values, its outputs mixed with labels."""
         found = self._cache(batch)
         name = self._labelled
         if name is not None:
@@ -109,7 +109,7 @@ class Teacher:
 
     @property
     def cached(self) -> bool:
-        """Whether the dense model was asked already for all that training asks it."""
+        """Tells whether the dense model was asked already for all that training asks it."""
         return self._cache.filled
 
     def fill_cache(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -127,7 +127,7 @@ class Teacher:
         self._hidden = Distillation({name: o for name, o in found.items() if o is not None})
 
     def loss(self, module: GraphModule, batch: Batch) -> tuple[Tensor, float]:
-        """What training brings down on a batch, and the part of it that is the divergence."""
+        """The loss of training on a batch, and the part of it that is the divergence."""
         answers, mask = self.answers(batch), batch.mask
         with torch.autocast(module.device.type, torch.bfloat16, enabled=self._half):
             run = module.run(batch.feeds, capture=self.hidden)

@@ -35,7 +35,7 @@ class TeacherCache:
 
     @property
     def filled(self) -> bool:
-        """Whether it holds answers."""
+        """Tells whether it holds answers."""
         return bool(self._answers)
 
     def __call__(self, batch: Batch) -> Arrays:
@@ -69,7 +69,7 @@ class TeacherCache:
             yield batch
 
     def _are_rows(self, batch: Batch, answers: Arrays) -> bool:
-        """Whether each sample has a row of each answer, whatever others are beside it.
+        """Tells whether each sample has a row of each answer, whatever others are beside it.
 
         Of the first batch all samples but one are asked again: an answer that looks at its whole
         batch (dynamic quantization) is another one then.
@@ -93,7 +93,7 @@ def digest(arrays: Iterable[npt.NDArray[Any]]) -> str:
 
 
 def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
-    """Whether two arrays are equal, but for what other blocks of a product make of the sums."""
+    """Tells whether two arrays are equal, but for how other blocks of a product are summed."""
     if a.shape != b.shape or a.dtype.kind != "f":
         return bool(np.array_equal(a, b))
     scale = float(np.abs(b).max(initial=0.0))
@@ -105,6 +105,6 @@ def _has_rows(batch: Batch, array: npt.NDArray[Any]) -> bool:
 
 
 def _keys(batch: Batch) -> list[str]:
-    """What tells the samples of a batch apart: all that each feeds."""
+    """The keys of a batch's samples, from all that each feeds."""
     rows = range(batch.samples)
     return [digest(array[row] for array in batch.feeds.values()) for row in rows]

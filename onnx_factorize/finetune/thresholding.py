@@ -152,7 +152,7 @@ def _bring_down(
 
 
 def _rest_of(training: Training, over: int) -> Training | None:
-    """How to train the plan's factors in the epochs that are left, if any are."""
+    """The training of the plan's factors in the epochs that are left, if any are."""
     if over >= training.epochs:
         return None
     epochs, path = training.epochs - over, training.plan_checkpoint
@@ -168,7 +168,7 @@ def _reduction_of(
     run: TrainingRun,
     options: Options,
 ) -> RankReduction:
-    """What brings a wide model down to the cost of a plan.
+    """The reduction of a wide model to the cost of a plan.
 
     Args:
         known: The calibrated model.

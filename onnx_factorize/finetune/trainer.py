@@ -55,7 +55,7 @@ def patience_of(training: Training) -> int:
 
 
 def validating_samples(data: CalibrationData) -> npt.NDArray[np.bool_]:
-    """Which calibration samples are not trained on, shape (samples,).
+    """Marks the calibration samples that are not trained on, shape (samples,).
 
     Raises:
         InputError: There are too few samples to validate on.

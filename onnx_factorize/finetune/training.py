@@ -44,7 +44,7 @@ class Thresholds:
 
 @dataclasses.dataclass
 class Recovery:
-    """What became of it.
+    """The outcome of training.
 
     Attributes:
         before: Divergence of the validation samples before training.

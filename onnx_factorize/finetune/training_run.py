@@ -49,13 +49,13 @@ _SAME_START = 1e-2
 
 
 class Stepper(Protocol):
-    """What makes a step in place of the optimizer that it is put around."""
+    """Makes a step in place of the optimizer that it is put around."""
 
     def step(self) -> None:
         """One step."""
 
     def state(self) -> dict[str, Any]:
-        """What continuing needs besides weights and the optimizer's state, as plain data."""
+        """The state to continue from, besides weights and the optimizer's, as plain data."""
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continues from what `state` gave."""
@@ -116,12 +116,12 @@ class TrainingRun:
 
     @property
     def recovery(self) -> Recovery:
-        """What the epochs gave."""
+        """The outcome of the epochs."""
         return self._position.recovery
 
     @property
     def within_epoch(self) -> bool:
-        """Whether it goes on within an epoch that was interrupted."""
+        """Tells whether it goes on within an epoch that was interrupted."""
         return self._position.batches > 0
 
     @property
@@ -160,7 +160,7 @@ class TrainingRun:
         torch.set_rng_state(tensors["random"].cpu())
 
     def over(self, patience: int) -> bool:
-        """Whether all epochs are over, or nothing was gained in the last few of them.
+        """Tells whether all epochs are over, or nothing was gained in the last few of them.
 
         It goes on where the last was better than the one before: then it is on its way back.
         """

@@ -1,1 +1,1 @@
-"""What a result must meet: budgets of size, arithmetic and time, and guarantees on quality."""
+"""Goals of a result: budgets of size, arithmetic and time, and guarantees on quality."""

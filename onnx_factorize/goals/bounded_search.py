@@ -33,7 +33,7 @@ class Point:
 
     @property
     def kept(self) -> bool:
-        """Whether the guarantee is kept."""
+        """Tells whether the guarantee is kept."""
         return self.strain is not None and self.strain <= 1
 
 

@@ -28,7 +28,7 @@ class MeasuredGuarantee(Guarantee):
 
     @classmethod
     def of(cls, asked: Guarantee) -> MeasuredGuarantee:
-        """What keeps a guarantee that was asked for.
+        """The measured form of a guarantee that was asked for.
 
         Raises:
             InputError: There is no such metric.
@@ -47,11 +47,11 @@ class MeasuredGuarantee(Guarantee):
 
     @property
     def described(self) -> str:
-        """What a figure is called in a sentence."""
+        """The name of the figure in a sentence."""
         return self.kind.described(self.metric)
 
     def quantity(self, outputs: Mapping[str, OutputDistribution]) -> Quantity:
-        """What measures it."""
+        """The quantity, without samples so far."""
         return self.kind.of(self.metric, outputs)
 
     def bound(self, estimate: Estimate) -> float:
@@ -59,5 +59,5 @@ class MeasuredGuarantee(Guarantee):
         return self.kind.bound(estimate)
 
     def strain(self, bound: float) -> float:
-        """How far the guarantee is stretched: the loss over the loss allowed; kept up to 1."""
+        """The strain on the guarantee: the loss over the loss allowed; kept up to 1."""
         return self.kind.strain(bound, self.asked)

@@ -32,7 +32,7 @@ _AXES: dict[Prefer, str] = {"size": "targets", "latency": "latency"}
 
 @dataclasses.dataclass(frozen=True)
 class GuaranteeOutcome:
-    """What came of a guarantee.
+    """The outcome of a guarantee.
 
     Attributes:
         guarantee: What was guaranteed.
@@ -89,14 +89,14 @@ class _Model:
         samples: int,
         tried: list[tuple[float, float, float]],
     ) -> GuaranteeOutcome:
-        """What came of a guarantee by this model."""
+        """The outcome of a guarantee by this model."""
         value = self.estimate.value
         return GuaranteeOutcome(guarantee, prefer, self.budget, value, self.bound, samples, tried)
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """What a guarantee is measured on.
+    """The models and data that a guarantee is measured on.
 
     Attributes:
         dense: The dense model.
@@ -203,7 +203,7 @@ def _how_close(guarantee: MeasuredGuarantee, best: _Model, tried: int) -> str:
 def confirmed(
     outcome: GuaranteeOutcome, compressed: Session, held_out: HeldOut, *, best_effort: bool = False
 ) -> GuaranteeOutcome:
-    """What is guaranteed of a model that was trained after the search.
+    """Measures a guarantee again, on a model that was trained after the search.
 
     Args:
         outcome: What the search found.

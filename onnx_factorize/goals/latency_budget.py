@@ -34,7 +34,7 @@ _MOST = 3
 
 @dataclasses.dataclass(frozen=True)
 class Met:
-    """How a budget of time was met; all as shares of the dense model's latency.
+    """The latency that met a budget of time; all as shares of the dense model's.
 
     Attributes:
         asked: The budget.
@@ -160,7 +160,7 @@ def compress_in_time(
 
 
 def _corrected(asked: float, points: list[tuple[float, float]]) -> float:
-    """What to ask of the prediction: on the line through what was predicted and measured.
+    """Corrects what to ask of the prediction, on the line through predicted and measured.
 
     Below all that was measured it goes on with what a model saved of what was hoped.
     """

@@ -42,11 +42,11 @@ def padding(
 
 
 def same_total(size: int, span: int, stride: int) -> int:
-    """What an axis is padded by in all, to have ceil(size / stride) windows."""
+    """The padding of an axis in all, to have ceil(size / stride) windows."""
     return max(0, (-(-size // stride) - 1) * stride + span - size)
 
 
 def halves(total: int, auto_pad: str) -> tuple[int, int]:
-    """What of a padding is before an axis and what behind: the larger half lower or upper."""
+    """The padding before an axis and behind it: the larger half lower or upper."""
     small, large = total // 2, total - total // 2
     return (small, large) if auto_pad == "SAME_UPPER" else (large, small)

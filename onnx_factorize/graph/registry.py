@@ -1,4 +1,4 @@
-"""What is known of operators, by domain, name and the opset from which on it holds."""
+"""Knowledge of operators, by domain, name and the opset from which on it holds."""
 
 from __future__ import annotations
 

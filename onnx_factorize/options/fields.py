@@ -15,7 +15,7 @@ __all__ = ["Named", "flat", "option", "part", "parts_of"]
 
 @dataclasses.dataclass(frozen=True)
 class _Shown:
-    """How an option is shown on the command line (see `option`)."""
+    """The way an option is shown on the command line (see `option`)."""
 
     help: str | None
     flag: str | None

@@ -1,4 +1,4 @@
-"""How the user wants image files to become arrays."""
+"""Options of image files, as the user gives them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Layout = Literal["NCHW", "NHWC"]
 
 @dataclasses.dataclass(frozen=True)
 class ImageOptions:
-    """How image files become arrays.
+    """The conversion of image files to arrays.
 
     Images are converted to RGB (or grey, for one channel), resized so that the shorter side
     fits, cropped to the centre, divided by the largest value that they could hold (255 for 8

@@ -17,7 +17,7 @@ __all__ = ["DataKeywords", "OptionKeywords", "SweepKeywords"]
 
 
 class DataKeywords(TypedDict, total=False):
-    """How data are read and models run."""
+    """Keywords on how data are read and models run."""
 
     samples: int
     batch_size: int
@@ -37,7 +37,7 @@ class DataKeywords(TypedDict, total=False):
 
 
 class SweepKeywords(DataKeywords, total=False):
-    """How a model is compressed, but for what it may cost."""
+    """Keywords on how a model is compressed, but for its budget."""
 
     prefer: Prefer | None
     weighting: str
@@ -68,7 +68,7 @@ class SweepKeywords(DataKeywords, total=False):
 
 
 class OptionKeywords(SweepKeywords, total=False):
-    """How a model is compressed."""
+    """Keywords on how a model is compressed."""
 
     budget: str | Budget
     max_divergence: float | None

@@ -212,7 +212,7 @@ class Options:
         return None
 
     def provenance(self) -> dict[str, str]:
-        """What made a model, for its metadata."""
+        """The provenance of a model, for its metadata."""
         made = f"--budget {self.budget} --weighting {self.weighting} --ranks {self.ranks}"
         if self.quantize:
             made += f" --quantize {self.quantize}"

@@ -1,4 +1,4 @@
-"""How the user wants models to be run."""
+"""Options of the runtime, as the user gives them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["RuntimeOptions"]
 
 @dataclasses.dataclass(frozen=True)
 class RuntimeOptions:
-    """What runs models, and how.
+    """The runtime of models, and how it runs them.
 
     Attributes:
         provider: An execution provider, where the runtime has several.

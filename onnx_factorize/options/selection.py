@@ -1,4 +1,4 @@
-"""Which samples of the calibration data the user wants to be used."""
+"""Selection of calibration samples, as the user gives it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Selection"]
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Which samples to use.
+    """The samples to use.
 
     Attributes:
         samples: At most this many, spread evenly over the data.

@@ -78,12 +78,12 @@ class Training:
 
     @property
     def repeats(self) -> bool:
-        """Whether the dense model's outputs for a sample, and no more, are asked for again."""
+        """Tells whether the dense model's outputs for a sample, no more, are asked for again."""
         return self.epochs > 1 and not self.hidden and self.augment is None
 
     @property
     def plan_checkpoint(self) -> str | None:
-        """What the plan's factors are kept in, which are trained where thresholding found worse."""
+        """The checkpoint of the plan's factors, trained where thresholding found worse."""
         if self.checkpoint is None:
             return None
         return f"{self.checkpoint.removesuffix(_SAFETENSORS)}.plan{_SAFETENSORS}"

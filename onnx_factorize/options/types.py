@@ -1,4 +1,4 @@
-"""Whether options given by name are of the types that they must be."""
+"""Tells whether options given by name are of the types that they must be."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _plain(kind: Any) -> Any:
 
 
 def _is(value: Any, allowed: Any) -> bool:
-    """Whether a value is of some type; True and False are no numbers."""
+    """Tells whether a value is of some type; True and False are no numbers."""
     return isinstance(value, allowed) and (allowed is bool or not isinstance(value, bool))
 
 

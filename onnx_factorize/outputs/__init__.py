@@ -1,4 +1,4 @@
-"""What a model's outputs stand for: one object for the distribution of each.
+"""Outputs of a model: one object for the distribution that each stands for.
 
 Calibration, search, verification, guarantees, `compare` and fine-tuning all measure by it.
 """

@@ -47,7 +47,7 @@ class Bernoulli(OutputDistribution):
         mask: Mask | None,
         labels: AnyArray | None,
     ) -> dict[str, AnyArray]:
-        """What is fed for the gradient's seed; see `OutputDistribution.feeds`."""
+        """Feeds of the gradient's seed; see `OutputDistribution.feeds`."""
         if inputs.fed == "label":
             assert labels is not None
             numbers: AnyArray = labels.astype(np.float32)

@@ -81,7 +81,7 @@ class Categorical(OutputDistribution):
         return np.where(np.isnan(x), x, np.log(np.maximum(x, FLOOR)))
 
     def seed(self, *, given: bool = False) -> OutputSeed:
-        """How the gradient at the output is seeded."""
+        """The seed of the gradient at the output."""
         return OutputSeed(self.kind, given, shift=self.shift is not None and not given)
 
     def feeds(
@@ -92,7 +92,7 @@ class Categorical(OutputDistribution):
         mask: Mask | None,
         labels: AnyArray | None,
     ) -> dict[str, AnyArray]:
-        """What is fed for the gradient's seed; see `OutputDistribution.feeds`."""
+        """Feeds of the gradient's seed; see `OutputDistribution.feeds`."""
         axis = self.axis % len(shape)
         single = (*shape[:axis], 1, *shape[axis + 1 :])
         if inputs.fed == "label":

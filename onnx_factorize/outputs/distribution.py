@@ -50,7 +50,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
-    """How two values of an output compare, sample by sample.
+    """The comparison of two values of an output, sample by sample.
 
     Attributes:
         divergences: Summed over predictions, in nats, shape (rows, parts); not finite where the
@@ -101,7 +101,7 @@ class Compared:
 
 @dataclasses.dataclass(frozen=True)
 class OutputDistribution(abc.ABC):
-    """What an output stands for, with all that the data tell of its scale.
+    """The distribution that an output stands for, with all that the data tell of its scale.
 
     A prediction is one distribution: a vector of class probabilities for a categorical output,
     one element for a bernoulli or a gaussian one. The divergence of an output is the mean over its
@@ -132,7 +132,7 @@ class OutputDistribution(abc.ABC):
         """
 
     def seed(self, *, given: bool = False) -> OutputSeed:
-        """How the gradient at the output is seeded."""
+        """The seed of the gradient at the output."""
         return OutputSeed(self.kind, given)
 
     @abc.abstractmethod
@@ -144,7 +144,7 @@ class OutputDistribution(abc.ABC):
         mask: Mask | None,
         labels: AnyArray | None,
     ) -> dict[str, AnyArray]:
-        """What is fed for the gradient's seed.
+        """Feeds of the gradient's seed.
 
         Seeds are such that half of the mean square of ⟨gradient, change⟩ is the divergence that a
         small change of the output makes.
@@ -191,7 +191,7 @@ def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def positions(shape: tuple[int, ...], mask: Mask | None, rank: int) -> Mask:
-    """Which leading positions of a value hold data, as it broadcasts to an array of some rank.
+    """Marks the leading positions of a value that hold data, as it broadcasts to some rank.
 
     Args:
         shape: The value's.

@@ -22,7 +22,7 @@ _LOOKED_AT = 1 << 16
 
 
 def is_fill(value: AnyArray, fills: Collection[float]) -> npt.NDArray[np.bool_]:
-    """Which elements stand for nothing: those that are infinite, or one of some values."""
+    """Marks the elements that stand for nothing: infinite ones, and those of some values."""
     with np.errstate(invalid="ignore"):
         found = np.isinf(value)
         for fill in fills:

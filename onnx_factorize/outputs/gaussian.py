@@ -104,7 +104,7 @@ class Gaussian(OutputDistribution):
         )
 
     def precisions(self, shape: tuple[int, ...]) -> Float:
-        """What the squared change of each element weighs in a sample, as it broadcasts to a shape.
+        """The weight of each element's squared change in a sample, as it broadcasts to a shape.
 
         One over its variance, the number of parts, and the number of elements of its part.
         """
@@ -124,7 +124,7 @@ class Gaussian(OutputDistribution):
         mask: Mask | None,
         labels: AnyArray | None,
     ) -> dict[str, AnyArray]:
-        """What is fed for the gradient's seed; see `OutputDistribution.feeds`."""
+        """Feeds of the gradient's seed; see `OutputDistribution.feeds`."""
         precisions = self.precisions(shape)
         weight = weight_of(shape, mask, 1.0)
         if inputs.fed == "label":

@@ -72,7 +72,7 @@ def check_labels(batch: Batch, kind: OutputKind, shape: tuple[int, ...]) -> AnyA
 def mixed_with_labels(
     value: AnyArray, labels: AnyArray, kind: OutputKind, share: float
 ) -> AnyArray:
-    """What a model in training should answer where it has a teacher and the truth.
+    """The target of a model in training that has a teacher and the truth.
 
     The divergence from a mixture of two answers is, but for a constant, the same mixture of the
     divergence from the one and the cross-entropy (or squared error) to the other.

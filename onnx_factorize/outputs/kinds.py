@@ -1,4 +1,4 @@
-"""What each output is taken for, before the data are asked: by the graph, or by the user."""
+"""Kinds of outputs before the data are asked: by the graph, or by the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["output_kinds", "recognized"]
 
 
 def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, OutputKind]:
-    """What each output stands for: recognised from the graph, unless overridden.
+    """The kind of each output: recognised from the graph, unless overridden.
 
     Args:
         model: The model.

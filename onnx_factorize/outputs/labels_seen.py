@@ -1,4 +1,4 @@
-"""What the labels that come with the data say of an output."""
+"""Evidence on an output from the labels that come with the data."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ class LabelsSeen:
 
     @property
     def are_values(self) -> bool:
-        """Whether there is a real number for each element."""
+        """Tells whether there is a real number for each element."""
         return bool(self._values)

@@ -80,7 +80,7 @@ class AxisMoments:
 
     @property
     def are_probabilities(self) -> npt.NDArray[np.bool_]:
-        """Which elements were always from 0 to 1, and reached low enough to be scores."""
+        """Marks the elements that were always from 0 to 1, and reached low enough to be scores."""
         return (self.least >= 0) & (self.most <= 1) & (self.count > 0)
 
 

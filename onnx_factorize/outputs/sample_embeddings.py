@@ -1,4 +1,4 @@
-"""What a model makes of a sample, as one short vector: alike samples have alike signatures."""
+"""Sample embeddings: a short vector of the model's outputs, alike for alike samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the dense model's values of one output are like over the data."""
+"""Figures of one output of the dense model over the data."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class ClassesSeen:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether softmax of the values is one class for certain, or a class is never possible."""
+        """Tells whether softmax gives one class for certain, or a class that is never possible."""
         often = self.saturated > 0.8 * self.predictions
         possible = self.highest > -np.inf
         return bool(often or (self.highest[possible] < -_SATURATED).any())

@@ -18,7 +18,7 @@ BY_USER = "--outputs"
 
 @dataclasses.dataclass(frozen=True)
 class Selected:
-    """What cannot be compared itself: its size and order are another in every model.
+    """Outputs that cannot be compared: their size and order are others in every model.
 
     Attributes:
         behind: Name of each output that is what a selection chose, to that.
@@ -30,7 +30,7 @@ class Selected:
 
     @property
     def said(self) -> str:
-        """How such outputs are judged, as one line."""
+        """The judgement of such outputs, as one line."""
         selections = ", ".join(dict.fromkeys(self.behind.values()))
         outputs, entering = ", ".join(self.behind), ", ".join(self.entering)
         return f"{outputs}: what {selections} chooses, judged by what enters it ({entering})"
@@ -56,7 +56,7 @@ def selected(model: ir.Model, kinds: Mapping[str, OutputKind]) -> Selected | Non
 
 
 def recognized(model: ir.Model, ignored: Collection[str] = ()) -> dict[str, OutputKind]:
-    """What each output is taken for, and what enters a selection, from the graph alone.
+    """Recognises the kind of each output, and what enters a selection, from the graph alone.
 
     Args:
         model: The model; it is not changed.

@@ -51,7 +51,7 @@ def settled(seen: OutputSeen, labels: LabelsSeen) -> OutputDistribution | None:
 
 
 def _kind(seen: OutputSeen, labels: LabelsSeen) -> OutputKind:
-    """What the output is, where the graph only guesses."""
+    """The kind of an output, where the graph only guesses."""
     kind, classes = seen.kind, seen.classes
     if kind.because == "--outputs":
         return kind
@@ -125,6 +125,6 @@ def _gaussian(seen: OutputSeen, kind: OutputKind) -> OutputDistribution | None:
 
 
 def _is_one(parts: Parts) -> bool:
-    """Whether one scale serves all."""
+    """Tells whether one scale serves all."""
     deviations = np.sqrt(parts.variances)
     return len(parts.names) == 1 and bool(deviations.max() < 2 * deviations.min())

@@ -17,7 +17,7 @@ _Key = tuple[tuple[str, Shape], ...]
 
 
 class OutputShapes:
-    """What was seen of the shapes of outputs, by the shapes of what was fed.
+    """The shapes of outputs, by the shapes of what was fed.
 
     An output with a row for each sample has as many rows for each of any number of samples. What
     is expected is a guess: whoever relies on it compares it with what comes.

@@ -1,4 +1,4 @@
-"""What the dense model makes of the data: what its outputs are, and which samples are alike."""
+"""Survey of the dense model on the data: the kind of each output, and which samples are alike."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SURVEYED = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What the dense model makes of the calibration data.
+    """The dense model's outputs on the calibration data.
 
     Attributes:
         outputs: Output name to its distribution; those that do not count are left out.

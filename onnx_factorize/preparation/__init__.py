@@ -1,1 +1,1 @@
-"""What is made ready before calibration: targets found, subnormal weights dealt with."""
+"""Preparation before calibration: targets found, subnormal weights dealt with."""

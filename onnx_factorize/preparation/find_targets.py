@@ -1,4 +1,4 @@
-"""What of a model may be factorized: its own doing, the user's wish, and what can be measured."""
+"""Targets of a model: by its own doing, the user's wish, and what can be measured."""
 
 from __future__ import annotations
 

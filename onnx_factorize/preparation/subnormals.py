@@ -27,7 +27,7 @@ _SAMPLES = 128
 
 @dataclasses.dataclass(frozen=True)
 class Subnormals:
-    """What became of subnormal numbers in the dense model's weights.
+    """The fate of subnormal numbers in the dense model's weights.
 
     Attributes:
         numbers: How many there are.
@@ -44,7 +44,7 @@ class Subnormals:
         return {**dataclasses.asdict(self), "said": self.sentence()}
 
     def sentence(self) -> str:
-        """What was done, for people."""
+        """A sentence on what was done."""
         found = f"{self.numbers:,} of the dense model's weights are below 1e-30"
         if self.zeroed:
             return (
@@ -91,7 +91,7 @@ def without_subnormals(
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Whether outputs are the same: arrays, or lists and mappings of them."""
+    """Tells whether outputs are the same: arrays, or lists and mappings of them."""
     if isinstance(a, Mapping):
         return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
     if isinstance(a, list):

@@ -55,7 +55,7 @@ _FEW_BITS = ("QuantizeLinear", "Integer", "NBits", "BlockQuantized")
 
 
 def mode_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Mode:
-    """How a model is best quantized.
+    """The mode in which a model is best quantized.
 
     Args:
         bits: To how many.
@@ -70,7 +70,7 @@ def mode_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Mode:
 
 
 def bytes_per_weight(mode: Mode, op_type: str, stored: float) -> float:
-    """What one weight of an operator takes once it is quantized, about.
+    """The bytes of one weight of an operator once it is quantized, about.
 
     Args:
         mode: See `mode_of`.

@@ -29,7 +29,7 @@ _BETTER = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class WeightBits:
-    """How many bits of a weight are used.
+    """The number of bits of a weight that are used.
 
     Attributes:
         full: The divergence with 8 bits, on calibration samples.
@@ -56,13 +56,13 @@ class WeightBits:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """What the report holds."""
+        """The entry in the report."""
         return {**dataclasses.asdict(self), "used": self.used, "said": self.said}
 
 
 @dataclasses.dataclass(frozen=True)
 class Quantization:
-    """How a factorized model was quantized.
+    """The quantization of a factorized model.
 
     Attributes:
         bits: To how many.
@@ -84,7 +84,7 @@ class Quantization:
         return dataclasses.replace(quantized, params=same.params, arithmetic=same.arithmetic)
 
     def as_dict(self) -> dict[str, Any]:
-        """What the report holds."""
+        """The entry in the report."""
         return {
             "bits": self.bits,
             "way": self.mode,

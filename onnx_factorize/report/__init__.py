@@ -1,1 +1,1 @@
-"""What happened, for programs and for people."""
+"""Reports of a run, for programs and for people."""

@@ -28,7 +28,7 @@ __all__ = ["Comparison", "compare_several"]
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What `compare` finds.
+    """The result of `compare`.
 
     Attributes:
         dense: What the first model costs.

@@ -30,7 +30,7 @@ _OPEN_AXIS = 64
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What `inspect` finds.
+    """The result of `inspect`.
 
     Attributes:
         inputs: Each input as `name: type[shape]`.

@@ -1,4 +1,4 @@
-"""What a few budgets would leave of a model, before there are any data.
+"""Outlook on what a few budgets would leave of a model, before there are any data.
 
 Sizes need no data: they follow from the ranks, here the same share of every operator. What a cut
 loses is another matter, and nothing is said of it.
@@ -31,7 +31,7 @@ BUDGETS = (0.9, 0.75, 0.5, 0.35)
 
 @dataclasses.dataclass(frozen=True)
 class Outlook:
-    """What one budget would leave.
+    """The outlook for one budget.
 
     Attributes:
         budget: The budget, as `--budget` takes it.

@@ -1,4 +1,4 @@
-"""What happened, as data: the contents of `--report FILE.json`."""
+"""The report of a run as data: the contents of `--report FILE.json`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCHEMA = "onnx-factorize/report/1"
 
 @dataclasses.dataclass
 class Layer:
-    """What became of one linear operator.
+    """The outcome for one linear operator.
 
     Attributes:
         name: The node's name.
@@ -129,7 +129,7 @@ class Report:
         return json.dumps(self.as_plain(), indent=1, allow_nan=False) + "\n"
 
     def as_plain(self) -> dict[str, Any]:
-        """What the JSON holds; numbers that are not finite are None."""
+        """The contents of the JSON; numbers that are not finite are None."""
         plain: dict[str, Any] = _finite(self.as_dict())
         return plain
 

@@ -78,7 +78,7 @@ class Made:
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know, one sentence each."""
+        """Warnings for the user, one sentence each."""
         known, recovery = self.known, self.recovery
         said = warnings_of(
             known.targets,
@@ -139,7 +139,7 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
 
 
 def _predicted(made: Made) -> dict[str, Any]:
-    """What the plan says of the divergence, where its losses are in nats."""
+    """The divergence by the plan, where its losses are in nats."""
     plan = made.plan if made.known.analysis.weighting.unit == "nats" else None
     return {
         "predicted": None if plan is None else plan.predicted,
@@ -153,7 +153,7 @@ def _predicted(made: Made) -> dict[str, Any]:
 
 
 def _outputs(holdout: Agreement, seen: Agreement) -> dict[str, Any]:
-    """How each output does."""
+    """The figures of each output."""
     return {
         name: {
             "kind": output.kind,
@@ -195,7 +195,7 @@ def _layers(
     costs: Costs,
     analysis: Analysis,
 ) -> list[Layer]:
-    """What became of every linear operator."""
+    """The outcome for every linear operator."""
     layers = []
     for target in targets:
         cut = cut_of(target, plan.ranks, 0)

@@ -1,4 +1,4 @@
-"""What the user should know of a run, one sentence each."""
+"""Warnings about a run, one sentence each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def warnings_of(
     time: Ratio,
     untrained: float | None,
 ) -> list[str]:
-    """What the user should know, one sentence each.
+    """Warnings for the user, one sentence each.
 
     Args:
         targets: The targets.
@@ -54,7 +54,7 @@ def warnings_of(
 
 
 def _of_data(targets: Sequence[Target], analysis: Analysis, data: CalibrationData) -> Iterator[str]:
-    """What the data do not tell, or not well enough."""
+    """Warnings about data that do not tell, or not well enough."""
     statistics = analysis.statistics
     if data.shares_holdout:
         yield (
@@ -84,7 +84,7 @@ def _of_data(targets: Sequence[Target], analysis: Analysis, data: CalibrationDat
 
 
 def _of_result(plan: Plan, measured: float, time: Ratio, untrained: float | None) -> Iterator[str]:
-    """What the result is not as it was expected to be, or hoped."""
+    """Warnings about a result that is not as it was expected to be, or hoped."""
     if (
         plan.expected
         and not 1 / _ALARM < measured / plan.expected < _ALARM
@@ -127,7 +127,7 @@ def _of_idle(idle: Sequence[str]) -> Iterator[str]:
 
 
 def never_ran(target: Target, analysis: Analysis) -> str:
-    """Why a target is left dense of which the data never reached all operators."""
+    """The reason why a target is left dense of which the data never reached all operators."""
     for use in target.uses:
         if use.name in analysis.not_finite:
             shared = "" if use is target else f" of '{use.operator}', which shares its weight,"
@@ -169,7 +169,7 @@ def _by_operator(targets: Sequence[Target], names: Collection[str]) -> dict[str,
 
 
 def _enough(short: float, data: CalibrationData) -> str:
-    """How many samples end a shortage by so many times, with a margin, and how to get them."""
+    """Advice on how many samples end a shortage, with a margin, and how to get them."""
     used = data.calibration_samples + (0 if data.shares_holdout else data.holdout_samples)
     wanted = _MARGIN * short * used
     step = 10 ** max(0, math.floor(math.log10(wanted)) - 1)

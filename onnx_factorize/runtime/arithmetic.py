@@ -75,7 +75,7 @@ def _run(
     feeds: Mapping[str, npt.NDArray[Any]],
     runtime: Runtime,
 ) -> dict[str, npt.NDArray[Any]]:
-    """What a model with counting outputs gives there."""
+    """Runs a model with counting outputs."""
     observed = normal.clone()
     count(observed)
     wanted = {*count.shapes.values(), *(name for _, names in count.sums for name in names)}

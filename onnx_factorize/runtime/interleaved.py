@@ -49,7 +49,7 @@ class Ratio:
 
     @property
     def state(self) -> State:
-        """What can be said of it."""
+        """The verdict."""
         low, high = self.quartiles
         if low >= 1 / SLOWER and high <= SLOWER:
             return "alike"
@@ -60,7 +60,7 @@ class Ratio:
         return "faster" if self.median < 1 / SLOWER else "alike"
 
     def sentence(self) -> str:
-        """What was found, for people."""
+        """A sentence on what was found."""
         low, high = self.quartiles
         said = f"{self.median:.3f} of the dense model's, quartiles {low:.3f} to {high:.3f} of "
         said += f"{self.rounds} rounds"
@@ -78,7 +78,7 @@ class Ratio:
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """What was measured of models that took turns.
+    """Times of models that took turns.
 
     Attributes:
         times: Milliseconds of one sample, shape (rounds, models).

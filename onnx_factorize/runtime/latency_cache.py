@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def hardware() -> str:
-    """What this machine computes with."""
+    """The processor of this machine."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - no real file
@@ -53,7 +53,7 @@ class LatencyCache:
         self._known = self._read()
 
     def get(self, key: str, count: int) -> list[float] | None:
-        """What was measured under a key, in milliseconds.
+        """The time measured under a key, in milliseconds.
 
         Args:
             key: What was measured.
@@ -90,7 +90,7 @@ class LatencyCache:
 
 
 def _cache_folder() -> pathlib.Path:
-    """Where this system keeps what programs can make again."""
+    """The folder where this system keeps what programs can make again."""
     try:
         home = pathlib.Path.home()
     except RuntimeError:  # a user whom the system does not know, as in containers

@@ -1,4 +1,4 @@
-"""How long a target takes at every rank: measured at some, interpolated between them."""
+"""Latency of a target at every rank: measured at some, interpolated between them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CACHES = 2**28
 
 
 def grid(ranks: npt.NDArray[np.int64]) -> tuple[int, ...]:
-    """Which of some ranks to measure: evenly spaced in their logarithm, the largest included."""
+    """Chooses the ranks to measure: evenly spaced in their logarithm, the largest included."""
     if not len(ranks):
         return ()
     largest = float(ranks[-1])
@@ -108,7 +108,7 @@ def measure_curves(
 
 
 def _kind(target: Target) -> str:
-    """What decides how long a target takes, besides its input's shape and its rank."""
+    """The key of what decides a target's latency besides its input's shape and its rank."""
     weight = target.weight
     attributes = sorted(f"{a.name}={a.value}" for a in target.node.attributes.values())
     biased = len(target.node.inputs) > 2 and target.node.inputs[2] is not None

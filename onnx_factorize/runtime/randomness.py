@@ -1,4 +1,4 @@
-"""What is said of a model that draws random numbers."""
+"""Notes on a model that draws random numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Randomness:
 
     @property
     def warning(self) -> str | None:
-        """What the user should know; None where there is nothing."""
+        """A warning for the user; None where there is none."""
         if self.runs:
             return None
         return (
@@ -45,7 +45,7 @@ def randomness_of(dense: Session) -> Randomness | None:
 
 
 def randomness_said(nodes: Sequence[str]) -> str:
-    """How the random nodes of a model were treated, as one line."""
+    """A line on how the random nodes of a model were treated."""
     more = " …" if len(nodes) > _NAMED else ""
     return (
         f"the model draws random numbers ({', '.join(nodes[:_NAMED])}{more}): a sample gets the "

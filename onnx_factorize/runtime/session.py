@@ -1,4 +1,4 @@
-"""What runs models: the seam between the program and runtimes such as onnxruntime."""
+"""Runtimes and sessions: the seam between the program and runtimes such as onnxruntime."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Runtime(abc.ABC):
 
     @property
     def clock(self) -> Callable[[], float]:
-        """What times a run, in seconds."""
+        """The clock that times a run, in seconds."""
         return time.perf_counter
 
     def session(
@@ -73,7 +73,7 @@ class Runtime(abc.ABC):
         return Session(model, self, outputs, drawing=drawing)
 
     def conditions(self) -> dict[str, str | int]:
-        """What a latency depends on, besides the model and the machine."""
+        """The conditions that a latency depends on, besides the model and the machine."""
         return {
             "runtime": self.name,
             "version": self.version,
@@ -156,5 +156,5 @@ class Session:
 
     @property
     def runs_as_written(self) -> bool:
-        """Whether the runtime can run the model as it was given."""
+        """Tells whether the runtime can run the model as it was given."""
         return self._given is None or self.as_written is not self

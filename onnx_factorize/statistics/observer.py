@@ -130,7 +130,7 @@ class Observer:
         return Observation(self, self._seeding.run(self._session, batch, draw), batch)
 
     def side(self, target: Target) -> Literal["input", "output"]:
-        """Where the signal of a target is observed."""
+        """The side on which the signal of a target is observed."""
         return target.side if self._side == "narrow" else self._side
 
 

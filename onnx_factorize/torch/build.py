@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ..graph import subgraphs
 from .constants import content, is_constant, named_constants
 from .execution.errors import Unsupported, UnsupportedError
-from .execution.program import Program, Step
+from .execution.program import Operation, Program
 from .execution.table import OPERATORS
 from .fusing import Fusion, find_fusions
 
@@ -37,7 +37,7 @@ class Constant:
 
 @dataclasses.dataclass
 class Built:
-    """What a model becomes.
+    """The program that a model becomes.
 
     Attributes:
         program: Its main graph.
@@ -79,7 +79,7 @@ def build(model: ir.Model, trained: Collection[str] = ()) -> Built:
 
 
 def label_of(node: ir.Node) -> str:
-    """How messages name a node."""
+    """The name of a node in messages."""
     name = node.name or next((value.name for value in node.outputs if value.name), "without a name")
     domain = f"{node.domain}." if node.domain else ""
     return f"Node '{name}' ({domain}{node.op_type})"
@@ -130,7 +130,7 @@ class _Builder:
             left -= read | written
         return Program(inputs, outputs, steps, tuple(sorted(own)))
 
-    def _step(self, node: ir.Node) -> Step:
+    def _step(self, node: ir.Node) -> Operation:
         opset = self._opsets.get(node.domain, self._opsets.get("", 1) if not node.domain else 1)
         found = OPERATORS.find(node.domain, node.op_type, opset)
         label = label_of(node)
@@ -149,7 +149,7 @@ class _Builder:
         self.computed_with.update(
             slot for i, slot in enumerate(inputs) if slot is not None and i not in found.host
         )
-        return Step(
+        return Operation(
             label,
             found,
             attributes,
@@ -159,10 +159,10 @@ class _Builder:
             tuple(v.dtype for v in node.outputs),
         )
 
-    def _fused_step(self, last: ir.Node, fusion: Fusion) -> Step:
+    def _fused_step(self, last: ir.Node, fusion: Fusion) -> Operation:
         x, y = fusion.input, last.outputs[0]
         places = (self.slot(x),), (self.slot(y),)
-        return Step(label_of(last), fusion.operator, {}, *places, (x.dtype,), (y.dtype,))
+        return Operation(label_of(last), fusion.operator, {}, *places, (x.dtype,), (y.dtype,))
 
     def _attribute(self, attribute: ir.Attr) -> Any:
         kind = attribute.type
@@ -185,5 +185,5 @@ class _Builder:
 
 
 def _wanted(value: ir.Value) -> bool:
-    """Whether anything reads a value."""
+    """Tells whether anything reads a value."""
     return bool(value.uses()) or value.is_graph_output()

@@ -17,7 +17,7 @@ from ..runtime.session import Runtime
 from .devices import full_precision
 from .execution import dtypes
 from .execution.errors import DeviationError
-from .execution.program import Step
+from .execution.program import Operation
 from .module import GraphModule
 
 __all__ = ["check_against_onnxruntime"]
@@ -75,7 +75,7 @@ def check_against_onnxruntime(
 def _rounding(
     module: GraphModule, feeds: NamedArrays, found: Mapping[str, Any]
 ) -> dict[str, float]:
-    """How far each output is from what the module gives in float64."""
+    """The distance of each output from what the module gives in float64."""
     exact = _outputs(copy.deepcopy(module).double(), feeds)
     return {name: deviation(value, exact[name]) for name, value in found.items()}
 
@@ -112,7 +112,7 @@ def deviation(found: Any, expected: Any) -> float:
 
 
 def _small(array: npt.NDArray[Any]) -> bool:
-    """Whether an array is of one of the types that numpy itself does not have."""
+    """Tells whether an array is of one of the types that numpy itself does not have."""
     return array.dtype.kind == "V"
 
 
@@ -132,7 +132,7 @@ def _first_deviation(
     expected = runtime.session(wider).run(feeds)
     clauses: list[str] = []
 
-    def look(step: Step, results: Sequence[Any]) -> None:
+    def look(step: Operation, results: Sequence[Any]) -> None:
         for slot, kind, result in zip(step.outputs, step.output_types, results, strict=False):
             name = None if slot is None else module.name_of(slot)
             if clauses or name not in expected:

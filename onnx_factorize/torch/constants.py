@@ -40,13 +40,13 @@ def _walk(graph: ir.Graph) -> Iterator[ir.Value]:
 
 
 def is_constant(node: ir.Node) -> bool:
-    """Whether a node is a Constant of a dense tensor."""
+    """Tells whether a node is a Constant of a dense tensor."""
     plain = node.op_type == "Constant" and node.domain in ("", "ai.onnx")
     return plain and "sparse_value" not in node.attributes
 
 
 def content(value: ir.Value) -> ir.TensorProtocol:
-    """What an initializer or the output of a Constant node holds."""
+    """The content of an initializer or of the output of a Constant node."""
     node = value.producer()
     if node is None:
         assert value.const_value is not None

@@ -1,4 +1,4 @@
-"""Where training runs: on which device, in how many threads."""
+"""Devices and threads for training."""
 
 from __future__ import annotations
 

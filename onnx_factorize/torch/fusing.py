@@ -95,13 +95,13 @@ _CONSTANTS = {
 
 
 def _has_constants(_context: Any, x: ir.Value, **constants: ir.Value | None) -> bool:
-    """Whether what a pattern reads besides its input are the numbers that make the activation."""
+    """Tells whether a pattern reads, besides its input, the numbers that make the activation."""
     scalar = x.shape is not None and not x.shape
     return all(_is(value, _CONSTANTS[name], scalar) for name, value in constants.items())
 
 
 def _is(value: ir.Value | None, number: float, scalar: bool) -> bool:
-    """Whether a value is a constant number that does not change the shape of what it meets."""
+    """Tells whether a value is a constant number that keeps the shape of what it meets."""
     if value is None or value.is_graph_input():
         return False
     tensor = ir.convenience.get_const_tensor(value)

@@ -16,7 +16,7 @@ from ..files.model_io import Model, load
 from .build import Built, Constant, build
 from .constants import content, named_constants
 from .execution import dtypes
-from .execution.program import State, Step
+from .execution.program import Operation, State
 from .parameters import is_trainable, parameter_path
 from .prepare import prepared
 
@@ -28,7 +28,7 @@ _FEW = 16
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What one run gives.
+    """The result of one run.
 
     Attributes:
         outputs: Output name to value.
@@ -153,7 +153,7 @@ class GraphModule(nn.Module):
         self,
         feeds: Mapping[str, Any],
         capture: Collection[str] = (),
-        observe: Callable[[Step, Sequence[Any]], None] | None = None,
+        observe: Callable[[Operation, Sequence[Any]], None] | None = None,
     ) -> Run:
         """Runs the graph, and keeps intermediate values.
 
@@ -198,7 +198,7 @@ class GraphModule(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         anchor = self._anchor
         assert isinstance(anchor, Tensor)
         return anchor.device

@@ -1,4 +1,4 @@
-"""Which constants are trained, and what their Parameters are called."""
+"""Choice of the constants that are trained, and the names of their Parameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LARGE_TABLE = 2**20
 
 
 def is_trainable(value: ir.Value) -> bool:
-    """Whether a floating-point constant is trained by default (see `to_torch`)."""
+    """Tells whether a floating-point constant is trained by default (see `to_torch`)."""
     if content(value).size <= 1 or _fills_a_place(value):
         return False
     return not any(
@@ -41,7 +41,7 @@ def is_trainable(value: ir.Value) -> bool:
 
 
 def _fills_a_place(value: ir.Value) -> bool:
-    """Whether a constant is the zero that the first Gemm of a chain adds: see `RewriteGemm`."""
+    """Tells whether a constant is the zero that a chain's first Gemm adds: see `RewriteGemm`."""
     uses = value.uses()
     return bool(uses) and all(
         use.node.op_type == "Gemm"
@@ -53,7 +53,7 @@ def _fills_a_place(value: ir.Value) -> bool:
 
 
 def is_fine_tuned(value: ir.Value) -> bool:
-    """Whether a floating-point constant is trained by `--finetune`.
+    """Tells whether a floating-point constant is trained by `--finetune`.
 
     Large tables in which rows are looked up, and that were not cut, stay as they are: few of their
     rows come up in a batch, and a step of all of them takes longer than much of a small encoder.
@@ -62,7 +62,7 @@ def is_fine_tuned(value: ir.Value) -> bool:
 
 
 def _is_large_table(value: ir.Value) -> bool:
-    """Whether a constant is a large matrix that nodes of the dense model read rows of."""
+    """Tells whether a constant is a large matrix that nodes of the dense model read rows of."""
     tensor, uses = content(value), value.uses()
     if tensor.size < _LARGE_TABLE or len(tensor.shape) != 2 or value.is_graph_output():
         return False

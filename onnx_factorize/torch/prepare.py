@@ -31,5 +31,5 @@ def prepared(model: ir.Model) -> ir.Model:
 
 
 def _missing(node: ir.Node, opset: int) -> bool:
-    """Whether an operator is not in the table."""
+    """Tells whether an operator is not in the table."""
     return node.op_type != "Constant" and OPERATORS.find(node.domain, node.op_type, opset) is None

@@ -11,7 +11,7 @@ from builders import distribution, normal
 from onnx_factorize.calibration import Batch
 from onnx_factorize.errors import InputError
 from onnx_factorize.evaluation import Divergences
-from onnx_factorize.goals.quantities.agreement import Agreement
+from onnx_factorize.goals.quantities.agreement import SameTopClass
 from onnx_factorize.goals.quantities.confidence import lower_bound
 from onnx_factorize.goals.quantities.cosine import Cosine
 from onnx_factorize.goals.quantities.divergence import Divergence
@@ -87,7 +87,7 @@ def test_agreement_and_top1_count():
     q = np.concatenate([q["y"] for _, _, q in _batches()])
     labels = np.concatenate([b.labels for b, _, _ in _batches()])
     same = (p.argmax(-1) == q.argmax(-1)).mean()
-    found = _estimate(Agreement(LOGITS))
+    found = _estimate(SameTopClass(LOGITS))
     assert found.value == pytest.approx(same)
     assert lower_bound(found.shares) < same
     right = (q.argmax(-1) == labels).sum() / (p.argmax(-1) == labels).sum()
@@ -120,7 +120,7 @@ def test_top1_without_usable_labels_is_refused():
 
 def test_agreement_needs_classes():
     with pytest.raises(InputError, match="cosine"):
-        Agreement(PLAIN)
+        SameTopClass(PLAIN)
 
 
 def _module(monkeypatch, tmp_path, body):

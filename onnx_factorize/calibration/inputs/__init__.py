@@ -1,4 +1,4 @@
-"""What a model wants to be fed, and arrays that fit it."""
+"""The inputs of a model, and arrays that fit them."""
 
 from .signature import InputSpec, Signature
 

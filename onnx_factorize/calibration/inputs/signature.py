@@ -1,4 +1,4 @@
-"""What a model wants to be fed, and whether data fit it."""
+"""The inputs that a model wants to be fed, and whether data fit them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class InputSpec:
         return f"{self.dtype}[{', '.join('?' if d is None else str(d) for d in self.dims)}]"
 
     def is_column(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array without the last axis, of length 1, is a column of a table."""
+        """Tells whether an array without the last axis, of length 1, is a column of a table."""
         return self.dims is not None and self.dims[1:] == (1,) and len(shape) == 1 and shape[0] != 1
 
 
@@ -129,7 +129,7 @@ class Signature:
         return dataclasses.replace(self, batched=False, batch=None)
 
     def rows(self, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
-        """How many samples arrays of some shapes hold; None where they are one whole feed.
+        """The samples that arrays of some shapes hold; None where they are one whole feed.
 
         Args:
             shapes: Input name to shape.
@@ -205,7 +205,7 @@ _DEFAULTS_SINCE = 4
 
 
 def _spec(value: ir.Value) -> InputSpec:
-    """What an input of a graph wants.
+    """The shape and type that an input of a graph wants.
 
     Raises:
         InputError: Something else than a tensor.
@@ -235,7 +235,7 @@ def _with_batch_axis(spec: InputSpec, array: npt.NDArray[Any]) -> npt.NDArray[An
 
 
 def _fits(dims: tuple[int | str | None, ...], shape: tuple[int, ...], *, by_row: bool) -> bool:
-    """Whether all lengths are what is declared; along the batch, data are cut and joined."""
+    """Tells whether all lengths are what is declared; along the batch, data are cut and joined."""
     return all(
         not isinstance(dim, int) or length == dim or (axis == 0 and by_row)
         for axis, (dim, length) in enumerate(zip(dims, shape, strict=True))

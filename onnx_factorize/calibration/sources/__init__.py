@@ -1,4 +1,4 @@
-"""Where calibration data come from: each form of `--calib` is a source of records."""
+"""Sources of calibration data: each form of `--calib` is a source of records."""
 
 from ...options.images import ImageOptions
 from .feeds import FeedSource, feeds_of, heads_of

@@ -40,7 +40,7 @@ def feeds_of(data: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def heads_of(feeds: Iterable[Any], signature: Signature) -> list[Arrays]:
-    """What the model's inputs are fed first, as arrays; none where that is no feed at all."""
+    """The first feeds of the model's inputs, as arrays; none where that is no feed at all."""
     known = {spec.name for spec in signature.everything}
     by_rows = dataclasses.replace(signature, batched=True, batch=None)
     heads: list[Arrays] = []

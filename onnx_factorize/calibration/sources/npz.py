@@ -51,7 +51,7 @@ class ArrayFile:
 
     @property
     def nbytes(self) -> int:
-        """How much memory the whole array takes."""
+        """The bytes of the whole array in memory."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:

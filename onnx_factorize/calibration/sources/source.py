@@ -1,4 +1,4 @@
-"""What a source of calibration data is."""
+"""The protocol of a source of calibration data."""
 
 from __future__ import annotations
 

@@ -62,5 +62,5 @@ def price_of(budget: Budget, costs: Costs) -> Price:
 
 
 def wants_speed(options: Options) -> bool:
-    """Whether every cut must be timed, because speed is wanted and not size alone."""
+    """Tells whether every cut must be timed, because speed is wanted and not size alone."""
     return options.prefer == "latency" or check_budget(options.budget).speed

@@ -1,4 +1,4 @@
-"""What can be guaranteed, one file each: a file of this folder is imported and found by its name.
+"""Quantities of guarantees, one file each: a file of this folder is imported and found by its name.
 
 Other packages add one with `register`.
 """

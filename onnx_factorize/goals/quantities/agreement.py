@@ -13,11 +13,11 @@ from .confidence import Estimate
 from .quantity import Outputs, Quantity, of_counts
 from .registry import register
 
-__all__ = ["Agreement"]
+__all__ = ["SameTopClass"]
 
 
 @register
-class Agreement(Quantity):
+class SameTopClass(Quantity):
     """The share of predictions with the same most likely class as the dense model's."""
 
     name = "agreement"

@@ -54,7 +54,7 @@ def ratio(numerators: Array, denominators: Array, worst: tuple[float, float] | N
 
 
 def upper_bound(samples: Array, confidence: float = CONFIDENCE) -> float:
-    """What the mean is below, with the given confidence.
+    """The upper bound of a mean, with the given confidence.
 
     Student's bound, corrected for skewness to first order: divergences are skewed to the right,
     where the plain bound is too low (Johnson, "Modified t tests and confidence intervals for
@@ -82,7 +82,7 @@ def upper_bound(samples: Array, confidence: float = CONFIDENCE) -> float:
 
 
 def lower_bound(samples: Array, confidence: float = CONFIDENCE) -> float:
-    """What the mean is above, with the given confidence; see `upper_bound`."""
+    """The lower bound of a mean, with the given confidence; see `upper_bound`."""
     return -upper_bound(-samples, confidence)
 
 

@@ -58,5 +58,5 @@ class Divergence(Quantity):
 
     @classmethod
     def described(cls, metric: str) -> str:
-        """What a figure is called in a sentence."""
+        """The name of the figure in a sentence."""
         return metric

@@ -37,12 +37,12 @@ class OwnMetric(Quantity):
 
     @classmethod
     def takes(cls, metric: str) -> bool:
-        """Whether a metric is the name of a callable."""
+        """Tells whether a metric is the name of a callable."""
         return ":" in metric
 
     @classmethod
     def of(cls, metric: str, outputs: Outputs) -> OwnMetric:
-        """What measures a metric: see `Quantity`."""
+        """The quantity of a metric: see `Quantity`."""
         return cls(outputs, metric)
 
     def __init__(self, outputs: Outputs, name: str = "") -> None:

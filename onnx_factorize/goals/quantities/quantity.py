@@ -1,4 +1,4 @@
-"""What a guarantee is about: a figure of held-out samples, with its samples' shares.
+"""The quantity of a guarantee: a figure of held-out samples, with its samples' shares.
 
 A quantity is fed the outputs of the dense and of the compressed model batch by batch. Where an
 output has no row for each sample (a state, a scalar), a batch counts as one sample.
@@ -38,12 +38,12 @@ class Quantity(abc.ABC):
 
     @classmethod
     def takes(cls, metric: str) -> bool:
-        """Whether a metric, as it was asked for, is this one."""
+        """Tells whether a metric, as it was asked for, is this one."""
         return metric == cls.name
 
     @classmethod
     def of(cls, metric: str, outputs: Outputs) -> Quantity:  # noqa: ARG003
-        """What measures a metric.
+        """The quantity of a metric, without samples so far.
 
         Args:
             metric: The metric as it was asked for.
@@ -83,7 +83,7 @@ class Quantity(abc.ABC):
 
     @classmethod
     def described(cls, metric: str) -> str:
-        """What a figure is called in a sentence."""
+        """The name of the figure in a sentence."""
         return f"a share of {metric} of"
 
 

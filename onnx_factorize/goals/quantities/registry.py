@@ -1,4 +1,4 @@
-"""What can be guaranteed, by name."""
+"""Quantities of guarantees, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what draws the pages is installed."""
+"""Tells whether what draws the pages is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where parameters and arithmetic were and are, layer by layer."""
+"""Bars of parameters and arithmetic before and after, layer by layer."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def everywhere(report: Mapping[str, Any]) -> list[Bar]:
 
 
 def _note(layer: Mapping[str, Any]) -> str:
-    """What became of a layer, in a few words."""
+    """A few words on a layer."""
     if layer["status"] == "kept":
         return "kept dense"
     if layer["status"] != "factorized":
@@ -111,7 +111,7 @@ def _note(layer: Mapping[str, Any]) -> str:
 
 
 def grouped_by_reason(layers: Iterable[Mapping[str, Any]]) -> list[Reason]:
-    """What was left alone, the reason that holds most parameters first."""
+    """Groups the layers that were left alone, the reason that holds most parameters first."""
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for layer in layers:
         groups[layer["reason"] or layer["status"]].append(layer)

@@ -68,7 +68,7 @@ def report_page(report: Mapping[str, Any]) -> str:
 
 
 def _notes(report: Mapping[str, Any]) -> list[str]:
-    """How the data were read and the model treated; a report of before says less."""
+    """Notes on the data and the model; a report of before says less."""
     random = report.get("random")
     stream = stream_said(report.get("stream"), report["divergence"]["holdout"])
     nodes = None if random is None else random["nodes"]

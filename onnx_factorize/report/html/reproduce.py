@@ -1,4 +1,4 @@
-"""How to make the same model again."""
+"""The command, or the call, that makes the same model again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NESTED = {name: prefix for name, _, prefix in parts_of(Options)}
 
 
 def command_of(report: Mapping[str, Any]) -> str:
-    """What was typed, or the Python call with every option that is not the default."""
+    """The command as typed, or the Python call with every option that is not the default."""
     if report.get("command_line"):
         return str(report["command_line"])
     given = _flat(report["command"])

@@ -26,7 +26,7 @@ __all__ = ["OnnxRuntime"]
 @register
 @dataclasses.dataclass(frozen=True)
 class OnnxRuntime(Runtime):
-    """How onnxruntime runs; see `Runtime`."""
+    """Runs models in onnxruntime; see `Runtime`."""
 
     name: ClassVar[str] = "onnxruntime"
 
@@ -47,7 +47,7 @@ class OnnxRuntime(Runtime):
 
     @property
     def clock(self) -> Callable[[], float]:
-        """What times a run, in seconds.
+        """The clock that times a run, in seconds.
 
         One thread of this processor is timed by what it computes, whatever else the machine does
         meanwhile. Windows counts that in ticks of 16 ms, which are too coarse.

@@ -1,4 +1,4 @@
-"""What can go wrong when a graph runs in torch."""
+"""Errors of a graph that runs in torch."""
 
 from __future__ import annotations
 

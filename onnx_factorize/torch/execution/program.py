@@ -19,11 +19,11 @@ from . import dtypes, unsigned
 from .errors import ExecutionError, Unsupported, UnsupportedError
 from .table import Operator
 
-__all__ = ["Call", "Program", "State", "Step"]
+__all__ = ["Call", "Operation", "Program", "State"]
 
 
 @dataclasses.dataclass(eq=False)
-class Step:
+class Operation:
     """One node.
 
     Attributes:
@@ -60,7 +60,7 @@ class Program:
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    steps: list[Step]
+    steps: list[Operation]
     own: tuple[int, ...]
 
 
@@ -80,7 +80,7 @@ class State:
     device: torch.device
     floating: torch.dtype | None
     captured: dict[int, list[Any]]
-    observe: Callable[[Step, Sequence[Any]], None] | None = None
+    observe: Callable[[Operation, Sequence[Any]], None] | None = None
 
     def put(self, slot: int, value: Any) -> None:
         """Sets a slot; one that is captured becomes a value that gradients can be asked for."""
@@ -119,7 +119,7 @@ class State:
         held = dtypes.held_as(kind)
         return self.floating if self.floating and held.is_floating_point else held
 
-    def _results(self, step: Step) -> Sequence[Any]:
+    def _results(self, step: Operation) -> Sequence[Any]:
         arguments = [None if slot is None else self.slots[slot] for slot in step.inputs]
         try:
             if self.device.type != "cpu":
@@ -144,19 +144,19 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """What an operator may want to know beyond its inputs and attributes."""
+    """The call of an operator, beyond its inputs and attributes."""
 
-    step: Step
+    step: Operation
     state: State
 
     @property
     def device(self) -> torch.device:
-        """Where new tensors belong."""
+        """The device of new tensors."""
         return self.state.device
 
     @property
     def outputs(self) -> int:
-        """How many outputs the node has, counted to the last one that is wanted."""
+        """The number of outputs of the node, counted to the last one that is wanted."""
         wanted = [i for i, slot in enumerate(self.step.outputs) if slot is not None]
         return wanted[-1] + 1 if wanted else 0
 

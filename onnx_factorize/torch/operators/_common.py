@@ -1,4 +1,4 @@
-"""What several operators need."""
+"""Helpers that several operators need."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ def interleaved(before: Sequence[int], after: Sequence[int]) -> list[int]:
 
 
 def is_integer(tensor: Tensor) -> bool:
-    """Whether a tensor holds integers (bools are none)."""
+    """Tells whether a tensor holds integers (bools are none)."""
     return not tensor.is_floating_point() and not tensor.is_complex() and tensor.dtype != torch.bool

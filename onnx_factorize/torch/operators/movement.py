@@ -130,7 +130,7 @@ def _sliced(
 
 
 def _bounds(start: int, end: int, step: int, size: int) -> tuple[int, int]:
-    """Where a slice begins and ends; unlike in Python, no slice begins before its first element."""
+    """Bounds of a slice; unlike in Python, no slice begins before its first element."""
     start, end = (at + size if at < 0 else at for at in (start, end))
     if step > 0:
         return min(max(start, 0), size), min(max(end, 0), size)
@@ -182,7 +182,7 @@ def _padded(x: Tensor, pads: Sequence[int], mode: str, value: float, axes: Seque
 
 
 def _index(size: int, before: int, after: int, mode: str) -> Tensor:
-    """Which element each one of a padded axis is."""
+    """The index of the element that each one of a padded axis is."""
     index = torch.arange(-before, size + after)
     if mode == "edge":
         return index.clamp(0, size - 1)

@@ -21,7 +21,7 @@ _AVERAGE: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 @dataclasses.dataclass
 class _Windows:
-    """Where windows lie: `after` is what the attributes ask for, `beyond` what the last reads."""
+    """The windows: `after` is what the attributes ask for, `beyond` what the last reads."""
 
     kernel: list[int]
     strides: list[int]

@@ -36,7 +36,7 @@ def _extreme(x: Tensor, axes: list[int], *, largest: bool) -> Tensor:
 
 
 def _worst(x: Tensor, largest: bool) -> float:
-    """What the extremum of nothing is."""
+    """The extremum of nothing."""
     if x.dtype == torch.bool:
         return not largest
     if x.is_floating_point():

@@ -106,7 +106,7 @@ def _resize(
 def _places(
     transformation: str, size: int, target: int, scale: float, ends: tuple[float, float]
 ) -> Array:
-    """Where each element of the result lies in the original.
+    """The place in the original of each element of the result.
 
     In float32, as runtimes compute it: where two elements are equally near, its rounding decides.
     """
