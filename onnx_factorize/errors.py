@@ -8,17 +8,44 @@ __all__ = ["BudgetError", "FactorizeError", "InputError", "PrintError", "at_leas
 
 
 class FactorizeError(Exception):
-    """Base of every error that the command line prints as one sentence."""
+    """Base of every error that the command line prints as one sentence.
+
+    Example:
+        >>> import onnx_factorize
+        >>> try:
+        ...     onnx_factorize.factorize("model.onnx", "data.npz", budget="params=0.001")
+        ... except onnx_factorize.FactorizeError as error:
+        ...     print(type(error).__name__, error.exit_code)
+        BudgetError 3
+    """
 
     exit_code = 1
 
 
 class InputError(FactorizeError):
-    """The model, the data or an option is wrong; the message says what to do."""
+    """The model, the data or an option is wrong; the message says what to do.
+
+    Example:
+        >>> import onnx_factorize
+        >>> try:
+        ...     onnx_factorize.factorize("model.onnx", "data.npz", samples=0)
+        ... except onnx_factorize.InputError as error:
+        ...     print(error)
+        samples must be at least 1.
+    """
 
 
 class BudgetError(FactorizeError):
-    """The budget cannot be met; the message says how close it comes."""
+    """The budget cannot be met; the message says how close it comes.
+
+    Example:
+        >>> import onnx_factorize
+        >>> try:
+        ...     onnx_factorize.factorize("model.onnx", "data.npz", budget="params=0.001")
+        ... except onnx_factorize.BudgetError as error:
+        ...     print(str(error)[:43])
+        The budget params=0.001 cannot be met: para
+    """
 
     exit_code = 3
 

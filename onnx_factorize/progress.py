@@ -17,6 +17,14 @@ class Progress:
 
     Attributes:
         seconds: Time spent in each stage so far.
+
+    Example:
+        >>> from onnx_factorize import Progress
+        >>> progress = Progress()
+        >>> with progress.stage("measure", total=2) as advance:
+        ...     advance(2)
+        >>> list(progress.seconds)
+        ['measure']
     """
 
     def __init__(self) -> None:

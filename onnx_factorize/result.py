@@ -26,6 +26,14 @@ class Result:
     Attributes:
         model: The compressed model.
         report: What was done and how it compares.
+
+    Example:
+        >>> import onnx_factorize
+        >>> result = onnx_factorize.factorize("model.onnx", "data.npz", weighting="none", threads=1)
+        >>> len(repr(result).splitlines())
+        5
+        >>> [value.name for value in result.model.graph.outputs]
+        ['y']
     """
 
     model: ir.Model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import inspect
 import logging
 import subprocess
@@ -113,15 +114,41 @@ def test_a_result_is_shown_in_five_lines_and_stages_are_logged(mlp, mlp_feeds, c
     assert any(record.getMessage().startswith("find targets: ") for record in caplog.records)
 
 
-@pytest.mark.parametrize("name", ["compare", "factorize", "inspect", "sweep"])
-def test_examples_run(name, mlp_path, monkeypatch):
+PUBLIC = [name for name in onnx_factorize.__all__ if not name.startswith("_")]
+OF_TORCH = [
+    "DeviationError", "ExecutionError", "GraphModule", "Run", "UnsupportedError",
+    "check_against_onnxruntime", "to_torch", "write_back",
+]  # fmt: skip
+
+
+@pytest.fixture
+def examples(mlp_path, monkeypatch):
+    """Runs the example of a name, beside a model and its data."""
     np.savez(mlp_path.parent / "data.npz", x=normal(5, 80, 24))
     mlp_path.rename(mlp_path.parent / "model.onnx")
     monkeypatch.chdir(mlp_path.parent)
-    runner = doctest.DocTestRunner()
-    for example in doctest.DocTestFinder(recurse=False).find(getattr(api, name), name, globs={}):
-        assert example.examples
-        assert runner.run(example).failed == 0
+
+    def run(package, name):
+        runner = doctest.DocTestRunner()
+        found = doctest.DocTestFinder(recurse=False).find(getattr(package, name), name, globs={})
+        assert [example for example in found if example.examples]
+        for example in found:
+            assert runner.run(example).failed == 0
+
+    return run
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_have_examples_that_run(name, examples):
+    examples(onnx_factorize, name)
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_public_names_of_torch_have_examples_that_run(name, examples):
+    pytest.importorskip("torch")
+    package = importlib.import_module("onnx_factorize.torch")
+    assert sorted(package.__all__) == OF_TORCH
+    examples(package, name)
 
 
 def test_a_field_is_no_option_unless_it_says_so():

@@ -60,6 +60,12 @@ class Options:
             `size` does not look; by default it is left out where the whole model became slower.
         keep_subnormals: Leave the subnormal weights of the dense model in what is not cut.
         quantize: Bits to quantize the result to, `int8` or `int4`; None for none.
+
+    Example:
+        >>> from onnx_factorize import Options
+        >>> options = Options.of(budget="bytes=12MB", samples=64, lr=0.001, finetune=True)
+        >>> options.budget.value, options.selection.samples, options.training.learning_rate
+        (12000000.0, 64, 0.001)
     """
 
     budget: Budget = option(

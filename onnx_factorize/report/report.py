@@ -92,6 +92,15 @@ class Report:
         selection: Outputs `behind` a selection, and the values `entering` it; None where there are
             none.
         command_line: What was typed, if the command line made it.
+
+    Example:
+        >>> import onnx_factorize
+        >>> result = onnx_factorize.factorize("model.onnx", "data.npz", weighting="none", threads=1)
+        >>> report: onnx_factorize.Report = result.report
+        >>> [(layer.name, layer.status) for layer in report.layers]
+        [('first', 'factorized'), ('second', 'kept')]
+        >>> sorted(report.samples)
+        ['calibration', 'holdout']
     """
 
     command: dict[str, Any]

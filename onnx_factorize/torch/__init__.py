@@ -14,7 +14,8 @@ Only this package and `finetune` import torch; nothing else imports them until t
 
 from .check import check_against_onnxruntime
 from .execution.errors import DeviationError, ExecutionError, UnsupportedError
-from .module import GraphModule, Run, to_torch
+from .module import GraphModule, to_torch
+from .run import Run
 from .write_back import write_back
 
 __all__ = [

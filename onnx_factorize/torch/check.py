@@ -53,6 +53,14 @@ def check_against_onnxruntime(
         DeviationError: An output differs by more; the first node of the main graph whose output
             does so is named.
         InputError: One of them cannot run.
+
+    Example:
+        >>> import numpy, onnx_ir
+        >>> from onnx_factorize.torch import check_against_onnxruntime, to_torch
+        >>> model = onnx_ir.load("model.onnx")
+        >>> feeds = {"x": numpy.ones((2, 24), numpy.float32)}
+        >>> check_against_onnxruntime(to_torch(model), model, feeds) < 1e-4
+        True
     """
     runtime = runtime or OnnxRuntime()
     found = _outputs(module, feeds)

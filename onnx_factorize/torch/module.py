@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -19,25 +18,12 @@ from .execution import dtypes
 from .execution.program import Operation, State
 from .parameters import is_trainable, parameter_path
 from .prepare import prepared
+from .run import Run
 
-__all__ = ["GraphModule", "Run", "to_torch"]
+__all__ = ["GraphModule", "to_torch"]
 
 # Integers that are as few as these describe shapes: they stay on the CPU, where they are read.
 _FEW = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """The result of one run.
-
-    Attributes:
-        outputs: Output name to value.
-        captured: Name to value, for each value asked for; a list of values for one that was
-            computed several times, in the body of a loop.
-    """
-
-    outputs: dict[str, Any]
-    captured: dict[str, Any]
 
 
 def to_torch(
@@ -58,6 +44,12 @@ def to_torch(
     Raises:
         InputError: `trainable` names something that is not a floating-point constant.
         UnsupportedError: A node cannot be run in torch.
+
+    Example:
+        >>> from onnx_factorize.torch import to_torch
+        >>> module = to_torch("model.onnx", trainable=["w1"])
+        >>> [(name, tuple(parameter.shape)) for name, parameter in module.named_parameters()]
+        [('w1', (24, 32))]
     """
     source = load(model)
     candidates = _candidates(source)
@@ -99,6 +91,15 @@ class GraphModule(nn.Module):
         output_names: Outputs.
         initializers: Initializer name to the name of its Parameter; they are the same but for
             names that torch does not take.
+
+    Example:
+        >>> import torch
+        >>> from onnx_factorize.torch import to_torch
+        >>> module = to_torch("model.onnx")
+        >>> module.input_names, module.output_names
+        (['x'], ['y'])
+        >>> module(torch.ones(2, 24))["y"].shape
+        torch.Size([2, 6])
     """
 
     def __init__(self, graph: ir.Graph, built: Built, trainable: Collection[str]) -> None:

@@ -21,6 +21,17 @@ def write_back(module: GraphModule, model: ir.Model) -> None:
 
     Raises:
         InputError: The model lacks a constant, or has it in another shape; nothing is changed.
+
+    Example:
+        >>> import onnx_ir, torch
+        >>> from onnx_factorize.torch import to_torch, write_back
+        >>> model = onnx_ir.load("model.onnx")
+        >>> module = to_torch(model, trainable=["w1"])
+        >>> with torch.no_grad():
+        ...     _ = module.get_parameter("w1").zero_()
+        >>> write_back(module, model)
+        >>> float(model.graph.initializers["w1"].const_value.numpy().max())
+        0.0
     """
     homes = named_constants(model)
     tensors = {}
