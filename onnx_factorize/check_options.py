@@ -26,7 +26,7 @@ def check_options(options: Options) -> None:
     """
     get_weighting(options.weighting)
     price = check_budget(options.budget)
-    if options.training.svt != "none" and (price.timed or options.prefer == "latency"):
+    if options.training.finds_ranks and (price.timed or options.prefers_speed):
         raise InputError(
             "--svt counts parameters or multiplications: it cannot meet a goal of time."
         )

@@ -152,7 +152,7 @@ def _no_slower(
     """
     timing = timed(made[0])
     before, own = timing.medians[0], timing.ratio()
-    if samples * before < _LEAST_MS or own.state != "slower":
+    if samples * before < _LEAST_MS or not own.slower:
         return made
     costs = latency_budget.timed_costs(
         dataclasses.replace(known.costs, latency_ms=before),

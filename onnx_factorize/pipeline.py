@@ -28,7 +28,7 @@ from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
 from .meet_goal import meet_goal
 from .options import Options
-from .outputs import SURVEYED, OutputDistribution, Survey, output_kinds, survey
+from .outputs import SURVEYED, OutputDistribution, Survey, counted, output_kinds, survey
 from .outputs.selection import selected
 from .parallel import one_blas_thread
 from .passes import OutputKind
@@ -278,7 +278,7 @@ def _survey(
     progress: Progress,
 ) -> Survey:
     """Surveys the outputs of the dense model."""
-    counted = [name for name, kind in kinds.items() if kind.kind != "ignore"]
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
-        session, seed = runtime_of(options.runtime).session(dense, counted), options.selection.seed
+        session = runtime_of(options.runtime).session(dense, list(counted(kinds)))
+        seed = options.selection.seed
         return survey(session, kinds, data, seed, advance, labels=options.labels)

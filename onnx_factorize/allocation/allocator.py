@@ -201,7 +201,7 @@ def _unreachable(
     hidden = price.why_not_less(dense)
     if idle:
         hidden += f"; the calibration data never ran {named(idle)}: give data that do"
-    speed = price.speed or options.prefer == "latency"
+    speed = price.speed or options.prefers_speed
     faster = " without making any slower on this machine" if speed else ""
     return (
         f"The budget {options.budget} cannot be met: {reach} is the least that factorizing the "

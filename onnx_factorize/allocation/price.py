@@ -61,11 +61,13 @@ class Price(abc.ABC):
         name: What the unit is called in `--budget NAME=VALUE`, and in reports.
         timed: Whether it counts measured time, so that cuts without a latency have no price.
         speed: Whether speed is wanted, so that cuts that are no faster are left out.
+        by_macs: Whether a weight counts by its multiplications; else training counts it once.
     """
 
     name: ClassVar[str]
     timed: ClassVar[bool] = False
     speed: ClassVar[bool] = False
+    by_macs: ClassVar[bool] = False
 
     costs: Costs
 

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import InputError
+from ..factorization.forms import form_names
 from ..factorization.weightings import weighting_names
 from ..options import Options, without_training
 from ..options.fields import Named
@@ -24,6 +25,7 @@ _FORMS = {"outputs": "NAME=KIND", "batch_axis": "INPUT=AXIS", "mask": "INPUT=MEA
 
 # The names that registries have, where the help of an option lists them.
 _WORDS: dict[str, Callable[[], Sequence[str]]] = {
+    "form": form_names,
     "runtime": runtime_names,
     "weighting": weighting_names,
 }

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ..allocation.costs import Figures
 from ..evaluation import Agreement
+from ..goals.quantities import quantity_of
 from ..notes import notes_of, stream_said
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
@@ -175,16 +176,15 @@ def _print_output(
 
 
 def _print_guarantee(console: Console, guarantee: Mapping[str, Any]) -> None:
-    below = guarantee["metric"] == "divergence"
-    what = "divergence" if below else f"{guarantee['metric']}, as a share of the dense model's,"
+    quantity = quantity_of(guarantee["metric"])
+    side = "above" if quantity.share else "below"
     say(
         console,
         "  ",
         ("guarantee" if guarantee["kept"] else "broken guarantee", "bold"),
-        f": {what} "
-        f"{'below' if below else 'above'} {guarantee['asked']:g} on new data; "
+        f": {quantity.title(guarantee['metric'])} {side} {guarantee['asked']:g} on new data; "
         f"{guarantee['measured']:.4g} on {guarantee['samples']} held-out samples, so "
-        f"{'below' if below else 'above'} {guarantee['bound']:.4g} with "
+        f"{side} {guarantee['bound']:.4g} with "
         f"{guarantee['confidence']:.0%} confidence "
         f"({guarantee['measurements']} measurements; --budget {guarantee['budget']})",
     )

@@ -110,12 +110,12 @@ def recover(
         teacher = Teacher.of(
             training, known.dense, compressed, known.outputs, runtime, known.computed
         )
-        if training.svt == "none":
-            recovery = finetune(compressed, teacher, known.data, training, runtime, seed, advance)
-        else:
+        if training.finds_ranks:
             compressed, plan, recovery = recover_by_svt(
                 known, compressed, plan, teacher, options, advance
             )
+        else:
+            recovery = finetune(compressed, teacher, known.data, training, runtime, seed, advance)
     # Training may have made weights next to nothing; of the user's, only what may change does.
     free = not options.keep_subnormals and (known.subnormals is None or known.subnormals.zeroed)
     DropTiny("all" if free else "factors")(compressed)

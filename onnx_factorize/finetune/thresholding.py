@@ -17,7 +17,7 @@ import torch
 from ..allocation.calibrated import Calibrated
 from ..allocation.plan import Plan
 from ..errors import InputError
-from ..goals.budgets.macs import Macs
+from ..goals.budgets import check_budget
 from ..options import Options, Training
 from ..passes import Target, fixed_draws
 from ..runtime.arithmetic import count_arithmetic
@@ -181,7 +181,7 @@ def _reduction_of(
     """
     bottlenecks = [each for each in find_bottlenecks(wide) if each.value in unfoldings]
     macs = None
-    if options.budget.kind == Macs.name:
+    if check_budget(options.budget).by_macs:
         first = next(known.data.batches("calibration"))
         macs = count_arithmetic(wide, first.feeds, runtime_of(options.runtime), first.samples).nodes
     prices = prices_of(wide, bottlenecks, macs)

@@ -34,6 +34,45 @@ class GuaranteeAsked:
     )
 
 
+class _Share:
+    """A share of the dense model's metric that must be left: `--keep`."""
+
+    def check(self, metric: str, asked: float) -> None:
+        """Refuses what is no share.
+
+        Raises:
+            InputError: It is none.
+        """
+        if not 0 < asked < 1:
+            raise InputError(
+                f"--keep {metric}={asked:g}: the share to keep is between 0 and 1, such as 0.99; "
+                "no finite number of samples can guarantee all of it."
+            )
+
+    def option(self, metric: str, asked: float) -> str:
+        """The option as it is written on the command line."""
+        return f"--keep {metric}={asked:g}"
+
+
+class _MaxDivergence(_Share):
+    """A bound on the divergence: `--max-divergence`."""
+
+    def check(self, metric: str, asked: float) -> None:  # noqa: ARG002
+        """Refuses what is no bound; see `_Share`."""
+        if not 0 < asked < math.inf:
+            raise InputError("--max-divergence must be above zero.")
+
+    def option(self, metric: str, asked: float) -> str:  # noqa: ARG002
+        """The option as it is written on the command line."""
+        return f"--max-divergence {asked:g}"
+
+
+_SHARE = _Share()
+
+# Metrics that have an option of their own; `--keep` takes the others.
+_OWN_OPTION: dict[str, _Share] = {"divergence": _MaxDivergence()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Guarantee:
     """A bound on a figure of the compressed model.
@@ -47,14 +86,11 @@ class Guarantee:
     asked: float
 
     def __post_init__(self) -> None:
-        if self.metric == "divergence":
-            if not 0 < self.asked < math.inf:
-                raise InputError("--max-divergence must be above zero.")
-        elif not 0 < self.asked < 1:
-            raise InputError(
-                f"--keep {self.metric}={self.asked:g}: the share to keep is between 0 and 1, such "
-                "as 0.99; no finite number of samples can guarantee all of it."
-            )
+        self._kind.check(self.metric, self.asked)
+
+    @property
+    def _kind(self) -> _Share:
+        return _OWN_OPTION.get(self.metric, _SHARE)
 
     @classmethod
     def parse(cls, text: str) -> Guarantee:
@@ -76,9 +112,7 @@ class Guarantee:
     @property
     def option(self) -> str:
         """The option as it is written on the command line."""
-        if self.metric == "divergence":
-            return f"--max-divergence {self.asked:g}"
-        return f"--keep {self.metric}={self.asked:g}"
+        return self._kind.option(self.metric, self.asked)
 
 
 def guarantee_asked(given: dict[str, Any]) -> Guarantee | None:

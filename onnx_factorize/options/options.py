@@ -83,9 +83,7 @@ class Options:
     )
     draws: int = option(1, "Labels to draw for each sample.")
     rank_multiple: int | None = option(None, "Default: 16, or less in small models.")
-    form: str = option(
-        "auto", "How convolutions are cut: channel, input, spatial or tucker; auto takes the best."
-    )
+    form: str = option("auto", "How convolutions are cut: {words}; auto takes the best.")
     include: tuple[str, ...] = option(
         (), "Only nodes with such names.", metavar="REGEX", repeated=True
     )
@@ -206,6 +204,11 @@ class Options:
     def names(cls) -> Mapping[str, Named]:
         """Every option by its name, those of the parts and those that ask for a guarantee, too."""
         return flat(cls) | flat(GuaranteeAsked)
+
+    @property
+    def prefers_speed(self) -> bool:
+        """Tells whether time is to be small, whatever the budget is of."""
+        return self.prefer == "latency"
 
     def excluded(self, name: str, op_type: str) -> str | None:
         """The reason why an operator is left alone; None where it may be touched."""

@@ -77,6 +77,11 @@ class Training:
     )
 
     @property
+    def finds_ranks(self) -> bool:
+        """Tells whether ranks are found while training, by thresholding."""
+        return self.svt != "none"
+
+    @property
     def repeats(self) -> bool:
         """Tells whether the dense model's outputs for a sample, no more, are asked for again."""
         return self.epochs > 1 and not self.hidden and self.augment is None
@@ -91,7 +96,7 @@ class Training:
     @property
     def checkpoints(self) -> list[pathlib.Path]:
         """The files that training may be kept in."""
-        used = [self.checkpoint, self.plan_checkpoint if self.svt != "none" else None]
+        used = [self.checkpoint, self.plan_checkpoint if self.finds_ranks else None]
         return [pathlib.Path(path) for path in used if path is not None]
 
     def __post_init__(self) -> None:
@@ -99,7 +104,7 @@ class Training:
             raise InputError("--epochs must be at least 1.")
         if self.svt not in get_args(SVTKind):
             raise InputError(f"--svt is one of {', '.join(get_args(SVTKind))}, not '{self.svt}'.")
-        if self.svt != "none" and self.epochs < _LEAST_EPOCHS:
+        if self.finds_ranks and self.epochs < _LEAST_EPOCHS:
             raise InputError(f"--svt needs --epochs {_LEAST_EPOCHS} or more.")
         if self.precision not in get_args(Precision):
             raise InputError(f"--precision is float32 or bfloat16, not '{self.precision}'.")

@@ -7,7 +7,7 @@ from .bernoulli import Bernoulli
 from .categorical import Categorical, class_axis
 from .distribution import Compared, OutputDistribution, Part
 from .gaussian import Gaussian
-from .kinds import output_kinds, recognized
+from .kinds import counted, output_kinds, recognized
 from .survey import SURVEYED, Survey, survey
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Part",
     "Survey",
     "class_axis",
+    "counted",
     "output_kinds",
     "recognized",
     "survey",

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..passes import Kind, OutputKind
 from .selection import BY_USER, recognized
 
-__all__ = ["output_kinds", "recognized"]
+__all__ = ["counted", "output_kinds", "recognized"]
 
 
 def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, OutputKind]:
@@ -42,12 +42,17 @@ def output_kinds(model: ir.Model, overrides: Mapping[str, Kind]) -> dict[str, Ou
     wanted = recognized(model, ignored).keys() | told.keys()
     kinds = {name: kind for name, kind in kinds.items() if name in wanted}
     kinds |= {name: _overruled(kinds[name], kind) for name, kind in told.items()}
-    if all(kind.kind == "ignore" for kind in kinds.values()):
+    if not counted(kinds):
         raise InputError(
             f"All outputs ({', '.join(kinds)}) are ignored, so that nothing could be verified; "
             "give one with real numbers another kind by --outputs NAME=KIND."
         )
     return kinds
+
+
+def counted(kinds: Mapping[str, OutputKind]) -> dict[str, OutputKind]:
+    """The outputs that are not ignored."""
+    return {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
 
 
 def _overruled(found: OutputKind, kind: Kind) -> OutputKind:

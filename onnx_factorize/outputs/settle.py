@@ -14,6 +14,7 @@ from .gaussian import Gaussian
 from .labels_seen import LabelsSeen
 from .parts import Parts, find_parts
 from .seen import OutputSeen
+from .selection import BY_USER
 
 __all__ = ["settled"]
 
@@ -53,7 +54,7 @@ def settled(seen: OutputSeen, labels: LabelsSeen) -> OutputDistribution | None:
 def _kind(seen: OutputSeen, labels: LabelsSeen) -> OutputKind:
     """The kind of an output, where the graph only guesses."""
     kind, classes = seen.kind, seen.classes
-    if kind.because == "--outputs":
+    if kind.because == BY_USER:
         return kind
     if classes is not None and classes.classes == 1:
         return OutputKind("gaussian", because="a single score, of which softmax is 1")

@@ -17,6 +17,7 @@ from ..runtime.session import Session
 from .categorical import class_axis
 from .distribution import OutputDistribution
 from .given_labels import check_labels, labelled_output
+from .kinds import counted
 from .labels_seen import LabelsSeen
 from .sample_embeddings import signature
 from .seen import OutputSeen
@@ -72,7 +73,7 @@ def survey(
     Raises:
         InputError: An output is not finite, none counts, or labels are to be given and do not fit.
     """
-    wanted = {name: kind for name, kind in kinds.items() if kind.kind != "ignore"}
+    wanted = counted(kinds)
     labelled = labelled_output(wanted) if labels == "given" else None
     seen: dict[str, OutputSeen] = {}
     told = {name: LabelsSeen() for name in wanted}

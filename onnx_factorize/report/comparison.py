@@ -16,7 +16,7 @@ from ..evaluation.state import find_state
 from ..evaluation.stream import Stream, along_stream
 from ..files import model_io
 from ..options import Options
-from ..outputs import SURVEYED, output_kinds, survey
+from ..outputs import SURVEYED, counted, output_kinds, survey
 from ..outputs.selection import Selected, selected
 from ..progress import Progress
 from ..runtime.interleaved import Ratio, latencies
@@ -93,7 +93,7 @@ def compare_several(
     kinds = output_kinds(models[0], options.outputs)
     chosen = selected(models[0], kinds)
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
-        first = runtime.session(models[0], [n for n, k in kinds.items() if k.kind != "ignore"])
+        first = runtime.session(models[0], list(counted(kinds)))
         found = survey(first, kinds, data, advance=advance).outputs
     with progress.stage("compare", data.calibration_samples * len(others)) as advance:
         carried, _ = find_state(models[0], data, options.state, runtime)

@@ -131,7 +131,7 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
         latency=made.latency,
         timing=made.timing.ratio().as_dict(),
         subnormals=None if known.subnormals is None else known.subnormals.as_dict(),
-        random=None if random is None else dataclasses.asdict(random),
+        random=None if random is None else random.as_dict(),
         data=data.as_dict(),
         stream=None if stream is None else stream.as_dict(),
         selection=None if known.selected is None else known.selected.as_dict(),

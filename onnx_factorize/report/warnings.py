@@ -110,7 +110,7 @@ def _of_result(plan: Plan, measured: float, time: Ratio, untrained: float | None
             f"they diverge by {measured:.2g}, and did by {untrained:.2g} before; give more "
             "samples, or leave --finetune out."
         )
-    if time.state == "slower":
+    if time.slower:
         yield (
             f"The result takes {time.median:.2f} times as long as the dense model on this machine: "
             "--prefer latency leaves out cuts that make an operator slower."

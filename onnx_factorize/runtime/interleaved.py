@@ -59,6 +59,11 @@ class Ratio:
             return "slower"
         return "faster" if self.median < 1 / SLOWER else "alike"
 
+    @property
+    def slower(self) -> bool:
+        """Tells whether the model is slower for certain."""
+        return self.state == "slower"
+
     def sentence(self) -> str:
         """A sentence on what was found."""
         low, high = self.quartiles

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-
-import onnxruntime as ort
+from typing import Any
 
 from .session import Session
 
@@ -21,27 +20,23 @@ class Randomness:
 
     Attributes:
         nodes: What they are, as `RandomNormalLike 'noise'`.
-        runs: Whether onnxruntime runs them here: from opset 22 it has no kernels for them.
+        warning: A warning for the user where the runtime cannot run them; else None.
     """
 
     nodes: tuple[str, ...]
-    runs: bool
+    warning: str | None = None
 
-    @property
-    def warning(self) -> str | None:
-        """A warning for the user; None where there is none."""
-        if self.runs:
-            return None
-        return (
-            f"onnxruntime {ort.__version__} has no kernel for {self.nodes[0]} at the model's "
-            "opset: the model was analysed with numbers in its place, but what is written runs in "
-            "it no more than the dense model does; export to opset 21 or lower for that."
-        )
+    def as_dict(self) -> dict[str, Any]:
+        """The entry in the report: the nodes, and whether the runtime `runs` them."""
+        return {"nodes": self.nodes, "runs": self.warning is None}
 
 
 def randomness_of(dense: Session) -> Randomness | None:
     """The random nodes of a model that was loaded; None where it has none."""
-    return Randomness(dense.draws, dense.runs_as_written) if dense.draws else None
+    if not dense.draws:
+        return None
+    runs = dense.runs_as_written
+    return Randomness(dense.draws, None if runs else dense.runtime.cannot_draw(dense.draws[0]))
 
 
 def randomness_said(nodes: Sequence[str]) -> str:

@@ -72,6 +72,13 @@ class Runtime(abc.ABC):
         """Loads a model: see `Session`."""
         return Session(model, self, outputs, drawing=drawing)
 
+    def cannot_draw(self, node: str) -> str:
+        """A warning for the user of a model with a random node that the runtime cannot run."""
+        return (
+            f"{self.name} {self.version} cannot run {node}: the model was analysed with numbers in "
+            "its place, but what is written runs in it no more than the dense model does."
+        )
+
     def conditions(self) -> dict[str, str | int]:
         """The conditions that a latency depends on, besides the model and the machine."""
         return {
@@ -89,6 +96,7 @@ class Session:
     sample: so two models that are compared draw the same.
 
     Attributes:
+        runtime: What runs it.
         outputs: The names of the outputs that `run` returns.
         draws: The random nodes that were replaced.
         clock: What times a run.
@@ -113,7 +121,7 @@ class Session:
         Raises:
             InputError: The runtime refuses the model, or it has no such value.
         """
-        self.clock = runtime.clock
+        self.runtime, self.clock = runtime, runtime.clock
         self.draws: tuple[str, ...] = () if drawing else tuple(random_nodes(model))
         given = model
         try:

@@ -21,6 +21,7 @@ class Macs(Price):
 
     name = "macs"
     speed = True
+    by_macs = True
 
     def of_model(self, targets: Sequence[Target]) -> float:
         """The multiplications of the dense model."""

@@ -63,4 +63,4 @@ def price_of(budget: Budget, costs: Costs) -> Price:
 
 def wants_speed(options: Options) -> bool:
     """Tells whether every cut must be timed, because speed is wanted and not size alone."""
-    return options.prefer == "latency" or check_budget(options.budget).speed
+    return options.prefers_speed or check_budget(options.budget).speed

@@ -57,6 +57,11 @@ class Divergence(Quantity):
         return bound / asked
 
     @classmethod
+    def title(cls, metric: str) -> str:
+        """The name of the figure at the head of a sentence about its bound."""
+        return metric
+
+    @classmethod
     def described(cls, metric: str) -> str:
         """The name of the figure in a sentence."""
         return metric

@@ -82,6 +82,11 @@ class Quantity(abc.ABC):
         return (1 - bound) / (1 - asked)
 
     @classmethod
+    def title(cls, metric: str) -> str:
+        """The name of the figure at the head of a sentence about its bound."""
+        return f"{metric}, as a share of the dense model's,"
+
+    @classmethod
     def described(cls, metric: str) -> str:
         """The name of the figure in a sentence."""
         return f"a share of {metric} of"

@@ -48,7 +48,7 @@ def stat_cards(report: Mapping[str, Any]) -> list[StatCard]:
         ratio, alarm, detail = after / before, False, f"from {form(before)}"
         time = time_of(report) if key == "latency_ms" else None
         if time is not None:
-            ratio, alarm = time.median, time.state == "slower"
+            ratio, alarm = time.median, time.slower
             detail += f", {NOISY}" if time.state == NOISY else ""
         found.append(StatCard(label, form(after), detail, 100 * ratio, alarm))
     holdout = report["divergence"]["holdout"]

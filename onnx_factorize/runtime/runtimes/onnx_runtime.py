@@ -70,6 +70,14 @@ class OnnxRuntime(Runtime):
         source = ir.to_proto(inlined(model)).SerializeToString()
         return _Loaded(ort.InferenceSession(source, options, [self.provider]))
 
+    def cannot_draw(self, node: str) -> str:
+        """A warning for the user: from opset 22 on there are no kernels that draw."""
+        return (
+            f"{self.name} {self.version} has no kernel for {node} at the model's opset: the model "
+            "was analysed with numbers in its place, but what is written runs in it no more than "
+            "the dense model does; export to opset 21 or lower for that."
+        )
+
     def _options(self) -> ort.SessionOptions:
         """The session options that follow.
 
