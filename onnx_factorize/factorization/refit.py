@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from ..calibration import CalibrationData
 from ..calibration.folds import some_of
-from ..passes import Factors, FindDownstream, RewriteTargets, Target
+from ..passes import Factors, FindDownstream, RewriteTargets, Target, operator_of
 from ..runtime.paging import keep
 from ..runtime.session import Runtime
 from ..statistics.micro_batches import micro_batches
@@ -39,9 +39,6 @@ _LEAST_ROWS_A_DIMENSION = 8
 
 # Places of an image to look at, at least.
 _PLACES = 16
-
-# Forms whose last operator is not a product of z with a matrix.
-_NOT_A_PRODUCT = ("ConvTranspose",)
 
 
 def refit(
@@ -98,7 +95,7 @@ def refit(
 
 def _can_be(target: Target) -> bool:
     """Tells whether the fit has a known bias to leave out, and a product of its own to fit."""
-    known = _own(target).bias is not None and target.op_type not in _NOT_A_PRODUCT
+    known = _own(target).bias is not None and operator_of(target).is_product
     return known and not target.tied
 
 

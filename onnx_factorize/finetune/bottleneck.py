@@ -9,12 +9,10 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from ..passes.provenance import origin_name
+from ..passes import spec_of
+from ..passes.linear.provenance import origin_name
 
 __all__ = ["Bottleneck", "Factor", "find_bottlenecks"]
-
-# Operators of factors, and the input that holds the weight.
-_WEIGHT = {"Conv": 1, "Gather": 0, "Gemm": 1, "MatMul": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +119,10 @@ def find_bottlenecks(model: ir.Model) -> list[Bottleneck]:
 
 
 def _factor(node: ir.Node, uses: Counter[ir.Value | None], *, reads: bool) -> Factor | None:
-    index = _WEIGHT.get(node.op_type)
-    if index is None or node.domain not in ("", "ai.onnx") or (reads and index == 0):
+    spec = spec_of(node)
+    if spec is None or spec.plain is None or (reads and spec.picks_rows):
         return None
+    index = spec.weights[0]
     weight = node.inputs[index]
     if weight is None or weight.const_value is None or weight.producer() is not None:
         return None
@@ -131,11 +130,13 @@ def _factor(node: ir.Node, uses: Counter[ir.Value | None], *, reads: bool) -> Fa
         return None
     groups, turned = (node.attributes.get_int(name, 0) for name in ("group", "transB"))
     names = node.name or "", weight.name or ""
-    return Factor(*names, node.op_type == "Conv", groups or 1, reads, bool(turned))
+    return Factor(*names, spec.is_convolution, groups or 1, reads, bool(turned))
 
 
 def _shape(node: ir.Node) -> tuple[int, ...]:
-    weight = node.inputs[_WEIGHT[node.op_type]]
+    spec = spec_of(node)
+    assert spec is not None
+    weight = node.inputs[spec.weights[0]]
     assert weight is not None
     assert weight.shape is not None
     return tuple(weight.shape.numpy())

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import torch
 
 from ..passes import record
-from ..passes.provenance import provenance_of, stamp
+from ..passes.linear.provenance import provenance_of, stamp
 from .bottleneck import Bottleneck
 
 __all__ = ["truncate"]

@@ -3,15 +3,14 @@
 Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 """
 
+from . import operators as _operators  # noqa: F401 - registers them
 from .begin_at import BeginAt, EndBefore
 from .clean_up import CleanUp
-from .convolution import Convolution
 from .count_products import CountProducts
 from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
 from .expose_selection import ExposeSelection, upstream
-from .factors import Chain, Factors
 from .find_constants import FindConstants
 from .find_downstream import FindDownstream
 from .find_state import FindState
@@ -19,21 +18,23 @@ from .find_targets import FindTargets
 from .fix_draws import DRAWS, FixDraws, fixed_draws, random_nodes
 from .isolate import isolated
 from .keep_outputs import KeepOutputs, with_outputs
-from .multiplications import Term
+from .linear.convolution import Convolution
+from .linear.factors import Chain, Factors
+from .linear.multiplications import Term
+from .linear.operator_spec import OperatorSpec
+from .linear.provenance import Provenance, history
+from .linear.registry import every_operator, operator_of, spec_of, title_of
+from .linear.rewrite import Rewrite
+from .linear.target import Skipped, Target, TiedGroup
+from .linear.unfoldings import OWN, Unfolding
 from .normalize import LiftWeights
 from .observe import Observe, Side
 from .observe_ranks import ObserveRanks, note
-from .provenance import Provenance, history
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
-from .rewrite import Rewrite
-from .rewrite_conv import RewriteConv
 from .rewrite_targets import RewriteTargets
 from .seed_outputs import OutputSeed, SeedInputs, SeedOutputs
 from .separate_unfoldings import SeparateUnfoldings
 from .sort_nodes import SortNodes
-from .target import Skipped, Target, TiedGroup
-from .titles import title_of
-from .unfoldings import OWN, Unfolding
 from .unique_names import UniqueNodeNames
 
 __all__ = [
@@ -59,13 +60,13 @@ __all__ = [
     "LiftWeights",
     "Observe",
     "ObserveRanks",
+    "OperatorSpec",
     "OutputKind",
     "OutputSeed",
     "Provenance",
     "RecognizeOutputs",
     "RestoreMarks",
     "Rewrite",
-    "RewriteConv",
     "RewriteTargets",
     "SeedInputs",
     "SeedOutputs",
@@ -78,13 +79,16 @@ __all__ = [
     "TiedGroup",
     "Unfolding",
     "UniqueNodeNames",
+    "every_operator",
     "fixed_draws",
     "history",
     "isolated",
     "note",
+    "operator_of",
     "random_nodes",
     "record",
     "sign",
+    "spec_of",
     "title_of",
     "upstream",
     "with_outputs",

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import opset
-from ._operators import MICROSOFT
-from ._site import Site
+from .linear.operator_spec import MICROSOFT
+from .linear.site import Site
 
 __all__ = ["KeyedNumbers"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ..graph import scopes
-from ._operators import is_linear
+from .linear.weight_inputs import is_linear
 
 __all__ = ["linear_names", "linear_nodes"]
 

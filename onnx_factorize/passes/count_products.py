@@ -11,7 +11,8 @@ from ..graph.builder import emit
 from ._bodies import ITERATED
 from ._expose import Exposer
 from .find_targets import FindTargets
-from .multiplications import Lengths, Term, multiplications
+from .linear.multiplications import Lengths, Term
+from .multiplications import multiplications
 
 __all__ = ["CountProducts"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import onnx_ir as ir
 
 from ..graph import scopes
-from ._operators import weight_inputs
-from .provenance import CUTS, PREFIX, origin_name
+from .linear.provenance import CUTS, PREFIX, origin_name
+from .linear.weight_inputs import weight_inputs
 
 __all__ = ["RestoreMarks", "record", "sign"]
 

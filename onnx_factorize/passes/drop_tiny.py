@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from ._operators import is_linear
-from ._weights import MOVES, replaceable
-from .negligible import tiny
-from .provenance import origin_name
+from .linear.negligible import tiny
+from .linear.provenance import origin_name
+from .linear.weight_inputs import is_linear
+from .linear.weights import MOVES, replaceable
 
 __all__ = ["DropTiny"]
 

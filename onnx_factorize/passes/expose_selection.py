@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 import onnx_ir as ir
 
 from ..graph import scopes, subgraphs
-from ._operators import is_linear
 from .adjoint import inference
+from .linear.registry import spec_of
+from .linear.weight_inputs import is_linear
 
 __all__ = ["ExposeSelection", "upstream"]
 
@@ -225,7 +226,8 @@ def _before(value: ir.Value) -> Iterator[ir.Node]:
 
 def _stops(node: ir.Node) -> bool:
     """Whether a node has weights, so that what comes of it is something else."""
-    return is_linear(node) and node.op_type != "Gather"
+    spec = spec_of(node)
+    return is_linear(node) and not (spec is not None and spec.picks_rows)
 
 
 def _said(node: ir.Node) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from ..graph import constant, scopes
-from ._operators import MICROSOFT
 from .find_targets import FindTargets
-from .target import Skipped
+from .linear.operator_spec import MICROSOFT
+from .linear.target import Skipped
 
 __all__ = ["FindConstants"]
 

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from ..graph import subgraphs
 from .find_targets import FindTargets
-from .provenance import origin_name
+from .linear.provenance import origin_name
 
 __all__ = ["FindDownstream"]
 

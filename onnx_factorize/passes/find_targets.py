@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import numpy as np
 import onnx_ir as ir
 
-from ..graph import constant, scopes
-from ._attributes import bias_after, integers, is_row_of, row
+from ..graph import scopes
 from ._bodies import ITERATED, unobservable
 from ._names import linear_names
-from ._operators import is_hidden, untreated_reason, weight_inputs
-from ._sharing import asked_once
-from ._weights import DEQUANTIZED, Origin, constants_behind, origin_of, replaceable
-from .convolution import Convolution
-from .layer import Layer
-from .provenance import origin_name, provenance_of
-from .target import Skipped, Target, target_of
+from .linear.provenance import origin_name, provenance_of
+from .linear.registry import spec_of
+from .linear.sharing import asked_once
+from .linear.target import Skipped, Target, target_of
+from .linear.weight_inputs import is_hidden, untreated_reason, weight_inputs
+from .linear.weights import DEQUANTIZED, constants_behind
 from .tie_weights import joined
-from .unfoldings import Unfolding
 from .variants import variant_of
 
 __all__ = ["FindTargets"]
@@ -30,9 +26,10 @@ class FindTargets(ir.passes.InPlacePass):
 
     A node is a target when all of this holds:
 
-    - it is a MatMul with a 2-D constant on the right, a Gemm with a constant `B`, a Conv with a
-      constant kernel of more than one input channel a group, or a Gather of rows of a constant
-      matrix (what else there is, `LiftWeights` brings into one of these shapes);
+    - it is a plain operator that is registered: a MatMul with a 2-D constant on the right, a Gemm
+      with a constant `B`, a Conv with a constant kernel of more than one input channel a group, or
+      a Gather of rows of a constant matrix (what else there is, `LiftWeights` brings into one of
+      these shapes);
     - the constant is an initializer that no caller can replace and no other node reads, in a
       floating-point type;
     - it stands where its input can be observed: in the main graph, in branches of If, in bodies
@@ -129,8 +126,9 @@ class FindTargets(ir.passes.InPlacePass):
         self.targets = [target for target in all_of if target is not None]
 
     def _skip(self, node: ir.Node, reason: str) -> None:
-        if node.op_type == "Gather" and not _holds_table(node):
-            return  # it picks values, not rows of a table
+        spec = spec_of(node)
+        if spec is not None and not spec.is_listed(node):
+            return
         for index in weight_inputs(node):
             weight = node.inputs[index] if index < len(node.inputs) else None
             if weight is not None and "shared" in weight.meta:
@@ -166,118 +164,15 @@ class FindTargets(ir.passes.InPlacePass):
         )
 
 
-def _holds_table(node: ir.Node) -> bool:
-    """Whether a Gather reads constants that may be rows of a table."""
-    for value in constants_behind(node.inputs[0]):
-        tensor = constant(value)
-        if tensor is not None and len(tensor.shape) > 1:
-            return tensor.dtype.is_floating_point() or node.inputs[0] is not value
-    return False
-
-
 def _find(model: ir.Model, node: ir.Node, name: str) -> Target | str:
-    refusal = variant_of(model, node)
+    """A node as a target, or the reason why it is none."""
+    spec, refusal = spec_of(node), variant_of(model, node)
     if refusal is not None:
         return refusal if isinstance(refusal, str) else "is not normalised"
-    found = _FINDERS[node.op_type](model, node, name)
+    assert spec is not None
+    assert spec.plain is not None
+    found = spec.plain.find(model, node, name)
     return found if isinstance(found, str) else _checked(target_of(found))
-
-
-def _weight(model: ir.Model, value: ir.Value | None) -> ir.TensorProtocol | str:
-    """The tensor of a weight that can be replaced, or the reason why it cannot."""
-    origin = origin_of(model, value)
-    if isinstance(origin, Origin):
-        return origin.tensor if origin.root is value else "is not normalised"
-    return origin
-
-
-def _find_matmul(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
-    x, weight = node.inputs
-    tensor = _weight(model, weight)
-    if isinstance(tensor, str) or x is None or weight is None:
-        return str(tensor)
-    rows, columns = tensor.shape.numpy()
-    centred = "uncentred" not in node.meta and bias_after(model, node, columns) is not None
-    return Layer(name, node, x, weight, Unfolding(rows, columns), centred, np.zeros(columns))
-
-
-def _find_gemm(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
-    a, b = node.inputs[:2]
-    tensor = _weight(model, b)
-    if isinstance(tensor, str) or a is None or b is None:
-        return str(tensor)
-    shape = tensor.shape.numpy()
-    rows, columns = shape[::-1] if node.attributes.get_int("transB", 0) else shape
-    c = node.inputs[2] if len(node.inputs) > 2 else None
-    centred = c is None or is_row_of(model, c, columns)
-    return Layer(
-        name,
-        node,
-        a,
-        b,
-        Unfolding(rows, columns),
-        centred,
-        row(c, columns, node.attributes.get_float("beta", 1.0)) if centred else None,
-        scale=node.attributes.get_float("alpha", 1.0),
-        transposed_input=bool(node.attributes.get_int("transA", 0)),
-    )
-
-
-def _find_conv(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
-    x, weight = node.inputs[:2]
-    tensor = _weight(model, weight)
-    if isinstance(tensor, str) or x is None or weight is None:
-        return str(tensor)
-    out_channels, in_channels, *kernel = tensor.shape.numpy()
-    groups = node.attributes.get_int("group", 1)
-    if in_channels == 1 and groups > 1:
-        return "is depthwise: one input channel a group leaves nothing to factorize"
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    known = bias is None or (
-        bias.const_value is not None and bias.is_initializer() and not replaceable(model, bias)
-    )
-    rank = len(kernel)
-    geometry = Convolution(
-        kernel=tuple(kernel),
-        strides=integers(node, "strides", (1,) * rank),
-        dilations=integers(node, "dilations", (1,) * rank),
-        pads=integers(node, "pads", (0,) * (2 * rank)),
-        auto_pad=node.attributes.get_string("auto_pad", "NOTSET"),
-    )
-    return Layer(
-        name,
-        node,
-        x,
-        weight,
-        Unfolding.of_convolution(geometry, in_channels, out_channels // groups),
-        known and "uncentred" not in node.meta,
-        row(bias, out_channels) if known else None,
-        groups,
-    )
-
-
-def _find_gather(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
-    table, indices = node.inputs[:2]
-    tensor = _weight(model, table)
-    if isinstance(tensor, str) or table is None or indices is None:
-        return str(tensor)
-    if len(tensor.shape) != 2:
-        return f"its table has {len(tensor.shape)} axes, and only matrices are factorized"
-    if node.attributes.get_int("axis", 0) % 2:
-        return "it picks columns of its table"
-    if constants_behind(indices) or constant(indices) is not None:
-        return "the rows that it picks are constant: fold constants first"
-    rows, columns = tensor.shape.numpy()
-    unfolding, bias = Unfolding(rows, columns), np.zeros(columns)
-    return Layer(name, node, indices, table, unfolding, False, bias, embedding=True)
-
-
-_FINDERS: dict[str, Callable[[ir.Model, ir.Node, str], Layer | str]] = {
-    "MatMul": _find_matmul,
-    "Gemm": _find_gemm,
-    "Conv": _find_conv,
-    "Gather": _find_gather,
-}
 
 
 def _checked(target: Target) -> Target | str:

@@ -10,8 +10,8 @@ import onnx_ir as ir
 from ..graph import Namer, constant, opset, scopes
 from ..graph.inline import holding, inline
 from ._keyed_numbers import KeyedNumbers
-from ._site import Site
 from .adjoint import inference
+from .linear.site import Site
 
 __all__ = ["DRAWS", "FixDraws", "fixed_draws", "random_nodes"]
 

@@ -13,9 +13,9 @@ import onnx_ir as ir
 
 from ..foreign import attempt
 from ..graph import Namer, add_initializer, constant, opset, scopes, subgraphs
-from ._operators import TREATED
-from ._weights import DEQUANTIZERS, MOVES, replaceable
 from .clean_up import CleanUp
+from .linear.registry import spec_of
+from .linear.weights import DEQUANTIZERS, MOVES, replaceable
 
 __all__ = ["fold_weights"]
 
@@ -70,9 +70,10 @@ class _Folding:
         roots: dict[ir.Value, None] = {}
         for node in nodes:
             if not set(node.outputs) & self._fixed:
-                # Recurrent weights cannot be cut: they stay as they are computed.
-                indices = TREATED[node.domain, node.op_type]
-                for index in indices[:1] if node.op_type in ("GRU", "LSTM", "RNN") else indices:
+                spec = spec_of(node)
+                assert spec is not None
+                # Weights that cannot be cut stay as they are computed.
+                for index in spec.weights:
                     computed = self._computed(node.inputs[index : index + 1])
                     if computed is not None:
                         roots |= dict.fromkeys(self._roots(computed))

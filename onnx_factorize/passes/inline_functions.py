@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from ..graph import scopes, subgraphs
 from ..graph.inline import holding, inline
-from ._operators import is_linear
+from .linear.weight_inputs import is_linear
 
 __all__ = ["InlineLinearFunctions"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..graph import opset
-from .target import Target
+from .linear.target import Target
 
 __all__ = ["isolated"]
 

@@ -8,14 +8,15 @@ import onnx_ir as ir
 
 from ..graph import Namer, constant, register, scopes
 from ._names import linear_names
-from ._operators import REST, TREATED, weight_inputs
-from ._sharing import asked_once
-from ._site import Site
-from ._weights import Origin, origin_of
 from .clean_up import CleanUp
 from .fold_weights import fold_weights
 from .inline_functions import InlineLinearFunctions
-from .provenance import origin_name
+from .linear.provenance import origin_name
+from .linear.registry import spec_of
+from .linear.sharing import asked_once
+from .linear.site import Site, rest_of
+from .linear.weight_inputs import weight_inputs
+from .linear.weights import Origin, origin_of
 from .variants import variant_of
 
 __all__ = ["LiftWeights"]
@@ -76,10 +77,8 @@ class LiftWeights(ir.passes.InPlacePass):
         return modified
 
     def _wanted(self, node: ir.Node) -> bool:
-        linear = (node.domain, node.op_type) in TREATED and not (
-            "helper" in node.meta or REST in node.meta
-        )
-        if not linear or origin_name(node) is not None:
+        linear = spec_of(node) is not None and "helper" not in node.meta
+        if not linear or rest_of(node) is not None or origin_name(node) is not None:
             return False
         return self._only is None or node.name in self._only
 

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import onnx_ir as ir
 
 from ..graph.names import Namer
 from .clean_up import CleanUp
-from .factors import Factors
 from .find_targets import FindTargets
+from .linear.factors import Factors
+from .linear.operator_spec import OperatorSpec
+from .linear.registry import every_operator, spec_of
+from .linear.target import Target
+from .linear.unfoldings import OWN, UNFOLDINGS
 from .normalize import LiftWeights
-from .rewrite import Rewrite
-from .rewrite_conv import RewriteConv
-from .rewrite_embedding import RewriteGather
-from .rewrite_gemm import RewriteGemm
-from .rewrite_matmul import RewriteMatMul
 from .rewrite_variants import find_variants, rewrite_variant
 from .share_factors import ShareFactors
-from .target import Target
-from .unfoldings import OWN, UNFOLDINGS
 
 __all__ = ["RewriteTargets"]
-
-
-# Embeddings first: what shares their table reads its factors transposed, and they as they are.
-_FIRST = (RewriteGather,)
-_LAST = (RewriteMatMul, RewriteGemm, RewriteConv)
 
 
 class RewriteTargets(ir.passes.InPlacePass):
@@ -74,16 +66,19 @@ class RewriteTargets(ir.passes.InPlacePass):
         found = {target.name: target for target in finder.uses}
         variants = find_variants(model, self._operators)
         names = Namer(model)
-        first = [rewrite(model, names) for rewrite in _FIRST]
-        last = [rewrite(model, names) for rewrite in _LAST]
+        plain = {spec.name: spec.plain for spec in every_operator() if spec.plain is not None}
+        rewrites = {name: each.rewrite(model, names) for name, each in plain.items()}
         for factors in self._parts:
-            targets = [target for name, target in found.items() if name in factors]
-            rest = [target for target in targets if target.node.op_type != RewriteGather.op_type]
-            _rewrite(first, targets, factors)
+            jobs = _jobs(found, factors)
+            for spec, target in jobs:
+                if plain[spec.name].turn < 0:
+                    rewrites[spec.name](target, factors[target.name])
             for name, (node, variant) in variants.items():
                 if name in factors:
                     rewrite_variant(model, names, node, variant, factors[name])
-            _rewrite(last, rest, factors)
+            for spec, target in jobs:
+                if plain[spec.name].turn >= 0:
+                    rewrites[spec.name](target, factors[target.name])
             self._after(model)
             modified = True
         ShareFactors()(model)
@@ -91,13 +86,22 @@ class RewriteTargets(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified=modified)
 
 
-def _rewrite(
-    rewrites: Sequence[Rewrite], targets: Iterable[Target], factors: Mapping[str, Factors]
-) -> None:
-    jobs = [(r, t) for r in rewrites for t in targets if t.node.op_type == r.op_type]
-    # By unfolding, and longer chains last: so initializers stand in one order in every version.
-    places = {unfolding: place for place, unfolding in enumerate((OWN, *UNFOLDINGS))}
-    order = {t: (factors[t.name].chain is not None, places[t.unfolding.name]) for _, t in jobs}
-    jobs.sort(key=lambda job: (rewrites.index(job[0]), order[job[1]]))
-    for rewrite, target in jobs:
-        rewrite(target, factors[target.name])
+def _jobs(
+    targets: Mapping[str, Target], factors: Mapping[str, Factors]
+) -> list[tuple[OperatorSpec, Target]]:
+    """The targets to rewrite, with what each is, in order: operators take turns.
+
+    Of those by unfolding, and longer chains last: so initializers stand in one order in every
+    version.
+    """
+    places = {name: place for place, name in enumerate((OWN, *UNFOLDINGS))}
+
+    def order(job: tuple[OperatorSpec, Target]) -> tuple[int, bool, int]:
+        spec, target = job
+        assert spec.plain is not None
+        chained = factors[target.name].chain is not None
+        return spec.plain.turn, chained, places[target.unfolding.name]
+
+    wanted = [target for name, target in targets.items() if name in factors]
+    found = [(spec_of(target.node), target) for target in wanted]
+    return sorted(((spec, t) for spec, t in found if spec is not None), key=order)

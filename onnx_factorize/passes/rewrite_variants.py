@@ -7,13 +7,13 @@ from collections.abc import Container
 import onnx_ir as ir
 
 from ..graph import Namer, scopes
-from ._operators import TITLES, TREATED
-from ._sharing import asked_once
-from ._site import Site
-from ._variant import Variant
-from .factors import Factors
-from .negligible import without_negligible
-from .provenance import Provenance, origin_name, stamp
+from .linear.factors import Factors
+from .linear.negligible import without_negligible
+from .linear.provenance import Provenance, origin_name, stamp
+from .linear.registry import spec_of
+from .linear.sharing import asked_once
+from .linear.site import Site
+from .linear.variant import Variant
 from .variants import variant_of
 
 __all__ = ["find_variants", "rewrite_variant"]
@@ -31,7 +31,7 @@ def find_variants(model: ir.Model, names: Container[str]) -> dict[str, tuple[ir.
     for scope, _ in scopes(model.graph):
         for node in scope:
             name = node.name or ""
-            known = name in names and (node.domain, node.op_type) in TREATED
+            known = name in names and spec_of(node) is not None
             if not known or origin_name(node):
                 continue
             variant = variant_of(model, node)
@@ -56,8 +56,9 @@ def rewrite_variant(
         factors: Its factors.
     """
     site = Site(model, names, node, node.name or "")
-    full_rank = min(factors.down.shape[1], factors.up.shape[2])
-    mark = Provenance(node.op_type, TITLES[node.op_type], factors.rank, full_rank)
+    spec, full_rank = spec_of(node), min(factors.down.shape[1], factors.up.shape[2])
+    assert spec is not None
+    mark = Provenance(node.op_type, spec.title, factors.rank, full_rank)
     assert variant.weight.dtype is not None
     variant.rewrite(site, without_negligible(factors, variant.weight.dtype.numpy()))
     stamp(node, site.made, mark, site.name)

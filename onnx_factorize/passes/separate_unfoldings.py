@@ -10,8 +10,8 @@ import onnx_ir as ir
 from ..graph import Namer, add_initializer
 from ..graph.builder import before, emit
 from .find_targets import FindTargets
-from .target import Target
-from .unfoldings import split_attributes
+from .linear.target import Target
+from .linear.unfoldings import split_attributes
 
 __all__ = ["SeparateUnfoldings"]
 

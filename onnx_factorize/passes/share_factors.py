@@ -10,11 +10,9 @@ import onnx_ir as ir
 
 from ..graph import Namer, scopes
 from ..graph.builder import before, emit
+from .linear.site import FACTOR_OF
 
-__all__ = ["FACTOR_OF", "ShareFactors"]
-
-# In the meta of an initializer: the shared weight whose factor it is.
-FACTOR_OF = "factor of"
+__all__ = ["ShareFactors"]
 
 
 class ShareFactors(ir.passes.InPlacePass):

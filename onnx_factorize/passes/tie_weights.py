@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .layer import Layer
-from .target import Side, Target, TiedGroup, other_side, target_of
+from .linear.layer import Layer
+from .linear.target import Side, Target, TiedGroup, other_side, target_of
 
 __all__ = ["joined"]
 
@@ -43,4 +43,4 @@ def joined(layers: Sequence[Layer]) -> Target | str:
 
 def _turned(layer: Layer) -> bool:
     """Whether a layer's rows and columns are those of the transposed weight."""
-    return bool(layer.weight.meta.get("turned", False)) != layer.weight_is_transposed
+    return bool(layer.weight.meta.get("turned", False)) != layer.transposed_weight

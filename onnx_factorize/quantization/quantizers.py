@@ -24,7 +24,7 @@ from ..calibration import CalibrationData
 from ..errors import InputError
 from ..files import model_io
 from ..foreign import attempt, reading
-from ..passes import DRAWS
+from ..passes import DRAWS, OperatorSpec, every_operator, spec_of
 
 __all__ = ["SAMPLES", "Bits", "Mode", "bytes_per_weight", "mode_of", "quantize"]
 
@@ -36,16 +36,6 @@ SAMPLES = 128
 
 # Weights that share a scale in 4 bits.
 _BLOCK = 32
-
-_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
-
-# What is treated. What lies between operators with weights stays in float: rounding sums, gates and
-# softmaxes as well loses far more than it saves (a text recogniser: three times the divergence).
-_TREATED: dict[Mode, tuple[str, ...]] = {
-    "dynamic": ("MatMul", "Gemm", "Gather"),
-    "static": ("MatMul", "Gemm", "Conv", "ConvTranspose"),
-    "weights": ("MatMul", "Gemm", "Gather"),
-}
 
 # The opset since which DequantizeLinear has an axis, and so each channel a scale of its own.
 _PER_CHANNEL = 13
@@ -64,20 +54,30 @@ def mode_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Mode:
     """
     if bits == "int4":
         return "weights"
-    kinds = {node.name: node.op_type for node in model.graph.all_nodes()}
-    convolved = sum(work for name, work in macs.items() if kinds.get(name) in _CONVOLUTIONS)
+    specs = ((node.name, spec_of(node)) for node in model.graph.all_nodes())
+    convolutions = {name for name, spec in specs if spec is not None and spec.is_convolution}
+    convolved = sum(work for name, work in macs.items() if name in convolutions)
     return "static" if 2 * convolved > sum(macs.values()) else "dynamic"
 
 
-def bytes_per_weight(mode: Mode, op_type: str, stored: float) -> float:
-    """The bytes of one weight of an operator once it is quantized, about.
+def _treated(mode: Mode) -> list[str]:
+    """The operators that are treated.
+
+    What lies between operators with weights stays in float: rounding sums, gates and softmaxes as
+    well loses far more than it saves (a text recogniser: three times the divergence).
+    """
+    return [spec.op_type for spec in every_operator() if mode in spec.quantized]
+
+
+def bytes_per_weight(mode: Mode, spec: OperatorSpec, stored: float) -> float:
+    """What one weight of an operator takes once it is quantized, about.
 
     Args:
         mode: See `mode_of`.
-        op_type: The operator.
+        spec: The operator.
         stored: What one takes now.
     """
-    if op_type not in _TREATED[mode]:
+    if mode not in spec.quantized:
         return stored
     # In 4 bits, half a byte and its share of a scale of 32 bit.
     return min(stored, 0.5 + 4 / _BLOCK if mode == "weights" else 1.0)
@@ -157,7 +157,7 @@ def _run(
         quantize_dynamic(
             prepared,
             target,
-            op_types_to_quantize=list(_TREATED["dynamic"]),
+            op_types_to_quantize=_treated("dynamic"),
             per_channel=True,
             reduce_range=reduced,
             weight_type=QuantType.QInt8,
@@ -170,7 +170,7 @@ def _run(
                 prepared,
                 target,
                 reader,
-                op_types_to_quantize=list(_TREATED["static"]),
+                op_types_to_quantize=_treated("static"),
                 per_channel=_opset(proto) >= _PER_CHANNEL,
                 reduce_range=reduced,
                 activation_type=QuantType.QUInt8,

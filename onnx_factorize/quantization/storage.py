@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ..calibration import CalibrationData
 from ..files import model_io
-from ..passes import Target
+from ..passes import Target, operator_of
 from .quantizers import Mode, bytes_per_weight, quantize
 
 __all__ = ["Quantized", "location_of"]
@@ -50,7 +50,7 @@ class Quantized:
 
     def bytes_per_weight(self, target: Target) -> float:
         """Bytes of a weight: factors of an operator are quantized as it is."""
-        return bytes_per_weight(self.mode, target.op_type, target.itemsize)
+        return bytes_per_weight(self.mode, operator_of(target), target.itemsize)
 
     def size(self, model: ir.Model) -> int:
         """Bytes of a model's file once it is quantized, which is found out by doing it."""

@@ -14,14 +14,7 @@ from ..keyed_random import Keys, keys_of
 from ..options import Labels
 from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
-from ..passes import (
-    FixDraws,
-    KeepOutputs,
-    Observe,
-    SeparateUnfoldings,
-    Side,
-    Target,
-)
+from ..passes import FixDraws, KeepOutputs, Observe, SeparateUnfoldings, Side, Target
 from ..runtime.session import Runtime
 from .im2col import channel_rows, convolution_rows, linear_rows
 from .seeding import Seeding

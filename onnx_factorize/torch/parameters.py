@@ -7,7 +7,7 @@ import keyword
 import onnx_ir as ir
 from torch import nn
 
-from ..passes.provenance import origin_name, provenance_of
+from ..passes.linear.provenance import origin_name, provenance_of
 from .constants import content
 
 __all__ = ["is_fine_tuned", "is_trainable", "parameter_path"]

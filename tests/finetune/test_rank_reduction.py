@@ -21,7 +21,7 @@ from onnx_factorize.finetune.rank_reduction import RankReduction, cost_of  # noq
 from onnx_factorize.finetune.schedule import Schedule  # noqa: E402
 from onnx_factorize.finetune.truncate import truncate  # noqa: E402
 from onnx_factorize.passes import FindTargets, OutputKind, RewriteTargets  # noqa: E402
-from onnx_factorize.passes.provenance import provenance_of  # noqa: E402
+from onnx_factorize.passes.linear.provenance import provenance_of  # noqa: E402
 from onnx_factorize.torch import to_torch, write_back  # noqa: E402
 
 # A grouped convolution, one of stride 2, a Gemm, and a MatMul.

@@ -7,7 +7,8 @@ import onnx_ir as ir
 from builders import model, normal
 
 from onnx_factorize.files import model_io
-from onnx_factorize.passes import FindTargets, LiftWeights, _sharing
+from onnx_factorize.passes import FindTargets, LiftWeights
+from onnx_factorize.passes.linear import sharing as _sharing
 
 NODES = 300
 

@@ -9,7 +9,7 @@ from builders import found, model, normal, svd_factors
 
 from onnx_factorize.factorization.forms import form_named
 from onnx_factorize.passes import DropTiny, Factors, RewriteTargets
-from onnx_factorize.passes.negligible import LEAST, tiny, without_negligible
+from onnx_factorize.passes.linear.negligible import LEAST, tiny, without_negligible
 
 
 def _constants(rewritten: ir.Model):

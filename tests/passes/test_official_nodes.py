@@ -19,10 +19,10 @@ from onnx.reference import ReferenceEvaluator
 
 from onnx_factorize.errors import InputError
 from onnx_factorize.files.model_io import load
-from onnx_factorize.passes import RewriteTargets
-from onnx_factorize.passes._operators import TREATED, UNTREATED, weight_inputs
+from onnx_factorize.passes import RewriteTargets, every_operator
+from onnx_factorize.passes.linear.weight_inputs import UNTREATED, weight_inputs
 
-OPERATORS = {op_type for domain, op_type in TREATED if not domain} | set(UNTREATED)
+OPERATORS = {spec.op_type for spec in every_operator() if not spec.domain} | set(UNTREATED)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import pytest
 from builders import model, normal, run
 
 from onnx_factorize import factorize
-from onnx_factorize.passes.negligible import tiny
+from onnx_factorize.passes.linear.negligible import tiny
 
 FAST = {"samples": 64, "threads": 1, "weighting": "activation", "rank_multiple": 1}
 TEXT = """(float[b, 24] x) => (float[b, 6] y) {

@@ -10,11 +10,7 @@ from builders import found, normal, run, svd_factors
 torch = pytest.importorskip("torch")
 
 from onnx_factorize.passes import RewriteTargets  # noqa: E402
-from onnx_factorize.torch import (  # noqa: E402
-    check_against_onnxruntime,
-    to_torch,
-    write_back,
-)
+from onnx_factorize.torch import check_against_onnxruntime, to_torch, write_back  # noqa: E402
 
 
 def test_cut_train_and_write_back(mlp, mlp_feeds):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...passes import OWN, Factors, Rewrite, RewriteConv, Target
+from ...passes import OWN, Factors, Rewrite, Target
 from .form import Array, Directions, Ranks, Written
 
 __all__ = ["Tucker"]
@@ -95,7 +95,6 @@ class Tucker(Written):
 
     def write(self, operator: Rewrite, target: Target, factors: Factors) -> None:
         """Writes three convolutions."""
-        assert isinstance(operator, RewriteConv)  # an exception: no other operator has a kernel
         assert factors.core is not None
         groups, inner, elements, outer = factors.core.shape
         narrow = operator.channels(target, target.x, factors.down, "down")

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from ._site import Site
 from .factors import Factors
+from .site import Site
 
 __all__ = ["Variant"]
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import Namer
-from ._site import Site
+from ...graph import Namer
 from .factors import Factors
 from .negligible import without_negligible
 from .provenance import Provenance, stamp
+from .registry import title_of
+from .site import Site
 from .target import Target
-from .titles import title_of
 
 __all__ = ["Array", "Rewrite"]
 
@@ -29,14 +29,13 @@ class Rewrite:
     nodes before it are new. New names are the old ones with a suffix. All of them are marked with
     their provenance. The old weight is left to `CleanUp`.
 
-    Subclasses name their operator in `op_type`, and emit linear maps of its kind: a form that is no
-    plain pair is a chain of those (see `Chain`).
+    Subclasses emit linear maps of the kind of their operator: a form that is no plain pair is a
+    chain of those (see `Chain`).
 
     Attributes:
         axis: The axis of a value that its channels are on.
     """
 
-    op_type: str
     axis: int = -1
 
     def __init__(self, model: ir.Model, names: Namer) -> None:
@@ -75,7 +74,18 @@ class Rewrite:
             matrices: Shape (groups, channels, others).
             suffix: What its weight is called, behind the name of the target's.
         """
-        raise NotImplementedError(f"{self.op_type} maps no channels before its own.")
+        raise NotImplementedError(f"{self.site.node.op_type} maps no channels before its own.")
+
+    def kernel(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+        """A map with the kernel of the node, and all else that it has, between other channels.
+
+        Args:
+            target: The target before whose node it stands.
+            value: What it reads.
+            matrices: Shape (groups, channels * elements of the kernel, others).
+            suffix: What its weight is called, behind the name of the target's.
+        """
+        raise NotImplementedError(f"{self.site.node.op_type} has no kernel.")
 
     def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
         """Makes the node a linear map from the channels of a value, with the bias.
@@ -86,7 +96,7 @@ class Rewrite:
             matrices: Shape (groups, channels, N).
             shift: What is added to the bias.
         """
-        raise NotImplementedError(f"{self.op_type} maps no channels after others.")
+        raise NotImplementedError(f"{self.site.node.op_type} maps no channels after others.")
 
     def split(self, value: ir.Value, lengths: Sequence[int]) -> tuple[ir.Value, ...]:
         """Parts of the channels of a value, one behind the other."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ._weights import replaceable
+from .weights import replaceable
 
 __all__ = ["bias_after", "integers", "is_row_of", "row"]
 

@@ -9,17 +9,12 @@ from typing import ParamSpec, TypeVar
 
 import onnx_ir as ir
 
+from .registry import spec_of
+
 __all__ = ["asked_once", "refuse_sharing", "variable_values"]
 
 _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
-
-# Operators whose factors others may read, and the input that holds their weight.
-_SHARING = {"Conv": 1, "GRU": 1, "Gather": 0, "Gemm": 1, "LSTM": 1, "MatMul": 1, "RNN": 1}
-
-# Of those, the ones that share with their like alone.
-_APART = ("Conv", "GRU", "LSTM", "RNN")
-
 
 # Answers that were given while a pass runs.
 _ANSWERS: ContextVar[dict[ir.Value, str | None] | None] = ContextVar("answers", default=None)
@@ -56,9 +51,9 @@ def variable_values() -> set[ir.Value]:
 def refuse_sharing(root: ir.Value) -> str | None:
     """Why the operators that read a constant cannot all read its factors, or None if they can.
 
-    Each must be a MatMul, Gemm, Conv, Gather or recurrent operator that reads the constant as its
-    weight, as it is or transposed: then factors of the constant are factors of every one of them.
-    A reader of another kind would keep the dense constant in the model.
+    Each must be an operator that shares (see `Sharing`) and reads the constant as its weight, as it
+    is or transposed: then factors of the constant are factors of every one of them. A reader of
+    another kind would keep the dense constant in the model.
     """
     answers = _ANSWERS.get()
     if answers is None:
@@ -71,15 +66,18 @@ def refuse_sharing(root: ir.Value) -> str | None:
 def _refuse(root: ir.Value) -> str | None:
     readers = list(_readers(root))
     count = f"its weight '{root.name}' is shared by {len(readers)} nodes"
+    kinds = set()
     for node, index, turned in readers:
         called = f"'{node.name}'" if node.name else f"a node without a name ({node.op_type})"
-        if node.domain != "" or _SHARING.get(node.op_type) != index:
+        spec = spec_of(node)
+        sharing = None if spec is None else spec.sharing
+        if sharing is None or sharing.index != index:
             return f"{count}, of which {called} cannot read its factors"
-        if node.op_type == "Gemm" and node.attributes.get_float("alpha", 1.0) != 1.0:
+        if sharing.scales(node):
             return f"{count}, of which {called} scales it"
-        if node.op_type in (*_APART, "Gather") and turned:
+        if turned and not sharing.transposed:
             return f"{count}, of which {called} reads it transposed"
-    kinds = {node.op_type if node.op_type in _APART else "" for node, _, _ in readers}
+        kinds.add(node.op_type if sharing.apart else "")
     if len(kinds) > 1:
         return f"{count}, of operators that read it in different ways"
     return None

@@ -1,55 +1,22 @@
-"""Which operators hold linear weights, and in which input."""
+"""Which inputs of a node hold linear weights; and operators that are listed, and not treated."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
+from .operator_spec import MICROSOFT
+from .registry import spec_of
+from .site import rest_of
+
 __all__ = [
     "QUANTIZED",
-    "REST",
     "RUNTIME_FUSED",
-    "TITLES",
     "UNTREATED",
+    "is_hidden",
     "is_linear",
+    "untreated_reason",
     "weight_inputs",
 ]
-
-MICROSOFT = "com.microsoft"
-
-# In the meta of a recurrent operator whose input weights stand before it, as a product.
-REST = "rest"
-
-# Operators that some pass factorizes, by domain.
-TREATED = {
-    ("", "GRU"): (1, 2),
-    ("", "LSTM"): (1, 2),
-    ("", "MatMul"): (1, 0),
-    ("", "RNN"): (1, 2),
-    ("", "Gemm"): (1, 0),
-    ("", "Conv"): (1,),
-    ("", "ConvTranspose"): (1,),
-    ("", "Einsum"): (1, 0),
-    ("", "Gather"): (0,),
-    (MICROSOFT, "FusedMatMul"): (1, 0),
-    (MICROSOFT, "FusedGemm"): (1, 0),
-    (MICROSOFT, "FusedConv"): (1,),
-}
-
-# The names in reports of two factors in the place of each operator, as it sees its weight itself.
-TITLES = {
-    "Conv": "channel",
-    "ConvTranspose": "input channel",
-    "Einsum": "two Einsums",
-    "FusedConv": "channel",
-    "FusedGemm": "two Gemms",
-    "FusedMatMul": "two MatMuls",
-    "GRU": "narrow input",
-    "Gather": "narrow table",
-    "Gemm": "two Gemms",
-    "LSTM": "narrow input",
-    "MatMul": "two MatMuls",
-    "RNN": "narrow input",
-}
 
 # Standard operators whose weights no form treats: listed, so that none is passed over in silence.
 UNTREATED = {
@@ -101,10 +68,12 @@ def weight_inputs(node: ir.Node) -> tuple[int, ...]:
     """The inputs of a node that may hold linear weights; none where it is not linear."""
     if len(node.inputs) < 2:  # an Einsum of one operand, say, only moves it
         return ()
-    if REST in node.meta:
-        return (2,)
-    if (node.domain, node.op_type) in TREATED:
-        return TREATED[node.domain, node.op_type]
+    rest = rest_of(node)
+    if rest is not None:
+        return rest.inputs
+    spec = spec_of(node)
+    if spec is not None:
+        return (*spec.weights, *spec.kept)
     if node.domain == "" and node.op_type in UNTREATED:
         return UNTREATED[node.op_type][0]
     if node.op_type in QUANTIZED and node.domain in ("", MICROSOFT):
@@ -123,18 +92,17 @@ def is_hidden(node: ir.Node) -> bool:
     """Whether a linear operator hides its weights: an optimizer or a quantizer made it."""
     return (
         untreated_reason(node) is not None
-        and REST not in node.meta
+        and rest_of(node) is None
         and (node.domain == MICROSOFT or node.op_type in QUANTIZED)
     )
 
 
 def untreated_reason(node: ir.Node) -> str | None:
     """Why an operator is not factorized whatever its weights are, or None if it may be."""
-    if REST in node.meta:
-        return (
-            "its recurrent weights are multiplied inside its loop: only those of its input can go"
-        )
-    if (node.domain, node.op_type) in TREATED:
+    rest = rest_of(node)
+    if rest is not None:
+        return rest.reason
+    if spec_of(node) is not None:
         return None
     if node.op_type in QUANTIZED:
         return _QUANTIZED

@@ -8,11 +8,14 @@ import string
 
 import onnx_ir as ir
 
-from ._site import Site, rearranged
-from ._variant import Variant
-from .factors import Factors
+from ..linear.factors import Factors
+from ..linear.multiplications import Lengths, Term, operand
+from ..linear.operator_spec import OperatorSpec
+from ..linear.registry import register
+from ..linear.site import Site, rearranged
+from ..linear.variant import Variant
 
-__all__ = ["EinsumProduct", "read"]
+__all__ = ["EinsumProduct"]
 
 
 @dataclasses.dataclass
@@ -109,7 +112,7 @@ class EinsumProduct(Variant):
         site.node.attributes["equation"] = ir.AttrString("equation", equation)
 
 
-def read(
+def _read(
     _: ir.Model, node: ir.Node, x: ir.Value, weight: ir.Value, shape: tuple[int, ...]
 ) -> Variant | str | None:
     """Reads an Einsum with one constant operand."""
@@ -136,3 +139,36 @@ def read(
     if not found.contracted or not found.free:
         return f"its equation '{equation}' is no matrix product"
     return found
+
+
+def _multiplications(node: ir.Node) -> tuple[Term, ...] | None:
+    """Each element of the result takes as many as the axes that are summed over have places."""
+    if len(node.inputs) != 2:
+        return None
+    equation = node.attributes["equation"].as_string().replace(" ", "")
+    operands, arrow, out = equation.partition("->")
+    parts = operands.split(",")
+    if not arrow:
+        bare = operands.replace(",", "").replace(".", "")
+        out = "".join(sorted(c for c in set(bare) if bare.count(c) == 1))
+    summed: dict[str, Lengths] = {}
+    for index, part in enumerate(parts):
+        before, dots, after = part.partition("...")
+        axes = {c: place for place, c in enumerate(before)}
+        axes |= {c: place - len(after) for place, c in enumerate(after)} if dots else {}
+        for c, axis in axes.items():
+            if c not in out:
+                stop = axis + 1 if axis != -1 else None
+                summed[c] = Lengths(operand(node, index), axis, stop)
+    return ((Lengths(node.outputs[0]), *summed.values()),)
+
+
+register(
+    OperatorSpec(
+        "Einsum",
+        title="two Einsums",
+        weights=(1, 0),
+        multiplications=_multiplications,
+        variants=(_read,),
+    )
+)

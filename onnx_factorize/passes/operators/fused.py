@@ -8,11 +8,14 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import opset
-from ._site import Site, rearranged
-from ._variant import Variant
+from ...graph import opset
+from ..linear.multiplications import of_conv, of_gemm, of_matmul
+from ..linear.operator_spec import MICROSOFT, OperatorSpec
+from ..linear.registry import register
+from ..linear.site import Site, rearranged
+from ..linear.variant import Variant
 
-__all__ = ["FusedLayer", "FusedMatMul", "read_layer", "read_matmul"]
+__all__ = ["FusedLayer", "FusedMatMul"]
 
 # The parameters of each activation: the names of its attributes as a standard operator.
 _ACTIVATIONS: dict[str, tuple[str, ...]] = {
@@ -79,7 +82,7 @@ class FusedLayer(Variant):
         site.close(value)
 
 
-def read_matmul(
+def _read_matmul(
     _: ir.Model, node: ir.Node, x: ir.Value, weight: ir.Value, shape: tuple[int, ...]
 ) -> Variant | str | None:
     """Reads a FusedMatMul."""
@@ -91,7 +94,7 @@ def read_matmul(
     return FusedMatMul(x, weight, shape)
 
 
-def read_layer(
+def _read_layer(
     _: ir.Model, node: ir.Node, x: ir.Value, weight: ir.Value, __: tuple[int, ...]
 ) -> Variant | str | None:
     """Reads a FusedGemm or a FusedConv."""
@@ -108,3 +111,35 @@ def read_layer(
     if len(parameters) < count:
         return f"is fused with {activation}, whose parameters are missing"
     return FusedLayer(x, weight, activation, parameters[:count])
+
+
+register(
+    OperatorSpec(
+        "FusedMatMul",
+        domain=MICROSOFT,
+        title="two MatMuls",
+        weights=(1, 0),
+        multiplications=of_matmul,
+        variants=(_read_matmul,),
+    )
+)
+register(
+    OperatorSpec(
+        "FusedGemm",
+        domain=MICROSOFT,
+        title="two Gemms",
+        weights=(1, 0),
+        multiplications=of_gemm,
+        variants=(_read_layer,),
+    )
+)
+register(
+    OperatorSpec(
+        "FusedConv",
+        domain=MICROSOFT,
+        title="channel",
+        weights=(1,),
+        multiplications=of_conv,
+        variants=(_read_layer,),
+    )
+)

@@ -197,16 +197,8 @@ class Target:
 
     def factor_params(self, rank: int) -> int:
         """Number of weights once factorized at the given rank."""
-        return self.groups * rank * (self.rows + self.columns + int(self._zeros))
-
-    @functools.cached_property
-    def _zeros(self) -> bool:
-        """Whether a row of zeros comes with the factors: see `RewriteGemm`.
-
-        A product with its constant on the left has none.
-        """
-        layers = [use.layer for use in self.uses]
-        return any(e.weight_is_transposed and "uncentred" not in e.node.meta for e in layers)
+        zeros = any(use.layer.zeros for use in self.uses)
+        return self.groups * rank * (self.rows + self.columns + int(zeros))
 
     def factor_macs(self, rank: npt.ArrayLike, macs: int) -> Array:
         """Multiplications once factorized, of so many when dense; about as many at borders."""
@@ -220,7 +212,7 @@ class Target:
         weight = self.weight.const_value.numpy().astype(np.float64)
         if self.convolution is not None:
             return self.unfolding.of_kernel(weight, self.groups)
-        straight = weight.T if self.layer.weight_is_transposed else weight
+        straight = weight.T if self.layer.transposed_weight else weight
         return np.ascontiguousarray(self.layer.scale * straight)[None]
 
     def unfolded(self, taken: Container[str]) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,17 +10,40 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import Namer, add_initializer, add_integers, opset
-from ..graph.builder import Attribute, before, emit
-from ._operators import REST
+from ...graph import Namer, add_initializer, add_integers, opset
+from ...graph.builder import Attribute, before, emit
 from .negligible import significant
-from .share_factors import FACTOR_OF
 
-__all__ = ["Site", "rearranged"]
+__all__ = ["FACTOR_OF", "Rest", "Site", "rearranged", "rest_of"]
 
 _SLICE_INPUTS_SINCE = 10
 _SPLIT_INPUT_SINCE = 13
 _END = 2**31 - 1
+
+# In the meta of an initializer: the shared weight whose factor it is.
+FACTOR_OF = "factor of"
+
+# In the meta of a node that stays behind its core: the `Rest`.
+_REST = "rest"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """What is left of an operator of whose weights one stands before it, as a product.
+
+    Attributes:
+        inputs: The inputs that hold the weights that it still has.
+        reason: Why those are not factorized.
+    """
+
+    inputs: tuple[int, ...]
+    reason: str
+
+
+def rest_of(node: ir.Node) -> Rest | None:
+    """What a node was left for, if it was."""
+    rest = node.meta.get(_REST)
+    return rest if isinstance(rest, Rest) else None
 
 
 class Site:
@@ -110,15 +134,16 @@ class Site:
         assert node is not None
         node.name = self.name
         node.meta["operator"] = self.node.op_type
+        node.meta["domain"] = self.node.domain
         node.meta.update(meta)
         node.doc_string = self.node.doc_string
         node.metadata_props.update(self.node.metadata_props)
         return value
 
-    def leave_rest(self, called: str) -> None:
+    def leave_rest(self, called: str, rest: Rest) -> None:
         """Keeps the node, whose name its core has, for the weights that it still holds."""
         self.node.name = self._names(f"{self.name} ({called})")
-        self.node.meta[REST] = True
+        self.node.meta[_REST] = rest
 
     def factor(self, weight: ir.Value, suffix: str, array: npt.NDArray[np.float64]) -> ir.Value:
         """A new initializer named after a weight, beside it, in the type in which it was stored."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from ..graph.auto_pad import padding
+from ...graph.auto_pad import padding
 
 __all__ = ["Convolution"]
 

@@ -1,4 +1,4 @@
-"""Conv becomes two or three convolutions: one file for all forms."""
+"""Conv: it becomes two or three convolutions, one file for all forms."""
 
 from __future__ import annotations
 
@@ -6,12 +6,53 @@ import math
 
 import onnx_ir as ir
 
-from .factors import Factors
-from .rewrite import Array, Rewrite
-from .target import Target
-from .unfoldings import split_attributes
+from ..linear.attributes import integers, row
+from ..linear.convolution import Convolution
+from ..linear.factors import Factors
+from ..linear.layer import Layer
+from ..linear.multiplications import of_conv
+from ..linear.operator_spec import OperatorSpec, Plain, Sharing
+from ..linear.registry import register
+from ..linear.rewrite import Array, Rewrite
+from ..linear.target import Target
+from ..linear.unfoldings import Unfolding, split_attributes
+from ..linear.weights import replaceable, weight_tensor
 
 __all__ = ["RewriteConv"]
+
+
+def _find(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
+    """Reads a Conv with a constant kernel of more than one input channel a group."""
+    x, weight = node.inputs[:2]
+    tensor = weight_tensor(model, weight)
+    if isinstance(tensor, str) or x is None or weight is None:
+        return str(tensor)
+    out_channels, in_channels, *kernel = tensor.shape.numpy()
+    groups = node.attributes.get_int("group", 1)
+    if in_channels == 1 and groups > 1:
+        return "is depthwise: one input channel a group leaves nothing to factorize"
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    known = bias is None or (
+        bias.const_value is not None and bias.is_initializer() and not replaceable(model, bias)
+    )
+    rank = len(kernel)
+    geometry = Convolution(
+        kernel=tuple(kernel),
+        strides=integers(node, "strides", (1,) * rank),
+        dilations=integers(node, "dilations", (1,) * rank),
+        pads=integers(node, "pads", (0,) * (2 * rank)),
+        auto_pad=node.attributes.get_string("auto_pad", "NOTSET"),
+    )
+    return Layer(
+        name,
+        node,
+        x,
+        weight,
+        Unfolding.of_convolution(geometry, in_channels, out_channels // groups),
+        known and "uncentred" not in node.meta,
+        row(bias, out_channels) if known else None,
+        groups,
+    )
 
 
 class RewriteConv(Rewrite):
@@ -29,7 +70,6 @@ class RewriteConv(Rewrite):
     none.
     """
 
-    op_type = "Conv"
     axis = 1
 
     def pair(self, target: Target, factors: Factors) -> None:
@@ -112,3 +152,17 @@ class RewriteConv(Rewrite):
     def _kernel(self, target: Target) -> list[int]:
         assert target.weight.shape is not None
         return list(target.weight.shape.numpy()[2:])
+
+
+register(
+    OperatorSpec(
+        "Conv",
+        title="channel",
+        weights=(1,),
+        multiplications=of_conv,
+        plain=Plain(_find, RewriteConv, turn=2),
+        sharing=Sharing(1, apart=True, transposed=False),
+        is_convolution=True,
+        quantized=frozenset({"static"}),
+    )
+)

@@ -29,6 +29,8 @@ class Layer:
         groups: Number of independent matrix products (a convolution's `group`, else 1).
         scale: What the node multiplies the weight by (Gemm's `alpha`).
         transposed_input: Whether rows of `x` are its columns (Gemm with `transA`).
+        transposed_weight: Whether the initializer is stored N x K (Gemm with `transB`).
+        zeros: Whether a row of zeros comes with the factors: see `RewriteGemm`.
         embedding: Whether `x` holds indices of rows of the weight: one-hot rows, never written out.
     """
 
@@ -42,6 +44,8 @@ class Layer:
     groups: int = 1
     scale: float = 1.0
     transposed_input: bool = False
+    transposed_weight: bool = False
+    zeros: bool = False
     embedding: bool = False
 
     @property
@@ -65,8 +69,3 @@ class Layer:
         stored = self.weight.meta.get("stored", self.weight.dtype)
         assert isinstance(stored, ir.DataType)
         return int(stored.itemsize)
-
-    @property
-    def weight_is_transposed(self) -> bool:
-        """Whether the initializer is stored N x K (Gemm with `transB`)."""
-        return bool(self.node.op_type == "Gemm" and self.node.attributes.get_int("transB", 0))

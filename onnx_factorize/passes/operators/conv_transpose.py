@@ -8,11 +8,14 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from ._site import Site, rearranged
-from ._variant import Variant
-from .factors import Factors
+from ..linear.factors import Factors
+from ..linear.multiplications import Lengths, Term, operand
+from ..linear.operator_spec import OperatorSpec
+from ..linear.registry import register
+from ..linear.site import Site, rearranged
+from ..linear.variant import Variant
 
-__all__ = ["TransposedConvolution", "read"]
+__all__ = ["TransposedConvolution"]
 
 
 @dataclasses.dataclass
@@ -71,7 +74,7 @@ class TransposedConvolution(Variant):
         site.node.replace_input_with(1, up)
 
 
-def read(
+def _read(
     _: ir.Model, node: ir.Node, x: ir.Value, weight: ir.Value, shape: tuple[int, ...]
 ) -> Variant | str | None:
     """Reads a ConvTranspose."""
@@ -79,3 +82,21 @@ def read(
     if groups > 1 and shape[0] == groups:
         return "is depthwise: one input channel a group leaves nothing to factorize"
     return TransposedConvolution(x, weight, shape, groups)
+
+
+def _multiplications(node: ir.Node) -> tuple[Term, ...]:
+    return ((Lengths(operand(node, 0)), Lengths(operand(node, 1), 1)),)
+
+
+register(
+    OperatorSpec(
+        "ConvTranspose",
+        title="input channel",
+        weights=(1,),
+        multiplications=_multiplications,
+        variants=(_read,),
+        is_product=False,
+        is_convolution=True,
+        quantized=frozenset({"static"}),
+    )
+)

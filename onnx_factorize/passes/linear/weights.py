@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import constant
-from ._sharing import refuse_sharing, variable_values
+from ...graph import constant
+from .sharing import refuse_sharing, variable_values
 
 __all__ = [
     "COMPUTED",
@@ -24,6 +24,7 @@ __all__ = [
     "constants_behind",
     "origin_of",
     "replaceable",
+    "weight_tensor",
 ]
 
 Array = npt.NDArray[Any]
@@ -118,6 +119,14 @@ def replaceable(model: ir.Model, value: ir.Value) -> bool:
     nothing there.
     """
     return value.is_graph_input() and (model.ir_version is None or model.ir_version >= 4)
+
+
+def weight_tensor(model: ir.Model, value: ir.Value | None) -> ir.TensorProtocol | str:
+    """The tensor of a weight that can be replaced, or the reason why it cannot."""
+    origin = origin_of(model, value)
+    if isinstance(origin, Origin):
+        return origin.tensor if origin.root is value else "is not normalised"
+    return origin
 
 
 def _refuse_link(model: ir.Model, value: ir.Value) -> str | None:

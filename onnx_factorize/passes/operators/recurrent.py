@@ -7,11 +7,18 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from ._site import Site, rearranged
-from ._variant import Variant
-from .factors import Factors
+from ..linear.factors import Factors
+from ..linear.multiplications import Lengths, Term, operand
+from ..linear.operator_spec import OperatorSpec, Sharing
+from ..linear.registry import register
+from ..linear.site import Rest, Site, rearranged, rest_of
+from ..linear.variant import Variant
 
-__all__ = ["RecurrentInput", "read"]
+__all__ = ["RecurrentInput"]
+
+_REST = Rest(
+    (2,), "its recurrent weights are multiplied inside its loop: only those of its input can go"
+)
 
 
 @dataclasses.dataclass
@@ -42,7 +49,7 @@ class RecurrentInput(Variant):
         node.replace_input_with(
             1, site.initializer(self.weight, f"{self.weight.name}.gates", identity)
         )
-        site.leave_rest("recurrent")
+        site.leave_rest("recurrent", _REST)
 
     def rewrite(self, site: Site, factors: Factors) -> None:
         """Becomes a MatMul and the operator with a narrower input."""
@@ -53,10 +60,33 @@ class RecurrentInput(Variant):
         site.node.replace_input_with(1, site.factor(self.weight, "up", up))
 
 
-def read(
+def _read(
     _: ir.Model, node: ir.Node, x: ir.Value, weight: ir.Value, shape: tuple[int, ...]
 ) -> Variant | str | None:
     """Reads a recurrent operator."""
     if node.inputs[1] is not weight or len(shape) != 3:
         return "its input weights are not constant"
     return RecurrentInput(x, weight, shape)
+
+
+def _multiplications(node: ir.Node) -> tuple[Term, ...]:
+    """Every step of every sample multiplies the input and the recurrent weights of all gates."""
+    steps = Lengths(operand(node, 0), 0, 2)
+    recurrence = (steps, Lengths(operand(node, 2)))
+    if rest_of(node) is not None:  # a product before it has multiplied the input
+        return (recurrence,)
+    return ((steps, Lengths(operand(node, 1))), recurrence)
+
+
+for _op_type in ("GRU", "LSTM", "RNN"):
+    register(
+        OperatorSpec(
+            _op_type,
+            title="narrow input",
+            weights=(1,),
+            kept=(2,),
+            multiplications=_multiplications,
+            variants=(_read,),
+            sharing=Sharing(1, apart=True, transposed=False),
+        )
+    )
