@@ -41,7 +41,7 @@ _BLOCK = 32
 _PER_CHANNEL = 13
 
 # Parts of the names of operators of few bits.
-_FEW_BITS = ("QuantizeLinear", "Integer", "NBits", "BlockQuantized")
+_FEW_BITS = ("QuantizeLinear", "DequantizeLinear", "Integer", "NBits", "BlockQuantized")
 
 
 def mode_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Mode:
