@@ -54,11 +54,12 @@ class Rewrite:
         assert target.weight.dtype is not None
         kept = without_negligible(factors, target.weight.dtype.numpy())
         title = title_of(target) if factors.chain is None else factors.chain.title(target)
+        # What it was: a rewrite may change the node's type.
+        mark = Provenance(target.op_type, title, factors.rank, target.full_rank)
         if factors.chain is None:
             self.pair(target, kept)
         else:
             factors.chain.write(self, target, kept)
-        mark = Provenance(target.op_type, title, factors.rank, target.full_rank)
         stamp(target.node, self.site.made, mark, target.operator)
 
     @abc.abstractmethod
