@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from .calibration import Calibration
 from .files import model_io
 from .options import Budget, DataKeywords, OptionKeywords, Options, SweepKeywords
-from .options.signatures import naming_parameters, takes
+from .options.messages import naming_parameters
+from .options.signatures import takes
 from .pipeline import run
 from .progress import Progress
 from .report import comparison, inspection
@@ -60,7 +61,7 @@ def factorize(
         True
         >>> result.save("small.onnx", reports=["small.json"])
     """
-    with naming_parameters():
+    with naming_parameters(Options.names()):
         return run(model, calibration, Options.of(**options), progress or Progress())
 
 
@@ -97,7 +98,7 @@ def sweep(
         >>> [result.report.command["budget"] for result in results]
         ['params=0.9', 'params=0.7']
     """
-    with naming_parameters():
+    with naming_parameters(Options.names()):
         chosen = [each if isinstance(each, Budget) else Budget.parse(each) for each in budgets]
         given = Options.of(**options)
         found = run_sweep(model, calibration, given, chosen, progress or Progress())
@@ -131,7 +132,7 @@ def compare(
         >>> found.agreement.divergence
         0.0
     """
-    with naming_parameters():
+    with naming_parameters(Options.names()):
         several = comparison.compare_several(
             dense, [compressed], calibration, Options.of(**options), progress or Progress()
         )
@@ -153,7 +154,7 @@ def inspect(model: model_io.Model, *, custom_ops: str | Sequence[str] = ()) -> I
         >>> [(layer.name, layer.full_rank) for layer in onnx_factorize.inspect("model.onnx").layers]
         [('first', 24), ('second', 6)]
     """
-    with naming_parameters():
+    with naming_parameters(Options.names()):
         return inspection.inspect(
             model, custom_ops=[custom_ops] if isinstance(custom_ops, str) else custom_ops
         )

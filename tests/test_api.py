@@ -24,7 +24,7 @@ from onnx_factorize.options import (
     SweepKeywords,
     fields,
 )
-from onnx_factorize.options.signatures import naming_parameters
+from onnx_factorize.options.messages import naming_parameters
 
 
 def test_keywords_are_the_options():
@@ -92,14 +92,18 @@ def test_errors_name_parameters(mlp, mlp_feeds):
         ({"learning_rate": 0.1}, r"^learning_rate is an option of finetune"),
         ({"max_divergence": 0.1, "budget": "params=0.5"}, r"^Give budget or a guarantee"),
         ({"holdout": 1.0}, r"^holdout must be"),
+        ({"keep": "bleu=0.9"}, r'^keep="bleu=…": there is no such metric'),
+        ({"keep": "top1=0.9"}, r'^keep="top1=…" needs a key .* use keep="agreement=…"\.$'),
+        ({"budget": "params=0.001"}, r"or add best_effort=True to come"),
+        ({"mask": {"x": "keep", "z": "drop"}}, r"^mask names .z., but"),
     ):
-        with pytest.raises(errors.InputError, match=word):
+        with pytest.raises(errors.FactorizeError, match=word):
             onnx_factorize.factorize(mlp, mlp_feeds, **given)
     with pytest.raises(errors.InputError, match="--max-divergence must be above"):
         Guarantee("divergence", 0.0)
     with (
         pytest.raises(errors.BudgetError, match=r"^--unknown and calibration$"),
-        naming_parameters(),
+        naming_parameters(Options.names()),
     ):
         raise errors.BudgetError("--unknown and --calib")
 

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from ..errors import InputError
 from ..factorization.forms import form_names
 from ..factorization.weightings import weighting_names
+from ..goals.quantities import share_names
 from ..options import Options, without_training
 from ..options.fields import Named
 from ..runtime.runtimes import runtime_names
@@ -26,6 +27,7 @@ _FORMS = {"outputs": "NAME=KIND", "batch_axis": "INPUT=AXIS", "mask": "INPUT=MEA
 # The names that registries have, where the help of an option lists them.
 _WORDS: dict[str, Callable[[], Sequence[str]]] = {
     "form": form_names,
+    "keep": share_names,
     "runtime": runtime_names,
     "weighting": weighting_names,
 }
@@ -73,7 +75,7 @@ def options_of(given: Mapping[str, Any], **more: Any) -> Options:
             value = by_name(value, named.flag, _FORMS[named.name])
         found[named.name] = value
     without_training([] if given.get("finetune") else training)
-    return Options.of(**found | more)
+    return Options.typed(**found | more)
 
 
 def by_name(given: tuple[str, ...], flag: str, form: str) -> dict[str, str]:

@@ -75,17 +75,17 @@ class Checkpoint:
         if not self._path.exists():
             return None
         with (
-            reading(f"--checkpoint {self._path} cannot be read"),
+            reading(f"--checkpoint '{self._path}' cannot be read"),
             safe_open(self._path, "pt") as file,
         ):
             text = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         if text.get("run") != self._run:
             raise InputError(
-                f"--checkpoint {self._path} is of another training (model, data or options "
+                f"--checkpoint '{self._path}' is of another training (model, data or options "
                 "differ), or of another version: remove it, or name another file."
             )
-        with reading(f"--checkpoint {self._path} cannot be read (it is damaged: remove it)"):
+        with reading(f"--checkpoint '{self._path}' cannot be read (it is damaged: remove it)"):
             position = json.loads(text["position"])
             recovery = position.pop("recovery")
             recovery["epochs"] = [Epoch(**epoch) for epoch in recovery["epochs"]]

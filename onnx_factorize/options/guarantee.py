@@ -28,8 +28,8 @@ class GuaranteeAsked:
     )
     keep: str | None = option(
         None,
-        "The smallest model that keeps this share of the dense model's top1 (needs labels), "
-        "agreement, cosine, or module:callable(predictions, labels).",
+        "The smallest model that keeps this share of the dense model's {words}. top1 needs labels; "
+        "a callable takes predictions and labels.",
         metavar="METRIC=FRACTION",
     )
 

@@ -16,6 +16,7 @@ from .by_name import by_part
 from .fields import Named, flat, option, part, parts_of
 from .guarantee import Guarantee, GuaranteeAsked, guarantee_asked
 from .images import ImageOptions
+from .messages import naming_parameters
 from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Training, without_training
@@ -186,6 +187,12 @@ class Options:
         Raises:
             InputError: A name is unknown or a value is wrong.
         """
+        with naming_parameters(cls.names()):
+            return cls.typed(**options)
+
+    @classmethod
+    def typed(cls, **options: Any) -> Options:
+        """The same for the command line: its errors name flags."""
         own, parts = by_part(cls.names(), options)
         own["promise"] = guarantee_asked(own)
         if isinstance(own.get("budget"), str):

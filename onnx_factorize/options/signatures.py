@@ -1,24 +1,16 @@
-"""Signatures and messages of Python functions that take options by keyword."""
+"""Signatures of Python functions that take options by keyword."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..errors import FactorizeError
 from .options import Options
 
-__all__ = ["naming_parameters", "takes"]
+__all__ = ["takes"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-_FLAG = re.compile(r"--([a-z][a-z-]*[a-z])")
-
-# Options of the command line that are parameters in Python, by other names.
-_PARAMETERS = {"calib": "calibration", "sweep": "budgets"}
 
 
 def takes(keywords: type[Any]) -> Callable[[_Function], _Function]:
@@ -46,15 +38,3 @@ def takes(keywords: type[Any]) -> Callable[[_Function], _Function]:
         return function
 
     return named
-
-
-@contextlib.contextmanager
-def naming_parameters() -> Iterator[None]:
-    """Has errors name parameters, such as `max_divergence`, where they name `--max-divergence`."""
-    parameters = {named.flag: name for name, named in Options.names().items()} | _PARAMETERS
-    try:
-        yield
-    except FactorizeError as error:
-        said = _FLAG.sub(lambda flag: parameters.get(flag[1], flag[0]), str(error))
-        error.args = (said,)
-        raise

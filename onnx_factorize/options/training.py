@@ -115,7 +115,7 @@ class Training:
         if not 0 < self.learning_rate < 1:
             raise InputError("--lr must be above 0 and below 1.")
         if self.checkpoint is not None and not pathlib.Path(self.checkpoint).parent.is_dir():
-            raise InputError(f"--checkpoint {self.checkpoint}: its folder does not exist.")
+            raise InputError(f"--checkpoint '{self.checkpoint}': its folder does not exist.")
 
 
 def without_training(given: Iterable[str]) -> None:

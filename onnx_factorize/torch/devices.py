@@ -18,7 +18,7 @@ def check_device(name: str) -> None:
     Raises:
         InputError: There is none, or this build of torch cannot use it.
     """
-    with reading(f"--device {name} cannot be used here"):
+    with reading(f"--device '{name}' cannot be used here"):
         torch.zeros(1, device=name)
 
 

@@ -1,4 +1,4 @@
-"""What holds for every budget and guarantee that is registered, and how a budget is added."""
+"""What holds for every budget and guarantee that is registered, and how one is added."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from onnx_factorize.errors import InputError
 from onnx_factorize.goals.budgets import budget_names, check_budget, price_of, registry
 from onnx_factorize.goals.guarantee import MeasuredGuarantee
 from onnx_factorize.goals.quantities import quantity_names, quantity_of
+from onnx_factorize.goals.quantities import registry as quantities
 from onnx_factorize.goals.quantities.confidence import Estimate
 from onnx_factorize.options import Budget, Guarantee
 from onnx_factorize.runtime.arithmetic import Arithmetic
@@ -65,15 +66,27 @@ def test_a_model_costs_no_less_than_its_targets(name, target):
     assert price.why_not_less(1.0) == ""
 
 
-@pytest.fixture
-def toy(monkeypatch):
-    """The example of the page on how to extend, run as it stands there."""
-    monkeypatch.setattr(registry, "_PRICES", dict(registry._PRICES))
+def _run_example(title):
+    """Runs an example of the page on how to extend as it stands there."""
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-    section = text.partition("## A budget\n")[2].partition("\n## ")[0]
+    section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     assert len(code.splitlines()) <= 40
     exec(compile(code, "extending.md", "exec"), {"__name__": __name__})
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The example of a budget."""
+    monkeypatch.setattr(registry, "_PRICES", dict(registry._PRICES))
+    _run_example("A budget")
+
+
+@pytest.fixture
+def toy_guarantee(monkeypatch):
+    """The example of a guarantee."""
+    monkeypatch.setattr(quantities, "_QUANTITIES", dict(quantities._QUANTITIES))
+    _run_example("A guarantee")
 
 
 @pytest.mark.usefixtures("toy")
@@ -99,6 +112,24 @@ def test_the_example_cannot_be_met_beyond_what_there_is(monkeypatch, capsys):
     code, _, error = main_of([str(each) for each in arguments], monkeypatch, capsys)
     assert code == 3
     assert "toy=" in error
+
+
+@pytest.mark.usefixtures("toy_guarantee")
+def test_the_command_keeps_the_example(tmp_path, monkeypatch, capsys):
+    report, small = tmp_path / "report.json", tmp_path / "small.onnx"
+    arguments = [BUNDLED, "--calib", BUNDLED_DATA, "-o", small, "--threads", 1]
+    arguments += ["--keep", "toy=0.8", "--weighting", "activation", "--samples", 128]
+    arguments += ["--report", report]
+    code, out, error = main_of([str(each) for each in arguments], monkeypatch, capsys)
+    assert code == 0, error
+    assert "guarantee: toy, as a share of the dense model's, above 0.8" in " ".join(out.split())
+    made = json.loads(report.read_text())
+    assert made["command"]["promise"] == "--keep toy=0.8"
+    assert made["promise"]["metric"] == "toy"
+    assert made["promise"]["kept"]
+    assert 0.8 <= made["promise"]["bound"] <= made["promise"]["measured"] <= 1
+    small_params, params = (made["model"][key]["params"] for key in ("compressed", "dense"))
+    assert small_params < params
 
 
 def test_names_are_unique_and_unknown_ones_are_refused():

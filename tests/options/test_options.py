@@ -46,7 +46,7 @@ def test_values_of_the_right_types():
         ({"threads": None}, "threads must be a whole number"),
         ({"rank_multiple": "8"}, "rank_multiple must be a whole number or None"),
         ({"finetune": "yes"}, "finetune must be True or False"),
-        ({"image_size": "big"}, "--image-size 'big'"),
+        ({"image_size": "big"}, 'image_size="big"'),
         ({"image_size": 32}, "image_size must be a tuple or None"),
         ({"include": 3}, "include must be a tuple"),
         ({"weighting": 3}, "weighting must be text"),
@@ -59,7 +59,7 @@ def test_wrong_names_and_types(given, words):
 
 
 def test_training_that_is_not_asked_for():
-    with pytest.raises(InputError, match="--lr is an option of --finetune"):
+    with pytest.raises(InputError, match="learning_rate is an option of finetune"):
         Options.of(lr=0.01)
     # Whoever passes all settings on has said nothing.
     assert Options.of(epochs=10, lr=5e-4, device="cpu") == Options()

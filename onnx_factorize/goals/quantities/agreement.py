@@ -26,8 +26,8 @@ class SameTopClass(Quantity):
         classes = {n: o for n, o in outputs.items() if isinstance(o, Categorical)}
         if not classes:
             raise InputError(
-                "--keep agreement needs an output of classes, and the model has none that is "
-                "recognised; say so with --outputs NAME=categorical, or use --keep cosine."
+                "--keep agreement=… needs an output of classes, and the model has none that is "
+                "recognised; say so with --outputs NAME=categorical, or use --keep cosine=…."
             )
         self._found = Divergences(classes)
 

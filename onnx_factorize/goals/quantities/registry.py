@@ -8,7 +8,7 @@ from ...errors import InputError
 from ...registering import check_free
 from .quantity import Quantity
 
-__all__ = ["quantity_names", "quantity_of", "register"]
+__all__ = ["quantity_names", "quantity_of", "register", "share_names"]
 
 QuantityType = TypeVar("QuantityType", bound=type[Quantity])
 
@@ -31,6 +31,11 @@ def quantity_names() -> list[str]:
     return sorted(_QUANTITIES)
 
 
+def share_names() -> list[str]:
+    """The names that `--keep` takes."""
+    return [name for name in quantity_names() if _QUANTITIES[name].share]
+
+
 def quantity_of(metric: str) -> type[Quantity]:
     """The quantity that a metric is.
 
@@ -40,5 +45,6 @@ def quantity_of(metric: str) -> type[Quantity]:
     for quantity in _QUANTITIES.values():
         if quantity.takes(metric):
             return quantity
-    shares = [name for name in quantity_names() if _QUANTITIES[name].share]
-    raise InputError(f"--keep {metric}: there is no such metric; use one of {', '.join(shares)}.")
+    raise InputError(
+        f"--keep {metric}=…: there is no such metric; use one of {', '.join(share_names())}."
+    )

@@ -28,8 +28,8 @@ class Top1(Quantity):
         """Adds the outputs of one batch; labels below 0 stand for none."""
         if batch.labels is None:
             raise InputError(
-                f"--keep top1 needs a key 'label' in the calibration data; {batch.origin} has "
-                "none. Without labels, use --keep agreement."
+                f"--keep top1=… needs a key 'label' in the calibration data; {batch.origin} has "
+                "none. Without labels, use --keep agreement=…."
             )
         for name, axis in self._axes.items():
             labels = class_numbers(batch.labels, dense[name].shape, axis)
@@ -38,7 +38,7 @@ class Top1(Quantity):
                 break
         else:
             raise InputError(
-                f"--keep top1: the labels of {batch.origin}, of shape {list(batch.labels.shape)} "
+                f"--keep top1=…: the labels of {batch.origin}, of shape {list(batch.labels.shape)} "
                 f"and type {batch.labels.dtype}, fit no output of classes."
             )
         right = [answer == labels for answer in answers]

@@ -90,8 +90,8 @@ class OnnxRuntime(Runtime):
         options.add_session_config_entry("session.force_spinning_stop", "1")
         for library in self.custom_ops:
             if not pathlib.Path(library).is_file():
-                raise InputError(f"--custom-ops {library} is no file.")
-            with reading(f"--custom-ops {library} cannot be loaded"):
+                raise InputError(f"--custom-ops '{library}' is no file.")
+            with reading(f"--custom-ops '{library}' cannot be loaded"):
                 options.register_custom_ops_library(library)
         return options
 
