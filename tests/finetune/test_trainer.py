@@ -325,7 +325,7 @@ def test_labels_teach_what_the_dense_model_does_not_know(device):
     [
         ({"epochs": 0}, "^epochs"),
         ({"label_share": 1.5}, "^label_share"),
-        ({"device": "tuba"}, "device tuba"),
+        ({"device": "tuba"}, 'device="tuba"'),
         ({"learning_rate": -1.0}, "^learning_rate"),
         ({"hidden": -1.0}, "^hidden"),
         ({"precision": "float8"}, "^precision"),
