@@ -219,7 +219,7 @@ def _refitted(
             (allocator.allocate(dense, plan.candidate), plan.divergence) for plan in others
         ]
     with progress.stage("refit", most_cuts(allocations)) as advance:
-        return best_refitted(dense, allocations, evaluator, advance)
+        return best_refitted(allocations, evaluator, advance)
 
 
 def _forms(targets: Sequence[Target], options: Options) -> dict[str, dict[str, frozenset[str]]]:

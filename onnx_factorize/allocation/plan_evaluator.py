@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
 from ..calibration import Batch
 from ..calibration.folds import some_of
 from ..evaluation import Divergences, evaluate
 from ..factorization.moment_shrinkage import MomentShrinkage
-from ..factorization.rewriting import rewritten
+from ..factorization.rewriting import factors_by_name
 from ..factorization.weighting import Spectra, Weighting
+from ..passes import Factors
 from ..runtime.session import Session
 from ..statistics.calibration_run import CalibrationRun
 from ..statistics.model_statistics import Statistics
+from .standing_model import StandingModel
 
 __all__ = ["PlanEvaluator"]
 
@@ -78,7 +79,8 @@ class PlanEvaluator:
         self._outputs = run.surveyed.outputs
         self._folds = []
         self.measurements = 0
-        dense = self.runtime.session(self.normal, list(self._outputs))
+        self._standing = StandingModel(self.normal, list(self._outputs), self.runtime)
+        dense = self._standing.dense
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
         self._samples, self.ease = samples, samples // _SAMPLES
         for fold in range(min(_FOLDS, len(parts))):
@@ -113,7 +115,7 @@ class PlanEvaluator:
         self.measurements += 1
         found = Divergences(self._outputs)
         for fold in self._folds:
-            self._add(fold, self._rewritten(fold.spectra, ranks, weighting, shrinkages), found)
+            self._add(fold, self._factors(fold.spectra, ranks, weighting, shrinkages), found)
         return found.value
 
     def expect(
@@ -131,13 +133,12 @@ class PlanEvaluator:
             shrinkages: Target name to the shrinkage of the moments of its directions.
             advance: Called with 1 after each fold.
         """
-        found, names = Divergences(self._outputs), list(self._outputs)
-        dense = self.runtime.session(self.normal, names)
+        found, dense = Divergences(self._outputs), self._standing.dense
         for fold in range(self.parts):
             at_hand = fold < len(self._folds)
             spectra = self._folds[fold].spectra if at_hand else self._others(fold)
-            model = self._rewritten(spectra, ranks, weighting, shrinkages)
-            compressed = self.runtime.session(model, names)
+            factors = self._factors(spectra, ranks, weighting, shrinkages)
+            compressed = self._standing.session(factors)
             only = some_of(fold, self.folds, _MORE_SAMPLES * self._samples)
             evaluate(
                 self.data.batches("calibration", only=only),
@@ -148,17 +149,17 @@ class PlanEvaluator:
             advance(1)
         return found.value
 
-    def divergence(self, model: ir.Model, folds: Sequence[int]) -> float:
-        """The divergence of a compressed model on the samples of some folds."""
+    def divergence(self, factors: Mapping[str, Factors], folds: Sequence[int]) -> float:
+        """The divergence of a model with these factors on the samples of some folds."""
         found = Divergences(self._outputs)
         for fold in folds:
-            self._add(self._folds[fold], model, found)
+            self._add(self._folds[fold], factors, found)
         return found.value
 
-    def _add(self, fold: _Fold, model: ir.Model, found: Divergences) -> None:
-        """Runs a model on the samples of a fold."""
+    def _add(self, fold: _Fold, factors: Mapping[str, Factors], found: Divergences) -> None:
+        """Runs the model with some factors on the samples of a fold."""
         recorded = iter(fold.outputs)
-        compressed = _runner(self.runtime.session(model, list(self._outputs)))
+        compressed = _runner(self._standing.session(factors))
         evaluate(fold.batches, lambda _: next(recorded), compressed, found)
 
     def _others(self, fold: int) -> Spectra:
@@ -167,14 +168,14 @@ class PlanEvaluator:
         first, *rest = others or self._parts
         return Spectra(first.merge(*rest))
 
-    def _rewritten(
+    def _factors(
         self,
         spectra: Spectra,
         ranks: Mapping[str, int],
         weighting: Weighting,
         shrinkages: Mapping[str, MomentShrinkage],
-    ) -> ir.Model:
-        """The model that a plan makes of some statistics."""
+    ) -> dict[str, Factors]:
+        """The factors that a plan makes of some statistics."""
         statistics = spectra.statistics
         cut = [target for target in self._targets if ranks.get(target.name)]
         # What they do not know, for it never ran, cannot be measured.
@@ -182,7 +183,7 @@ class PlanEvaluator:
         made = zip(ran, spectra.each(ran, weighting, shrinkages), strict=True)
         chosen = {target.name: spectrum for target, spectrum in made}
         chosen_ranks = {name: ranks[name] for name in chosen}
-        return rewritten(self.normal, cut, chosen_ranks, chosen, statistics)
+        return factors_by_name(cut, chosen_ranks, chosen, statistics)
 
 
 def _runner(session: Session) -> Callable[[Batch], dict[str, npt.NDArray[Any]]]:

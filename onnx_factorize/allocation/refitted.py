@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
 from ..factorization.refit import FITTED, refit
-from ..passes import Factors, RewriteTargets
+from ..passes import Factors
 from .allocator import Allocation
 from .plan_evaluator import PlanEvaluator
 
@@ -47,7 +46,6 @@ class Refitted:
 
 
 def best_refitted(
-    dense: ir.Model,
     allocations: Sequence[tuple[Allocation, float]],
     evaluator: PlanEvaluator,
     advance: Callable[[int], None] = lambda _: None,
@@ -55,7 +53,6 @@ def best_refitted(
     """Refits models, and takes the best.
 
     Args:
-        dense: The dense model; it is not changed.
         allocations: The models, each with its divergence of unseen samples.
         evaluator: What measures.
         advance: Called with 1 after each cut.
@@ -63,7 +60,7 @@ def best_refitted(
     # Where the model is cheap, and there is enough to fit on, all that is measured is left out.
     thorough = evaluator.ease > 1 and int((evaluator.folds > 1).sum()) >= FITTED
     unseen = evaluator.folds < (2 if thorough else 1)
-    refitted = functools.partial(_refitted, dense, evaluator, unseen, advance)
+    refitted = functools.partial(_refitted, evaluator, unseen, advance)
     if len(allocations) > _FINALISTS and int((~unseen).sum()) > FITTED:
         quick = [refitted(FITTED, *each).divergence for each in allocations]
         allocations = [
@@ -87,7 +84,6 @@ def most_cuts(allocations: Sequence[tuple[Allocation, float]]) -> int:
 
 
 def _refitted(
-    dense: ir.Model,
     evaluator: PlanEvaluator,
     unseen: npt.NDArray[np.bool_],
     advance: Callable[[int], None],
@@ -96,13 +92,8 @@ def _refitted(
     measured: float,
 ) -> Refitted:
     fitted = _fitted(allocation, evaluator, ~unseen, most, advance)
-    model = dense.clone()
-    RewriteTargets(fitted)(model)
     folds = np.unique(evaluator.folds[unseen]).tolist()
-    before, after = (
-        evaluator.divergence(allocation.model, folds),
-        evaluator.divergence(model, folds),
-    )
+    before, after = (evaluator.divergence(each, folds) for each in (allocation.factors, fitted))
     if after < _GAIN * before:
         return Refitted(allocation, measured * after / before, fitted, after / before)
     return Refitted(allocation, measured, allocation.factors)

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from ..calibration import Batch
 from ..errors import InputError
-from ..passes import DRAWS, BeginAt, EndBefore
+from ..passes import DRAWS, BeginAt, end_before
 from ..runtime.paging import keep
 from ..runtime.session import Runtime
 
@@ -51,18 +51,18 @@ class IncrementalRun:
 
         It stays where it is if that was passed, or if more crosses there than can be kept.
         """
-        before = self.model.clone()
-        end = EndBefore(value)
-        if not end(before).modified:
+        before = end_before(self.model, value)
+        if before is None:
             return
+        crossing = before.graph.outputs
         try:
-            found = self._computed(before, [each.name or "" for each in end.crossing])
+            found = self._computed(before, [each.name or "" for each in crossing])
         except InputError:
             # numpy has no such type; where the model is at fault, it fails as a whole
             return
         if found is None:
             return
-        for each in end.crossing:
+        for each in crossing:
             name = each.name or ""
             self._crossing[name] = _described(each, [arrays[name] for arrays in found])
         BeginAt(value, self._crossing)(self.model)

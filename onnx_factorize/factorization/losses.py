@@ -29,7 +29,8 @@ import numpy.typing as npt
 from ..calibration import Batch
 from ..parallel import in_parallel
 from ..passes import Target
-from ..statistics.observer import Observation, Observer, Pair
+from ..statistics.observation import Observation, Pair
+from ..statistics.observer import Observer
 from .spectrum import Spectrum
 
 __all__ = ["Directions", "LossSums", "cross_validate", "kronecker_losses", "relative_losses"]

@@ -9,7 +9,7 @@ of earlier ones, as far as they can, and errors do not add up.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,16 @@ import onnx_ir as ir
 
 from ..calibration import CalibrationData
 from ..calibration.folds import some_of
-from ..passes import Factors, FindDownstream, RewriteTargets, Target, operator_of
+from ..passes import Factors, FindDownstream, Target, operator_of
 from ..runtime.paging import keep
 from ..runtime.session import Runtime
 from ..statistics.micro_batches import micro_batches
-from ..statistics.observer import Observation, Observer
+from ..statistics.observation import FedSignals, Observation
+from ..statistics.observer import Observer
 from .factor_regression import fitted, narrowed, up_matrices
 from .incremental import IncrementalRun
 from .regression import Regression
+from .standing_graph import StandingGraph
 
 __all__ = ["FITTED", "refit"]
 
@@ -67,7 +69,6 @@ def refit(
         The factors, fitted. Those of targets that cannot be are as they were.
     """
     few = some_of(1, only.astype(np.int64), most)
-    current = normal.clone()
     found = dict(factors)
     cut = [target for target in targets if target.name in factors]
     # What reaches the others is what they were made for.
@@ -77,20 +78,30 @@ def refit(
     if not able:
         return found
     wanted = _Wanted(normal, able, factors, data, few, runtime)
-    compressed = IncrementalRun(current, wanted.batches, runtime)
+    graph = StandingGraph(normal.clone())
+    compressed = IncrementalRun(graph.model, wanted.batches, runtime)
     for group in _readers_of_one_value(cut):
         fitted_here = [target for target in group if target in able]
         if fitted_here:
             own = [_own(target) for target in fitted_here]
-            compressed.reach(group[0].node.outputs[0].name or "")
-            observer = Observer(compressed.model, own, runtime, side="input")
-            seen = (observer.run(batch) for batch in compressed.batches)
+            compressed.reach(graph.computed_by(group[0].operator))
+            seen = _inputs(compressed, own, runtime)
             sums = wanted.regressions(seen, fitted_here)
             found |= {t.name: _solved(t, factors[t.name], sums[t.name]) for t in fitted_here}
         uses = [use for target in group for use in target.uses]
-        RewriteTargets({use.name: found[use.name] for use in uses})(current)
+        graph.take({use.name: found[use.name] for use in uses})
         advance(len(group))
     return found
+
+
+def _inputs(
+    run: IncrementalRun, targets: Sequence[Target], runtime: Runtime
+) -> Iterator[Observation]:
+    """What targets read, batch by batch, in a model that has been run to where they stand."""
+    reading: FedSignals | Observer = FedSignals(targets)
+    if not all(target.x.name in batch.feeds for target in targets for batch in run.batches):
+        reading = Observer(run.model, targets, runtime, side="input")
+    return (reading.run(batch) for batch in run.batches)
 
 
 def _can_be(target: Target) -> bool:

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from ..errors import InputError
 from ..foreign import reading
+from ..graph import scopes
 from ..passes import RestoreMarks, SortNodes, UniqueNodeNames
 from .external import POINTER, locate
 from .protobuf import from_proto, restore_training
@@ -204,15 +205,16 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 def tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
     """Yields every constant tensor: initializers and Constant nodes, in all graphs."""
-    for graph in (model.graph, *model.graph.subgraphs()):
-        for value in graph.initializers.values():
-            if value.const_value is not None:
-                yield value.const_value
-    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for body in bodies:
-        for node in body.all_nodes():
-            if node.op_type == "Constant" and "value" in node.attributes:
-                yield node.attributes["value"].as_tensor()
+    for body in (model.graph, *(function.graph for function in model.functions.values())):
+        for graph, _ in scopes(body):
+            for value in graph.initializers.values():
+                if value.const_value is not None:
+                    yield value.const_value
+            for node in graph:
+                attribute = node.attributes.get("value") if node.op_type == "Constant" else None
+                # Not `as_tensor`, which checks against a typing protocol, method by method.
+                if attribute is not None and not attribute.is_ref():
+                    yield attribute.value
 
 
 def parameters(model: ir.Model) -> int:

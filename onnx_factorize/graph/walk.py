@@ -8,16 +8,16 @@ import onnx_ir as ir
 
 __all__ = ["captured", "defined", "scopes", "subgraphs", "within"]
 
+_GRAPH, _GRAPHS = ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS
+
 
 def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
     """Yields the graphs in a node's attributes (the branches of an If, the body of a Loop)."""
+    # Every walk asks every node: few have attributes that are graphs.
     for attribute in node.attributes.values():
-        if attribute.is_ref():
-            continue
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()
+        kind = attribute.type
+        if (kind is _GRAPH or kind is _GRAPHS) and not attribute.is_ref():
+            yield from (attribute.as_graph(),) if kind is _GRAPH else attribute.as_graphs()
 
 
 def scopes(

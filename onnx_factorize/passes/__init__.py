@@ -4,7 +4,8 @@ Each pass is an `onnx_ir.passes.InPlacePass` in a file of its own.
 """
 
 from . import operators as _operators  # noqa: F401 - registers them
-from .begin_at import BeginAt, EndBefore
+from .add_shifts import AddShifts
+from .begin_at import BeginAt, end_before
 from .clean_up import CleanUp
 from .count_products import CountProducts
 from .cuts import RestoreMarks, record, sign
@@ -40,6 +41,7 @@ from .unique_names import UniqueNodeNames
 __all__ = [
     "DRAWS",
     "OWN",
+    "AddShifts",
     "BeginAt",
     "Chain",
     "CleanUp",
@@ -47,7 +49,6 @@ __all__ = [
     "CountProducts",
     "Differentiate",
     "DropTiny",
-    "EndBefore",
     "ExposeSelection",
     "Factors",
     "FindConstants",
@@ -79,6 +80,7 @@ __all__ = [
     "TiedGroup",
     "Unfolding",
     "UniqueNodeNames",
+    "end_before",
     "every_operator",
     "fixed_draws",
     "history",

@@ -9,35 +9,40 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..graph import subgraphs
 
-__all__ = ["BeginAt", "EndBefore"]
+__all__ = ["BeginAt", "end_before"]
+
+# Before this version of the IR initializers are inputs, too.
+_INITIALIZERS_ARE_NO_INPUTS = 4
+
+# What a model is allowed to be when its source does not say.
+_IR_VERSION = 8
 
 
-class EndBefore(ir.passes.InPlacePass):
-    """Leaves of a model what comes before a place; its outputs are what the rest needs of that.
+def end_before(model: ir.Model, value: str) -> ir.Model | None:
+    """What comes before a place, as a model whose outputs are what the rest needs of that.
 
-    Where nothing comes before the place, the model is left as it is. What is computed from
-    constants alone counts as part of the rest: operators may want to see that it is constant.
+    Only that is copied. What is computed from constants alone counts as part of the rest: operators
+    may want to see that it is constant.
 
-    Attributes:
-        crossing: Those outputs.
+    Args:
+        model: The model; it is not changed.
+        value: What the first node of the rest, or a node within it, computes.
+
+    Returns:
+        The model; None where nothing comes before the place.
     """
-
-    def __init__(self, value: str) -> None:
-        """Initializes the pass.
-
-        Args:
-            value: What the first node of the rest, or a node within it, computes.
-        """
-        self._value = value
-        self.crossing: list[ir.Value] = []
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Runs the pass."""
-        self.crossing = _crossing(_before(model.graph, self._value))
-        if self.crossing:
-            model.graph.outputs[:] = self.crossing
-            RemoveUnusedNodesPass()(model)
-        return ir.passes.PassResult(model, modified=bool(self.crossing))
+    crossing = _crossing(_before(model.graph, value))
+    if not crossing:
+        return None
+    if model.ir_version is not None and model.ir_version < _INITIALIZERS_ARE_NO_INPUTS:
+        whole = model.clone()
+        values = {each.name: each for node in whole.graph for each in node.outputs}
+        whole.graph.outputs[:] = [values[each.name] for each in crossing]
+        RemoveUnusedNodesPass()(whole)
+        return whole
+    graph = ir.convenience.extract(model.graph, model.graph.inputs, crossing)
+    functions = list(model.functions.values())
+    return ir.Model(graph, ir_version=model.ir_version or _IR_VERSION, functions=functions)
 
 
 class BeginAt(ir.passes.InPlacePass):
@@ -51,7 +56,7 @@ class BeginAt(ir.passes.InPlacePass):
         """Initializes the pass.
 
         Args:
-            value: As for `EndBefore`.
+            value: As for `end_before`.
             crossing: What crosses here, or crossed before: name to type.
         """
         self._value, self._crossing = value, crossing

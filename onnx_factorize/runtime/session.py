@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,6 +61,28 @@ class Runtime(abc.ABC):
         Raises:
             Exception: Anything, if the runtime refuses the model: `Session` says so.
         """
+
+    def loader(
+        self, model: ir.Model, changing: Collection[ir.Value]
+    ) -> Callable[[Mapping[ir.Value, npt.NDArray[Any]]], Run]:
+        """What loads a model with other contents of some of its initializers.
+
+        A runtime that takes weights apart from a graph can do better than to load all again.
+
+        Args:
+            model: The model. It is changed from load to load.
+            changing: The initializers.
+        """
+        dense = {value: value.const_value for value in changing}
+
+        def load(contents: Mapping[ir.Value, npt.NDArray[Any]]) -> Run:
+            for value, tensor in dense.items():
+                value.const_value = tensor
+            for value, array in contents.items():
+                value.const_value = ir.tensor(array, dtype=value.dtype, name=value.name)
+            return self.load(model)
+
+        return load
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -151,6 +174,12 @@ class Session:
         with reading(f"The model cannot be run on {origin}"):
             values = self._run(self.outputs, fed)
         return dict(zip(self.outputs, values, strict=True))
+
+    def running(self, run: Run) -> Session:
+        """The same session of another load of its model."""
+        other = copy.copy(self)
+        other._run, other._given = run, None  # noqa: SLF001 - of its own class
+        return other
 
     @functools.cached_property
     def as_written(self) -> Session:

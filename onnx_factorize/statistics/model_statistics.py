@@ -15,7 +15,8 @@ from ..errors import InputError
 from ..parallel import in_parallel
 from ..passes import Target
 from .moments import GradientMoments, Moments, RowImportance
-from .observer import Observation, Observer
+from .observation import Observation
+from .observer import Observer
 
 __all__ = ["Statistics", "TargetStatistics"]
 

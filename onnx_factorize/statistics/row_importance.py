@@ -19,8 +19,9 @@ from .calibration_run import CalibrationRun, Gathered
 from .micro_batches import micro_batches
 from .model_statistics import Statistics, TargetStatistics
 from .moments import Moments, RowImportance
+from .observation import Observation
 from .observed_ranks import note_ranks
-from .observer import Observation, Observer
+from .observer import Observer
 
 __all__ = ["gather_row_importance", "row_importance"]
 

@@ -153,7 +153,7 @@ def test_the_bundled_model_is_not_made_worse():
     report = factorize(BUNDLED, BUNDLED_DATA, samples=160, threads=1, budget="targets=0.3").report
     gain = report.divergence["refit"]
     assert gain is None or gain < 0.97
-    assert evaluator.divergence(known.normal, [0, 1]) == pytest.approx(0, abs=1e-9)
+    assert evaluator.divergence({}, [0, 1]) == pytest.approx(0, abs=1e-9)
     assert dataclasses.asdict(report)["divergence"]["predicted"] > 0
     assert evaluator.runtime.session(known.normal).outputs
 
@@ -178,11 +178,11 @@ def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monk
     seen = []
     original = plan.best_refitted
 
-    def watched(dense, allocations, evaluator, advance):
+    def watched(allocations, evaluator, advance):
         seen.extend(
             (allocation.candidate.name, divergence) for allocation, divergence in allocations
         )
-        return original(dense, allocations, evaluator, advance)
+        return original(allocations, evaluator, advance)
 
     monkeypatch.setattr(plan, "best_refitted", watched)
     options = {"samples": 512, "threads": 1, "budget": "targets=0.15"}
@@ -198,10 +198,8 @@ def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
     _, _, known = deep
     monkeypatch.setattr(refitted, "FITTED", 64)
     evaluator, allocations = known.analysis.evaluator, _two_ways(known)
-    best = refitted.best_refitted(known.dense, allocations, evaluator)
-    alone = [
-        refitted.best_refitted(known.dense, [way], evaluator).divergence for way in allocations
-    ]
+    best = refitted.best_refitted(allocations, evaluator)
+    alone = [refitted.best_refitted([way], evaluator).divergence for way in allocations]
     assert best.divergence == min(alone) < max(alone)
     before = {allocation.candidate.name: divergence for allocation, divergence in allocations}
     assert best.gain < 0.97
@@ -234,9 +232,9 @@ def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, m
 
     monkeypatch.setattr(refitted, "refit", counted)
     steps = []
-    best = refitted.best_refitted(known.dense, allocations, evaluator, steps.append)
+    best = refitted.best_refitted(allocations, evaluator, steps.append)
     alone = refitted.best_refitted(
-        known.dense, [pair for pair in allocations if pair[0] is best.allocation], evaluator
+        [pair for pair in allocations if pair[0] is best.allocation], evaluator
     )
     assert best.divergence == alone.divergence
     # Both quickly, the better one in full, and in the end on all samples.

@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 from builders import model, normal, run
 
-from onnx_factorize.passes import BeginAt, EndBefore
+from onnx_factorize.passes import BeginAt, end_before
 
 TEXT = """(float[n, 4] x, bool flag) => (float[n, 4] y, float[n, 4] early) {
     early = Add (x, b)
@@ -42,12 +42,12 @@ def test_both_parts_together_give_the_whole(whole, value, crossing, flag):
     feeds = {"x": normal(1, 3, 4).astype(np.float32), "flag": np.array(flag)}
     expected = outputs(whole, feeds)
     first, second = whole.clone(), whole.clone()
-    end = EndBefore(value)
-    assert end(first).modified
-    assert {each.name for each in end.crossing} == crossing
-    found = outputs(first, feeds)
+    end = end_before(first, value)
+    assert {each.name for each in end.graph.outputs} == crossing
+    found = outputs(end, feeds)
     types = {
-        each.name: ir.TypeAndShape(ir.TensorType(ir.DataType.FLOAT), None) for each in end.crossing
+        each.name: ir.TypeAndShape(ir.TensorType(ir.DataType.FLOAT), None)
+        for each in end.graph.outputs
     }
     assert BeginAt(value, types)(second).modified
     # What was an output before the place is none any more.
@@ -74,6 +74,6 @@ def test_cut_again_and_what_nobody_reads_goes(whole):
 @pytest.mark.parametrize("value", ["early", "nothing of this name"])
 def test_nothing_before_nothing_changed(whole, value):
     before = str(whole.graph)
-    assert not EndBefore(value)(whole).modified
+    assert end_before(whole, value) is None
     assert not BeginAt(value, {})(whole).modified
     assert str(whole.graph) == before

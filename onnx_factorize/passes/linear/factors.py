@@ -57,6 +57,16 @@ class Factors:
         """The rank of one group; that of the output where there are two."""
         return int(self.up.shape[1])
 
+    def product(self, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
+        """The matrices that they stand for, shape (groups, K, N), computed in a type."""
+        down, up = self.down.astype(dtype), self.up.astype(dtype)
+        if self.core is None:
+            return np.asarray(down @ up)
+        # K is the input channels and, within each, the elements of the kernel.
+        groups, inner, elements, rank = self.core.shape
+        middle = down @ self.core.astype(dtype).reshape(groups, inner, elements * rank)
+        return np.asarray(middle.reshape(groups, -1, rank) @ up)
+
     @property
     def flipped(self) -> Factors:
         """The factors of the transpose."""

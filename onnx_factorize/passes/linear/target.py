@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Container
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -214,6 +214,15 @@ class Target:
             return self.unfolding.of_kernel(weight, self.groups)
         straight = weight.T if self.layer.transposed_weight else weight
         return np.ascontiguousarray(self.layer.scale * straight)[None]
+
+    def stored(self, matrices: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Matrices of shape (groups, K, N) as the initializer holds them: see `matrices`."""
+        assert self.weight.const_value is not None
+        shape = self.weight.const_value.shape.numpy()
+        if self.convolution is not None:
+            return self.unfolding.to_kernel(matrices, shape)
+        straight = matrices[0] / self.layer.scale if self.layer.scale else 0 * matrices[0]
+        return np.ascontiguousarray(straight.T if self.layer.weight_is_transposed else straight)
 
     def unfolded(self, taken: Container[str]) -> Target:
         """The target with the further unfoldings of its weight in which some rank makes it smaller.

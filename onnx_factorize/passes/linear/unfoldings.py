@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +76,13 @@ class Unfolding:
         split = weight.reshape(groups, outer // groups, inner, leading, -1)
         moved = split.transpose(0, 2, 3, 1, 4)
         return np.ascontiguousarray(moved.reshape(groups, self.rows, self.columns))
+
+    def to_kernel(self, matrices: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
+        """Matrices as a kernel of a shape: the inverse of `of_kernel`."""
+        (outer, inner, *kernel), groups = shape, len(matrices)
+        leading = math.prod(kernel[: self.leading])
+        split = matrices.reshape(groups, inner, leading, outer // groups, -1)
+        return np.ascontiguousarray(split.transpose(0, 3, 1, 2, 4)).reshape(shape)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,12 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
+import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
@@ -78,6 +80,29 @@ class OnnxRuntime(Runtime):
             "the dense model does; export to opset 21 or lower for that."
         )
 
+    def loader(
+        self, model: ir.Model, changing: Collection[ir.Value]
+    ) -> Callable[[Mapping[ir.Value, npt.NDArray[Any]]], Run]:
+        """What loads a model with other contents of some of its initializers.
+
+        The graph is serialized once, with weights that are said to be elsewhere; onnxruntime puts
+        those that it is given in their place before it optimizes.
+        """
+        lent = [value for value in changing if _can_be_lent(value, model)]
+        if weight_bytes(model) > LARGE or len(lent) < len(changing):
+            return super().loader(model, changing)
+        source = _without({value.name or "" for value in lent}, ir.to_proto(inlined(model)))
+        dense = {value: _contents(value) for value in lent}
+
+        def load(contents: Mapping[ir.Value, npt.NDArray[Any]]) -> Run:
+            arrays = dense | dict(contents)
+            values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+            options = self._options()
+            options.add_external_initializers([value.name for value in arrays], values)
+            return _Loaded(ort.InferenceSession(source, options, [self.provider]), values)
+
+        return load
+
     def _options(self) -> ort.SessionOptions:
         """The session options that follow.
 
@@ -98,13 +123,39 @@ class OnnxRuntime(Runtime):
 
 @dataclasses.dataclass(frozen=True)
 class _Loaded:
-    """A session of onnxruntime, which borrows the weights of a paged model."""
+    """A session of onnxruntime, which borrows the weights that it was lent."""
 
     session: ort.InferenceSession
-    paged: PagedModel | None = None
+    lent: PagedModel | list[ort.OrtValue] | None = None
 
     def __call__(
         self, names: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]
     ) -> Sequence[npt.NDArray[Any]]:
         values: Sequence[npt.NDArray[Any]] = self.session.run(names, feeds)
         return values
+
+
+def _can_be_lent(value: ir.Value, model: ir.Model) -> bool:
+    """Whether onnxruntime takes an initializer apart from the graph: of the main one, in memory."""
+    return (
+        value.graph is model.graph
+        and value.is_initializer()
+        and not value.is_graph_input()
+        and value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
+    )
+
+
+def _contents(value: ir.Value) -> npt.NDArray[Any]:
+    assert value.const_value is not None
+    return np.ascontiguousarray(value.const_value.numpy())
+
+
+def _without(names: Collection[str], proto: onnx.ModelProto) -> bytes:
+    """A model of which some initializers are only named."""
+    for tensor in proto.graph.initializer:
+        if tensor.name in names:
+            for field in ("raw_data", "float_data", "double_data", "int32_data"):
+                tensor.ClearField(field)
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="lent")
+    return bytes(proto.SerializeToString())
