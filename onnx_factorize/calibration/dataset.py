@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -17,15 +18,13 @@ from .batch import Batch, joinable, joined, rows_of
 from .batch_axis import BatchAxis
 from .inputs.labels import LABEL_KEYS
 from .inputs.signature import Signature
+from .kept_rows import BLOCK, KeptRows
 from .masks import Padding
 from .sources import Source
 
 __all__ = ["CalibrationData"]
 
 Split = Literal["calibration", "holdout"]
-
-# Rows read from a file at once: bounds memory when a file holds the whole data set.
-_BLOCK = 256
 
 
 class CalibrationData:
@@ -74,6 +73,7 @@ class CalibrationData:
             "holdout": _expand(chosen[mask] if held else chosen, unit),
         }
         self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._kept = KeptRows(self._starts, np.unique(np.concatenate([*self._rows.values()])))
         self._batch_size = unit if signature.batch else max(1, selection.batch_size)
 
     @property
@@ -223,38 +223,43 @@ class CalibrationData:
 
     def _pieces(self, rows: npt.NDArray[np.int64]) -> Iterator[Batch]:
         """Yields runs of chosen samples, record by record, block by block."""
-        names = {spec.name for spec in self._signature.everything}
         for record in range(len(self._starts) - 1):
             first, last = self._starts[record], self._starts[record + 1]
             chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
-            for block in range(0, len(chosen) and chosen[-1] + 1, _BLOCK):
-                inside = chosen[(chosen >= block) & (chosen < block + _BLOCK)]
+            for block in range(0, len(chosen) and chosen[-1] + 1, BLOCK):
+                inside = chosen[(chosen >= block) & (chosen < block + BLOCK)]
                 if not len(inside):
                     continue
-                start, stop = int(inside[0]), int(inside[-1]) + 1
-                arrays, origin = self._source.read(record, start, stop)
-                fitted = self._signature.conform(arrays, origin)
-                samples = stop - start if self._signature.batched else 1
-                labels = None
-                if LABEL_KEYS[0] in fitted.keys() - names:
-                    labels = fitted.pop(LABEL_KEYS[0])
-                    if self._signature.batched and len(labels) != samples:
-                        raise InputError(
-                            f"{origin}: '{LABEL_KEYS[0]}' does not hold one label for each sample."
-                        )
-                    if labels.dtype.kind == "U":
-                        self._said_of_labels = (
-                            f"Labels are texts such as '{labels.flat[0]}', not class numbers: no "
-                            "accuracy comes of them."
-                        )
-                indices = int(first) + np.arange(start, stop)[:samples]
-                if self._signature.draws:
-                    fitted[DRAWS] = indices
-                mask, shared = self.padding.mask(fitted, samples), self._signature.shared
-                whole = Batch(fitted, samples, labels, origin, indices, mask, shared)
-                if self._signature.batched and len(inside) < stop - start:
-                    whole = rows_of(whole, inside - start)
-                yield whole
+                piece = self._kept.rows(self._read, record, inside)
+                mask = self.padding.mask(piece.feeds, piece.samples)
+                yield dataclasses.replace(piece, mask=mask)
+
+    def _read(self, record: int, rows: npt.NDArray[np.int64]) -> Batch:
+        """Reads rows of a record, as the model wants them; what is padding is not asked."""
+        names = {spec.name for spec in self._signature.everything}
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        arrays, origin = self._source.read(record, start, stop)
+        fitted = self._signature.conform(arrays, origin)
+        samples = stop - start if self._signature.batched else 1
+        labels = None
+        if LABEL_KEYS[0] in fitted.keys() - names:
+            labels = fitted.pop(LABEL_KEYS[0])
+            if self._signature.batched and len(labels) != samples:
+                raise InputError(
+                    f"{origin}: '{LABEL_KEYS[0]}' does not hold one label for each sample."
+                )
+            if labels.dtype.kind == "U":
+                self._said_of_labels = (
+                    f"Labels are texts such as '{labels.flat[0]}', not class numbers: no "
+                    "accuracy comes of them."
+                )
+        indices = int(self._starts[record]) + np.arange(start, stop)[:samples]
+        if self._signature.draws:
+            fitted[DRAWS] = indices
+        whole = Batch(fitted, samples, labels, origin, indices, shared=self._signature.shared)
+        if self._signature.batched and len(rows) < stop - start:
+            return rows_of(whole, rows - start)
+        return whole
 
 
 def _one_of_each(strata: int, units: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
