@@ -21,6 +21,7 @@ from builders import (
 )
 from click.testing import CliRunner
 
+from onnx_factorize.allocation.standing_model import StandingModel
 from onnx_factorize.cli.main import cli
 from onnx_factorize.factorization.forms import (
     Ranks,
@@ -30,7 +31,7 @@ from onnx_factorize.factorization.forms import (
     forms_of,
     registry,
 )
-from onnx_factorize.factorization.rewriting import rewritten
+from onnx_factorize.factorization.rewriting import factors_by_name, rewritten
 from onnx_factorize.factorization.spectrum import decompose
 from onnx_factorize.files.model_io import parameters
 from onnx_factorize.passes import OWN, Factors, Rewrite, RewriteTargets, Target
@@ -165,6 +166,10 @@ def test_it_is_exact_at_full_rank_and_costs_what_it_says(operator, low):
             plain = found(proto)[0]
             RewriteTargets({unfoldings[0].name: Factors(first, second, operator="c")})(plain)
             assert_close(after, run(plain, {"x": normal(3, *shape)})[0], 1e-4)
+        # The same function as that of the dense graph with the product for its weight.
+        given = factors_by_name(unfoldings, ranks, spectra, {})
+        standing = StandingModel(normalised, ["y"], RUNTIME).session(given)
+        assert_close(standing.run({"x": normal(3, *shape)})["y"], after, 1e-4)
         (layer,) = inspect(compressed).layers
         assert (layer.name, layer.form) == ("c", form.title(unfoldings[0]))
         dearer = form.macs(unfoldings, [rank + 1 for rank in each], 10**6)
