@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ..graph import Namer, add_initializer
 from ..graph.builder import emit
-from .target import Target
+from .linear.target import Target
 
 __all__ = ["AddShifts"]
 

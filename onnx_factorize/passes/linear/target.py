@@ -222,7 +222,7 @@ class Target:
         if self.convolution is not None:
             return self.unfolding.to_kernel(matrices, shape)
         straight = matrices[0] / self.layer.scale if self.layer.scale else 0 * matrices[0]
-        return np.ascontiguousarray(straight.T if self.layer.weight_is_transposed else straight)
+        return np.ascontiguousarray(straight.T if self.layer.transposed_weight else straight)
 
     def unfolded(self, taken: Container[str]) -> Target:
         """The target with the further unfoldings of its weight in which some rank makes it smaller.
