@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import onnx_ir as ir
 
 from . import processes
 from .allocation.calibrated import Calibrated
+from .allocation.costs import Costs
 from .allocation.plan import Plan, compress
 from .calibration import Batch
 from .errors import BudgetError
 from .goals import guarantee_search, latency_budget
 from .goals.budgets import check_budget, price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
-from .options import Budget, Options
+from .options import Budget, Guarantee, Options
 from .passes import sign
 from .progress import Progress
 from .quantization.stage import quantize_best
@@ -50,6 +50,115 @@ class GoalMet:
     latency: dict[str, Any] | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Compression:
+    """One compression of a calibrated model.
+
+    Attributes:
+        known: The calibrated model.
+        dense: The dense model, loaded.
+        sample: What latency is measured on.
+        options: The budget or the guarantee.
+        progress: What is told how far the run is.
+    """
+
+    known: Calibrated
+    dense: Session
+    sample: Batch
+    options: Options
+    progress: Progress
+
+    def within(
+        self, budget: Budget, *, best_effort: bool = False, costs: Costs | None = None
+    ) -> tuple[ir.Model, Plan]:
+        """A model within a budget.
+
+        Args:
+            budget: The budget.
+            best_effort: Take what comes closest.
+            costs: What the dense model costs, where more is known of that than before.
+        """
+        asked = dataclasses.replace(self.options, budget=budget, best_effort=best_effort)
+        known, price = self.known, price_of(budget, costs or self.known.costs)
+        return compress(known.start, known.targets, known.analysis, price, asked, self.progress)
+
+    def timed(self, model: ir.Model) -> Timing:
+        """The latency of the dense model and of another, side by side."""
+        pair = [self.dense, runtime_of(self.options.runtime).session(model)]
+        with self.progress.stage("time"):
+            return latencies(pair, self.sample.feeds, samples=self.sample.samples)
+
+    def sized(self) -> GoalMet:
+        """Meets a budget of what can be counted."""
+        options = self.options
+        best = self.within(options.budget, best_effort=options.best_effort)
+        # Several processes that train one model must not each decide by a clock of its own.
+        if options.prefer is None and not wants_speed(options) and processes.count() == 1:
+            best = self._no_slower(best)
+        return GoalMet(*best, options.budget)
+
+    def in_time(self) -> GoalMet:
+        """Meets a budget of time: predicted milliseconds guide, measured ones decide."""
+        model, plan, met = latency_budget.compress_in_time(
+            self.options.budget,
+            lambda budget: self.within(budget, best_effort=True),
+            lambda model: self.timed(model).ratio().median,
+            self.known.costs,
+            best_effort=self.options.best_effort,
+        )
+        sign(model, self.options.provenance())
+        return GoalMet(model, plan, self.options.budget, latency=met.as_dict())
+
+    def guaranteed(self, guarantee: Guarantee) -> GoalMet:
+        """The smallest model that keeps a guarantee, as it will be written."""
+        known, options = self.known, self.options
+        model, plan, outcome = guarantee_search.smallest_model(
+            MeasuredGuarantee.of(guarantee),
+            options.prefer or "size",
+            self.within,
+            guarantee_search.HeldOut(self.dense, known.outputs, known.data, self.progress),
+            runtime_of(options.runtime),
+            finish=self._stored,
+            best_effort=options.best_effort,
+        )
+        return GoalMet(model, plan, outcome.budget, guarantee=outcome)
+
+    def _stored(self, model: ir.Model) -> ir.Model:
+        """A model as it will be written, quantized if that was asked for."""
+        known, runtime = self.known, runtime_of(self.options.runtime)
+        if not isinstance(known.costs.storage, Quantized):
+            return model
+        with self.progress.stage("quantize"):
+            return quantize_best(known, model, self.dense, runtime, known.watched)[0]
+
+    def _no_slower(self, made: tuple[ir.Model, Plan]) -> tuple[ir.Model, Plan]:
+        """The same model, or one of faster cuts if this one is slower than the dense model.
+
+        Few models become slower, and to time all cuts of all models takes long: so one looks first.
+
+        Args:
+            made: The model and its plan.
+        """
+        timing, known, samples = self.timed(made[0]), self.known, self.sample.samples
+        before, own = timing.medians[0], timing.ratio()
+        if samples * before < _LEAST_MS or not own.slower:
+            return made
+        costs = latency_budget.timed_costs(
+            dataclasses.replace(known.costs, latency_ms=before),
+            samples,
+            known.normal,
+            known.targets,
+            self.options,
+            self.progress,
+        )
+        try:
+            other = self.within(self.options.budget, costs=costs)
+        except BudgetError:
+            # Not without the slower cuts: size is what was asked for.
+            return made
+        return other if self.timed(other[0]).ratio().median < own.median else made
+
+
 def meet_goal(
     known: Calibrated, dense: Session, sample: Batch, options: Options, progress: Progress
 ) -> GoalMet:
@@ -65,108 +174,9 @@ def meet_goal(
     Raises:
         BudgetError: It cannot be done, and the best effort was not asked for.
     """
-
-    def within(budget: Budget, *, best_effort: bool) -> tuple[ir.Model, Plan]:
-        asked = dataclasses.replace(options, budget=budget, best_effort=best_effort)
-        price = price_of(budget, known.costs)
-        return compress(known.start, known.targets, known.analysis, price, asked, progress)
-
+    compression = _Compression(known, dense, sample, options, progress)
     if options.promise is not None:
-        return _guaranteed(known, dense, options, progress, within)
-
-    def timed(model: ir.Model) -> Timing:
-        pair = [dense, runtime_of(options.runtime).session(model)]
-        with progress.stage("time"):
-            return latencies(pair, sample.feeds, samples=sample.samples)
-
-    if not check_budget(options.budget).timed:
-        best = within(options.budget, best_effort=options.best_effort)
-        # Several processes that train one model must not each decide by a clock of its own.
-        if options.prefer is None and not wants_speed(options) and processes.count() == 1:
-            best = _no_slower(best, timed, sample.samples, known, options, progress)
-        return GoalMet(*best, options.budget)
-
-    # Predicted milliseconds only guide; whether the budget is met is measured.
-    model, plan, met = latency_budget.compress_in_time(
-        options.budget,
-        lambda budget: within(budget, best_effort=True),
-        lambda model: timed(model).ratio().median,
-        known.costs,
-        best_effort=options.best_effort,
-    )
-    sign(model, options.provenance())
-    return GoalMet(model, plan, options.budget, latency=met.as_dict())
-
-
-def _guaranteed(
-    known: Calibrated,
-    dense: Session,
-    options: Options,
-    progress: Progress,
-    within: Callable[..., tuple[ir.Model, Plan]],
-) -> GoalMet:
-    """The smallest model that keeps a guarantee, as it will be written."""
-    assert options.promise is not None
-    runtime, outputs = runtime_of(options.runtime), known.outputs
-
-    def stored(model: ir.Model) -> ir.Model:
-        storage = known.costs.storage
-        if not isinstance(storage, Quantized):
-            return model
-        with progress.stage("quantize"):
-            return quantize_best(
-                model, storage.mode, dense, outputs, known.data, runtime, watched=known.watched
-            )[0]
-
-    model, plan, outcome = guarantee_search.smallest_model(
-        MeasuredGuarantee.of(options.promise),
-        options.prefer or "size",
-        lambda budget: within(budget, best_effort=False),
-        guarantee_search.HeldOut(dense, outputs, known.data, progress),
-        runtime,
-        finish=stored,
-        best_effort=options.best_effort,
-    )
-    return GoalMet(model, plan, outcome.budget, guarantee=outcome)
-
-
-def _no_slower(
-    made: tuple[ir.Model, Plan],
-    timed: Callable[[ir.Model], Timing],
-    samples: int,
-    known: Calibrated,
-    options: Options,
-    progress: Progress,
-) -> tuple[ir.Model, Plan]:
-    """The same model, or one of faster cuts if this one is slower than the dense model.
-
-    Few models become slower, and to time all cuts of all models takes long: so one looks first.
-
-    Args:
-        made: The model and its plan.
-        timed: What times the dense model and another side by side.
-        samples: Samples of what they are timed on.
-        known: The calibrated model.
-        options: The budget, one of size.
-        progress: What is told how far the run is.
-    """
-    timing = timed(made[0])
-    before, own = timing.medians[0], timing.ratio()
-    if samples * before < _LEAST_MS or not own.slower:
-        return made
-    costs = latency_budget.timed_costs(
-        dataclasses.replace(known.costs, latency_ms=before),
-        samples,
-        known.normal,
-        known.targets,
-        options,
-        progress,
-    )
-    asked = dataclasses.replace(options, best_effort=False)
-    try:
-        price = price_of(asked.budget, costs)
-        other = compress(known.start, known.targets, known.analysis, price, asked, progress)
-    except BudgetError:
-        # Not without the slower cuts: size is what was asked for.
-        return made
-    return other if timed(other[0]).ratio().median < own.median else made
+        return compression.guaranteed(options.promise)
+    if check_budget(options.budget).timed:
+        return compression.in_time()
+    return compression.sized()

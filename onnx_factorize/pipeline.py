@@ -36,7 +36,7 @@ from .preparation.find_targets import find_targets, hidden_params
 from .preparation.subnormals import without_subnormals
 from .progress import Progress
 from .quantization.quantizers import mode_of
-from .quantization.stage import Quantization, quantized
+from .quantization.stage import quantized
 from .quantization.storage import Quantized, location_of
 from .report.summary import Made, summarize
 from .result import Result
@@ -129,7 +129,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     if options.finetune:
         asked = dataclasses.replace(options, budget=met.budget)
         model, plan, recovery = _trained(known, dense, model, plan, asked, progress)
-    model, quantization = _quantized(known, model, options, progress)
+    model, quantization = quantized(known, model, options, progress)
 
     pair = dense, runtime.session(model, known.watched)
     guarantee = met.guarantee
@@ -255,19 +255,6 @@ def _trained(
     model, plan, recovery = recover(known, model, plan, options, progress)
     recovery.untrained = untrained.divergence
     return model, plan, recovery
-
-
-def _quantized(
-    known: Calibrated, model: ir.Model, options: Options, progress: Progress
-) -> tuple[ir.Model, Quantization | None]:
-    """The model in the bits that the options ask for, and what it was before."""
-    storage = known.costs.storage
-    if not options.quantize or not isinstance(storage, Quantized):
-        return model, None
-    runtime = runtime_of(options.runtime)
-    return quantized(
-        model, options.quantize, storage, known.dense, known.outputs, runtime, progress
-    )
 
 
 def _survey(

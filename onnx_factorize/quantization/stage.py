@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx_ir as ir
 
+from ..allocation.calibrated import Calibrated
 from ..allocation.costs import Costs, measure_costs
 from ..calibration import CalibrationData
 from ..evaluation import compare_outputs
-from ..outputs import OutputDistribution
+from ..options import Options
 from ..passes import with_outputs
 from ..progress import Progress
+from ..runtime.runtimes import runtime_of
 from ..runtime.session import Runtime, Session
 from .quantizers import SAMPLES, Mode, quantize
 from .storage import Quantized
@@ -95,14 +97,12 @@ class Quantization:
 
 
 def quantize_best(
+    known: Calibrated,
     model: ir.Model,
-    mode: Mode,
     dense: Session,
-    outputs: Mapping[str, OutputDistribution],
-    data: CalibrationData,
     runtime: Runtime,
-    advance: Callable[[int], None] = lambda _: None,
     watched: Sequence[str] = (),
+    advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[ir.Model, WeightBits | None]:
     """Quantizes a model with as many bits of each weight as lose least.
 
@@ -110,18 +110,18 @@ def quantize_best(
     weights: so both are measured.
 
     Args:
+        known: The calibrated model; results are stored as `Quantized` says.
         model: The model; it is not changed.
-        mode: How to quantize it.
         dense: What it is compared with.
-        outputs: What each output stands for.
-        data: The calibration data.
         runtime: How to run the models.
-        advance: Called after each batch with its number of samples.
         watched: Further values that are to keep their names.
+        advance: Called after each batch with its number of samples.
 
     Returns:
         The quantized model, and how the bits were chosen; None where there is no choice.
     """
+    assert isinstance(known.costs.storage, Quantized)
+    mode, data, outputs = known.costs.storage.mode, known.data, known.outputs
     names = list(dict.fromkeys([*outputs, *watched]))
     full = quantize_watched(model, mode, data, names, advance)
     if mode == "weights":
@@ -165,33 +165,31 @@ def quantize_watched(
 
 
 def quantized(
-    model: ir.Model,
-    bits: str,
-    storage: Quantized,
-    dense: ir.Model,
-    outputs: Mapping[str, OutputDistribution],
-    runtime: Runtime,
-    progress: Progress,
-) -> tuple[ir.Model, Quantization]:
-    """Measures a factorized model, and quantizes it.
+    known: Calibrated, model: ir.Model, options: Options, progress: Progress
+) -> tuple[ir.Model, Quantization | None]:
+    """Measures a factorized model, and quantizes it if the options ask for that.
 
     Args:
+        known: The calibrated model.
         model: The factorized model; it is not changed.
-        bits: To how many.
-        storage: How, on which data, and in how many files it will be written.
-        dense: The dense model.
-        outputs: What each output stands for.
-        runtime: How to run the models.
+        options: To how many bits, and how models are run.
         progress: What is told how far it is.
+
+    Returns:
+        The model as it will be written, and what it was before; None if it is the same.
     """
-    mode, data = storage.mode, storage.data
+    storage, outputs, runtime = known.costs.storage, known.outputs, runtime_of(options.runtime)
+    if not options.quantize or not isinstance(storage, Quantized):
+        return model, None
+    data = storage.data
     sample = data.typical("holdout")
     before = measure_costs(model, sample, runtime, location=storage.location)
     with progress.stage("verify factors", data.holdout_samples) as advance:
         names = list(outputs)
-        pair = runtime.session(dense, names), runtime.session(model, names)
+        pair = runtime.session(known.dense, names), runtime.session(model, names)
         found = compare_outputs(*pair, outputs, data, "holdout", advance=advance, finite=False)
-    steps = min(SAMPLES, data.calibration_samples) if mode == "static" else None
+    steps = min(SAMPLES, data.calibration_samples) if storage.mode == "static" else None
     with progress.stage("quantize", steps) as advance:
-        result, weights = quantize_best(model, mode, pair[0], outputs, data, runtime, advance)
-    return result, Quantization(bits, mode, before, found.divergence, weights)
+        result, weights = quantize_best(known, model, pair[0], runtime, advance=advance)
+    made = Quantization(options.quantize, storage.mode, before, found.divergence, weights)
+    return result, made
