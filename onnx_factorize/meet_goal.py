@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from . import processes
 from .allocation.calibrated import Calibrated
-from .allocation.costs import Costs
+from .allocation.model_costs import Costs
 from .allocation.plan import Plan, compress
 from .calibration import Batch
 from .errors import BudgetError

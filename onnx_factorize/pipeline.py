@@ -10,8 +10,8 @@ import onnx_ir as ir
 
 from .allocation.analysis import analyze
 from .allocation.calibrated import Calibrated
-from .allocation.costs import Costs, measure_costs
 from .allocation.forms import restricted
+from .allocation.model_costs import Costs, measure_costs
 from .allocation.plan import Plan
 from .allocation.storage import External
 from .calibration import Calibration, CalibrationData, Signature, open_calibration

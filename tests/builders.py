@@ -14,14 +14,14 @@ import onnx.parser
 import onnx_ir as ir
 import onnxruntime as ort
 
-from onnx_factorize.allocation.costs import Costs
+from onnx_factorize.allocation.model_costs import Costs
 from onnx_factorize.allocation.price import Price
 from onnx_factorize.goals.budgets import price_of
 from onnx_factorize.options import Budget
 from onnx_factorize.outputs import OutputDistribution, class_axis
+from onnx_factorize.outputs.kinds_by_data import settled
 from onnx_factorize.outputs.labels_seen import LabelsSeen
 from onnx_factorize.outputs.seen import OutputSeen
-from onnx_factorize.outputs.settle import settled
 from onnx_factorize.passes import (
     Factors,
     FindTargets,

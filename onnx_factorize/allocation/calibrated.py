@@ -13,7 +13,7 @@ from ..outputs.selection import Selected
 from ..passes import Skipped, Target
 from ..preparation.subnormals import Subnormals
 from .analysis import Analysis
-from .costs import Costs
+from .model_costs import Costs
 
 __all__ = ["Calibrated"]
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from ..arrays import Array
 from ..curve import Curve
 from ..passes import Target
-from .costs import Costs
+from .model_costs import Costs
 
 __all__ = ["Price", "Taken"]
 

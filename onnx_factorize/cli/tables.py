@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..allocation.costs import Figures
+from ..allocation.model_costs import Figures
 from ..evaluation import Agreement
 from ..goals.quantities import quantity_of
 from ..notes import notes_of, stream_said

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from ..torch.module import GraphModule
 from .balanced_truncation import Balanced, balance
 from .bottleneck import Bottleneck, Factor
+from .cost_schedule import Schedule
 from .gramians import Gramians
 from .multiplier import least_multiplier, weight_of
-from .schedule import Schedule
 from .shrinkage import get_shrinkage
 
 __all__ = ["RankReduction", "Reduced", "cost_of"]

@@ -14,9 +14,9 @@ from ..evaluation import Divergences, evaluate
 from ..options import Precision, Training
 from ..outputs import OutputDistribution
 from ..outputs.given_labels import check_labels, labelled_output, mixed_with_labels
+from ..outputs.kinds_by_data import settled
 from ..outputs.labels_seen import LabelsSeen
 from ..outputs.seen import OutputSeen
-from ..outputs.settle import settled
 from ..passes import OutputKind
 from ..runtime.session import Runtime
 from ..torch.module import GraphModule

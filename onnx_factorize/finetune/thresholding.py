@@ -26,10 +26,10 @@ from ..torch.check import check_against_onnxruntime
 from ..torch.module import GraphModule, to_torch
 from ..torch.write_back import write_back
 from .bottleneck import Bottleneck, find_bottlenecks
+from .cost_schedule import Schedule
 from .expand import expanded, multiples_of, prices_of, unfoldings_by_value
 from .gramians import Gramians, measure_gramians
 from .rank_reduction import RankReduction, cost_of
-from .schedule import Schedule
 from .teacher import Teacher
 from .trainer import finetune, patience_of, trained_module, validating_samples, validation_of
 from .training import Recovery, Thresholds

@@ -22,18 +22,13 @@ from ..torch.module import GraphModule
 from .augmentation import Augmentation
 from .checkpoint import SECONDS, Checkpoint, Position
 from .distributed import ProcessGroup
+from .learning_rate import share_of_rate
 from .shuffled import shuffled
 from .teacher import Teacher
 from .teacher_cache import digest
 from .training import Epoch, Recovery
 
 __all__ = ["TrainingRun"]
-
-# Share of the steps in which the learning rate rises.
-_WARM_UP = 0.05
-
-# What it falls to, as a share of its largest.
-_LAST_RATE = 0.01
 
 # Gradients are cut to this norm.
 _LARGEST_GRADIENT = 1.0
@@ -98,7 +93,7 @@ class TrainingRun:
         self.stepper: Stepper | None = None
         self._rate = training.learning_rate
         self.steps = max(1, training.epochs * batches)
-        self._share = _rate(self.steps)
+        self._share = share_of_rate(self.steps)
         self._position = Position(Recovery(before=math.nan))
         self._start = copy.deepcopy(module.state_dict())
         self._best: dict[str, torch.Tensor] | None = None
@@ -279,19 +274,6 @@ class TrainingRun:
         if not self._group.rank:
             found = self._teacher.divergence(self._module, self._validation())
         return self._group.of_first(found)
-
-
-def _rate(steps: int) -> Callable[[int], float]:
-    """The learning rate as a share of its largest: it rises for a while, then falls as a cosine."""
-    warm_up = max(1, round(_WARM_UP * steps))
-
-    def share(step: int) -> float:
-        if step < warm_up:
-            return (step + 1) / warm_up
-        done = min(1.0, (step - warm_up) / max(1, steps - warm_up))
-        return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
-
-    return share
 
 
 def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..allocation.candidates import automatic_multiple, smaller_ranks
-from ..allocation.costs import Costs
+from ..allocation.model_costs import Costs
 from ..allocation.plan import Plan
 from ..curve import DENSE
 from ..errors import BudgetError

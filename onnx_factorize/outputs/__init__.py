@@ -7,7 +7,7 @@ from .bernoulli import Bernoulli
 from .categorical import Categorical, class_axis
 from .distribution import Compared, OutputDistribution, Part
 from .gaussian import Gaussian
-from .kinds import counted, output_kinds, recognized
+from .kinds_by_graph import counted, output_kinds, recognized
 from .survey import SURVEYED, Survey, survey
 
 __all__ = [

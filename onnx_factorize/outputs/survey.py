@@ -17,11 +17,11 @@ from ..runtime.session import Session
 from .categorical import class_axis
 from .distribution import OutputDistribution
 from .given_labels import check_labels, labelled_output
-from .kinds import counted
+from .kinds_by_data import settled
+from .kinds_by_graph import counted
 from .labels_seen import LabelsSeen
 from .sample_embeddings import signature
 from .seen import OutputSeen
-from .settle import settled
 from .shapes import OutputShapes
 
 __all__ = ["SURVEYED", "Survey", "survey"]

@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from ..allocation.calibrated import Calibrated
-from ..allocation.costs import Costs, measure_costs
+from ..allocation.model_costs import Costs, measure_costs
 from ..calibration import CalibrationData
 from ..evaluation import compare_outputs
 from ..options import Options

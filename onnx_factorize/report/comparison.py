@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from ..allocation.costs import Figures, measure_costs
+from ..allocation.model_costs import Figures, measure_costs
 from ..calibration import Calibration, CalibrationData, Signature, open_calibration
 from ..errors import InputError
 from ..evaluation import Agreement, compare_outputs

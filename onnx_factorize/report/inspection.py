@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..allocation.costs import Costs
+from ..allocation.model_costs import Costs
 from ..calibration import Signature
 from ..errors import InputError
 from ..files import model_io

@@ -14,8 +14,8 @@ import numpy as np
 from ..allocation.allocator import Allocator
 from ..allocation.analysis import Analysis
 from ..allocation.candidate import Candidate
-from ..allocation.costs import Costs
 from ..allocation.forms import cut_of
+from ..allocation.model_costs import Costs
 from ..errors import BudgetError
 from ..factorization.weighting import Spectra
 from ..factorization.weightings import get_weighting

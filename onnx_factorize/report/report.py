@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from .._version import __version__
-from ..allocation.costs import Figures
+from ..allocation.model_costs import Figures
 
 try:
     import resource

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..allocation.analysis import Analysis
 from ..allocation.calibrated import Calibrated
-from ..allocation.costs import Costs
 from ..allocation.forms import cut_of, cut_unfoldings
+from ..allocation.model_costs import Costs
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
 from ..curve import DENSE

@@ -12,7 +12,7 @@ from builders import BUNDLED, BUNDLED_DATA, ROOT, found, model, normal
 from commands import main_of
 
 from onnx_factorize.allocation.candidates import candidates, only_dense
-from onnx_factorize.allocation.costs import Costs
+from onnx_factorize.allocation.model_costs import Costs
 from onnx_factorize.allocation.price import Taken
 from onnx_factorize.curve import Curve
 from onnx_factorize.errors import InputError

@@ -14,11 +14,11 @@ from onnx_factorize.calibration import Batch  # noqa: E402
 from onnx_factorize.files import model_io  # noqa: E402
 from onnx_factorize.finetune.balanced_truncation import balance  # noqa: E402
 from onnx_factorize.finetune.bottleneck import find_bottlenecks  # noqa: E402
+from onnx_factorize.finetune.cost_schedule import Schedule  # noqa: E402
 from onnx_factorize.finetune.expand import prices_of  # noqa: E402
 from onnx_factorize.finetune.gramians import measure_gramians  # noqa: E402
 from onnx_factorize.finetune.multiplier import least_multiplier  # noqa: E402
 from onnx_factorize.finetune.rank_reduction import RankReduction, cost_of  # noqa: E402
-from onnx_factorize.finetune.schedule import Schedule  # noqa: E402
 from onnx_factorize.finetune.truncate import truncate  # noqa: E402
 from onnx_factorize.passes import FindTargets, OutputKind, RewriteTargets  # noqa: E402
 from onnx_factorize.passes.linear.provenance import provenance_of  # noqa: E402

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 
 from onnx_factorize import InputError  # noqa: E402
 from onnx_factorize.finetune.balanced_truncation import balance  # noqa: E402
+from onnx_factorize.finetune.cost_schedule import Schedule  # noqa: E402
 from onnx_factorize.finetune.multiplier import least_multiplier, weight_of  # noqa: E402
-from onnx_factorize.finetune.schedule import Schedule  # noqa: E402
 from onnx_factorize.finetune.shrinkage import SHRINKAGES, get_shrinkage  # noqa: E402
 
 DOUBLE = torch.float64

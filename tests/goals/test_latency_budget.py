@@ -22,8 +22,8 @@ from builders import (
 
 from onnx_factorize import BudgetError, factorize, meet_goal, pipeline
 from onnx_factorize.allocation.candidates import candidates
-from onnx_factorize.allocation.costs import Costs
 from onnx_factorize.allocation.forms import operator_choices, restricted
+from onnx_factorize.allocation.model_costs import Costs
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.curve import Curve
 from onnx_factorize.factorization.forms import form_named, unfoldings_of

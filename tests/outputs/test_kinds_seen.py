@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from builders import distribution
 
+from onnx_factorize.outputs.kinds_by_data import settled
 from onnx_factorize.outputs.labels_seen import LabelsSeen
 from onnx_factorize.outputs.seen import OutputSeen
-from onnx_factorize.outputs.settle import settled
 from onnx_factorize.passes import OutputKind
 
 PLAIN = OutputKind("gaussian")

@@ -9,7 +9,7 @@ from builders import BUNDLED, BUNDLED_DATA
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
 from onnx_factorize.options import Selection
-from onnx_factorize.outputs.kinds import output_kinds
+from onnx_factorize.outputs.kinds_by_graph import output_kinds
 from onnx_factorize.outputs.survey import survey
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ...allocation.costs import Costs
+from ...allocation.model_costs import Costs
 from ...allocation.price import Price
 from ...errors import InputError
 from ...options import Budget, Options

@@ -1,4 +1,4 @@
-"""Kinds of outputs before the data are asked: by the graph, or by the user."""
+"""Kinds of outputs by the graph alone, or by the user, before the data are asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the graph says of an output and what the data show to its distribution."""
+"""Kinds of outputs by the data: from what the graph says and the data show to a distribution."""
 
 from __future__ import annotations
 
