@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ..files.model_io import weight_bytes
 from ..passes import Factors, RewriteTargets, Target
-from ..runtime.paging import LARGE, spill
+from ..runtime.paging import LARGE, spill_values
 from ..statistics.model_statistics import TargetStatistics
 from .bias_correction import factors_of
 from .forms import form_that_cuts
@@ -41,7 +41,7 @@ def rewritten(
     # A large model is rewritten operator by operator, so that the factors of one are in memory.
     chosen = _by_operator(targets, ranks)
     parts = (_factors(unfoldings, ranks, spectra, statistics) for unfoldings in chosen.values())
-    RewriteTargets.in_parts(parts, list(chosen), spill)(compressed)
+    RewriteTargets.in_parts(parts, list(chosen), spill_values)(compressed)
     return compressed
 
 

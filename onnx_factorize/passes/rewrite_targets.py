@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -38,21 +38,21 @@ class RewriteTargets(ir.passes.InPlacePass):
         operators = {each.operator or name for name, each in factors.items()}
         self._operators: Collection[str] = operators
         self._parts: Iterable[Mapping[str, Factors]] = (factors,) if factors else ()
-        self._after: Callable[[ir.Model], None] = lambda _: None
+        self._after: Callable[[Sequence[ir.Value]], None] = lambda _: None
 
     @classmethod
     def in_parts(
         cls,
         parts: Iterable[Mapping[str, Factors]],
         operators: Collection[str],
-        after: Callable[[ir.Model], None],
+        after: Callable[[Sequence[ir.Value]], None],
     ) -> RewriteTargets:
         """The pass with factors that are not all in memory at once.
 
         Args:
             parts: The factors of some targets each: asked for one after the other.
             operators: The names of the operators that all of them belong to.
-            after: Called with the model after each part.
+            after: Called after each part with the constants of the main graph that it made.
         """
         made = cls({})
         made._parts, made._operators, made._after = parts, operators, after
@@ -68,6 +68,7 @@ class RewriteTargets(ir.passes.InPlacePass):
         names = Namer(model)
         plain = {spec.name: spec.plain for spec in every_operator() if spec.plain is not None}
         rewrites = {name: each.rewrite(model, names) for name, each in plain.items()}
+        known = len(model.graph.initializers)
         for factors in self._parts:
             jobs = _jobs(found, factors)
             for spec, target in jobs:
@@ -79,7 +80,8 @@ class RewriteTargets(ir.passes.InPlacePass):
             for spec, target in jobs:
                 if plain[spec.name].turn >= 0:
                     rewrites[spec.name](target, factors[target.name])
-            self._after(model)
+            self._after(list(model.graph.initializers.values())[known:])
+            known = len(model.graph.initializers)
             modified = True
         ShareFactors()(model)
         CleanUp()(model)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..arrays import AnyArray
 from ..files.external import SharedTensor
 from ..files.writing import scratch
 
-__all__ = ["LARGE", "PagedModel", "keep", "spill"]
+__all__ = ["LARGE", "PagedModel", "keep", "spill", "spill_values"]
 
 
 # Models with more bytes of weights are run from mapped files: in memory a session would hold them
@@ -116,9 +117,14 @@ def spill(model: ir.Model) -> None:
 
     The file lives as long as any of its tensors does.
     """
+    spill_values(model.graph.initializers.values())
+
+
+def spill_values(values: Iterable[ir.Value]) -> None:
+    """The same of some weights alone."""
     chosen = [
         value
-        for value in model.graph.initializers.values()
+        for value in values
         if value.const_value is not None
         and not isinstance(value.const_value, ir.ExternalTensor)
         and _is_large(value.const_value)
