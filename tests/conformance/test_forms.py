@@ -50,7 +50,7 @@ class Identity(Written):
     x W = (x₁ + x₂ S) up, with x split in r channels and the rest: S = rest(down) first(down)⁻¹.
     """
 
-    name, nodes = "identity", 3
+    name, nodes, replaces = "identity", 3, ("channel", "input")
 
     def cuts(self, target: Target) -> tuple[str, ...] | None:
         geometry = target.convolution
@@ -222,3 +222,22 @@ def test_a_budget_of_latency_uses_a_new_form(tmp_path):
     asked = ["--budget", "latency=0.6", "--weighting", "activation", "--best-effort"]
     report, _ = _compress(tmp_path, *asked)  # met or not: timing decides no test
     assert "identity block" in {each["form"] for each in report["layers"]}
+
+
+@pytest.mark.usefixtures("toy")
+def test_of_two_forms_of_one_unfolding_one_says_that_it_replaces_the_other():
+    class Silent(Identity):
+        name, replaces = "silent", ()
+
+    (target,) = found(model(*OPERATORS["matmul"][:2]))[1].targets
+    assert list(forms_of(target)) == ["identity"]
+    registry.register(Silent())
+    with pytest.raises(ValueError, match="'identity' and 'silent' cut the same unfoldings of 'c'"):
+        forms_of(target)
+    assert list(forms_of(target.limited(forms=("silent",)))) == ["silent"]
+
+
+@pytest.mark.usefixtures("toy")
+def test_names_are_unique():
+    with pytest.raises(ValueError, match="form 'identity' already"):
+        registry.register(Identity())

@@ -47,10 +47,13 @@ class Form(abc.ABC):
     Attributes:
         name: What `--form` calls it.
         nodes: Operators that it has more than the dense one.
+        replaces: The names of forms that cut the same unfoldings, in whose place it is taken unless
+            `--form` names them.
     """
 
     name: str
     nodes: int = 1
+    replaces: tuple[str, ...] = ()
 
     @property
     def chain(self) -> Chain | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...passes import OWN, Target, title_of
 from .form import Array, Form, Ranks
+from .registry import register
 
 __all__ = ["Pair"]
 
@@ -41,3 +42,7 @@ class Pair(Form):
     def macs(self, unfoldings: Sequence[Target], ranks: Ranks, macs: int) -> Array:
         """As many as there are weights, at every place."""
         return unfoldings[0].factor_macs(ranks[0], macs)
+
+
+for _form in (Pair("channel"), Pair("input", "input"), Pair("spatial", "spatial")):
+    register(_form)

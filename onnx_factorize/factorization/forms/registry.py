@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ...passes import Target
+from ...registering import check_free
 from .form import Form
-from .pair import Pair
-from .tucker import Tucker
 
 __all__ = ["form_named", "form_names", "form_that_cuts", "forms_of", "register", "unfoldings_of"]
 
@@ -17,14 +16,11 @@ _FORMS: dict[str, Form] = {}
 def register(form: Form) -> None:
     """Adds a form: from now on operators may have it.
 
-    Of two forms that cut the same unfoldings of an operator, the one that was added last is taken
-    unless `--form` names the other.
+    Raises:
+        ValueError: Another has that name.
     """
+    check_free(_FORMS, form, "form")
     _FORMS[form.name] = form
-
-
-for _form in (Pair("channel"), Pair("input", "input"), Pair("spatial", "spatial"), Tucker()):
-    register(_form)
 
 
 def form_names() -> tuple[str, ...]:
@@ -43,17 +39,16 @@ def unfoldings_of(target: Target) -> tuple[Target, ...]:
 
 
 def forms_of(target: Target) -> dict[str, tuple[Target, ...]]:
-    """The forms that an operator may be cut in, with the unfoldings that each cuts."""
+    """The forms that an operator may be cut in, with the unfoldings that each cuts.
+
+    Raises:
+        ValueError: Two forms cut the same unfoldings, and neither says that it replaces the other.
+    """
     by_unfolding = {each.unfolding.name: each for each in unfoldings_of(target)}
-    found: dict[tuple[str, ...], str] = {}
-    for form, cuts in _fitting(target):
-        if by_unfolding.keys() >= set(cuts):
-            found[cuts] = form.name
-    cut_by = {name: cuts for cuts, name in found.items()}
     return {
-        name: tuple(by_unfolding[unfolding] for unfolding in cut_by[name])
-        for name in _FORMS
-        if name in cut_by
+        form.name: tuple(by_unfolding[name] for name in cuts)
+        for cuts, form in sorted(_by_cuts(target).items(), key=_place)
+        if by_unfolding.keys() >= set(cuts)
     }
 
 
@@ -61,15 +56,32 @@ def form_that_cuts(unfoldings: Sequence[Target]) -> Form:
     """The form of an operator of which these unfoldings, and no others, are cut."""
     wanted = {each.unfolding.name for each in unfoldings}
     # Of a form that cuts several unfoldings, one may be cut alone: where latency is the unit.
-    every = (*_fitting(unfoldings[0], tuple(_FORMS)), *_fitting(unfoldings[0]))
-    return next(form for form, cuts in reversed(every) if set(cuts) == wanted)
+    every = {**_by_cuts(unfoldings[0], tuple(_FORMS)), **_by_cuts(unfoldings[0])}
+    return next(form for cuts, form in every.items() if set(cuts) == wanted)
 
 
-def _fitting(
-    target: Target, names: Sequence[str] | None = None
-) -> Iterator[tuple[Form, tuple[str, ...]]]:
-    """The forms that suit an operator, and what each would cut."""
+def _by_cuts(target: Target, names: Sequence[str] | None = None) -> dict[tuple[str, ...], Form]:
+    """The forms that suit an operator, by the unfoldings that each would cut: one for each.
+
+    Args:
+        target: The operator.
+        names: The forms to choose among; those that the target may have by default.
+    """
+    found: dict[tuple[str, ...], Form] = {}
     for form in (_FORMS[name] for name in names or target.forms or _FORMS):
         cuts = form.cuts(target.own)
-        if cuts is not None:
-            yield form, cuts
+        if cuts is None:
+            continue
+        other = found.get(cuts)
+        if other is None or other.name in form.replaces:
+            found[cuts] = form
+        elif form.name not in other.replaces:
+            raise ValueError(
+                f"the forms '{other.name}' and '{form.name}' cut the same unfoldings of "
+                f"'{target.operator}', and neither says that it replaces the other"
+            )
+    return found
+
+
+def _place(item: tuple[tuple[str, ...], Form]) -> int:
+    return list(_FORMS).index(item[1].name)

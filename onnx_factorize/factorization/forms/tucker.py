@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...passes import OWN, Factors, Rewrite, Target
 from .form import Array, Directions, Ranks, Written
+from .registry import register
 
 __all__ = ["Tucker"]
 
@@ -101,3 +102,6 @@ class Tucker(Written):
         core = factors.core.reshape(groups, inner * elements, outer)
         few = operator.kernel(target, narrow, core, "core")
         operator.finish(target, few, factors.up, factors.bias_shift)
+
+
+register(Tucker())
