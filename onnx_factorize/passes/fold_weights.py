@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx.reference
 import onnx_ir as ir
 
+from ..arrays import AnyArray
 from ..foreign import attempt
 from ..graph import Namer, add_initializer, constant, opset, scopes, subgraphs
 from .clean_up import CleanUp
@@ -26,8 +26,6 @@ _SHARED_THROUGH = ("Identity", "Transpose")
 
 # Elements up to which constants are compared by their contents, as axes and bounds are.
 _SMALL = 64
-
-Array = npt.NDArray[Any]
 
 # What an expression is: equal ones are computed, and stored, once.
 _Key = Hashable
@@ -195,9 +193,9 @@ class _Folding:
         inputs = tuple(None if v is None else self._key(v) for v in node.inputs)
         return (node.op_type, attributes, inputs, node.outputs.index(value), len(node.outputs))
 
-    def _contents(self, value: ir.Value) -> Array | None:
+    def _contents(self, value: ir.Value) -> AnyArray | None:
         """What a value is; None where onnx's reference has no such operator."""
-        known: dict[ir.Value, Array] = {}
+        known: dict[ir.Value, AnyArray] = {}
         stack = [value]
         while stack:
             each = stack[-1]
@@ -215,7 +213,7 @@ class _Folding:
             stack.pop()
         return known[value]
 
-    def _evaluate(self, node: ir.Node, known: dict[ir.Value, Array]) -> bool:
+    def _evaluate(self, node: ir.Node, known: dict[ir.Value, AnyArray]) -> bool:
         feeds = {str(v.name): known[v] for v in node.inputs if v is not None}
         opsets = {"": opset(self._model)}
 

@@ -10,11 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import Array
 from ...passes import Chain, Factors, Rewrite, Target
 
-__all__ = ["Array", "Directions", "Form", "Ranks", "Written"]
-
-Array = npt.NDArray[np.float64]
+__all__ = ["Directions", "Form", "Ranks", "Written"]
 
 # A rank for each unfolding that a form cuts, or arrays of them of one shape.
 Ranks = Sequence[npt.ArrayLike]

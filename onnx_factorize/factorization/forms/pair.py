@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import Array
 from ...passes import OWN, Target, title_of
-from .form import Array, Form, Ranks
+from .form import Form, Ranks
 from .registry import register
 
 __all__ = ["Pair"]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import Array
 from ...passes import OWN, Factors, Rewrite, Target
-from .form import Array, Directions, Ranks, Written
+from .form import Directions, Ranks, Written
 from .registry import register
 
 __all__ = ["Tucker"]

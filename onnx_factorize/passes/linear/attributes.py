@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from ...arrays import Array
 from .weights import replaceable
 
 __all__ = ["bias_after", "integers", "is_row_of", "row"]
-
-Array = npt.NDArray[np.float64]
 
 
 def integers(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:

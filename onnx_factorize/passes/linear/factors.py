@@ -8,11 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import Array
 from .target import Target
 
 __all__ = ["Chain", "Factors"]
-
-Array = npt.NDArray[np.float64]
 
 
 class Chain(Protocol):

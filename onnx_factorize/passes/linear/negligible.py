@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import Array
 from .factors import Factors
 
 __all__ = ["LEAST", "significant", "tiny", "without_negligible"]
-
-Array = npt.NDArray[np.float64]
 
 # What is smaller is nothing beside the numbers that a network computes with, and makes subnormal
 # ones of those that it multiplies.

@@ -6,9 +6,9 @@ import abc
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from ...arrays import Array
 from ...graph import Namer
 from .factors import Factors
 from .negligible import without_negligible
@@ -17,9 +17,7 @@ from .registry import title_of
 from .site import Site
 from .target import Target
 
-__all__ = ["Array", "Rewrite"]
-
-Array = npt.NDArray[np.float64]
+__all__ = ["Rewrite"]
 
 
 class Rewrite:

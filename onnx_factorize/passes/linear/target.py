@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ...arrays import Array
 from .convolution import Convolution
 from .layer import Layer
 from .provenance import Provenance
 from .unfoldings import UNFOLDINGS, Unfolding
 
 __all__ = ["Side", "Skipped", "Target", "TiedGroup", "other_side", "target_of"]
-
-Array = npt.NDArray[np.float64]
 
 Side = Literal["input", "output"]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from ...arrays import AnyArray
 from ...graph import constant
 from .sharing import refuse_sharing, variable_values
 
@@ -26,8 +26,6 @@ __all__ = [
     "replaceable",
     "weight_tensor",
 ]
-
-Array = npt.NDArray[Any]
 
 MOVES = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
@@ -62,7 +60,7 @@ class Origin:
         if not self.moved:
             return self.tensor
         shape, dtype = tuple(self.tensor.shape.numpy()), self.tensor.dtype
-        moves: list[Callable[[Array], Array]] = []
+        moves: list[Callable[[AnyArray], AnyArray]] = []
         for node in self.chain:  # read now: normalising removes these nodes
             if node.op_type == "Transpose":
                 axes = list(node.attributes.get_ints("perm", tuple(reversed(range(len(shape))))))
@@ -246,9 +244,9 @@ def _reshaped(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _cast(array: Array, dtype: Any) -> Array:
+def _cast(array: AnyArray, dtype: Any) -> AnyArray:
     return array.astype(dtype)
 
 
-def _reshape(array: Array, shape: tuple[int, ...]) -> Array:
+def _reshape(array: AnyArray, shape: tuple[int, ...]) -> AnyArray:
     return array.reshape(shape)

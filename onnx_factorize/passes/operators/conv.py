@@ -6,6 +6,7 @@ import math
 
 import onnx_ir as ir
 
+from ...arrays import Array
 from ..linear.attributes import integers, row
 from ..linear.convolution import Convolution
 from ..linear.factors import Factors
@@ -13,7 +14,7 @@ from ..linear.layer import Layer
 from ..linear.multiplications import of_conv
 from ..linear.operator_spec import OperatorSpec, Plain, Sharing
 from ..linear.registry import register
-from ..linear.rewrite import Array, Rewrite
+from ..linear.rewrite import Rewrite
 from ..linear.target import Target
 from ..linear.unfoldings import Unfolding, split_attributes
 from ..linear.weights import replaceable, weight_tensor

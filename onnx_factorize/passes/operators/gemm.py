@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
+from ...arrays import Array
 from ...graph import opset
 from ..linear.attributes import is_row_of, row
 from ..linear.factors import Factors
@@ -14,7 +15,7 @@ from ..linear.layer import Layer
 from ..linear.multiplications import of_gemm
 from ..linear.operator_spec import OperatorSpec, Plain, Sharing
 from ..linear.registry import register
-from ..linear.rewrite import Array, Rewrite
+from ..linear.rewrite import Rewrite
 from ..linear.site import Site
 from ..linear.target import Target
 from ..linear.unfoldings import Unfolding

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
+from ...arrays import Array
 from ...graph import opset
 from ..linear.attributes import bias_after
 from ..linear.factors import Factors
@@ -15,7 +16,7 @@ from ..linear.layer import Layer
 from ..linear.multiplications import of_matmul
 from ..linear.operator_spec import OperatorSpec, Plain, Sharing
 from ..linear.registry import register
-from ..linear.rewrite import Array, Rewrite
+from ..linear.rewrite import Rewrite
 from ..linear.site import Site, rearranged
 from ..linear.target import Target
 from ..linear.unfoldings import Unfolding
