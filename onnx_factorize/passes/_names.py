@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ..graph import scopes
+from .linear.marks import is_helper
 from .linear.weight_inputs import is_linear
 
 __all__ = ["linear_names", "linear_nodes"]
@@ -15,9 +16,7 @@ def linear_nodes(model: ir.Model) -> list[ir.Node]:
     graphs = [scope for scope, _ in scopes(model.graph)]
     for function in model.functions.values():
         graphs += [scope for scope, _ in scopes(function.graph)]
-    return [
-        node for graph in graphs for node in graph if is_linear(node) and "helper" not in node.meta
-    ]
+    return [node for graph in graphs for node in graph if is_linear(node) and not is_helper(node)]
 
 
 def linear_names(model: ir.Model) -> dict[ir.Node, str]:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from ..graph import constant, scopes
 from .find_targets import FindTargets
+from .linear.marks import is_helper, source_of
 from .linear.operator_spec import MICROSOFT
 from .linear.target import Skipped
 
@@ -68,7 +69,7 @@ class FindConstants(ir.passes.InPlacePass):
         if fixed and not node.op_type.startswith("Random"):
             self._fixed.update(node.outputs)
             return
-        if node in self._finder.names or "helper" in node.meta:
+        if node in self._finder.names or is_helper(node):
             return
         held = [value for each in present for value in self._behind(each)]
         params = sum(_size(value) for value in held if self._large(value))
@@ -82,7 +83,7 @@ class FindConstants(ir.passes.InPlacePass):
         found, stack = [], [value] if _is_fixed(value) or value in self._fixed else []
         while stack:
             each = stack.pop()
-            key = each.meta.get("shared", each)
+            key = source_of(each)
             if key in self._seen:
                 continue
             self._seen.add(key)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from ..graph import scopes
 from ._bodies import ITERATED, unobservable
 from ._names import linear_names
+from .linear.marks import shared_weight, source_of
 from .linear.provenance import origin_name, provenance_of
 from .linear.registry import spec_of
 from .linear.sharing import asked_once
@@ -96,7 +97,7 @@ class FindTargets(ir.passes.InPlacePass):
                 found = "reads a transposed input in a body that is run several times"
             if isinstance(found, Target):
                 self.targets.append(found)
-                self.listed.add(found.weight.meta.get("shared", found.weight))
+                self.listed.add(source_of(found.weight))
             else:
                 self._skip(node, found)
 
@@ -109,8 +110,9 @@ class FindTargets(ir.passes.InPlacePass):
         """Makes one target of those that share a weight, or leaves all of them dense."""
         sharing: dict[str, list[Target]] = {}
         for target in self.targets:
-            if "shared" in target.weight.meta:
-                sharing.setdefault(target.weight.meta["shared"], []).append(target)
+            shared = shared_weight(target.weight)
+            if shared is not None:
+                sharing.setdefault(shared.name, []).append(target)
         found: dict[ir.Node, Target | None] = {}
         for root, targets in sharing.items():
             one = joined([target.layer for target in targets])
@@ -131,8 +133,9 @@ class FindTargets(ir.passes.InPlacePass):
             return
         for index in weight_inputs(node):
             weight = node.inputs[index] if index < len(node.inputs) else None
-            if weight is not None and "shared" in weight.meta:
-                self._left.setdefault(weight.meta["shared"], self.names[node])
+            shared = None if weight is None else shared_weight(weight)
+            if shared is not None:
+                self._left.setdefault(shared.name, self.names[node])
         hidden = is_hidden(node) or reason == DEQUANTIZED
         params = self._params(node)
         self.skipped.append(Skipped(self.names[node], node.op_type, params, reason, counted=hidden))
@@ -143,7 +146,7 @@ class FindTargets(ir.passes.InPlacePass):
         for index in weight_inputs(node):
             if index < len(node.inputs):
                 for value, size in constants_behind(node.inputs[index]).items():
-                    listed = value.meta.get("shared", value)
+                    listed = source_of(value)
                     total += size if listed not in self.listed else 0
                     self.listed.add(listed)
         return total

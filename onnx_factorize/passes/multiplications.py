@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from .linear.marks import is_helper
 from .linear.multiplications import Lengths, Term, of_conv, of_matmul, operand
 from .linear.operator_spec import MICROSOFT
 from .linear.registry import spec_of
@@ -20,7 +21,7 @@ def multiplications(node: ir.Node) -> tuple[Term, ...] | None:
     """
     spec = spec_of(node)
     count = _UNTREATED.get((node.domain, node.op_type)) if spec is None else spec.multiplications
-    if count is None or (node.domain == "" and "helper" in node.meta):
+    if count is None or (node.domain == "" and is_helper(node)):
         return None
     try:
         return count(node)

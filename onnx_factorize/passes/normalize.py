@@ -11,10 +11,11 @@ from ._names import linear_names
 from .clean_up import CleanUp
 from .fold_weights import fold_weights
 from .inline_functions import InlineLinearFunctions
+from .linear.marks import SharedWeight, is_helper, mark, mark_stored, rest_of
 from .linear.provenance import origin_name
 from .linear.registry import spec_of
 from .linear.sharing import asked_once
-from .linear.site import Site, rest_of
+from .linear.site import Site
 from .linear.weight_inputs import weight_inputs
 from .linear.weights import Origin, origin_of
 from .variants import variant_of
@@ -77,7 +78,7 @@ class LiftWeights(ir.passes.InPlacePass):
         return modified
 
     def _wanted(self, node: ir.Node) -> bool:
-        linear = spec_of(node) is not None and "helper" not in node.meta
+        linear = spec_of(node) is not None and not is_helper(node)
         if not linear or rest_of(node) is not None or origin_name(node) is not None:
             return False
         return self._only is None or node.name in self._only
@@ -122,10 +123,10 @@ class LiftWeights(ir.passes.InPlacePass):
         lifted = root if own else self._made_of(root, tensor, scope)
         if shared:
             self._shared.add(root)
-            lifted.meta["shared"] = root.name
-            lifted.meta["turned"] = sum(n.op_type == "Transpose" for n in origin.chain) % 2 == 1
+            turned = sum(n.op_type == "Transpose" for n in origin.chain) % 2 == 1
+            mark(lifted, SharedWeight(root.name or "", turned))
         if tensor.dtype.itemsize > origin.tensor.dtype.itemsize:
-            lifted.meta["stored"] = origin.tensor.dtype
+            mark_stored(lifted, origin.tensor.dtype)
         lifted.const_value = tensor
         lifted.shape = ir.Shape(tensor.shape.numpy())
         lifted.type = ir.TensorType(tensor.dtype)

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from ..graph import Namer, add_initializer
 from ..graph.builder import before, emit
 from .find_targets import FindTargets
+from .linear.marks import mark_helper
 from .linear.target import Target
 from .linear.unfoldings import split_attributes
 
@@ -96,6 +97,6 @@ class SeparateUnfoldings(ir.passes.InPlacePass):
         )
         node = output.producer()
         assert node is not None
-        node.meta["helper"] = True
+        mark_helper(node)
         target.node.replace_input_with(0, output)
         return output

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ..graph import Namer, scopes
 from ..graph.builder import before, emit
-from .linear.site import FACTOR_OF
+from .linear.marks import factor_of
 
 __all__ = ["ShareFactors"]
 
@@ -29,8 +29,9 @@ class ShareFactors(ir.passes.InPlacePass):
         found: dict[str, list[ir.Value]] = {}
         for scope, _ in scopes(model.graph):
             for value in scope.initializers.values():
-                if FACTOR_OF in value.meta and value.uses():
-                    found.setdefault(value.meta[FACTOR_OF], []).append(value)
+                name = factor_of(value)
+                if name is not None and value.uses():
+                    found.setdefault(name, []).append(value)
         self._names = Namer(model)
         modified = False
         for factors in found.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .linear.layer import Layer
+from .linear.marks import shared_weight
 from .linear.target import Side, Target, TiedGroup, other_side, target_of
 
 __all__ = ["joined"]
@@ -43,4 +44,5 @@ def joined(layers: Sequence[Layer]) -> Target | str:
 
 def _turned(layer: Layer) -> bool:
     """Whether a layer's rows and columns are those of the transposed weight."""
-    return bool(layer.weight.meta.get("turned", False)) != layer.transposed_weight
+    shared = shared_weight(layer.weight)
+    return (shared is not None and shared.turned) != layer.transposed_weight

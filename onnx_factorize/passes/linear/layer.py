@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from .marks import stands_for, stored_type
 from .unfoldings import Unfolding
 
 __all__ = ["Layer"]
@@ -51,12 +52,13 @@ class Layer:
     @property
     def op_type(self) -> str:
         """The user's operator; the node may be a plain one that stands for it."""
-        return str(self.node.meta.get("operator", self.node.op_type))
+        user = stands_for(self.node)
+        return self.node.op_type if user is None else user.op_type
 
     @property
     def stands(self) -> bool:
         """Whether the node is the user's, and stands for no operator of another kind."""
-        return "operator" not in self.node.meta
+        return stands_for(self.node) is None
 
     @property
     def params(self) -> int:
@@ -66,6 +68,4 @@ class Layer:
     @property
     def itemsize(self) -> int:
         """Bytes of one weight, as it is stored."""
-        stored = self.weight.meta.get("stored", self.weight.dtype)
-        assert isinstance(stored, ir.DataType)
-        return int(stored.itemsize)
+        return int(stored_type(self.weight).itemsize)

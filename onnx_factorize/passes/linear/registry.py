@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ...registering import check_free
+from .marks import stands_for
 from .operator_spec import OperatorSpec, named
 from .target import Target
 from .unfoldings import UNFOLDINGS
@@ -37,8 +38,8 @@ def spec_of(node: ir.Node) -> OperatorSpec | None:
 
 def operator_of(target: Target) -> OperatorSpec:
     """The user's operator; the node may be a plain one that stands for it."""
-    domain = target.node.meta.get("domain", target.node.domain)
-    return _OPERATORS[named(domain, target.op_type)]
+    user = stands_for(target.node) or target.node
+    return _OPERATORS[named(user.domain, user.op_type)]
 
 
 def title_of(target: Target) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,38 +11,23 @@ import onnx_ir as ir
 
 from ...graph import Namer, add_initializer, add_integers, opset
 from ...graph.builder import Attribute, before, emit
+from .marks import (
+    Rest,
+    StandsFor,
+    mark,
+    mark_factor,
+    mark_helper,
+    mark_stored,
+    shared_weight,
+    stored_type,
+)
 from .negligible import significant
 
-__all__ = ["FACTOR_OF", "Rest", "Site", "rearranged", "rest_of"]
+__all__ = ["Site", "rearranged"]
 
 _SLICE_INPUTS_SINCE = 10
 _SPLIT_INPUT_SINCE = 13
 _END = 2**31 - 1
-
-# In the meta of an initializer: the shared weight whose factor it is.
-FACTOR_OF = "factor of"
-
-# In the meta of a node that stays behind its core: the `Rest`.
-_REST = "rest"
-
-
-@dataclasses.dataclass(frozen=True)
-class Rest:
-    """What is left of an operator of whose weights one stands before it, as a product.
-
-    Attributes:
-        inputs: The inputs that hold the weights that it still has.
-        reason: Why those are not factorized.
-    """
-
-    inputs: tuple[int, ...]
-    reason: str
-
-
-def rest_of(node: ir.Node) -> Rest | None:
-    """What a node was left for, if it was."""
-    rest = node.meta.get(_REST)
-    return rest if isinstance(rest, Rest) else None
 
 
 class Site:
@@ -102,7 +86,7 @@ class Site:
         value = self.op(op_type, *inputs, suffix=f".{op_type.lower()}", **attributes)
         node = value.producer()
         assert node is not None
-        node.meta["helper"] = True
+        mark_helper(node)
         return value
 
     def integers(self, numbers: Sequence[int]) -> ir.Value:
@@ -128,14 +112,17 @@ class Site:
         shape = parts[0] if len(parts) == 1 else self.helper("Concat", *parts, axis=0)
         return self.helper("Reshape", value, shape)
 
-    def core(self, value: ir.Value, **meta: Any) -> ir.Value:
-        """Makes the operator that gives a value the one that stands for the node in reports."""
+    def core(self, value: ir.Value, *, centred: bool = True) -> ir.Value:
+        """Makes the operator that gives a value the one that stands for the node in reports.
+
+        Args:
+            value: The value.
+            centred: Whether what is beside it may absorb the mean of an error.
+        """
         node = value.producer()
         assert node is not None
         node.name = self.name
-        node.meta["operator"] = self.node.op_type
-        node.meta["domain"] = self.node.domain
-        node.meta.update(meta)
+        mark(node, StandsFor(self.node.op_type, self.node.domain, centred))
         node.doc_string = self.node.doc_string
         node.metadata_props.update(self.node.metadata_props)
         return value
@@ -143,18 +130,18 @@ class Site:
     def leave_rest(self, called: str, rest: Rest) -> None:
         """Keeps the node, whose name its core has, for the weights that it still holds."""
         self.node.name = self._names(f"{self.name} ({called})")
-        self.node.meta[_REST] = rest
+        mark(self.node, rest)
 
     def factor(self, weight: ir.Value, suffix: str, array: npt.NDArray[np.float64]) -> ir.Value:
         """A new initializer named after a weight, beside it, in the type in which it was stored."""
-        origin = weight.meta.get("shared")
-        if origin is None:
+        shared = shared_weight(weight)
+        if shared is None:
             return self.initializer(weight, f"{weight.name}.{suffix}", array)
-        value = self.initializer(weight, f"{origin}.{suffix}", array)
+        value = self.initializer(weight, f"{shared.name}.{suffix}", array)
         source = value.producer()
         stored = value if source is None else source.inputs[0]
         assert stored is not None
-        stored.meta[FACTOR_OF] = origin
+        mark_factor(stored, shared.name)
         return value
 
     def initializer(self, beside: ir.Value, name: str, array: npt.NDArray[np.float64]) -> ir.Value:
@@ -165,7 +152,7 @@ class Site:
         assert beside.dtype is not None
         home = beside.graph
         scope = home if isinstance(home, ir.Graph) else self.model.graph
-        stored = beside.meta.get("stored", beside.dtype)
+        stored = stored_type(beside)
         value = add_initializer(self.model, scope, self._names(name), significant(array), stored)
         if stored is not beside.dtype:
             value = self.op("Cast", value, suffix=".cast", to=int(beside.dtype))
@@ -192,7 +179,7 @@ class Site:
         groups, n, k = shape
         double = weight.dtype == ir.DataType.DOUBLE
         if double:
-            weight.meta["stored"] = weight.dtype
+            mark_stored(weight, ir.DataType.DOUBLE)
             channels = self.helper("Cast", channels, to=int(ir.DataType.FLOAT))
         rearranged(
             weight,
@@ -201,7 +188,7 @@ class Site:
             ir.DataType.FLOAT if double else None,
         )
         product = self.op("Conv", channels, weight, group=groups, kernel_shape=[1])
-        self.core(product, uncentred=True)
+        self.core(product, centred=False)
         return self.helper("Cast", product, to=int(ir.DataType.DOUBLE)) if double else product
 
     def close(self, value: ir.Value) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from .marks import rest_of
 from .operator_spec import MICROSOFT
 from .registry import spec_of
-from .site import rest_of
 
 __all__ = [
     "QUANTIZED",

@@ -11,6 +11,7 @@ from ..linear.attributes import integers, row
 from ..linear.convolution import Convolution
 from ..linear.factors import Factors
 from ..linear.layer import Layer
+from ..linear.marks import is_centred
 from ..linear.multiplications import of_conv
 from ..linear.operator_spec import OperatorSpec, Plain, Sharing
 from ..linear.registry import register
@@ -50,7 +51,7 @@ def _find(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
         x,
         weight,
         Unfolding.of_convolution(geometry, in_channels, out_channels // groups),
-        known and "uncentred" not in node.meta,
+        known and is_centred(node),
         row(bias, out_channels) if known else None,
         groups,
     )

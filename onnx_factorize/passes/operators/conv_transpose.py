@@ -44,7 +44,7 @@ class TransposedConvolution(Variant):
             size,
         )
         product = site.op("Conv", self.x, self.weight, group=g, kernel_shape=[1] * spatial)
-        site.core(product, uncentred=True)
+        site.core(product, centred=False)
         places = np.tile(np.eye(elements), (outer, 1)).reshape(outer * elements, 1, *kernel)
         put = site.initializer(self.weight, f"{self.weight.name}.places", places)
         y = site.helper("ConvTranspose", product, put, *node.inputs[2:3])

@@ -80,7 +80,7 @@ class EinsumProduct(Variant):
             rearranged(self.weight, lambda w: w.transpose(axes).reshape(k, n), (k, n))
             if len(order) > 1:
                 x = site.reshape(x, rows, [k])
-            y = site.core(site.op("MatMul", x, self.weight), uncentred=True)
+            y = site.core(site.op("MatMul", x, self.weight), centred=False)
         y = site.reshape(y, rows, self._lengths(self.groups + self.free))
         site.close(self._moved(site, y, self.rows + self.groups + self.free, self.out))
 

@@ -12,6 +12,7 @@ from ...graph import opset
 from ..linear.attributes import is_row_of, row
 from ..linear.factors import Factors
 from ..linear.layer import Layer
+from ..linear.marks import is_centred
 from ..linear.multiplications import of_gemm
 from ..linear.operator_spec import OperatorSpec, Plain, Sharing
 from ..linear.registry import register
@@ -50,7 +51,7 @@ def _find(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
         transposed_input=bool(node.attributes.get_int("transA", 0)),
         transposed_weight=turned,
         # A product with its constant on the left has none.
-        zeros=turned and "uncentred" not in node.meta,
+        zeros=turned and is_centred(node),
     )
 
 
@@ -131,7 +132,7 @@ class LeftGemm(Variant):
             transB=1 - attributes.get_int("transA", 0),
             alpha=attributes.get_float("alpha", 1.0),
         )
-        y = site.helper("Transpose", site.core(product, uncentred=True), perm=[1, 0])
+        y = site.helper("Transpose", site.core(product, centred=False), perm=[1, 0])
         c = node.inputs[2] if len(node.inputs) > 2 else None
         if c is not None:
             beta = np.array([attributes.get_float("beta", 1.0)])

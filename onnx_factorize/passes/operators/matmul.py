@@ -13,6 +13,7 @@ from ...graph import opset
 from ..linear.attributes import bias_after
 from ..linear.factors import Factors
 from ..linear.layer import Layer
+from ..linear.marks import is_centred
 from ..linear.multiplications import of_matmul
 from ..linear.operator_spec import OperatorSpec, Plain, Sharing
 from ..linear.registry import register
@@ -35,7 +36,7 @@ def _find(model: ir.Model, node: ir.Node, name: str) -> Layer | str:
     if isinstance(tensor, str) or x is None or weight is None:
         return str(tensor)
     rows, columns = tensor.shape.numpy()
-    centred = "uncentred" not in node.meta and bias_after(model, node, columns) is not None
+    centred = is_centred(node) and bias_after(model, node, columns) is not None
     return Layer(name, node, x, weight, Unfolding(rows, columns), centred, np.zeros(columns))
 
 
@@ -89,7 +90,7 @@ class LeftMatMul(Variant):
         flat = site.reshape(self.x, [-1, k], last)
         rows = site.helper("Transpose", flat, perm=[0, 2, 1])
         rearranged(self.weight, np.transpose, (k, m))
-        product = site.core(site.op("MatMul", rows, self.weight), uncentred=True)
+        product = site.core(site.op("MatMul", rows, self.weight), centred=False)
         back = site.helper("Transpose", product, perm=[0, 2, 1])
         site.close(site.reshape(back, site.lengths(self.x, 0, -2), [m], last))
 
@@ -139,7 +140,7 @@ class BatchedMatMul(Variant):
             x = site.helper("Expand", self.x, site.integers(ones))
             rearranged(self.weight, lambda w: w.reshape(k, n), (k, n))
             product = site.op("MatMul", x, self.weight)
-            site.close(site.helper("Identity", site.core(product, uncentred=True)))
+            site.close(site.helper("Identity", site.core(product, centred=False)))
             return
         groups = math.prod(batch)
         x = site.helper("Expand", self.x, site.integers([*batch, 1, 1]))

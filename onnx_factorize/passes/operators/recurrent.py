@@ -8,10 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from ..linear.factors import Factors
+from ..linear.marks import Rest, rest_of
 from ..linear.multiplications import Lengths, Term, operand
 from ..linear.operator_spec import OperatorSpec, Sharing
 from ..linear.registry import register
-from ..linear.site import Rest, Site, rearranged, rest_of
+from ..linear.site import Site, rearranged
 from ..linear.variant import Variant
 
 __all__ = ["RecurrentInput"]
@@ -41,7 +42,7 @@ class RecurrentInput(Variant):
         steps_first = not node.attributes.get_int("layout", 0)
         x = site.helper("Transpose", self.x, perm=[1, 0, 2]) if steps_first else self.x
         rearranged(self.weight, lambda w: w.reshape(columns, width).T, (width, columns))
-        product = site.core(site.op("MatMul", x, self.weight), uncentred=True)
+        product = site.core(site.op("MatMul", x, self.weight), centred=False)
         if steps_first:
             product = site.helper("Transpose", product, perm=[1, 0, 2])
         identity = np.eye(columns).reshape(directions, gates, columns)
