@@ -96,7 +96,16 @@ def calibrated(
 
     seed, labels, draws = options.selection.seed, options.labels, options.draws
     observed = CalibrationRun(
-        normal, targets, measured, surveyed, runtime, seed, labels, draws, progress
+        normal,
+        targets,
+        measured,
+        surveyed,
+        runtime,
+        seed,
+        labels,
+        draws,
+        progress,
+        options.search_effort,
     )
     weighting, macs = get_weighting(options.weighting), costs.arithmetic.total
     analysis = analyze(observed, weighting, macs, uniform=options.ranks == "uniform")

@@ -12,6 +12,7 @@ from ..factorization.forms import unfoldings_of
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import Spectra, Weighting
 from ..factorization.weightings import get_weighting
+from ..options import NORMAL, Effort
 from ..parallel import one_blas_thread
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun
@@ -20,6 +21,7 @@ from .candidate import Candidate
 from .guard import Guard
 from .measured_losses import measured_losses
 from .plan_evaluator import PlanEvaluator
+from .work import Work, work_of
 
 __all__ = ["Analysis", "analyze", "idle_operators"]
 
@@ -38,6 +40,8 @@ class Analysis:
         not_finite: Target name to where its activations are not finite, so that it stays dense.
         guard: What finds cuts after which outputs are not finite; None where no data were run.
         broken: Operator to what its cut was found to make not finite: it stays dense.
+        effort: What bounds the search for ranks.
+        work: What its parts take; None where nothing is measured.
     """
 
     spectra: Spectra
@@ -48,6 +52,8 @@ class Analysis:
     not_finite: Mapping[str, str] = dataclasses.field(default_factory=dict)
     guard: Guard | None = None
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
+    effort: Effort = NORMAL
+    work: Work | None = None
 
     @property
     def statistics(self) -> Mapping[str, TargetStatistics]:
@@ -125,15 +131,28 @@ def analyze(
         unreachable=gathered.unreachable,
         not_finite=gathered.not_finite,
         guard=Guard(run.normal, list(run.surveyed.outputs), run.data, run.runtime),
+        effort=run.effort,
     )
     first = _with_measured(first, run, analysis)
     if uniform or len(gathered.parts) < 2:
         return dataclasses.replace(analysis, candidates=[first])
     others = [predicted(get_weighting(name), name) for name in weighting.beside]
+    evaluator = PlanEvaluator(run, gathered.parts, macs)
+    if run.effort.bounded and run.effort.metrics:
+        closed = weighting.closed_form(run, gathered, spectra)
+        if closed is not None:
+            made = dataclasses.replace(
+                first,
+                name="closed form",
+                shrinkages=closed.shrinkages,
+                losses={**first.losses, **closed.losses},
+            )
+            others.append(made)
     return dataclasses.replace(
         analysis,
         candidates=[first, dataclasses.replace(first, name="uniform", uniform=True), *others],
-        evaluator=PlanEvaluator(run, gathered.parts, macs),
+        evaluator=evaluator,
+        work=work_of(run, gathered, macs, evaluator.samples, evaluator.measured_folds),
     )
 
 

@@ -21,7 +21,6 @@ from .allocator import Allocation, Allocator
 from .analysis import Analysis
 from .candidate import Candidate
 from .forms import AUTO
-from .plan_evaluator import PlanEvaluator
 from .price import Price
 from .refitted import Refitted, best_refitted, most_cuts
 from .search import Found, most_measurements, search
@@ -158,9 +157,11 @@ def _compress(
     if evaluator is not None:
         # Measured in one form only.
         forms = {} if price.timed else _forms(targets, options)
-        most = most_measurements(analysis.candidates, forms)
-        with progress.stage("evaluate plans", most) as advance:
-            found = search(analysis.candidates, allocator.ranks_of, evaluator, advance, forms)
+        candidates, work = analysis.candidates, analysis.work
+        most = None if work is None else work.evaluations(analysis.effort, len(candidates))
+        total = most_measurements(candidates, forms, most)
+        with progress.stage("evaluate plans", total) as advance:
+            found = search(candidates, allocator.ranks_of, evaluator, advance, forms, most)
         candidate = found.best.candidate
     with progress.stage("rewrite"):
         allocation = allocator.allocate(dense, candidate)
@@ -169,7 +170,7 @@ def _compress(
     expected = None if found is None else found.best.divergence
     if evaluator is not None and found is not None and allocation.cut:
         if not large:
-            refitted = _refitted(dense, allocation, found, allocator, evaluator, progress)
+            refitted = _refitted(dense, allocation, found, allocator, analysis, progress)
             allocation = refitted.allocation
         with progress.stage("predict", evaluator.parts) as advance:
             chosen = allocation.candidate
@@ -203,17 +204,18 @@ def _refitted(
     best: Allocation,
     found: Found,
     allocator: Allocator,
-    evaluator: PlanEvaluator,
+    analysis: Analysis,
     progress: Progress,
 ) -> Refitted:
     """The best of an allocation and of other plans that come near it, once refitted."""
-    measured = found.best.divergence
+    evaluator, measured = analysis.evaluator, found.best.divergence
+    assert evaluator is not None
     origins = [plan for plan in found.origins if plan.divergence < _HOPELESS * measured]
     origins = origins if evaluator.ease > 1 else []
     near = [plan for plan in found.others if plan.divergence < _NEAR * measured]
     others = [*origins, *(plan for plan in near if not any(plan is each for each in origins))]
     with progress.stage("rewrite"):
-        others = others[: 2 * evaluator.ease - 1]
+        others = others[: min(2 * evaluator.ease, analysis.effort.refits) - 1]
         allocations = [(best, measured)]
         allocations += [
             (allocator.allocate(dense, plan.candidate), plan.divergence) for plan in others

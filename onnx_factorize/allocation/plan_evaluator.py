@@ -34,10 +34,6 @@ _SAMPLES = 32
 _MOST_SAMPLES = 256
 _MACS = 2**30
 
-# What to expect of the plan that is taken is measured on all folds, and on more samples of each:
-# the divergence of most models is that of their few worst samples.
-_MORE_SAMPLES = 2
-
 # Memory for the dense model's outputs.
 _RECORDED_BYTES = 2**28
 
@@ -60,6 +56,7 @@ class PlanEvaluator:
         data: The calibration data.
         folds: The fold of each calibration sample, shape (samples,).
         ease: How many times as much may be measured as of a model that takes its time.
+        samples: Samples of each fold on which plans are compared, at most.
         measurements: How many plans were measured.
     """
 
@@ -82,7 +79,8 @@ class PlanEvaluator:
         self._standing = StandingModel(self.normal, list(self._outputs), self.runtime)
         dense = self._standing.dense
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
-        self._samples, self.ease = samples, samples // _SAMPLES
+        self.samples, self.ease = samples, samples // _SAMPLES
+        self._more = run.effort.predicted
         for fold in range(min(_FOLDS, len(parts))):
             batches, answers, size = [], [], 0
             only = some_of(fold, self.folds, samples)
@@ -93,6 +91,11 @@ class PlanEvaluator:
                 if size > _RECORDED_BYTES:
                     break
             self._folds.append(_Fold(batches, answers, self._others(fold)))
+
+    @property
+    def measured_folds(self) -> int:
+        """The number of folds on which plans are compared."""
+        return len(self._folds)
 
     @property
     def parts(self) -> int:
@@ -138,8 +141,12 @@ class PlanEvaluator:
             at_hand = fold < len(self._folds)
             spectra = self._folds[fold].spectra if at_hand else self._others(fold)
             factors = self._factors(spectra, ranks, weighting, shrinkages)
+            if at_hand and self._more == 1:
+                self._add(self._folds[fold], factors, found)
+                advance(1)
+                continue
             compressed = self._standing.session(factors)
-            only = some_of(fold, self.folds, _MORE_SAMPLES * self._samples)
+            only = some_of(fold, self.folds, self._more * self.samples)
             evaluate(
                 self.data.batches("calibration", only=only),
                 lambda batch: dense.run(batch.feeds, batch.origin),

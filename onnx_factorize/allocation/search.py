@@ -27,6 +27,9 @@ _Cut = tuple[str, tuple[tuple[str, int], ...]]
 # Targets that are cut alone to compare measured with predicted loss.
 _ALONE = 20
 
+# Fewer than so many are not worth it.
+_LEAST_ALONE = 4
+
 # Changes of the best plan that are measured.
 _CHANGES = 8
 
@@ -57,10 +60,19 @@ class Found:
     tried: dict[str, float]
 
 
-def most_measurements(candidates: Sequence[Candidate], forms: Forms) -> int:
-    """The candidates, the first one's targets alone, the plan that follows, and its changes."""
+def most_measurements(
+    candidates: Sequence[Candidate], forms: Forms, most: int | None = None
+) -> int:
+    """The candidates, the first one's targets alone, the plan that follows, and its changes.
+
+    Args:
+        candidates: As for `search`.
+        forms: Likewise.
+        most: Likewise.
+    """
     alone = min(_ALONE, len(candidates[0].losses))
-    return len(candidates) + alone + 1 + _CHANGES + (len(form_names()) + _SWAPS if forms else 0)
+    every = len(candidates) + alone + 1 + _CHANGES + (len(form_names()) + _SWAPS if forms else 0)
+    return every if most is None else min(every, max(most, len(candidates)))
 
 
 def search(
@@ -69,6 +81,7 @@ def search(
     evaluator: PlanEvaluator,
     advance: Callable[[int], None] = lambda _: None,
     forms: Forms | None = None,
+    most: int | None = None,
 ) -> Found:
     """Chooses among candidates by measurement, and improves the best.
 
@@ -78,22 +91,43 @@ def search(
         evaluator: What measures.
         advance: Called after each measurement with 1.
         forms: Operator to its forms, and the unfoldings that each cuts; those with several only.
+        most: The plans that may be measured, if that is bounded: the candidates are in any case,
+            and then what is most likely to find a better one.
     """
-    run = _Run(candidates[0], allocate, evaluator, advance)
-    for candidate in (_rescaled(run.best, run.measure), *candidates[1:]):
-        run.evaluate(candidate, candidate.name)
+    run = _Run(candidates[0], allocate, evaluator, advance, most)
+    if run.left is None:
+        for candidate in (_rescaled(run.best, run.measure), *candidates[1:]):
+            run.evaluate(candidate, candidate.name)
+    else:
+        _evaluate_within(run, candidates[1:], forms)
     if not run.best.candidate.uniform:
-        if forms:
+        if forms and run.left is None:
             _evaluate_forms(run, forms)
         for number in range(_CHANGES):
+            if run.left == 0:
+                break
             run.evaluate(_changed(run.best, number), "changes of it")
     return Found(run.best, _of_other_origins(run), _in_other_forms(run, forms or {}), run.tried)
+
+
+def _evaluate_within(run: _Run, others: Sequence[Candidate], forms: Forms | None) -> None:
+    """Measures the other candidates, and as long as plans may be measured what comes of them."""
+    for candidate in others:
+        run.evaluate(candidate, candidate.name)
+    if forms and not run.best.candidate.uniform and run.left:
+        _evaluate_forms(run, forms)
+    # Single cuts tell nothing by themselves: the plan that follows from them must be affordable.
+    if run.left is not None and run.left > _LEAST_ALONE and not run.best.candidate.uniform:
+        alone = min(_ALONE, run.left - 1)
+        rescaled = _rescaled(run.best, run.measure, alone)
+        run.evaluate(rescaled, rescaled.name)
 
 
 class _Run:
     """The plans that were measured, and the best of them.
 
     Attributes:
+        left: The plans that may still be measured; None where that is not bounded.
         best: The best.
         plans: All plans that were measured, in order.
         tried: Plan to divergence, for the report.
@@ -105,7 +139,9 @@ class _Run:
         allocate: Allocate,
         evaluator: PlanEvaluator,
         advance: Callable[[int], None],
+        left: int | None = None,
     ) -> None:
+        self.left = left
         self._allocate, self._evaluator, self._advance = allocate, evaluator, advance
         self._seen: dict[_Cut, float] = {}
         self.plans: list[MeasuredPlan] = []
@@ -132,6 +168,8 @@ class _Run:
             self._seen[key] = self._evaluator.measure(
                 ranks, candidate.weighting, candidate.shrinkages
             )
+            if self.left is not None:
+                self.left = max(0, self.left - 1)
         self._advance(1)
         return self._seen[key]
 
@@ -147,6 +185,8 @@ def _evaluate_forms(run: _Run, forms: Forms) -> None:
     """Measures plans of one form for all, and other forms of what is cut."""
     start = run.best.candidate
     for form in form_names():
+        if run.left == 0:
+            return
         one = dataclasses.replace(start, name=f"{form} form", forms=dict.fromkeys(forms, form))
         run.evaluate(one, one.name)
     tried = set()
@@ -158,7 +198,7 @@ def _evaluate_forms(run: _Run, forms: Forms) -> None:
             if (operator, form) not in tried and form != _form(run.best, operator, forms)
         )
         move = next(moves, None)
-        if move is None:
+        if move is None or run.left == 0:
             return
         tried.add(move)
         best, cut = run.best.candidate, run.best.candidate.costliest(run.best.ranks)
@@ -206,7 +246,9 @@ def _cut(candidate: Candidate, ranks: Mapping[str, int]) -> _Cut:
 
 
 def _rescaled(
-    first: MeasuredPlan, measure: Callable[[Candidate, Mapping[str, int]], float]
+    first: MeasuredPlan,
+    measure: Callable[[Candidate, Mapping[str, int]], float],
+    most: int = _ALONE,
 ) -> Candidate:
     """Losses scaled by what each target's cut costs when it is measured alone."""
     candidate, ranks = first.candidate, first.ranks
@@ -225,7 +267,7 @@ def _rescaled(
     cut = sorted((n for n in predicted if planned[n]), key=lambda name: -predicted[name])
     dense = sorted((n for n in predicted if not planned[n]), key=lambda name: predicted[name])
     ratios, broken = {}, []
-    for name in [*cut, *dense][:_ALONE]:
+    for name in [*cut, *dense][:most]:
         if predicted[name] > 0:
             ratio = measure(candidate, cuts[name]) / predicted[name]
             if np.isfinite(ratio):

@@ -7,13 +7,14 @@ from target to target and are found by cross-validation (see `shrinkage_choice`)
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from .kronecker_factors import KroneckerFactors, Prior
 from .spectrum import Spectrum
 
-__all__ = ["SHRINKAGES", "MomentShrinkage", "shrinkages_for", "shrunk_spectrum"]
+__all__ = ["LIGHT", "SHRINKAGES", "MomentShrinkage", "shrinkages_for", "shrunk_spectrum"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +54,25 @@ SHRINKAGES = (
 _FOR_MANY_SAMPLES = 5
 _MANY_SAMPLES = 768
 
+# Where few are tried, those that differ most from one another: by many samples, and by few.
+_FEW_FOR_MANY_SAMPLES = (1, 2, 3)
+_FEW = (1, 5, 11)
 
-def shrinkages_for(samples: int) -> range:
-    """The indices of the shrinkages that are worth trying with so many samples."""
-    return range(_FOR_MANY_SAMPLES if samples >= _MANY_SAMPLES else len(SHRINKAGES))
+# That of a loss which is not cross-validated.
+LIGHT = SHRINKAGES[1]
+
+
+def shrinkages_for(samples: int, most: int = len(SHRINKAGES)) -> Sequence[int]:
+    """The indices of the shrinkages that are worth trying with so many samples.
+
+    Args:
+        samples: The samples that moments are made of.
+        most: As many as are to be tried, at most.
+    """
+    many = samples >= _MANY_SAMPLES
+    if most < len(_FEW) + 1:
+        return (_FEW_FOR_MANY_SAMPLES if many else _FEW)[:most]
+    return range(_FOR_MANY_SAMPLES if many else len(SHRINKAGES))[:most]
 
 
 def shrunk_spectrum(factors: KroneckerFactors, rows: int, shrinkage: MomentShrinkage) -> Spectrum:

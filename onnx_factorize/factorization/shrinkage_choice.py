@@ -21,12 +21,12 @@ from .moment_shrinkage import SHRINKAGES, MomentShrinkage, shrinkages_for, shrun
 from .spectrum import Spectrum
 from .target_factors import kronecker_factors
 
-__all__ = ["Choice", "choose_shrinkages"]
+__all__ = ["CROSS_VALIDATED", "Choice", "choose_shrinkages"]
 
 Array = npt.NDArray[np.float64]
 
 # Samples that settle the losses of cuts; the directions are settled by all of them.
-_SAMPLES = 256
+CROSS_VALIDATED = 256
 
 # Memory for the directions of targets that are cross-validated at once.
 _DIRECTIONS_BYTES = 2**29
@@ -60,11 +60,11 @@ def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choi
             gradients are left out.
     """
     samples = run.data.calibration_samples
-    indices = shrinkages_for(samples)
+    indices = shrinkages_for(samples, run.effort.metrics)
     groups = _groups(run.targets, len(indices))
     chosen: dict[str, Choice] = {}
     with run.progress.stage(
-        "cross-validate losses", len(groups) * min(_SAMPLES, samples)
+        "cross-validate losses", len(groups) * min(CROSS_VALIDATED, samples)
     ) as advance:
         for group in groups:
             chosen |= _choose(run.of(group), gathered, indices, advance)
@@ -96,7 +96,7 @@ def _choose(
     parts, targets = gathered.parts, run.targets
     sums: dict[str, dict[int, LossSums]] = {}
     tried: dict[str, Sequence[int]] = {target.name: indices for target in targets}
-    for fold in range(len(parts)):
+    for fold in range(min(run.effort.folds, len(parts))):
         if fold == 2:
             tried = {
                 target.name: _ranking(target, sums[target.name])[:_SHORTLIST]
@@ -105,7 +105,7 @@ def _choose(
             }
         others = [part for index, part in enumerate(parts) if index != fold] or parts
         directions = _directions(targets, _merged(others, targets), tried)
-        held_out = some_of(fold, run.surveyed.folds, max(1, _SAMPLES // len(parts)))
+        held_out = some_of(fold, run.surveyed.folds, max(1, CROSS_VALIDATED // len(parts)))
         batches = micro_batches(run.data, held_out, gathered.observer)
         cross_validate(gathered.observer, targets, batches, directions, sums, run.draws, advance)
     chosen = {}

@@ -108,6 +108,18 @@ class Weighting(abc.ABC):
             advance(len(run.targets) - len(ran))
         return PredictedLosses(found)
 
+    def closed_form(
+        self,
+        run: CalibrationRun,  # noqa: ARG002 - for those that override it
+        gathered: Gathered,  # noqa: ARG002 - likewise
+        spectra: Spectra,  # noqa: ARG002 - likewise
+    ) -> PredictedLosses | None:
+        """Predicts losses without running any data; None where `losses` is all that there is.
+
+        It errs in other ways than what is cross-validated: a plan by it is worth a measurement.
+        """
+        return None
+
 
 class Spectra:
     """The spectra that some statistics give, each made once.

@@ -5,6 +5,7 @@ where a run starts (see `check_options`).
 """
 
 from .budget import Budget
+from .effort import HIGH, LOW, NORMAL, Effort
 from .guarantee import Guarantee, guarantee_asked
 from .images import ImageOptions, Layout
 from .keywords import DataKeywords, OptionKeywords, SweepKeywords
@@ -12,11 +13,16 @@ from .options import Options
 from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Precision, SVTKind, Training, without_training
-from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
+from .words import EffortName, Labels, MaskMeaning, Prefer, Ranks, StateOption
 
 __all__ = [
+    "HIGH",
+    "LOW",
+    "NORMAL",
     "Budget",
     "DataKeywords",
+    "Effort",
+    "EffortName",
     "Guarantee",
     "ImageOptions",
     "Labels",

@@ -11,7 +11,7 @@ from .budget import Budget
 from .guarantee import Guarantee
 from .images import Layout
 from .training import Precision, SVTKind
-from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
+from .words import EffortName, Labels, MaskMeaning, Prefer, Ranks, StateOption
 
 __all__ = ["DataKeywords", "OptionKeywords", "SweepKeywords"]
 
@@ -42,6 +42,7 @@ class SweepKeywords(DataKeywords, total=False):
     prefer: Prefer | None
     weighting: str
     ranks: Ranks
+    effort: EffortName
     labels: Labels
     draws: int
     rank_multiple: int | None

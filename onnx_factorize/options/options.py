@@ -13,6 +13,7 @@ from ..errors import InputError, at_least
 from ..passes import Kind
 from .budget import Budget
 from .by_name import by_part
+from .effort import Effort, effort_named
 from .fields import Named, flat, option, part, parts_of
 from .guarantee import Guarantee, GuaranteeAsked, guarantee_asked
 from .images import ImageOptions
@@ -21,7 +22,7 @@ from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Training, without_training
 from .types import check_types
-from .words import Labels, MaskMeaning, Prefer, Ranks, StateOption
+from .words import EffortName, Labels, MaskMeaning, Prefer, Ranks, StateOption
 
 __all__ = ["Options"]
 
@@ -34,6 +35,7 @@ class Options:
         budget: What the result may cost.
         weighting: The metric that decides which directions of a weight matter.
         ranks: `global` allocates ranks where they lose least; `uniform` treats all targets alike.
+        effort: How much is computed to choose ranks: `low`, `normal` or `high`.
         labels: Where weightings that use gradients take labels from: `drawn` by the model itself
             (the true Fisher information), or `given` with the data (the empirical one).
         draws: Labels to draw for each sample.
@@ -79,6 +81,11 @@ class Options:
     )
     weighting: str = option("fisher", "One of {words}.")
     ranks: Ranks = option("global", "global or uniform.")
+    effort: EffortName = option(
+        "normal",
+        "low, normal or high: how much is computed to choose ranks. low takes little more than the "
+        "calibration, normal about three times as much, high up to ten.",
+    )
     labels: Labels = option(
         "drawn", "drawn by the model itself, or given as `label` with the data."
     )
@@ -161,6 +168,7 @@ class Options:
             raise InputError("state is a mapping such as {'h0': 'hn'}, or 'none'.")
         if self.ranks not in get_args(Ranks):
             raise InputError(f"There is no allocation '{self.ranks}'; use global or uniform.")
+        effort_named(self.effort)
         if self.labels not in get_args(Labels):
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")
         if self.labels == "given" and self.draws > 1:
@@ -211,6 +219,11 @@ class Options:
     def names(cls) -> Mapping[str, Named]:
         """Every option by its name, those of the parts and those that ask for a guarantee, too."""
         return flat(cls) | flat(GuaranteeAsked)
+
+    @property
+    def search_effort(self) -> Effort:
+        """What may be computed to choose ranks."""
+        return effort_named(self.effort)
 
     @property
     def prefers_speed(self) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["Labels", "MaskMeaning", "Prefer", "Ranks", "StateOption"]
+__all__ = ["EffortName", "Labels", "MaskMeaning", "Prefer", "Ranks", "StateOption"]
+
+# How much is computed to choose ranks (see `effort`).
+EffortName = Literal["low", "normal", "high"]
 
 # What a guarantee makes small.
 Prefer = Literal["size", "latency"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..options import Labels
+from ..options import NORMAL, Effort, Labels
 from ..outputs import Survey
 from ..passes import Side, Target
 from ..progress import Progress
@@ -34,6 +34,7 @@ class CalibrationRun:
         labels: Whether labels are drawn, or come with the data.
         draws: Labels to draw for each sample.
         progress: What is told how far the run is.
+        effort: What may be computed besides.
     """
 
     normal: ir.Model
@@ -45,6 +46,7 @@ class CalibrationRun:
     labels: Labels = "drawn"
     draws: int = 1
     progress: Progress = dataclasses.field(default_factory=Progress)
+    effort: Effort = NORMAL
 
     def of(self, targets: Sequence[Target]) -> CalibrationRun:
         """The same of other targets."""

@@ -7,7 +7,7 @@ from ...statistics.calibrate import gather_moments
 from ...statistics.calibration_run import CalibrationRun, Gathered
 from ...statistics.model_statistics import TargetStatistics
 from ..losses import kronecker_losses
-from ..moment_shrinkage import SHRINKAGES, MomentShrinkage, shrunk_spectrum
+from ..moment_shrinkage import LIGHT, SHRINKAGES, MomentShrinkage, shrunk_spectrum
 from ..shrinkage_choice import choose_shrinkages
 from ..spectrum import Spectrum
 from ..target_factors import kronecker_factors
@@ -46,14 +46,28 @@ class Fisher(Weighting):
 
         Targets without a gradient have none.
         """
+        if not run.effort.metrics:
+            return self.closed_form(run, gathered, spectra)
         chosen = choose_shrinkages(run, gathered)
         gathered.leave_out()  # gradients of other draws and places may not be finite
-        ran = [target for target in run.targets if gathered.ran(target)]
+        reached = [t for t in run.targets if gathered.ran(t) and t.name not in gathered.unreachable]
         # Of tied weights, an operator that the data never reached keeps all of them dense.
-        known = [t for t in ran if t.name in chosen and t.name not in gathered.unreachable]
-        losses = {target.name: chosen[target.name].losses for target in known}
+        losses = {t.name: chosen[t.name].losses for t in reached if t.name in chosen}
         shrinkages = {name: SHRINKAGES[chosen[name].shrinkage] for name in losses}
-        for target in ran:
-            if target.name not in losses and target.name not in gathered.unreachable:
+        for target in reached:
+            if target.name not in losses:
                 losses[target.name] = kronecker_losses(spectra.of(target, self))
         return PredictedLosses(losses, shrinkages)
+
+    def closed_form(
+        self, run: CalibrationRun, gathered: Gathered, spectra: Spectra
+    ) -> PredictedLosses:
+        """By the Kronecker approximation, from moments that are lightly shrunk."""
+        reached = [t for t in run.targets if gathered.ran(t) and t.name not in gathered.unreachable]
+        light = {target.name: LIGHT for target in reached}
+        losses = {}
+        with run.progress.stage("decompose", len(reached)) as advance:
+            for target, spectrum in zip(reached, spectra.each(reached, self, light), strict=True):
+                losses[target.name] = kronecker_losses(spectrum)
+                advance(1)
+        return PredictedLosses(losses, light)

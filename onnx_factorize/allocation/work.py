@@ -1,0 +1,104 @@
+"""Counts the work of choosing ranks, in multiply-adds, so that an effort can bound it.
+
+Nothing is timed: a run repeats exactly, and what it will compute is known once the statistics are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from ..factorization.moment_shrinkage import shrinkages_for
+from ..factorization.refit import FITTED
+from ..factorization.shrinkage_choice import CROSS_VALIDATED
+from ..options import Effort
+from ..outputs import SURVEYED
+from ..statistics.calibration_run import CalibrationRun, Gathered
+
+__all__ = ["Work", "work_of"]
+
+# A decomposition of n x n in multiply-adds, over n³; one in single precision takes half of it.
+_EIGH = 9.0
+
+# What gradients take beside a run of the model.
+_BACKWARD = 2.0
+
+# What loading a model takes, for each of its nodes.
+_LOADED = 5e5
+
+# A model whose arithmetic is not known is taken to be small.
+_UNKNOWN = 1e8
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Multiply-adds of the parts of a search.
+
+    Attributes:
+        calibration: The survey of the outputs, and the gathering of moments.
+        losses: The cross-validation of losses.
+        evaluation: One plan.
+        refit: The refit of one plan, with its two evaluations.
+        prediction: What to expect of the plan that is taken.
+    """
+
+    calibration: float
+    losses: float
+    evaluation: float
+    refit: float
+    prediction: float
+
+    def evaluations(self, effort: Effort, least: int) -> int | None:
+        """The plans that may be measured; None for as many as are worth it.
+
+        Args:
+            effort: What bounds the work.
+            least: The plans that are measured whatever it takes.
+        """
+        if not effort.bounded:
+            return None
+        left = effort.work * self.calibration - self.losses - self.refit - self.prediction
+        return max(least, math.floor(left / self.evaluation))
+
+
+def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, folds: int) -> Work:
+    """Counts the work of one run.
+
+    Args:
+        run: The model and the data.
+        gathered: What calibration found.
+        macs: Multiplications of the dense model for one sample.
+        samples: Samples of a fold on which plans are measured.
+        folds: Folds on which they are.
+    """
+    forward = macs if np.isfinite(macs) and macs > 0 else _UNKNOWN
+    calibrated, effort = run.data.calibration_samples, run.effort
+    backward = _BACKWARD if gathered.observer is not None and gathered.observer.gradients else 0.0
+    both = (1 + backward) * forward * run.draws
+    load = _LOADED * len(run.normal.graph)
+    measured = folds * min(samples, calibrated // max(folds, 1))
+    moments, decomposed, coefficients = 0.0, 0.0, 0.0
+    for target in run.targets:
+        found = gathered.statistics.get(target.name)
+        if found is None:
+            continue
+        rows = found.signal.count / max(1, calibrated)
+        moments += rows * target.groups * target.width**2
+        decomposed += _EIGH / 2 * target.groups * target.width**3
+        coefficients += 2 * rows * target.groups * target.width**2
+    metrics = len(shrinkages_for(calibrated, effort.metrics)) if effort.metrics else 0
+    tried = min(CROSS_VALIDATED, calibrated) * min(1.0, effort.folds / max(1, len(gathered.parts)))
+    evaluation = measured * forward + folds * load
+    fitted = min(FITTED, calibrated)
+    # Each group of readers of one value is a part of the model that is loaded by itself.
+    refit = 2 * fitted * forward + 2 * load + fitted * moments + 2 * evaluation
+    return Work(
+        calibration=min(SURVEYED, calibrated) * forward + calibrated * (both + moments) + 2 * load,
+        losses=metrics * (effort.folds * decomposed + tried * coefficients)
+        + (tried * both if metrics else 0.0),
+        evaluation=evaluation,
+        refit=refit * min(1, effort.refits),
+        prediction=len(gathered.parts) * (samples * effort.predicted * forward + load),
+    )

@@ -1,0 +1,60 @@
+"""The work that goes into the choice of ranks, beside what it takes to calibrate."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from ..errors import InputError
+
+__all__ = ["EFFORTS", "HIGH", "LOW", "NORMAL", "Effort", "effort_named"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How much may be computed to choose ranks.
+
+    Everything is counted in what the calibration takes, so that a run costs a known multiple of
+    that, whatever the model.
+
+    Attributes:
+        name: As `--effort` calls it.
+        work: What may be computed after the calibration, in what that took; what is left of it
+            after the losses goes into plans that are measured.
+        metrics: Shrunk moments that are cross-validated for each target, at most. With none,
+            losses are those of the closed form.
+        folds: Folds of the data that losses are cross-validated on, at most.
+        refits: Plans whose factors are refitted, at most.
+        predicted: Samples of each fold on which the chosen plan is measured in the end, for each
+            one on which plans are compared.
+    """
+
+    name: str
+    work: float
+    metrics: int
+    folds: int
+    refits: int
+    predicted: int
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the work is bounded by that of the calibration, and not by counts alone."""
+        return math.isfinite(self.work)
+
+
+LOW = Effort("low", 0.8, metrics=0, folds=0, refits=1, predicted=1)
+NORMAL = Effort("normal", 2.0, metrics=3, folds=2, refits=1, predicted=1)
+HIGH = Effort("high", math.inf, metrics=14, folds=4, refits=64, predicted=2)
+
+EFFORTS = {each.name: each for each in (LOW, NORMAL, HIGH)}
+
+
+def effort_named(name: str) -> Effort:
+    """The effort of a name.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name not in EFFORTS:
+        raise InputError(f"--effort is {', '.join(EFFORTS)}, not '{name}'.")
+    return EFFORTS[name]
