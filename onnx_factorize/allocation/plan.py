@@ -172,7 +172,7 @@ def _compress(
         if not large:
             refitted = _refitted(dense, allocation, found, allocator, analysis, progress)
             allocation = refitted.allocation
-        with progress.stage("predict", evaluator.parts) as advance:
+        with progress.stage("predict", evaluator.predicted_folds) as advance:
             chosen = allocation.candidate
             expected = evaluator.expect(
                 allocation.ranks, chosen.weighting, chosen.shrinkages, advance

@@ -27,9 +27,8 @@ from .standing_model import StandingModel
 
 __all__ = ["PlanEvaluator"]
 
-# Folds that are measured, and samples of each: enough to tell plans apart that differ. Where the
+# Samples of each fold that is measured: enough to tell plans apart that differ. Where the
 # model is cheap, more of them tell plans apart that differ less.
-_FOLDS = 2
 _SAMPLES = 32
 _MOST_SAMPLES = 256
 _MACS = 2**30
@@ -57,6 +56,7 @@ class PlanEvaluator:
         folds: The fold of each calibration sample, shape (samples,).
         ease: How many times as much may be measured as of a model that takes its time.
         samples: Samples of each fold on which plans are compared, at most.
+        effort: What bounds the work.
         measurements: How many plans were measured.
     """
 
@@ -80,8 +80,8 @@ class PlanEvaluator:
         dense = self._standing.dense
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
         self.samples, self.ease = samples, samples // _SAMPLES
-        self._more = run.effort.predicted
-        for fold in range(min(_FOLDS, len(parts))):
+        self.effort = run.effort
+        for fold in range(min(self.effort.compared, len(parts))):
             batches, answers, size = [], [], 0
             only = some_of(fold, self.folds, samples)
             for batch in self.data.batches("calibration", only=only):
@@ -98,9 +98,9 @@ class PlanEvaluator:
         return len(self._folds)
 
     @property
-    def parts(self) -> int:
-        """The number of folds."""
-        return len(self._parts)
+    def predicted_folds(self) -> int:
+        """The number of folds on which the plan that is taken is measured in the end."""
+        return min(len(self._parts), len(self._folds) + self.effort.predicted)
 
     def measure(
         self,
@@ -128,7 +128,7 @@ class PlanEvaluator:
         shrinkages: Mapping[str, MomentShrinkage],
         advance: Callable[[int], None] = lambda _: None,
     ) -> float:
-        """The divergence to expect of a plan: as `measure` does, on all folds.
+        """The divergence to expect of a plan: as `measure` does, on more folds.
 
         Args:
             ranks: Target name to rank; 0 keeps a target dense.
@@ -137,22 +137,21 @@ class PlanEvaluator:
             advance: Called with 1 after each fold.
         """
         found, dense = Divergences(self._outputs), self._standing.dense
-        for fold in range(self.parts):
-            at_hand = fold < len(self._folds)
-            spectra = self._folds[fold].spectra if at_hand else self._others(fold)
+        for fold in range(self.predicted_folds):
+            kept = self._folds[fold] if fold < len(self._folds) else None
+            spectra = self._others(fold) if kept is None else kept.spectra
             factors = self._factors(spectra, ranks, weighting, shrinkages)
-            if at_hand and self._more == 1:
-                self._add(self._folds[fold], factors, found)
-                advance(1)
-                continue
-            compressed = self._standing.session(factors)
-            only = some_of(fold, self.folds, self._more * self.samples)
-            evaluate(
-                self.data.batches("calibration", only=only),
-                lambda batch: dense.run(batch.feeds, batch.origin),
-                _runner(compressed),
-                found,
-            )
+            if kept is not None and not self.effort.thorough:
+                self._add(kept, factors, found)
+            else:
+                # The divergence of most models is that of their few worst samples.
+                most = self.samples * (2 if self.effort.thorough else 1)
+                evaluate(
+                    self.data.batches("calibration", only=some_of(fold, self.folds, most)),
+                    lambda batch: dense.run(batch.feeds, batch.origin),
+                    _runner(self._standing.session(factors)),
+                    found,
+                )
             advance(1)
         return found.value
 

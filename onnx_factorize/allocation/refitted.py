@@ -58,7 +58,8 @@ def best_refitted(
         advance: Called with 1 after each cut.
     """
     # Where the model is cheap, and there is enough to fit on, all that is measured is left out.
-    thorough = evaluator.ease > 1 and int((evaluator.folds > 1).sum()) >= FITTED
+    thorough = evaluator.effort.thorough and evaluator.ease > 1
+    thorough = thorough and int((evaluator.folds > 1).sum()) >= FITTED
     unseen = evaluator.folds < (2 if thorough else 1)
     refitted = functools.partial(_refitted, evaluator, unseen, advance)
     if len(allocations) > _FINALISTS and int((~unseen).sum()) > FITTED:
@@ -66,7 +67,7 @@ def best_refitted(
         allocations = [
             allocations[number] for number in np.argsort(quick, kind="stable")[:_FINALISTS]
         ]
-    most = FITTED * evaluator.ease
+    most = FITTED * (evaluator.ease if evaluator.effort.thorough else 1)
     best = min(
         (refitted(most, *each) for each in allocations), key=lambda result: result.divergence
     )

@@ -100,5 +100,5 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
         + (tried * both if metrics else 0.0),
         evaluation=evaluation,
         refit=refit * min(1, effort.refits),
-        prediction=len(gathered.parts) * (samples * effort.predicted * forward + load),
+        prediction=effort.predicted * (2 * samples * forward + load),
     )

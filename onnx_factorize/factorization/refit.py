@@ -74,7 +74,12 @@ def refit(
     # What reaches the others is what they were made for.
     changed = FindDownstream({made.operator or n for n, made in factors.items()})
     changed(normal)
-    able = [t for t in cut if t.operator in changed.names and _can_be(t)]
+    samples = int(few.sum())
+    able = [
+        t
+        for t in cut
+        if t.operator in changed.names and _can_be(t) and _has_rows(t, factors[t.name], samples)
+    ]
     if not able:
         return found
     wanted = _Wanted(normal, able, factors, data, few, runtime)
@@ -108,6 +113,19 @@ def _can_be(target: Target) -> bool:
     """Tells whether the fit has a known bias to leave out, and a product of its own to fit."""
     known = _own(target).bias is not None and operator_of(target).is_product
     return known and not target.tied
+
+
+def _has_rows(target: Target, factors: Factors, samples: int) -> bool:
+    """Tells whether so many samples can give the rows that a fit needs at least."""
+    if target.convolution is None:
+        return True  # every row of every sample is looked at
+    length = int(up_matrices(target, factors).shape[1])
+    return samples * _places(factors, samples) >= _LEAST_ROWS_A_DIMENSION * length
+
+
+def _places(factors: Factors, samples: int) -> int:
+    """The places of an image that are looked at."""
+    return max(_PLACES, -(-_ROWS_A_DIMENSION * factors.rank // samples))
 
 
 def _own(target: Target) -> Target:
@@ -146,10 +164,7 @@ class _Wanted:
         own = {target.name: _own(target) for target in targets}
         dense = Observer(normal, list(own.values()), runtime, side="output")
         samples = int(only.sum())
-        self._places = {
-            target.name: max(_PLACES, -(-_ROWS_A_DIMENSION * factors[target.name].rank // samples))
-            for target in targets
-        }
+        self._places = {t.name: _places(factors[t.name], samples) for t in targets}
         # Few enough samples to keep what they are made of.
         self.batches = list(micro_batches(data, only, dense))
         self._rows: dict[str, list[npt.NDArray[np.float32] | None]] = {n: [] for n in own}
@@ -184,7 +199,7 @@ class _Wanted:
                     continue
                 for group, regression in enumerate(sums[target.name]):
                     z = narrowed(target, self._factors[target.name], x[group], group)
-                    regression.add(z.astype(np.float64), y[group] - bias[group])
+                    regression.add(z, y[group] - bias[group].astype(y.dtype))
         return sums
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import AnyArray, Array
 
 __all__ = ["Regression"]
 
@@ -36,18 +36,21 @@ class Regression:
         self._centred = centred
         self._z, self._y = np.zeros(rank), np.zeros(columns)
         self._zz, self._zy = np.zeros((rank, rank)), np.zeros((rank, columns))
-        self._origin: tuple[Array, Array] | None = None
+        self._origin: tuple[Array, ...] | None = None
 
-    def add(self, z: Array, y: Array) -> None:
-        """Adds rows, of shapes (rows, rank) and (rows, columns)."""
+    def add(self, z: AnyArray, y: AnyArray) -> None:
+        """Adds rows, of shapes (rows, rank) and (rows, columns).
+
+        Products of a batch are in the precision of its rows, and summed in double precision.
+        """
         if self._origin is None:
             # Sums about a place near the mean lose no digits to it.
             near = float(self._centred)
-            self._origin = near * z.mean(axis=0), near * y.mean(axis=0)
-        z, y = z - self._origin[0], y - self._origin[1]
+            self._origin = tuple(near * a.mean(axis=0, dtype=np.float64) for a in (z, y))
+        z, y = (a - b.astype(a.dtype) for a, b in zip((z, y), self._origin, strict=True))
         self.rows += len(z)
-        self._z += z.sum(axis=0)
-        self._y += y.sum(axis=0)
+        self._z += z.sum(axis=0, dtype=np.float64)
+        self._y += y.sum(axis=0, dtype=np.float64)
         self._zz += z.T @ z
         self._zy += z.T @ y
 

@@ -24,17 +24,21 @@ class Effort:
         metrics: Shrunk moments that are cross-validated for each target, at most. With none,
             losses are those of the closed form.
         folds: Folds of the data that losses are cross-validated on, at most.
+        compared: Folds on which plans are compared, at most.
         refits: Plans whose factors are refitted, at most.
-        predicted: Samples of each fold on which the chosen plan is measured in the end, for each
-            one on which plans are compared.
+        predicted: Folds besides on which the plan that is taken is measured in the end, at most.
+        thorough: Whether that is done on twice as many samples, and whether factors are refitted
+            on as many as the model is cheap for.
     """
 
     name: str
     work: float
     metrics: int
     folds: int
+    compared: int
     refits: int
     predicted: int
+    thorough: bool = False
 
     @property
     def bounded(self) -> bool:
@@ -42,9 +46,11 @@ class Effort:
         return math.isfinite(self.work)
 
 
-LOW = Effort("low", 0.8, metrics=0, folds=0, refits=1, predicted=1)
-NORMAL = Effort("normal", 2.0, metrics=3, folds=2, refits=1, predicted=1)
-HIGH = Effort("high", math.inf, metrics=14, folds=4, refits=64, predicted=2)
+LOW = Effort("low", 0.8, metrics=0, folds=0, compared=1, refits=1, predicted=0)
+NORMAL = Effort("normal", 2.0, metrics=3, folds=2, compared=2, refits=1, predicted=1)
+HIGH = Effort(
+    "high", math.inf, metrics=14, folds=4, compared=2, refits=64, predicted=4, thorough=True
+)
 
 EFFORTS = {each.name: each for each in (LOW, NORMAL, HIGH)}
 

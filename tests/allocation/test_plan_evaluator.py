@@ -54,7 +54,7 @@ def test_what_is_expected_is_the_divergence_of_all_folds(monkeypatch):
     folds = []
     evaluator._folds.clear()  # none are at hand of the folds that no plan was tried on
     expected = evaluator.expect(plan, candidate.weighting, candidate.shrinkages, folds.append)
-    assert sum(folds) == evaluator.parts == 4
+    assert sum(folds) == evaluator.predicted_folds == 4
     assert expected == pytest.approx(measured, rel=1e-9)
     assert evaluator.expect({}, candidate.weighting, {}) == pytest.approx(0, abs=1e-9)
 

@@ -185,7 +185,7 @@ def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monk
         return original(allocations, evaluator, advance)
 
     monkeypatch.setattr(plan, "best_refitted", watched)
-    options = {"samples": 512, "threads": 1, "budget": "targets=0.15"}
+    options = {"samples": 512, "threads": 1, "budget": "targets=0.15", "effort": "high"}
     tried = factorize(proto, feeds, **options).report.divergence["tried"]
     divergences = [divergence for _, divergence in seen]
     assert divergences[0] == min(divergences)
