@@ -78,7 +78,7 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
     backward = _BACKWARD if gathered.observer is not None and gathered.observer.gradients else 0.0
     both = (1 + backward) * forward * run.draws
     load = _LOADED * len(run.normal.graph)
-    measured = folds * min(samples, calibrated // max(folds, 1))
+    each = min(samples, calibrated // max(1, len(gathered.parts)))
     moments, decomposed, coefficients = 0.0, 0.0, 0.0
     for target in run.targets:
         found = gathered.statistics.get(target.name)
@@ -90,7 +90,7 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
         coefficients += 2 * rows * target.groups * target.width**2
     metrics = len(shrinkages_for(calibrated, effort.metrics)) if effort.metrics else 0
     tried = min(CROSS_VALIDATED, calibrated) * min(1.0, effort.folds / max(1, len(gathered.parts)))
-    evaluation = measured * forward + folds * load
+    evaluation = folds * (each * forward + load)
     fitted = min(FITTED, calibrated)
     # Each group of readers of one value is a part of the model that is loaded by itself.
     refit = 2 * fitted * forward + 2 * load + fitted * moments + 2 * evaluation
@@ -100,5 +100,5 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
         + (tried * both if metrics else 0.0),
         evaluation=evaluation,
         refit=refit * min(1, effort.refits),
-        prediction=effort.predicted * (2 * samples * forward + load),
+        prediction=effort.predicted * (2 * each * forward + load),
     )

@@ -8,13 +8,12 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, timing
 
 from onnx_factorize import factorize
-from onnx_factorize.allocation import plan_evaluator as module
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.factorization import shrinkage_choice as choice_module
 from onnx_factorize.factorization.forms import unfoldings_of
 from onnx_factorize.factorization.moment_shrinkage import SHRINKAGES, shrinkages_for
 from onnx_factorize.factorization.weightings import get_weighting
-from onnx_factorize.options import Options
+from onnx_factorize.options import Options, effort
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
 from onnx_factorize.report.warnings import warnings_of
@@ -45,8 +44,8 @@ def test_deeper_cuts_measure_more(known):
 
 
 def test_what_is_expected_is_the_divergence_of_all_folds(monkeypatch):
-    monkeypatch.setattr(module, "_FOLDS", 99)
-    options = Options.of(budget="targets=0.3", samples=160, threads=1)
+    monkeypatch.setitem(effort.EFFORTS, "high", dataclasses.replace(effort.HIGH, compared=99))
+    options = Options.of(budget="targets=0.3", samples=160, threads=1, effort="high")
     known = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
     evaluator, candidate = known.analysis.evaluator, known.analysis.candidates[0]
     plan = {each.name: len(candidate.losses[each.name]) // 4 for each in known.targets}

@@ -221,3 +221,20 @@ def test_one_form_for_all_wins_where_it_is_better():
     lost = [each.divergence for each in found.others]
     assert lost == sorted(lost)
     assert set(form_names()) > {name.split()[0] for name in found.tried if name.endswith(" form")}
+
+
+@pytest.mark.parametrize("most", [1, 3, 5, 9, 14, 40])
+@pytest.mark.parametrize("formed", [False, True])
+def test_where_plans_are_bounded_no_more_are_measured(most, formed):
+    true = _curves({name: 1.0 + place for place, name in enumerate("abcdef")})
+    wrong = {name: curve * (0.1 if name == "a" else 1.0) for name, curve in true.items()}
+    candidates, evaluator = _candidates(wrong), FakeEvaluator(true)
+    forms = {n: {"channel": frozenset([n]), "input": frozenset()} for n in "ab"} if formed else {}
+    steps = []
+    found = search(candidates, _allocate, evaluator, steps.append, forms, most)
+    assert evaluator.measurements <= max(most, len(candidates))
+    assert evaluator.measurements <= most_measurements(candidates, forms, most)
+    free = search(candidates, _allocate, FakeEvaluator(true), forms=forms)
+    assert found.best.divergence <= max(found.tried.values())
+    if most >= 14:  # enough to cut each alone: as good as without a bound
+        assert found.best.divergence <= 1.05 * free.best.divergence

@@ -86,7 +86,7 @@ def deep():
     mix = rng.normal(size=(12, 48))
     feeds = [{"x0": (rng.normal(size=(64, 12)) @ mix / 3).astype(np.float32)} for _ in range(8)]
     proto = model(text, weights)
-    options = Options.of(samples=512, threads=1)
+    options = Options.of(samples=512, threads=1, effort="high")
     return proto, feeds, calibrated(proto, feeds, options, Progress())
 
 

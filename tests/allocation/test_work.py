@@ -1,0 +1,84 @@
+"""What a search computes follows from what calibrating took, and is known before it is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from builders import BUNDLED, BUNDLED_DATA
+from click.testing import CliRunner
+
+from onnx_factorize import factorize
+from onnx_factorize.allocation.work import Work
+from onnx_factorize.cli.main import cli
+from onnx_factorize.errors import InputError
+from onnx_factorize.options import HIGH, LOW, NORMAL, Options
+from onnx_factorize.pipeline import calibrated
+from onnx_factorize.progress import Progress
+
+EFFORTS = (LOW, NORMAL, HIGH)
+WORK = Work(calibration=100.0, losses=40.0, evaluation=7.0, refit=50.0, prediction=10.0)
+
+
+def _known(effort, samples=96):
+    options = Options.of(budget="targets=0.5", samples=samples, threads=1, effort=effort.name)
+    return calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
+
+
+def test_what_is_left_of_the_work_goes_into_plans():
+    assert WORK.evaluations(NORMAL, least=4) == 14  # (200 - 40 - 50 - 10) / 7
+    assert WORK.evaluations(NORMAL, least=20) == 20
+    assert WORK.evaluations(LOW, least=3) == 3
+    assert WORK.evaluations(HIGH, least=4) is None
+
+
+@pytest.mark.parametrize("effort", EFFORTS, ids=lambda each: each.name)
+def test_no_more_plans_are_measured_than_the_work_allows(effort):
+    known = _known(effort)
+    analysis, evaluator = known.analysis, known.analysis.evaluator
+    assert evaluator.measured_folds == effort.compared
+    assert ("closed form" in {each.name for each in analysis.candidates}) == (effort is NORMAL)
+    result = factorize(
+        BUNDLED, BUNDLED_DATA, budget="targets=0.5", samples=96, threads=1, effort=effort.name
+    )
+    assert result.report.command["effort"] == effort.name
+    assert result.report.divergence["tried"]
+    most = analysis.work.evaluations(effort, len(analysis.candidates))
+    assert most is None or most >= len(analysis.candidates)
+
+
+def test_the_counted_work_of_the_losses_falls_with_the_effort():
+    """A regression test in multiply-adds, which no machine changes."""
+    low, normal, high = (_known(each).analysis.work for each in EFFORTS)
+    assert low.calibration == normal.calibration == high.calibration
+    assert low.losses == 0 < normal.losses < high.losses / 2
+    assert low.evaluation < normal.evaluation == high.evaluation
+    # Fewer samples make a calibration cheaper, but not a decomposition.
+    few = _known(NORMAL, samples=48).analysis.work
+    assert few.calibration < normal.calibration
+    assert few.losses / few.calibration > normal.losses / normal.calibration
+
+
+def test_an_effort_that_is_none_gets_a_sentence():
+    with pytest.raises(InputError, match="effort is low, normal, high, not 'huge'"):
+        Options.of(effort="huge")
+    told = CliRunner().invoke(cli, [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--effort", "much"])
+    assert told.exit_code != 0
+    assert "Traceback" not in told.output
+
+
+def test_the_command_line_takes_an_effort(tmp_path):
+    out, report = tmp_path / "small.onnx", tmp_path / "report.json"
+    arguments = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "48", "--threads", "1"]
+    arguments += ["-q", "-o", str(out), "--report", str(report), "--effort", "low"]
+    assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
+    told = json.loads(report.read_text())
+    assert told["command"]["effort"] == "low"
+    assert "cross-validate losses" not in told["seconds"]
+
+
+def test_an_effort_is_bounded_or_as_much_as_is_worth_it():
+    assert [each.bounded for each in EFFORTS] == [True, True, False]
+    assert LOW.work < NORMAL.work < HIGH.work
+    assert dataclasses.replace(HIGH, work=5.0).bounded
