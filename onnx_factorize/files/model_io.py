@@ -233,21 +233,27 @@ def serialized_size(model: ir.Model, location: str | None = None) -> int:
     """
     if location is not None:
         return _external_size(model, location)
-    skeleton = model.clone()
     payloads = []
     inner = 0
-    for graph in (skeleton.graph, *skeleton.graph.subgraphs()):
-        for value in graph.initializers.values():
-            tensor = value.const_value
-            if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes <= _SMALL:
-                continue
-            empty = np.zeros((0,), dtype=tensor.dtype.numpy())
-            value.const_value = ir.tensor(empty, dtype=tensor.dtype, name=value.name)
-            if graph is skeleton.graph:
-                payloads.append((value.name, tensor.nbytes, tensor.shape.numpy()))
-            else:
-                inner += tensor.nbytes + _NESTED_LENGTHS
-    proto = ir.to_proto(skeleton)
+    taken: list[tuple[ir.Value, ir.TensorProtocol]] = []
+    try:
+        for graph in (model.graph, *model.graph.subgraphs()):
+            for value in graph.initializers.values():
+                tensor = value.const_value
+                if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes <= _SMALL:
+                    continue
+                taken.append((value, tensor))
+                empty = np.zeros((0,), dtype=tensor.dtype.numpy())
+                value.const_value = ir.tensor(empty, dtype=tensor.dtype, name=value.name)
+                if graph is model.graph:
+                    payloads.append((value.name, tensor.nbytes, tensor.shape.numpy()))
+                else:
+                    inner += tensor.nbytes + _NESTED_LENGTHS
+        proto = ir.to_proto(model)
+    finally:
+        # To copy the graph would take as long as to serialize it.
+        for value, tensor in taken:
+            value.const_value = tensor
     sizes = {tensor.name: tensor.ByteSize() for tensor in proto.graph.initializer}
     grown = inner
     for name, payload, shape in payloads:

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from ..passes import ExposeSelection, OutputKind, RecognizeOutputs
+from ..passes import ExposeSelection, OutputKind, RecognizeOutputs, selects
 
 __all__ = ["BY_USER", "Selected", "recognized", "selected"]
 
@@ -62,7 +62,8 @@ def recognized(model: ir.Model, ignored: Collection[str] = ()) -> dict[str, Outp
         model: The model; it is not changed.
         ignored: Outputs for which nothing stands.
     """
-    shown, expose, recognize = model.clone(), ExposeSelection(ignored), RecognizeOutputs()
+    expose, recognize = ExposeSelection(ignored), RecognizeOutputs()
+    shown = model.clone() if selects(model) else model
     expose(shown)
     recognize(shown)
     kinds = dict(recognize.kinds)

@@ -11,7 +11,7 @@ from .count_products import CountProducts
 from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
-from .expose_selection import ExposeSelection, upstream
+from .expose_selection import ExposeSelection, selects, upstream
 from .find_constants import FindConstants
 from .find_downstream import FindDownstream
 from .find_state import FindState
@@ -89,6 +89,7 @@ __all__ = [
     "operator_of",
     "random_nodes",
     "record",
+    "selects",
     "sign",
     "spec_of",
     "title_of",

@@ -11,7 +11,7 @@ from .adjoint import inference
 from .linear.registry import spec_of
 from .linear.weight_inputs import is_linear
 
-__all__ = ["ExposeSelection", "upstream"]
+__all__ = ["ExposeSelection", "selects", "upstream"]
 
 # Operators that choose places by numbers, and the inputs that hold these.
 _SELECTIONS = {
@@ -26,6 +26,11 @@ _SELECTIONS = {
 _GATHERING = {"Compress", "Gather", "GatherElements", "GatherND", "Slice"}
 
 _CONTROL_FLOW = {"If", "Loop", "Scan"}
+
+
+def selects(model: ir.Model) -> bool:
+    """Tells whether a model has operators that choose places."""
+    return any(node.op_type in _SELECTIONS for each, _ in scopes(model.graph) for node in each)
 
 
 class ExposeSelection(ir.passes.InPlacePass):
@@ -61,7 +66,7 @@ class ExposeSelection(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass."""
         graph = model.graph
-        if not any(node.op_type in _SELECTIONS for each, _ in scopes(graph) for node in each):
+        if not selects(model):
             return ir.passes.PassResult(model, modified=False)
         self._facts = inference.infer(model)
         self._known: dict[ir.Value, bool] = {}

@@ -15,7 +15,7 @@ from ..calibration import Signature
 from ..errors import InputError
 from ..files import model_io
 from ..outputs import recognized
-from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history, title_of
+from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, history, title_of
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.runtimes.onnx_runtime import OnnxRuntime
 from ..runtime.session import Runtime
@@ -82,11 +82,14 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
     dense = model_io.load(model)
     signature = Signature.of(dense)
     zeros = _zeros(signature)
-    arithmetic = _arithmetic_on(zeros, dense, signature, runtime)
     normal = dense.clone()
     LiftWeights()(normal)
     finder = FindTargets()
     finder(normal)
+    others = FindConstants(finder)
+    others(normal)
+    # Last, for it changes the graph: another copy would take as long as all that was found in it.
+    arithmetic = _arithmetic_on(zeros, dense, normal, signature, runtime)
     nodes = arithmetic.nodes if arithmetic is not None else {}
     layers = []
     for target, use in ((leader, use) for leader in finder.targets for use in leader.uses):
@@ -105,33 +108,25 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
                 reason=None if use is target else f"shares the weight of '{target.name}'",
             )
         )
-    others = FindConstants(finder)
-    others(normal)
     layers += [_skipped(skip) for skip in (*finder.skipped, *others.skipped)]
+    params, size = model_io.parameters(dense), _size(dense)
+    costs = Costs(params, size, arithmetic or Arithmetic(0, {}))
     return Inspection(
         inputs=[f"{spec.name}: {spec.describe()}" for spec in signature.inputs],
         outputs={name: kind.kind for name, kind in recognized(dense).items()},
         opset=dense.opset_imports.get("", 0),
-        params=model_io.parameters(dense),
+        params=params,
         target_params=sum(target.params for target in finder.targets),
-        bytes=_size(dense),
+        bytes=size,
         macs=arithmetic.total if arithmetic is not None else None,
         batched=signature.batched,
         layers=layers,
         counted_on={}
         if arithmetic is None
         else {name: list(array.shape) for name, array in zeros.items()},
-        outlook=_outlook(dense, arithmetic, finder.targets),
+        outlook=outlook(costs, finder.targets, counted=arithmetic is not None),
         history=history(dense),
     )
-
-
-def _outlook(
-    dense: ir.Model, arithmetic: Arithmetic | None, targets: Sequence[Target]
-) -> list[Outlook]:
-    params, size = model_io.parameters(dense), _size(dense)
-    costs = Costs(params, size, arithmetic or Arithmetic(0, {}))
-    return outlook(costs, targets, counted=arithmetic is not None)
 
 
 def _size(dense: ir.Model) -> int:
@@ -163,10 +158,14 @@ def _zeros(signature: Signature) -> dict[str, npt.NDArray[Any]]:
 
 
 def _arithmetic_on(
-    feeds: dict[str, npt.NDArray[Any]], model: ir.Model, signature: Signature, runtime: Runtime
+    feeds: dict[str, npt.NDArray[Any]],
+    model: ir.Model,
+    lifted: ir.Model,
+    signature: Signature,
+    runtime: Runtime,
 ) -> Arithmetic | None:
     try:
-        return count_arithmetic(model, feeds, runtime, signature.batch or 1)
+        return count_arithmetic(model, feeds, runtime, signature.batch or 1, lifted)
     except InputError:
         # Zeros are no valid input of some models; then the arithmetic stays unknown.
         return None

@@ -35,7 +35,11 @@ class Arithmetic:
 
 
 def count_arithmetic(
-    model: ir.Model, feeds: Mapping[str, npt.NDArray[Any]], runtime: Runtime, samples: int = 1
+    model: ir.Model,
+    feeds: Mapping[str, npt.NDArray[Any]],
+    runtime: Runtime,
+    samples: int = 1,
+    lifted: ir.Model | None = None,
 ) -> Arithmetic:
     """Runs the model once and counts from the shapes that occur, so declared shapes do not matter.
 
@@ -44,18 +48,17 @@ def count_arithmetic(
         feeds: What to run it on.
         runtime: How to run it.
         samples: Number of samples in `feeds`; counts are divided by it.
+        lifted: A copy of the model, after `LiftWeights`, that may be changed; None to make one.
     """
-    normal = model.clone()
-    LiftWeights()(normal)  # what is counted must not depend on how a product is written
     count = CountProducts()
     try:
-        found = _run(normal, count, feeds, runtime)
+        found = _run(lifted or _lifted(model), count, feeds, runtime)
     except InputError:
         if not count.sums:
             raise
         # Bodies that hold what cannot leave them.
         count = CountProducts(loops=False)
-        found = _run(normal, count, feeds, runtime)
+        found = _run(_lifted(model), count, feeds, runtime)
     nodes: dict[str, int] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     known = {value: found[name].tolist() for value, name in count.shapes.items()}
@@ -69,14 +72,20 @@ def count_arithmetic(
     return Arithmetic(sum(nodes.values()), nodes, shapes, tuple(count.left))
 
 
+def _lifted(model: ir.Model) -> ir.Model:
+    """A copy in which what is counted does not depend on how a product is written."""
+    copy = model.clone()
+    LiftWeights()(copy)
+    return copy
+
+
 def _run(
-    normal: ir.Model,
+    observed: ir.Model,
     count: CountProducts,
     feeds: Mapping[str, npt.NDArray[Any]],
     runtime: Runtime,
 ) -> dict[str, npt.NDArray[Any]]:
     """Runs a model with counting outputs."""
-    observed = normal.clone()
     count(observed)
     wanted = {*count.shapes.values(), *(name for _, names in count.sums for name in names)}
     return runtime.session(observed, sorted(wanted)).run(feeds) if wanted else {}
