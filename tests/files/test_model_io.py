@@ -24,7 +24,10 @@ def test_sizes():
     proto = _proto(small=normal(1, 3), whole=np.arange(5000))
     loaded = model_io.load(proto)
     assert model_io.parameters(loaded) == 64 * 96 + 96 + 3 + 5000
+    weights = [value.const_value for value in loaded.graph.initializers.values()]
     assert model_io.serialized_size(loaded) == ir.to_proto(loaded).ByteSize()
+    after = [value.const_value for value in loaded.graph.initializers.values()]
+    assert all(a is b for a, b in zip(weights, after, strict=True))
     assert model_io.weight_bytes(loaded) == 4 * (64 * 96 + 96 + 3) + 8 * 5000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
 from builders import model, normal
 
 from onnx_factorize.report.inspection import inspect
@@ -18,3 +19,13 @@ def test_what_enters_a_selection_is_shown_beside_it():
     text = "(float[b, 8] x) => (int64[b, 1] y) { [a] h = MatMul (x, w) y = ArgMax (h) }"
     found = inspect(model(text, {"w": normal(1, 8, 8)}))
     assert found.outputs == {"y": "ignore", "h": "categorical"}
+
+
+def test_a_graph_is_copied_once(monkeypatch, mlp):
+    """Copies of graphs of thousands of nodes are most of the time."""
+    copies = []
+    clone = ir.Model.clone
+    monkeypatch.setattr(ir.Model, "clone", lambda *a, **k: copies.append(1) or clone(*a, **k))
+    found = inspect(ir.from_proto(mlp))
+    assert found.macs == 24 * 32 + 32 * 6
+    assert len(copies) == 1
