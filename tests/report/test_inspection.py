@@ -26,6 +26,6 @@ def test_a_graph_is_copied_once(monkeypatch, mlp):
     copies = []
     clone = ir.Model.clone
     monkeypatch.setattr(ir.Model, "clone", lambda *a, **k: copies.append(1) or clone(*a, **k))
-    found = inspect(ir.from_proto(mlp))
+    found = inspect(mlp)
     assert found.macs == 24 * 32 + 32 * 6
     assert len(copies) == 1
