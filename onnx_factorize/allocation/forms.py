@@ -1,4 +1,4 @@
-"""What the forms of an operator cost and lose: its candidates, and what was taken of them.
+"""Costs and losses of an operator's forms: its candidates, and what was taken of them.
 
 An operator is seen as a matrix in one or several ways (`Target.unfoldings`), and each way is cut by
 itself, or several at once: as the forms say (see `factorization.forms`).
@@ -193,7 +193,7 @@ def _joint(
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """What was taken for an operator.
+    """The cut that was taken for an operator.
 
     Attributes:
         form: As reports call it; None if it stays dense.
@@ -213,7 +213,7 @@ class Cut:
 
 
 def cut_of(target: Target, ranks: Mapping[str, int], macs: int) -> Cut:
-    """What a plan means for an operator.
+    """The cut that a plan means for an operator.
 
     Args:
         target: The operator.

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from ..calibration import Batch
 from ..curve import Curve
 from ..files import model_io
+from ..files.sizes import serialized_size
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.session import Runtime
 from .storage import OneFile, Storage
@@ -90,7 +91,7 @@ def measure_costs(
         source: What it was read from, if anything.
         location: The name of the file beside it that will hold its weights, if any will.
     """
-    size, digest, file = model_io.serialized_size(model, location), None, None
+    size, digest, file = serialized_size(model, location), None, None
     if isinstance(source, str | os.PathLike):
         path = pathlib.Path(source)
         beside = {pathlib.Path(tensor.path) for tensor in model_io.external_tensors(model)}

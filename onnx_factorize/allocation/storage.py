@@ -7,7 +7,7 @@ from typing import Protocol
 
 import onnx_ir as ir
 
-from ..files import model_io
+from ..files.sizes import serialized_size
 from ..passes import Target
 
 __all__ = ["External", "OneFile", "Storage"]
@@ -44,7 +44,7 @@ class OneFile:
 
     def size(self, model: ir.Model) -> int:
         """Bytes of a model's files."""
-        return model_io.serialized_size(model, self.location)
+        return serialized_size(model, self.location)
 
 
 class External(OneFile):
@@ -53,4 +53,4 @@ class External(OneFile):
     @classmethod
     def of(cls, model: ir.Model, location: str) -> External:
         """The same for a dense model, and the name of the file."""
-        return cls(model_io.serialized_size(model, location), location)
+        return cls(serialized_size(model, location), location)

@@ -102,7 +102,7 @@ def refit(
 def _inputs(
     run: IncrementalRun, targets: Sequence[Target], runtime: Runtime
 ) -> Iterator[Observation]:
-    """What targets read, batch by batch, in a model that has been run to where they stand."""
+    """The inputs of targets, batch by batch, in a model that has been run to where they stand."""
     reading: FedSignals | Observer = FedSignals(targets)
     if not all(target.x.name in batch.feeds for target in targets for batch in run.batches):
         reading = Observer(run.model, targets, runtime, side="input")

@@ -9,7 +9,6 @@ import pathlib
 import stat
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -22,6 +21,7 @@ from .protobuf import from_proto, restore_training
 from .writing import Files, writing
 
 __all__ = [
+    "INLINE",
     "PROTOBUF_LIMIT",
     "Model",
     "check_file",
@@ -31,7 +31,6 @@ __all__ = [
     "load",
     "parameters",
     "save",
-    "serialized_size",
     "sha256",
     "tensors",
     "weight_bytes",
@@ -40,16 +39,11 @@ __all__ = [
 # A serialized protobuf ends at 2 GiB; names and shapes need some of it.
 PROTOBUF_LIMIT = 2**31 - 2**26
 
-_SMALL = 1 << 12
-
 # What a file in onnxruntime's own format has behind its first four bytes.
 _ORT = b"ORTM"
 
 # Tensors of no more bytes stay in the model's file where weights are beside it.
-_INLINE = 256
-
-# The lengths of everything around a weight in a subgraph may take so many more bytes.
-_NESTED_LENGTHS = 32
+INLINE = 256
 
 Model = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
@@ -170,7 +164,7 @@ def save(
             data = f"{target.name}.data"
             whole = files.folder(target) / target.name
             ir.save(
-                model, whole, format="protobuf", external_data=data, size_threshold_bytes=_INLINE
+                model, whole, format="protobuf", external_data=data, size_threshold_bytes=INLINE
             )
             proto = onnx.load(whole, load_external_data=False)
             if (whole.parent / data).exists():
@@ -220,77 +214,6 @@ def tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
 def parameters(model: ir.Model) -> int:
     """Number of constant elements in the model."""
     return sum(math.prod(tensor.shape.numpy()) for tensor in tensors(model))
-
-
-def serialized_size(model: ir.Model, location: str | None = None) -> int:
-    """Bytes of the model's files, computed without serializing the weights.
-
-    Exact for weights of the main graph; those of subgraphs may count a few bytes too many.
-
-    Args:
-        model: The model.
-        location: The name of the file beside it that is to hold its weights; None for one file.
-    """
-    if location is not None:
-        return _external_size(model, location)
-    payloads = []
-    inner = 0
-    taken: list[tuple[ir.Value, ir.TensorProtocol]] = []
-    try:
-        for graph in (model.graph, *model.graph.subgraphs()):
-            for value in graph.initializers.values():
-                tensor = value.const_value
-                if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes <= _SMALL:
-                    continue
-                taken.append((value, tensor))
-                empty = np.zeros((0,), dtype=tensor.dtype.numpy())
-                value.const_value = ir.tensor(empty, dtype=tensor.dtype, name=value.name)
-                if graph is model.graph:
-                    payloads.append((value.name, tensor.nbytes, tensor.shape.numpy()))
-                else:
-                    inner += tensor.nbytes + _NESTED_LENGTHS
-        proto = ir.to_proto(model)
-    finally:
-        # To copy the graph would take as long as to serialize it.
-        for value, tensor in taken:
-            value.const_value = tensor
-    sizes = {tensor.name: tensor.ByteSize() for tensor in proto.graph.initializer}
-    grown = inner
-    for name, payload, shape in payloads:
-        more = payload + _length_bytes(payload) - 1
-        more += sum(1 + _length_bytes(length) for length in shape) - 2
-        size = sizes[name or ""]
-        grown += more + _length_bytes(size + more) - _length_bytes(size)
-    graph_size = proto.graph.ByteSize()
-    prefix = _length_bytes(graph_size + grown) - _length_bytes(graph_size)
-    return int(proto.ByteSize()) + grown + prefix
-
-
-def _external_size(model: ir.Model, location: str) -> int:
-    """Bytes of a model and of the file with its weights, which `save` packs without gaps."""
-    skeleton, end = model.clone(), 0
-    for graph in skeleton.graphs():
-        for value in graph.initializers.values():
-            tensor = value.const_value
-            if tensor is None or tensor.dtype == ir.DataType.STRING:
-                continue
-            if tensor.nbytes <= _INLINE:
-                # A copy: the file that a tensor is mapped from can then be closed.
-                value.const_value = ir.tensor(
-                    np.array(tensor.numpy()), tensor.dtype, name=value.name
-                )
-                continue
-            value.const_value = ir.ExternalTensor(
-                location, end, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()),
-                name=value.name or "",
-            )  # fmt: skip
-            end += tensor.nbytes
-    return int(ir.to_proto(skeleton).ByteSize()) + end
-
-
-def _length_bytes(length: int) -> int:
-    """Bytes in which protobuf writes the length of a field."""
-    return max(1, -(-length.bit_length() // 7))
 
 
 def weight_bytes(model: ir.Model) -> int:

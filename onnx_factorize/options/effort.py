@@ -42,7 +42,7 @@ class Effort:
 
     @property
     def bounded(self) -> bool:
-        """Whether the work is bounded by that of the calibration, and not by counts alone."""
+        """Tells whether the work is bounded by that of the calibration, and not by counts alone."""
         return math.isfinite(self.work)
 
 

@@ -70,7 +70,7 @@ def _treated(mode: Mode) -> list[str]:
 
 
 def bytes_per_weight(mode: Mode, spec: OperatorSpec, stored: float) -> float:
-    """What one weight of an operator takes once it is quantized, about.
+    """The bytes of one weight of an operator once it is quantized, about.
 
     Args:
         mode: See `mode_of`.

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from ..calibration import CalibrationData
 from ..files import model_io
+from ..files.sizes import serialized_size
 from ..passes import Target, operator_of
 from .quantizers import Mode, bytes_per_weight, quantize
 
@@ -45,7 +46,7 @@ class Quantized:
         Raises:
             InputError: It cannot be quantized, which is better known before the work than after.
         """
-        size = model_io.serialized_size(quantize(model, mode, data), location)
+        size = serialized_size(quantize(model, mode, data), location)
         return cls(mode, data, size, location)
 
     def bytes_per_weight(self, target: Target) -> float:
@@ -54,7 +55,7 @@ class Quantized:
 
     def size(self, model: ir.Model) -> int:
         """Bytes of a model's file once it is quantized, which is found out by doing it."""
-        return model_io.serialized_size(quantize(model, self.mode, self.data), self.location)
+        return serialized_size(quantize(model, self.mode, self.data), self.location)
 
 
 def location_of(source: model_io.Model) -> str:

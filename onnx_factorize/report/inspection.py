@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from ..allocation.model_costs import Costs
 from ..calibration import Signature
 from ..errors import InputError
 from ..files import model_io
+from ..files.sizes import serialized_size
 from ..outputs import recognized
-from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, history, title_of
+from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history, title_of
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.runtimes.onnx_runtime import OnnxRuntime
 from ..runtime.session import Runtime
@@ -91,23 +92,7 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
     # Last, for it changes the graph: another copy would take as long as all that was found in it.
     arithmetic = _arithmetic_on(zeros, dense, normal, signature, runtime)
     nodes = arithmetic.nodes if arithmetic is not None else {}
-    layers = []
-    for target, use in ((leader, use) for leader in finder.targets for use in leader.uses):
-        macs = nodes.get(use.name)
-        layers.append(
-            Layer(
-                name=use.name,
-                op_type=use.op_type,
-                form=title_of(use),
-                rank=None,
-                full_rank=target.full_rank,
-                params=(target.params, target.params) if use is target else (0, 0),
-                macs=None if macs is None else (macs, macs),
-                loss=None,
-                status="kept",
-                reason=None if use is target else f"shares the weight of '{target.name}'",
-            )
-        )
+    layers = [_target(target, use, nodes.get(use.name)) for target, use in _uses(finder.targets)]
     layers += [_skipped(skip) for skip in (*finder.skipped, *others.skipped)]
     params, size = model_io.parameters(dense), _size(dense)
     costs = Costs(params, size, arithmetic or Arithmetic(0, {}))
@@ -129,10 +114,32 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
     )
 
 
+def _uses(targets: Sequence[Target]) -> Iterator[tuple[Target, Target]]:
+    """Yields each target with every operator that reads its weight, itself first."""
+    for target in targets:
+        yield from ((target, use) for use in target.uses)
+
+
+def _target(target: Target, use: Target, macs: int | None) -> Layer:
+    """An operator that may be factorized; the parameters are of the first that reads a weight."""
+    return Layer(
+        name=use.name,
+        op_type=use.op_type,
+        form=title_of(use),
+        rank=None,
+        full_rank=target.full_rank,
+        params=(target.params, target.params) if use is target else (0, 0),
+        macs=None if macs is None else (macs, macs),
+        loss=None,
+        status="kept",
+        reason=None if use is target else f"shares the weight of '{target.name}'",
+    )
+
+
 def _size(dense: ir.Model) -> int:
     """Bytes of its files."""
     beside = next(model_io.external_tensors(dense), None)
-    return model_io.serialized_size(dense, None if beside is None else str(beside.location))
+    return serialized_size(dense, None if beside is None else str(beside.location))
 
 
 def _skipped(skip: Skipped) -> Layer:

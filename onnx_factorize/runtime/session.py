@@ -65,7 +65,7 @@ class Runtime(abc.ABC):
     def loader(
         self, model: ir.Model, changing: Collection[ir.Value]
     ) -> Callable[[Mapping[ir.Value, npt.NDArray[Any]]], Run]:
-        """What loads a model with other contents of some of its initializers.
+        """A function that loads a model with other contents of some of its initializers.
 
         A runtime that takes weights apart from a graph can do better than to load all again.
 

@@ -1,4 +1,4 @@
-"""What one batch showed of targets: their signals and gradients, as rows."""
+"""One batch's signals and gradients at targets, as rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNFOLDED_PLACES = 256
 
 
 class Shows(Protocol):
-    """What shows values of targets.
+    """Shows the values of targets.
 
     Attributes:
         seed: Seed of the places that are looked at.
@@ -45,7 +45,7 @@ class Shows(Protocol):
     not_finite: dict[str, str]
 
     def side(self, target: Target) -> Literal["input", "output"]:
-        """Where the signal of a target is observed."""
+        """The side on which the signal of a target is observed."""
 
     def lose_gradient(self, target: Target, where: str) -> None:
         """Takes note of a gradient that is not finite."""
@@ -70,7 +70,7 @@ class FedSignals:
         """There are none to lose."""
 
     def run(self, batch: Batch) -> Observation:
-        """What one batch feeds."""
+        """Runs the model on what one batch feeds."""
         return Observation(self, batch.feeds, batch)
 
 

@@ -12,6 +12,7 @@ from builders import BUNDLED, W_LARGE, model, normal, run
 
 from onnx_factorize.errors import InputError
 from onnx_factorize.files import model_io
+from onnx_factorize.files.sizes import serialized_size
 
 BODY = "(float[batch, 64] x) => (float[batch, 96] y) { h = MatMul (x, w1) y = Add (h, b1) }"
 
@@ -25,7 +26,7 @@ def test_sizes():
     loaded = model_io.load(proto)
     assert model_io.parameters(loaded) == 64 * 96 + 96 + 3 + 5000
     weights = [value.const_value for value in loaded.graph.initializers.values()]
-    assert model_io.serialized_size(loaded) == ir.to_proto(loaded).ByteSize()
+    assert serialized_size(loaded) == ir.to_proto(loaded).ByteSize()
     after = [value.const_value for value in loaded.graph.initializers.values()]
     assert all(a is b for a, b in zip(weights, after, strict=True))
     assert model_io.weight_bytes(loaded) == 4 * (64 * 96 + 96 + 3) + 8 * 5000
@@ -39,10 +40,10 @@ def test_sizes_are_those_of_the_files(external, tmp_path):
     model_io.save(loaded, path, external=external)
     written = sum(file.stat().st_size for file in tmp_path.iterdir())
     location = f"{path.name}.data" if external else None
-    assert model_io.serialized_size(loaded, location) == written
+    assert serialized_size(loaded, location) == written
     # As it is read again, weights are elsewhere already.
     again = model_io.load(path)
-    assert model_io.serialized_size(again, location) == written
+    assert serialized_size(again, location) == written
 
 
 def test_constants_in_branches_are_parameters():
@@ -61,7 +62,7 @@ def test_initializers_of_strings():
         onnx.helper.make_tensor("names", onnx.TensorProto.STRING, [2000], [b"abcdef"] * 2000)
     )
     loaded = model_io.load(proto)
-    assert abs(model_io.serialized_size(loaded) - proto.ByteSize()) < 64
+    assert abs(serialized_size(loaded) - proto.ByteSize()) < 64
 
 
 def _sparse(name="b1"):

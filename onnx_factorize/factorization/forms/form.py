@@ -1,4 +1,4 @@
-"""What a form in which an operator may be cut answers: the seam of forms."""
+"""The seam of forms: the questions that a form in which an operator may be cut answers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Ranks = Sequence[npt.ArrayLike]
 
 
 class Directions(Protocol):
-    """What a form asks of the spectrum of an unfolding (see `Spectrum`)."""
+    """The spectrum of an unfolding, as a form asks it (see `Spectrum`)."""
 
     @property
     def side(self) -> str:
-        """Where the unfolding is observed."""
+        """The side on which the unfolding is observed."""
 
     @property
     def basis(self) -> Array:
@@ -90,7 +90,7 @@ class Form(abc.ABC):
         raise NotImplementedError(f"The form '{self.name}' cuts one unfolding, and is timed.")
 
     def note(self, unfoldings: Sequence[Target], ranks: Sequence[int]) -> str | None:
-        """What reports say of it besides the rank of the first unfolding."""
+        """A note in reports besides the rank of the first unfolding."""
         return None
 
 

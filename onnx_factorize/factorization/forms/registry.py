@@ -1,4 +1,4 @@
-"""Which forms there are, which of them an operator may have, and which it was given."""
+"""The registry of forms: which an operator may have, and which it was given."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class OnnxRuntime(Runtime):
     def loader(
         self, model: ir.Model, changing: Collection[ir.Value]
     ) -> Callable[[Mapping[ir.Value, npt.NDArray[Any]]], Run]:
-        """What loads a model with other contents of some of its initializers.
+        """A function that loads a model with other contents of some of its initializers.
 
         The graph is serialized once, with weights that are said to be elsewhere; onnxruntime puts
         those that it is given in their place before it optimizes.
@@ -136,7 +136,7 @@ class _Loaded:
 
 
 def _can_be_lent(value: ir.Value, model: ir.Model) -> bool:
-    """Whether onnxruntime takes an initializer apart from the graph: of the main one, in memory."""
+    """Tells whether onnxruntime takes an initializer apart: of the main graph, in memory."""
     return (
         value.graph is model.graph
         and value.is_initializer()
