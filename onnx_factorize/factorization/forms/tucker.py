@@ -57,7 +57,7 @@ class Tucker(Written):
         return inner.rows * rank_in, middle, rank * own.columns
 
     def latency(self, unfoldings: Sequence[Target], curves: Sequence[Any], ranks: Ranks) -> Array:
-        """The latency of its 1 x 1 convolutions as two forms measured it, and a share of the dense."""
+        """The latency of its 1 x 1 convolutions as two forms measured it, and a dense share."""
         (target, inner), (own, other), (rank, rank_in) = unfoldings, curves, map(np.asarray, ranks)
         # Each form holds a convolution of the kernel that is narrow on one side; here both are.
         share_in, share = rank_in / inner.rows, rank / target.columns
