@@ -1,7 +1,7 @@
 """Refit cuts one after the other, each to what the cuts before it have made of its input.
 
 Every cut is made as if the rest of the model were dense. In order of the graph, each target's
-second factor is fitted again on the calibration data (see `regression`), from what reaches it in
+factor up is fitted again on the calibration data (see `regression`), from what reaches it in
 the model as compressed so far to what it gave in the dense one. So later layers correct the errors
 of earlier ones, as far as they can, and errors do not add up.
 """
@@ -53,7 +53,7 @@ def refit(
     advance: Callable[[int], None] = lambda _: None,
     most: int = FITTED,
 ) -> dict[str, Factors]:
-    """Fits the second factors of cuts to the dense model's values.
+    """Fits the factors up of cuts to the dense model's values.
 
     Args:
         normal: The normalised model; it is not changed.

@@ -45,7 +45,7 @@ RUNTIME = OnnxRuntime(threads=1)
 
 # [the toy form]
 class Identity(Written):
-    """Two factors of which the first holds an identity: its r² numbers need no place.
+    """Two factors of which down holds an identity: its r² numbers need no place.
 
     x W = (x₁ + x₂ S) up, with x split in r channels and the rest: S = rest(down) first(down)⁻¹.
     """
@@ -162,9 +162,9 @@ def test_it_is_exact_at_full_rank_and_costs_what_it_says(operator, low):
         if not low and name != "identity":
             assert_close(after, dense, 1e-5)
         elif len(unfoldings) == 1:  # what a plain pair of the same factors gives
-            first, second = spectra[unfoldings[0].name].truncated(each[0])
+            down, up = spectra[unfoldings[0].name].truncated(each[0])
             plain = found(proto)[0]
-            RewriteTargets({unfoldings[0].name: Factors(first, second, operator="c")})(plain)
+            RewriteTargets({unfoldings[0].name: Factors(down, up, operator="c")})(plain)
             assert_close(after, run(plain, {"x": normal(3, *shape)})[0], 1e-4)
         # The same function as that of the dense graph with the product for its weight.
         given = factors_by_name(unfoldings, ranks, spectra, {})

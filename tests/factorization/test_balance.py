@@ -22,10 +22,10 @@ def _target(name, *tied):
 def test_the_product_stays_and_scales_agree(seed, groups, rank):
     rng = np.random.default_rng(seed)
     scales = 10.0 ** rng.uniform(-2, 2, size=rank)
-    first = rng.normal(size=(groups, 9, rank)) * scales
-    second = rng.normal(size=(groups, rank, 7))
-    found = balanced({"a": Factors(first, second)}, [_target("a")])["a"]
-    product = first @ second
+    down = rng.normal(size=(groups, 9, rank)) * scales
+    up = rng.normal(size=(groups, rank, 7))
+    found = balanced({"a": Factors(down, up)}, [_target("a")])["a"]
+    product = down @ up
     np.testing.assert_allclose(found.down @ found.up, product, atol=1e-10 * np.abs(product).max())
     left = found.down.transpose(0, 2, 1) @ found.down
     right = found.up @ found.up.transpose(0, 2, 1)

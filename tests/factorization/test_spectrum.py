@@ -62,12 +62,12 @@ def test_truncation_is_the_best_in_the_metric(problem):
     np.testing.assert_allclose(spectrum.squares, np.square(sigma), atol=1e-9 * energy)
     np.testing.assert_allclose(spectrum.energy, energy, rtol=1e-9)
     for rank in range(full + 1):
-        first, second = spectrum.truncated(rank)
-        assert first.shape == (1, weight.shape[0], rank)
-        assert second.shape == (1, rank, weight.shape[1])
+        down, up = spectrum.truncated(rank)
+        assert down.shape == (1, weight.shape[0], rank)
+        assert up.shape == (1, rank, weight.shape[1])
         # Eckart and Young: nothing of this rank has a smaller error; and it is the predicted one.
         best = float(np.square(sigma[rank:]).sum())
-        error = float(np.square(target - _whitened(first[0] @ second[0], A, G)).sum())
+        error = float(np.square(target - _whitened(down[0] @ up[0], A, G)).sum())
         assert error <= best + 1e-8 * energy
         assert spectrum.discarded(rank) == pytest.approx(best, abs=1e-8 * energy)
 
@@ -79,10 +79,10 @@ def test_full_rank_is_the_weight_in_balanced_factors(problem):
     spectrum = decompose(
         weight[None], None if A is None else A[None], None if G is None else G[None], DAMPING
     )
-    first, second = (factor[0] for factor in spectrum.truncated(min(weight.shape)))
+    down, up = (factor[0] for factor in spectrum.truncated(min(weight.shape)))
     scale = np.abs(weight).max()
-    np.testing.assert_allclose(first @ second, weight, atol=1e-7 * scale)
-    left, right = np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1)
+    np.testing.assert_allclose(down @ up, weight, atol=1e-7 * scale)
+    left, right = np.linalg.norm(down, axis=0), np.linalg.norm(up, axis=1)
     matters = left * right > 1e-12 * scale
     np.testing.assert_allclose(left[matters], right[matters], rtol=1e-6)
 
@@ -95,17 +95,17 @@ def test_groups_are_decomposed_apart_and_cut_to_one_rank():
     whole = decompose(weight, A)
     parts = [decompose(weight[i : i + 1], A[i : i + 1]) for i in range(3)]
     np.testing.assert_allclose(whole.squares, np.sum([p.squares for p in parts], axis=0))
-    first, second = whole.truncated(2)
+    down, up = whole.truncated(2)
     for i, part in enumerate(parts):
-        np.testing.assert_allclose(first[i] @ second[i], np.matmul(*part.truncated(2))[0])
+        np.testing.assert_allclose(down[i] @ up[i], np.matmul(*part.truncated(2))[0])
 
 
 def test_directions_that_the_data_do_not_use_go_first():
     """The point of the whole: the plain SVD keeps the large but unused direction."""
     weight = np.diag([1.0, 100.0])[None]
     A = np.diag([1.0, 0.0])[None]
-    first, second = decompose(weight, A, damping=1e-6).truncated(1)
-    np.testing.assert_allclose((first @ second)[0], np.diag([1.0, 0.0]), atol=1e-2)
+    down, up = decompose(weight, A, damping=1e-6).truncated(1)
+    np.testing.assert_allclose((down @ up)[0], np.diag([1.0, 0.0]), atol=1e-2)
 
 
 def test_damping():

@@ -81,8 +81,8 @@ def test_tucker_is_the_two_projections(convolution, rank_in, rank):
         assert ops(compressed) == ["Conv", "Conv", "Conv"]
         cut = np.matmul(*spectra[target.name].truncated(ranks[target.name]))
         kernel = _folded_own(cut, target)
-        first = spectra[inner.name].dual[:, : ranks[inner.name]].transpose(0, 2, 1)
-        keep = first @ spectra[inner.name].basis[:, :, : ranks[inner.name]].transpose(0, 2, 1)
+        down = spectra[inner.name].dual[:, : ranks[inner.name]].transpose(0, 2, 1)
+        keep = down @ spectra[inner.name].basis[:, :, : ranks[inner.name]].transpose(0, 2, 1)
         shape = kernel.shape
         grouped = kernel.reshape(target.groups, -1, inner.rows, *shape[2:])
         near = np.einsum("gcd,god...->goc...", keep, grouped).reshape(shape).astype(np.float32)

@@ -83,41 +83,41 @@ def test_every_form_of_a_convolution_is_clean():
 
 
 def test_what_is_lost_in_the_rounding_goes_and_nothing_else():
-    first = np.array([[[1.0, 1e-9], [1.0, 1.0]]])
+    down = np.array([[[1.0, 1e-9], [1.0, 1.0]]])
     without = np.array([[[1.0, 0.0], [1.0, 1.0]]])
     both = np.array([[[1.0, 0.5], [0.5, 0.25]]])
-    kept = without_negligible(Factors(first, both), np.float32)
+    kept = without_negligible(Factors(down, both), np.float32)
     np.testing.assert_array_equal(kept.down, without)
     np.testing.assert_array_equal(kept.up, both)
     # What reaches an output through one component alone is all that there is, however little.
     only = np.array([[[1.0, 0.0], [0.5, 0.25]]])
-    np.testing.assert_array_equal(without_negligible(Factors(first, only), np.float32).down, first)
+    np.testing.assert_array_equal(without_negligible(Factors(down, only), np.float32).down, down)
     # In double precision 1e-9 is much.
-    np.testing.assert_array_equal(without_negligible(Factors(first, both), float).down, first)
+    np.testing.assert_array_equal(without_negligible(Factors(down, both), float).down, down)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_product_is_that_of_the_factors_to_rounding(seed):
     rng = np.random.default_rng(seed)
     scales = 10.0 ** rng.uniform(-12, 0, (2, 40, 6))
-    first = rng.standard_normal((2, 40, 6)) * scales
-    second = rng.standard_normal((2, 6, 30)) * 10.0 ** rng.uniform(-2, 0, (2, 6, 30))
-    kept = without_negligible(Factors(first, second), np.float32)
+    down = rng.standard_normal((2, 40, 6)) * scales
+    up = rng.standard_normal((2, 6, 30)) * 10.0 ** rng.uniform(-2, 0, (2, 6, 30))
+    kept = without_negligible(Factors(down, up), np.float32)
     assert (kept.down == 0).sum() > 10
-    largest = np.abs(first[:, :, :, None] * second[:, None]).max(axis=2)
-    error = np.abs(kept.down @ kept.up - first @ second)
+    largest = np.abs(down[:, :, :, None] * up[:, None]).max(axis=2)
+    error = np.abs(kept.down @ kept.up - down @ up)
     assert (error <= 12 * np.finfo(np.float32).eps * largest).all()
-    turned = without_negligible(Factors(first, second).flipped, np.float32)
+    turned = without_negligible(Factors(down, up).flipped, np.float32)
     # Operators that read a weight transposed share its factors, so they must stay the same.
     np.testing.assert_array_equal(turned.down, kept.up.transpose(0, 2, 1))
     np.testing.assert_array_equal(turned.up, kept.down.transpose(0, 2, 1))
 
 
 def test_ordinary_factors_are_not_touched():
-    first, second = (normal(seed, 1, 64, 64).astype(float) for seed in (1, 2))
-    kept = without_negligible(Factors(first, second), np.float32)
-    np.testing.assert_array_equal(kept.down, first)
-    np.testing.assert_array_equal(kept.up, second)
+    down, up = (normal(seed, 1, 64, 64).astype(float) for seed in (1, 2))
+    kept = without_negligible(Factors(down, up), np.float32)
+    np.testing.assert_array_equal(kept.down, down)
+    np.testing.assert_array_equal(kept.up, up)
 
 
 DENSE = """(float[b, 8] x) => (float[b, 8] y, float[b, 8] z) {
