@@ -53,6 +53,7 @@ def run(
     source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
 ) -> Result:
     """The pipeline behind `factorize`: read it to see how the parts fit."""
+    progress.limit(options.max_time)
     return compressed(calibrated(source, calibration, options, progress), options, progress)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -17,6 +18,7 @@ class Progress:
 
     Attributes:
         seconds: Time spent in each stage so far.
+        late: Whether the time is over in which ranks were to be chosen.
 
     Example:
         >>> from onnx_factorize import Progress
@@ -29,6 +31,20 @@ class Progress:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._until = math.inf
+
+    def limit(self, seconds: float | None) -> None:
+        """Gives the search for ranks so much time from now on; None for as much as it takes."""
+        self._until = math.inf if seconds is None else time.perf_counter() + seconds
+
+    @property
+    def late(self) -> bool:
+        """Whether that time is over."""
+        return time.perf_counter() > self._until
+
+    def goes_on(self, interrupt: KeyboardInterrupt) -> bool:  # noqa: ARG002 - for those that ask
+        """Asks whether a run that is interrupted in its search goes on with what it has found."""
+        return False
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:

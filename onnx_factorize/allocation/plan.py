@@ -21,9 +21,10 @@ from .allocator import Allocation, Allocator
 from .analysis import Analysis
 from .candidate import Candidate
 from .forms import AUTO
+from .plan_evaluator import PlanEvaluator
 from .price import Price
 from .refitted import Refitted, best_refitted, most_cuts
-from .search import Found, most_measurements, search
+from .search import Forms, Found, Search, most_measurements
 
 __all__ = ["Plan", "compress"]
 
@@ -48,6 +49,7 @@ class Plan:
             nothing.
         squares: Unfolding name to σ² of its directions, for what is cut.
         candidate: What it was chosen by: its weighting and shrinkages.
+        ended: By what the search was ended early: `time` or `interrupt`; None if it was not.
     """
 
     ranks: dict[str, int]
@@ -58,6 +60,7 @@ class Plan:
     refit: float | None = None
     squares: Mapping[str, npt.NDArray[np.float64]] = dataclasses.field(default_factory=dict)
     candidate: Candidate | None = None
+    ended: str | None = None
 
     @property
     def second_order(self) -> float:
@@ -154,21 +157,19 @@ def _compress(
     allocator = Allocator(targets, analysis, price, options)
     evaluator, candidate = analysis.evaluator, analysis.candidates[0]
     found: Found | None = None
+    ended: str | None = None
     if evaluator is not None:
         # Measured in one form only.
         forms = {} if price.timed else _forms(targets, options)
-        candidates, work = analysis.candidates, analysis.work
-        most = None if work is None else work.evaluations(analysis.effort, len(candidates))
-        total = most_measurements(candidates, forms, most)
-        with progress.stage("evaluate plans", total) as advance:
-            found = search(candidates, allocator.ranks_of, evaluator, advance, forms, most)
+        searching = _searched(allocator, analysis, evaluator, forms, progress)
+        found, ended = searching.found, searching.ended
         candidate = found.best.candidate
     with progress.stage("rewrite"):
         allocation = allocator.allocate(dense, candidate)
     large = model_io.weight_bytes(dense) > LARGE
     refitted: Refitted | None = None
     expected = None if found is None else found.best.divergence
-    if evaluator is not None and found is not None and allocation.cut:
+    if evaluator is not None and found is not None and allocation.cut and ended is None:
         if not large:
             refitted = _refitted(dense, allocation, found, allocator, analysis, progress)
             allocation = refitted.allocation
@@ -187,6 +188,7 @@ def _compress(
         gain,
         allocation.squares,
         allocation.candidate,
+        ended,
     )
     if large or not allocation.cut or (gain is None and not options.finetune):
         return allocation.model, plan, allocation
@@ -197,6 +199,29 @@ def _compress(
     RewriteTargets(factors)(model)
     sign(model, options.provenance())
     return model, plan, allocation
+
+
+def _searched(
+    allocator: Allocator,
+    analysis: Analysis,
+    evaluator: PlanEvaluator,
+    forms: Forms,
+    progress: Progress,
+) -> Search:
+    """A search, ended where its time was over or its user wanted."""
+    candidates, work = analysis.candidates, analysis.work
+    most = None if work is None else work.evaluations(analysis.effort, len(candidates))
+    searching = Search(candidates, allocator.ranks_of, evaluator, forms, most)
+    try:
+        with progress.stage(
+            "evaluate plans", most_measurements(candidates, forms, most)
+        ) as advance:
+            searching.run(advance, lambda: progress.late)
+    except KeyboardInterrupt as interrupt:
+        if not searching.begun or not progress.goes_on(interrupt):
+            raise
+        searching.ended = "interrupt"
+    return searching
 
 
 def _refitted(

@@ -36,6 +36,17 @@ class ConsoleProgress(Progress):
         super().__init__()
         self._console = console
 
+    def goes_on(self, interrupt: KeyboardInterrupt) -> bool:
+        """Asks where somebody can answer, and Ctrl-C it was."""
+        if type(interrupt) is not KeyboardInterrupt or not self._console.is_terminal:
+            return False
+        if not sys.stdin.isatty():
+            return False
+        try:
+            return click.confirm("Go on with the best plan so far?", default=True, err=True)
+        except click.Abort:
+            return False
+
     @contextlib.contextmanager
     def _shown(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         if not self._console.is_terminal:

@@ -43,6 +43,7 @@ class SweepKeywords(DataKeywords, total=False):
     weighting: str
     ranks: Ranks
     effort: EffortName
+    max_time: float | None
     labels: Labels
     draws: int
     rank_multiple: int | None

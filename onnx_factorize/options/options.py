@@ -36,6 +36,8 @@ class Options:
         weighting: The metric that decides which directions of a weight matter.
         ranks: `global` allocates ranks where they lose least; `uniform` treats all targets alike.
         effort: How much is computed to choose ranks: `low`, `normal` or `high`.
+        max_time: Seconds from the start after which the search for ranks ends with the best so far;
+            None for as long as the effort allows. Then a run does not repeat exactly.
         labels: Where weightings that use gradients take labels from: `drawn` by the model itself
             (the true Fisher information), or `given` with the data (the empirical one).
         draws: Labels to draw for each sample.
@@ -85,6 +87,11 @@ class Options:
         "normal",
         "low, normal or high: how much is computed to choose ranks. low takes little more than the "
         "calibration, normal about three times as much, high up to ten.",
+    )
+    max_time: float | None = option(
+        None,
+        "Choose ranks for so many seconds from the start, at most: then the best so far is taken.",
+        metavar="SECONDS",
     )
     labels: Labels = option(
         "drawn", "drawn by the model itself, or given as `label` with the data."
@@ -179,6 +186,8 @@ class Options:
     def _check_numbers(self) -> None:
         """Finds numbers that are out of range."""
         at_least("--draws", self.draws, 1)
+        if self.max_time is not None and not self.max_time > 0:
+            raise InputError("--max-time must be above 0 seconds.")
         if self.rank_multiple is not None:
             at_least("--rank-multiple", self.rank_multiple, 1)
 

@@ -149,6 +149,7 @@ def _predicted(made: Made) -> dict[str, Any]:
         "plan": None if plan is None else plan.origin,
         "tried": {} if plan is None else plan.tried,
         "refit": None if plan is None else plan.refit,
+        "ended": made.plan.ended,
     }
 
 

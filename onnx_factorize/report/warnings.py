@@ -85,6 +85,9 @@ def _of_data(targets: Sequence[Target], analysis: Analysis, data: CalibrationDat
 
 def _of_result(plan: Plan, measured: float, time: Ratio, untrained: float | None) -> Iterator[str]:
     """Warnings about a result that is not as it was expected to be, or hoped."""
+    if plan.ended is not None:
+        by = "--max-time" if plan.ended == "time" else "Ctrl-C"
+        yield f"The search for ranks was cut short by {by}: the best plan so far was taken."
     if (
         plan.expected
         and not 1 / _ALARM < measured / plan.expected < _ALARM

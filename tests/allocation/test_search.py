@@ -9,7 +9,8 @@ import pytest
 
 from onnx_factorize.allocation.candidate import Candidate, MeasuredPlan
 from onnx_factorize.allocation.lagrangian import Choices, allocate_global, allocate_uniform
-from onnx_factorize.allocation.search import _rescaled, most_measurements, search
+from onnx_factorize.allocation.plan_changes import rescaled
+from onnx_factorize.allocation.search import Search, most_measurements, search
 from onnx_factorize.factorization.forms import form_names
 from onnx_factorize.factorization.weightings import get_weighting
 
@@ -61,7 +62,7 @@ def test_what_stays_dense_is_cut_to_be_measured(full):
         seen.append(cut)
         return candidate.loss(cut)
 
-    found = _rescaled(MeasuredPlan(candidate, {"head": 0, "body": 4}, 0.5), measure)
+    found = rescaled(MeasuredPlan(candidate, {"head": 0, "body": 4}, 0.5), measure)
     assert all(rank for cut in seen for rank in cut.values())
     for name, loss in losses.items():
         np.testing.assert_allclose(found.losses[name], loss)
@@ -78,7 +79,7 @@ def test_a_right_prediction_stays():
 
 
 @pytest.mark.parametrize("factor", [0.125, 0.08])
-def test_a_wrong_prediction_is_rescaled(factor):
+def test_a_wrong_prediction_isrescaled(factor):
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
     wrong = {name: curve * (factor if name == "a" else 1.0) for name, curve in true.items()}
     found = search(_candidates(wrong), _allocate, FakeEvaluator(true))
@@ -238,3 +239,32 @@ def test_where_plans_are_bounded_no_more_are_measured(most, formed):
     assert found.best.divergence <= max(found.tried.values())
     if most >= 14:  # enough to cut each alone: as good as without a bound
         assert found.best.divergence <= 1.05 * free.best.divergence
+
+
+@pytest.mark.parametrize("measured", [0, 1, 4])
+def test_a_search_whose_time_is_over_has_the_best_so_far(measured):
+    true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
+    wrong = {name: curve * (0.125 if name == "a" else 1.0) for name, curve in true.items()}
+    evaluator = FakeEvaluator(true)
+    one = Search(_candidates(wrong), _allocate, evaluator)
+    assert not one.begun
+    one.run(late=lambda: evaluator.measurements >= measured)
+    assert one.ended == "time"
+    assert evaluator.measurements == max(1, measured)
+    assert one.found.best.divergence == min(one.found.tried.values())
+
+
+def test_an_interrupted_search_has_the_best_so_far():
+    true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
+
+    class Interrupted(FakeEvaluator):
+        def measure(self, ranks, weighting, shrinkages):
+            if self.measurements == 2:
+                raise KeyboardInterrupt
+            return super().measure(ranks, weighting, shrinkages)
+
+    one = Search(_candidates(true), _allocate, Interrupted(true))
+    with pytest.raises(KeyboardInterrupt):
+        one.run()
+    assert one.begun
+    assert one.found.best.candidate.name == "predicted"

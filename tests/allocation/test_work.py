@@ -10,6 +10,7 @@ from builders import BUNDLED, BUNDLED_DATA
 from click.testing import CliRunner
 
 from onnx_factorize import factorize
+from onnx_factorize.allocation.search import Search
 from onnx_factorize.allocation.work import Work
 from onnx_factorize.cli.main import cli
 from onnx_factorize.errors import InputError
@@ -82,3 +83,38 @@ def test_an_effort_is_bounded_or_as_much_as_is_worth_it():
     assert [each.bounded for each in EFFORTS] == [True, True, False]
     assert LOW.work < NORMAL.work < HIGH.work
     assert dataclasses.replace(HIGH, work=5.0).bounded
+
+
+def test_a_run_whose_time_is_over_says_so(tmp_path):
+    """The budget is met all the same: by the plan that is predicted to be the best."""
+    report = tmp_path / "report.json"
+    arguments = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "48", "--threads", "1"]
+    arguments += ["-q", "-o", str(tmp_path / "small.onnx"), "--report", str(report)]
+    arguments += ["--max-time", "0.001", "--budget", "targets=0.5"]
+    assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
+    told = json.loads(report.read_text())
+    assert told["divergence"]["ended"] == "time"
+    assert list(told["divergence"]["tried"]) == ["predicted"]
+    assert not {"cross-validate losses", "refit", "predict"} & told["seconds"].keys()
+    assert any("cut short by --max-time" in each for each in told["warnings"])
+    with pytest.raises(InputError, match="max_time must be above 0"):
+        Options.of(max_time=0.0)
+
+
+def test_whoever_interrupts_the_search_may_go_on_with_the_best_so_far(monkeypatch):
+    """Asked where somebody can answer (see `ConsoleProgress`); else the run ends."""
+
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    class Asks(Progress):
+        def goes_on(self, interrupt):
+            return True
+
+    monkeypatch.setattr(Search, "_improve", broken)
+    options = {"budget": "targets=0.5", "samples": 48, "threads": 1}
+    with pytest.raises(KeyboardInterrupt):
+        factorize(BUNDLED, BUNDLED_DATA, **options)
+    report = factorize(BUNDLED, BUNDLED_DATA, progress=Asks(), **options).report
+    assert report.divergence["ended"] == "interrupt"
+    assert any("cut short by Ctrl-C" in each for each in report.warnings)

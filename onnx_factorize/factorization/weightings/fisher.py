@@ -46,7 +46,7 @@ class Fisher(Weighting):
 
         Targets without a gradient have none.
         """
-        if not run.effort.metrics:
+        if not run.effort.metrics or run.progress.late:
             return self.closed_form(run, gathered, spectra)
         chosen = choose_shrinkages(run, gathered)
         gathered.leave_out()  # gradients of other draws and places may not be finite
