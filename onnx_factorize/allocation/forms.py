@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array
 from ..curve import Curve
 from ..factorization.forms import Form, form_named, form_that_cuts, forms_of, unfoldings_of
 from ..passes import Target
@@ -21,7 +22,6 @@ from .price import Price, Taken
 
 __all__ = ["AUTO", "Cut", "cut_of", "cut_unfoldings", "operator_choices", "restricted"]
 
-Array = npt.NDArray[np.float64]
 
 # The name of what leaves the form to the budget.
 AUTO = "auto"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 __all__ = ["FOLDS", "deal", "some_of"]
 
-Array = npt.NDArray[np.float32]
+Embeddings = npt.NDArray[np.float32]
 Folds = npt.NDArray[np.int64]
 
 # With four folds, directions are made of three quarters of the data, close to what all data give.
@@ -30,7 +30,7 @@ _ROUNDS = 25
 _STARTS = 4
 
 
-def deal(signatures: Array | None, samples: int, seed: int = 0, folds: int = FOLDS) -> Folds:
+def deal(signatures: Embeddings | None, samples: int, seed: int = 0, folds: int = FOLDS) -> Folds:
     """The fold of each sample, from 0 to `folds` - 1, or fewer if there are fewer samples.
 
     Args:
@@ -80,7 +80,7 @@ def _stretches(samples: int, folds: int) -> Folds:
     return np.arange(samples) * min(2 * folds, samples) // samples % folds
 
 
-def _spherical_k_means(rows: Array, clusters: int, seed: int) -> Folds:
+def _spherical_k_means(rows: Embeddings, clusters: int, seed: int) -> Folds:
     """Clusters unit vectors by their angles, from several starts; shape (rows,)."""
     rng = np.random.default_rng(seed)
     best, labels = -np.inf, np.zeros(len(rows), np.int64)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import NamedArrays
 from ..calibration import Batch, CalibrationData
 from ..calibration.inputs.labels import NO_LABEL, class_numbers
 from ..errors import InputError
 from ..outputs import Categorical, OutputDistribution
 from ..runtime.session import Session
 from .divergences import Divergences
-from .evaluate import Answers, evaluate
+from .evaluate import evaluate
 
 __all__ = ["Agreement", "OutputAgreement", "compare_outputs"]
 
@@ -137,7 +138,7 @@ class _Finite:
     def __init__(self, names: Mapping[str, object], *, compressed: bool) -> None:
         self._names, self._compressed = list(names), compressed
 
-    def add(self, batch: Batch, dense: Answers, compressed: Answers) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         for name in self._names:
             bad = np.isnan(dense[name])
             if not bad.any() and self._compressed and dense[name].shape == compressed[name].shape:
@@ -159,7 +160,7 @@ class _Accuracy:
         self._right = np.zeros(2, np.int64)
         self._count = 0
 
-    def add(self, batch: Batch, dense: Answers, compressed: Answers) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         if batch.labels is None:
             return
         for name, axis in self._axes.items():

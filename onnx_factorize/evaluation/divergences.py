@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import NamedArrays
 from ..calibration import Batch
 from ..errors import InputError
 from ..outputs import Compared, OutputDistribution
-from .evaluate import Answers
 
 __all__ = ["Divergences"]
 
@@ -32,7 +32,7 @@ class Divergences:
         self.samples = 0
         self._rows: dict[str, list[Compared]] = {name: [] for name in outputs}
 
-    def add(self, batch: Batch, dense: Answers, compressed: Answers) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the outputs of one batch.
 
         Raises:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
-import numpy.typing as npt
-
+from ..arrays import NamedArrays
 from ..calibration import Batch
 
-__all__ = ["Answers", "Metric", "evaluate"]
+__all__ = ["Metric", "NamedArrays", "evaluate"]
 
 # Output name to value.
-Answers = Mapping[str, npt.NDArray[Any]]
 
 
 class Metric(Protocol):
     """Reduces the answers of two models."""
 
-    def add(self, batch: Batch, dense: Answers, compressed: Answers) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the answers to one batch."""
 
 
 def evaluate(
     batches: Iterable[Batch],
-    dense: Callable[[Batch], Answers],
-    compressed: Callable[[Batch], Answers] | None,
+    dense: Callable[[Batch], NamedArrays],
+    compressed: Callable[[Batch], NamedArrays] | None,
     *metrics: Metric,
     limit: int | None = None,
     advance: Callable[[int], None] = lambda _: None,

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import AnyArray
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
 from ..options import StateOption
@@ -22,7 +21,6 @@ from ..runtime.session import Runtime
 
 __all__ = ["State", "find_state"]
 
-Array = npt.NDArray[Any]
 
 # Steps that the data are judged by; of each two of them, so many must be joined.
 _LOOKED_AT = 24
@@ -45,7 +43,7 @@ class State:
     pairs: dict[str, str]
     certain: bool
 
-    def begins(self, batch: Batch, before: Mapping[str, Array], *, first: bool) -> bool:
+    def begins(self, batch: Batch, before: Mapping[str, AnyArray], *, first: bool) -> bool:
         """Tells whether a step begins a stream, and so takes the state that it comes with.
 
         Args:
@@ -57,7 +55,7 @@ class State:
             return first or not before
         return not all(_near(batch.feeds[i], before[o]) for i, o in self.pairs.items())
 
-    def carried(self, batch: Batch, before: Mapping[str, Array]) -> Batch:
+    def carried(self, batch: Batch, before: Mapping[str, AnyArray]) -> Batch:
         """A step that takes the state that a model gave at the step before."""
         own = {given: before[back] for given, back in self.pairs.items()}
         return dataclasses.replace(batch, feeds=batch.feeds | own)
@@ -105,7 +103,7 @@ def _joined(
     inputs = list(dict.fromkeys(i for i, _ in pairs))
     session = runtime.session(dense, list(dict.fromkeys(o for _, o in pairs)))
     matches = dict.fromkeys(pairs, 0)
-    before: tuple[Batch, Mapping[str, Array]] | None = None
+    before: tuple[Batch, Mapping[str, AnyArray]] | None = None
     steps = 0
     for _, batch in data.in_order(_LOOKED_AT):
         if before is not None:
@@ -124,7 +122,7 @@ def _joined(
     return joined
 
 
-def _near(given: Array, found: Array) -> bool:
+def _near(given: AnyArray, found: AnyArray) -> bool:
     """Tells whether two states are the same but for rounding."""
     if given.shape != found.shape or not given.size:
         return False

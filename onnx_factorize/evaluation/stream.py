@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy.typing as npt
-
+from ..arrays import NamedArrays
 from ..calibration import Batch, CalibrationData
 from ..outputs import OutputDistribution
 from ..runtime.session import Session
@@ -17,7 +16,6 @@ from .state import State
 
 __all__ = ["MOST_STEPS", "Stream", "along_stream"]
 
-Answers = Mapping[str, npt.NDArray[Any]]
 
 # Steps that a model is run along, at most.
 MOST_STEPS = 1024
@@ -74,7 +72,7 @@ def along_stream(
     """
     found = Divergences(outputs)
     steps = streams = 0
-    q: Answers = {}
+    q: NamedArrays = {}
     for batch, begins, p in _dense_steps(dense, data, state, most):
         own = batch if begins else state.carried(batch, q)
         q = compressed.run(own.feeds, own.origin)
@@ -87,9 +85,9 @@ def along_stream(
 
 def _dense_steps(
     dense: Session, data: CalibrationData, state: State, most: int
-) -> Iterator[tuple[Batch, bool, Answers]]:
+) -> Iterator[tuple[Batch, bool, NamedArrays]]:
     """Yields each step, whether it begins a stream, and what the dense model gives along it."""
-    before: Answers = {}
+    before: NamedArrays = {}
     for first, batch in data.in_order(most):
         begins = state.begins(batch, before, first=first)
         # What the data hold is the state that the dense model gave, where that is certain.

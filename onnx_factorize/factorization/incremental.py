@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import Arrays
 from ..calibration import Batch
 from ..errors import InputError
 from ..passes import DRAWS, BeginAt, end_before
@@ -18,7 +19,6 @@ from ..runtime.session import Runtime
 
 __all__ = ["IncrementalRun"]
 
-Arrays = dict[str, npt.NDArray[Any]]
 
 # What is kept of all batches at one place, at most.
 _KEPT_BYTES = 2**30

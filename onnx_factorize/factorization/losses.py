@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array
 from ..calibration import Batch
 from ..parallel import in_parallel
 from ..passes import Target
@@ -35,7 +36,6 @@ from .spectrum import Spectrum
 
 __all__ = ["Directions", "LossSums", "cross_validate", "kronecker_losses", "relative_losses"]
 
-Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import Array
 from ..calibration import CalibrationData
 from ..calibration.folds import some_of
 from ..passes import Factors, FindDownstream, Target, operator_of
@@ -30,7 +31,6 @@ from .standing_graph import StandingGraph
 
 __all__ = ["FITTED", "refit"]
 
-Array = npt.NDArray[np.float64]
 
 # Samples to fit on, at most, unless the model is cheap.
 FITTED = 256

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Array
 from ..calibration.folds import some_of
 from ..parallel import in_parallel
 from ..passes import Target
@@ -23,7 +23,6 @@ from .target_factors import kronecker_factors
 
 __all__ = ["CROSS_VALIDATED", "Choice", "choose_shrinkages"]
 
-Array = npt.NDArray[np.float64]
 
 # Samples that settle the losses of cuts; the directions are settled by all of them.
 CROSS_VALIDATED = 256

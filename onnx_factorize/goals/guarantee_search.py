@@ -11,10 +11,10 @@ import numpy as np
 import onnx_ir as ir
 
 from ..allocation.plan import Plan
+from ..arrays import NamedArrays
 from ..calibration import Batch, CalibrationData
 from ..errors import BudgetError, InputError
 from ..evaluation import evaluate
-from ..evaluation.evaluate import Answers
 from ..options import Budget, Prefer
 from ..outputs import OutputDistribution
 from ..progress import Progress
@@ -260,7 +260,7 @@ class _Watched:
         self._quantity, self._outputs = quantity, outputs
         self.finite = True
 
-    def add(self, batch: Batch, dense: Answers, compressed: Answers) -> None:
+    def add(self, batch: Batch, dense: NamedArrays, compressed: NamedArrays) -> None:
         """Adds the outputs of one batch."""
         for name in self._outputs:
             lost = ~np.isfinite(compressed[name])

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import Arrays
 from ..errors import InputError
 from ..foreign import reading
 from ..passes import DRAWS, fixed_draws, random_nodes, with_outputs
 
-__all__ = ["Arrays", "Run", "Runtime", "Session"]
+__all__ = ["Run", "Runtime", "Session"]
 
-Arrays = dict[str, npt.NDArray[Any]]
 
 # From the names of outputs, and feeds by the names of inputs, to the values of those outputs.
 Run = Callable[[Sequence[str], Mapping[str, npt.NDArray[Any]]], Sequence[npt.NDArray[Any]]]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..calibration.positions import unmasked
 from ..keyed_random import Keys, places
 from ..passes import Convolution
@@ -17,12 +16,10 @@ __all__ = [
     "linear_rows",
 ]
 
-Array = npt.NDArray[Any]
-
 
 def linear_rows(
-    x: Array, *, transposed: bool = False, mask: npt.NDArray[np.bool_] | None = None
-) -> Array:
+    x: AnyArray, *, transposed: bool = False, mask: npt.NDArray[np.bool_] | None = None
+) -> AnyArray:
     """Rows of a matrix product's input or output.
 
     Args:
@@ -39,7 +36,7 @@ def linear_rows(
     return kept.reshape(1, -1, x.shape[-1])
 
 
-def channel_rows(x: Array, groups: int, positions: int, keys: Keys) -> Array:
+def channel_rows(x: AnyArray, groups: int, positions: int, keys: Keys) -> AnyArray:
     """Rows of an image's channels at randomly sampled positions.
 
     Args:
@@ -61,12 +58,12 @@ def channel_rows(x: Array, groups: int, positions: int, keys: Keys) -> Array:
 
 
 def convolution_rows(
-    x: Array,
+    x: AnyArray,
     geometry: Convolution,
     groups: int,
     positions: int,
     keys: Keys,
-) -> Array:
+) -> AnyArray:
     """Rows of im2col at randomly sampled output positions; the rest is never unfolded.
 
     Args:
@@ -98,7 +95,7 @@ def convolution_rows(
     sample = np.repeat(np.arange(batch), chosen.shape[1])[:, None]
     # Advanced indices on both sides of the channel axis put that axis last: (rows, kernel, c).
     everywhere = (sample, slice(None), *index)
-    patches: Array = x[everywhere].transpose(2, 0, 1)
+    patches: AnyArray = x[everywhere].transpose(2, 0, 1)
     count, elements = patches.shape[1:]
     grouped = patches.reshape(groups, channels // groups, count, elements).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(grouped).reshape(groups, count, -1)

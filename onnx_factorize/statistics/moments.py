@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array
 from ..runtime.paging import keep
 
 __all__ = ["GradientMoments", "Moments", "RowImportance"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass

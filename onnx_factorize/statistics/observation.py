@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
 from ..calibration import Batch
 from ..keyed_random import Keys, keys_of
 from ..passes import Target
@@ -15,10 +16,9 @@ from .im2col import channel_rows, convolution_rows, linear_rows
 
 __all__ = ["FedSignals", "Observation", "Pair", "Shows"]
 
-Array = npt.NDArray[Any]
 
 # Signals, gradients at the same places, and how many places each stands for.
-Pair = tuple[Array, Array, float]
+Pair = tuple[AnyArray, AnyArray, float]
 
 # Places of a sample whose changes are summed, at most: those of a 64 x 64 image.
 _PLACES = 4096
@@ -41,7 +41,7 @@ class Shows(Protocol):
     seed: int
     taps: dict[str, str]
     gradients: dict[str, str]
-    back: dict[str, Array]
+    back: dict[str, AnyArray]
     not_finite: dict[str, str]
 
     def side(self, target: Target) -> Literal["input", "output"]:
@@ -59,7 +59,7 @@ class FedSignals:
         self.seed = seed
         self.taps = {target.name: target.x.name or "" for target in targets}
         self.gradients: dict[str, str] = {}
-        self.back: dict[str, Array] = {}
+        self.back: dict[str, AnyArray] = {}
         self.not_finite: dict[str, str] = {}
 
     def side(self, target: Target) -> Literal["input", "output"]:  # noqa: ARG002 - of all targets
@@ -81,7 +81,7 @@ class Observation:
         batch: The batch.
     """
 
-    def __init__(self, observer: Shows, values: Mapping[str, Array], batch: Batch) -> None:
+    def __init__(self, observer: Shows, values: Mapping[str, AnyArray], batch: Batch) -> None:
         self._observer = observer
         self._values = values
         self.batch = batch
@@ -90,7 +90,7 @@ class Observation:
         """Tells whether the target ran: it did not if it is in a branch that was not taken."""
         return bool(self._values[self._observer.taps[target.name]].size)
 
-    def signal(self, target: Target, positions: int) -> Array | None:
+    def signal(self, target: Target, positions: int) -> AnyArray | None:
         """Rows of x, or of y, at no more than `positions` places of each sample of an image.
 
         Returns:
@@ -103,7 +103,7 @@ class Observation:
         rows = self._rows(target, value, self.batch.mask, positions)
         return rows if self._is_finite(rows, target) else None
 
-    def gradient(self, target: Target, positions: int) -> tuple[Array, float] | None:
+    def gradient(self, target: Target, positions: int) -> tuple[AnyArray, float] | None:
         """Rows of W g, or of g, and how many places each stands for.
 
         Returns:
@@ -127,7 +127,7 @@ class Observation:
             return None
         return rows, scale
 
-    def paired(self, target: Target) -> tuple[Array, Array, float] | None:
+    def paired(self, target: Target) -> tuple[AnyArray, AnyArray, float] | None:
         """Signal and gradient at the same places, sample by sample.
 
         Returns:
@@ -153,7 +153,7 @@ class Observation:
         shape = (target.groups, samples, signal.shape[1] // samples, -1)
         return signal.reshape(shape), found[0].reshape(shape), found[1]
 
-    def embeddings(self, target: Target) -> tuple[Array, Array] | None:
+    def embeddings(self, target: Target) -> tuple[AnyArray, AnyArray] | None:
         """The rows that an embedding picked, and the gradients there, if both sides are observed.
 
         Returns:
@@ -187,10 +187,10 @@ class Observation:
     def _rows(
         self,
         target: Target,
-        value: Array,
+        value: AnyArray,
         mask: npt.NDArray[np.bool_] | None,
         positions: int,
-    ) -> Array:
+    ) -> AnyArray:
         if target.convolution is None:
             transposed = target.transposed_input and self._observer.side(target) == "input"
             rows = linear_rows(value, transposed=transposed, mask=mask)
@@ -216,7 +216,7 @@ class Observation:
         indices = batch.indices if len(batch.indices) else np.arange(batch.samples)
         return keys_of(indices, self._observer.seed, target.operator)
 
-    def _is_finite(self, signal: Array, target: Target) -> bool:
+    def _is_finite(self, signal: AnyArray, target: Target) -> bool:
         """Tells whether a signal is finite, and the observer where it is not."""
         finite = _finite(signal)
         if not finite:
@@ -224,7 +224,7 @@ class Observation:
         return finite
 
 
-def _finite(rows: Array) -> bool:
+def _finite(rows: AnyArray) -> bool:
     """Tells whether squares of rows, which are what is summed, are finite in their precision."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.vdot(rows, rows)))

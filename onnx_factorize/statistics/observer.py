@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import Batch
@@ -20,8 +19,6 @@ from .seeding import Seeding
 from .target_gradients import TargetGradients
 
 __all__ = ["Observer"]
-
-Array = npt.NDArray[Any]
 
 
 class Observer:

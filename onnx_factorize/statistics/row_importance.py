@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Array
 from ..calibration import CalibrationData
 from ..passes import Target
 from .calibration_run import CalibrationRun, Gathered
@@ -24,8 +24,6 @@ from .observed_ranks import note_ranks
 from .observer import Observer
 
 __all__ = ["gather_row_importance", "row_importance"]
-
-Array = npt.NDArray[np.float64]
 
 
 # What the report says of targets whose rows are taken for alike without a reason of the graph's.

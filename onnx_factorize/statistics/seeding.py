@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import AnyArray
 from ..calibration import Batch
 from ..errors import InputError
 from ..keyed_random import keys_of
@@ -19,8 +18,6 @@ from ..passes import SeedInputs
 from ..runtime.session import Runtime, Session
 
 __all__ = ["Seeding"]
-
-Array = npt.NDArray[Any]
 
 
 class Seeding:
@@ -58,7 +55,7 @@ class Seeding:
         self._shapes = shapes or OutputShapes(inputs)
         self._seed = seed
 
-    def run(self, session: Session, batch: Batch, draw: int = 0) -> dict[str, Array]:
+    def run(self, session: Session, batch: Batch, draw: int = 0) -> dict[str, AnyArray]:
         """Runs the graph on one batch.
 
         Args:
@@ -88,8 +85,8 @@ class Seeding:
 
     def _fed(
         self, batch: Batch, shapes: Mapping[str, tuple[int, ...]], draw: int
-    ) -> dict[str, Array]:
-        fed: dict[str, Array] = {}
+    ) -> dict[str, AnyArray]:
+        fed: dict[str, AnyArray] = {}
         indices = batch.indices if len(batch.indices) else np.arange(batch.samples)
         for name, inputs in self._inputs.items():
             keys = keys_of(indices, self._seed, name, draw)

@@ -33,7 +33,7 @@ _VERSION = 1
 _KEY = "format"
 _PARTS = ("reference", "total", "products")
 
-Arrays = dict[str, npt.NDArray[np.float64]]
+Sums = dict[str, npt.NDArray[np.float64]]
 
 
 def save(statistics: Statistics, path: str | os.PathLike[str]) -> None:
@@ -81,7 +81,7 @@ class _Writer:
     """Numbers targets and sums, each once however many share it."""
 
     def __init__(self) -> None:
-        self.arrays: Arrays = {}
+        self.arrays: Sums = {}
         self.counts: dict[str, int] = {}
         self.targets: list[dict[str, Any]] = []
         self._targets: dict[int, int] = {}
@@ -119,7 +119,7 @@ class _Writer:
 class _Reader:
     """Makes the targets and sums again, each once."""
 
-    def __init__(self, arrays: Arrays, format_: dict[str, Any]) -> None:
+    def __init__(self, arrays: Sums, format_: dict[str, Any]) -> None:
         self._arrays, self._counts = arrays, format_["counts"]
         self._entries = format_["targets"]
         self._targets: dict[int, TargetStatistics] = {}

@@ -5,10 +5,9 @@ from .feeds import FeedSource, feeds_of, heads_of
 from .images import ImageSource
 from .numpy_files import NumpySource
 from .protobuf import ProtobufSource
-from .source import Arrays, Source
+from .source import Source
 
 __all__ = [
-    "Arrays",
     "FeedSource",
     "ImageOptions",
     "ImageSource",

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Arrays
 from ...errors import InputError
 from ...files.writing import scratch
 from ..inputs.arrays import RaggedError, as_array
 from ..inputs.labels import LABEL_KEYS
 from ..inputs.signature import Signature
 from .numpy_files import NumpySource
-from .source import Arrays
 
 __all__ = ["FeedSource", "feeds_of"]
 

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from ...arrays import Arrays
 from ...errors import InputError
 from ...foreign import reading
 from ...options import ImageOptions
 from ..inputs.signature import InputSpec, Signature
-from .source import Arrays, Source
+from .source import Source
 
 __all__ = ["ImageSource"]
 

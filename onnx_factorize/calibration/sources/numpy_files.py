@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ...arrays import Arrays
 from ...errors import InputError
 from ..inputs.labels import LABEL_KEYS
 from ..inputs.signature import Signature
 from .npz import ArrayFile, open_arrays
-from .source import Arrays, Source
+from .source import Source
 
 __all__ = ["NumpySource"]
 

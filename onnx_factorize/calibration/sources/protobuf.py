@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import onnx
 
+from ...arrays import Arrays
 from ...foreign import reading
 from ..inputs.signature import Signature
-from .source import Arrays, Source
+from .source import Source
 
 __all__ = ["ProtobufSource"]
 

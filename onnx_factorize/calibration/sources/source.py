@@ -6,7 +6,7 @@ import abc
 
 from ...arrays import Arrays
 
-__all__ = ["Arrays", "Source"]
+__all__ = ["Source"]
 
 
 class Source(abc.ABC):
