@@ -19,7 +19,7 @@ from ..statistics.calibration_run import CalibrationRun
 from ..statistics.model_statistics import TargetStatistics
 from .candidate import Candidate
 from .guard import Guard
-from .measured_losses import measured_losses
+from .measured_losses import MeasuredLosses
 from .plan_evaluator import PlanEvaluator
 from .work import Work, work_of
 
@@ -164,9 +164,9 @@ def _with_measured(candidate: Candidate, run: CalibrationRun, analysis: Analysis
         return candidate
     losses = dict(candidate.losses)
     with run.progress.stage("measure cuts without gradient", len(targets)) as advance:
+        measuring = MeasuredLosses(run, analysis.statistics)
         for target in targets:
-            spectrum = analysis.spectrum(target, candidate)
-            measured = measured_losses(run, target, spectrum, analysis.statistics)
+            measured = measuring.of(target, analysis.spectrum(target, candidate))
             if measured is None:
                 analysis.broken[target.operator] = "outputs not finite"
             else:

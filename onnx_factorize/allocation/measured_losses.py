@@ -1,53 +1,69 @@
-"""Losses of a target that no gradient reaches, by one measured cut."""
+"""Losses of targets that no gradient reaches, by one measured cut of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from ..evaluation import compare_outputs
+from ..arrays import Array
+from ..evaluation import Divergences, evaluate
 from ..factorization.losses import relative_losses
-from ..factorization.rewriting import rewritten
+from ..factorization.rewriting import factors_by_name
 from ..factorization.spectrum import Spectrum
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun
 from ..statistics.model_statistics import TargetStatistics
+from .standing_model import StandingModel
 
-__all__ = ["measured_losses"]
+__all__ = ["MeasuredLosses"]
 
 # Samples that settle the scale.
 _SAMPLES = 32
 
 
-def measured_losses(
-    run: CalibrationRun,
-    target: Target,
-    spectrum: Spectrum,
-    statistics: Mapping[str, TargetStatistics],
-) -> npt.NDArray[np.float64] | None:
-    """Relative losses of a target, in the unit of the divergence.
+class MeasuredLosses:
+    """Measures one cut of a target after the other: the dense model is run once for all."""
 
-    The target is cut alone to half of the rank at which it is as large as before, and the
-    divergence of that cut gives the scale of all.
+    def __init__(self, run: CalibrationRun, statistics: Mapping[str, TargetStatistics]) -> None:
+        """Runs the dense model.
 
-    Args:
-        run: The model and the data.
-        target: The target.
-        spectrum: Its spectrum.
-        statistics: Target name to what calibration found.
+        Args:
+            run: The model and the data.
+            statistics: Target name to what calibration found.
+        """
+        self._outputs, self._statistics = run.surveyed.outputs, statistics
+        self._standing = StandingModel(run.normal, list(self._outputs), run.runtime)
+        only = run.data.some(_SAMPLES)
+        self._batches = list(run.data.batches("calibration", only=only))
+        dense = self._standing.dense
+        self._answers = [dense.run(batch.feeds, batch.origin) for batch in self._batches]
 
-    Returns:
-        The loss at every rank, shape (full rank + 1,); None if the cut makes outputs not finite.
-    """
-    rank = max(1, target.params // target.factor_params(2))
-    cut = rewritten(run.normal, [target], {target.name: rank}, {target.name: spectrum}, statistics)
-    outputs = run.surveyed.outputs
-    dense, compressed = (run.runtime.session(each, list(outputs)) for each in (run.normal, cut))
-    measured = compare_outputs(
-        dense, compressed, outputs, run.data, "calibration", _SAMPLES, finite=False
-    ).divergence
-    relative = relative_losses(spectrum)
-    losses = np.asarray(relative * (measured / max(relative[rank], 1e-12)))
-    return losses if np.isfinite(losses).all() else None
+    def of(self, target: Target, spectrum: Spectrum) -> Array | None:
+        """Relative losses of a target, in the unit of the divergence.
+
+        The target is cut alone to half of the rank at which it is as large as before, and the
+        divergence of that cut gives the scale of all.
+
+        Args:
+            target: The target.
+            spectrum: Its spectrum.
+
+        Returns:
+            The loss at every rank, shape (full rank + 1,); None if the cut makes outputs not
+            finite.
+        """
+        rank = max(1, target.params // target.factor_params(2))
+        name = target.name
+        factors = factors_by_name([target], {name: rank}, {name: spectrum}, self._statistics)
+        cut, found = self._standing.session(factors), Divergences(self._outputs)
+        recorded = iter(self._answers)
+        evaluate(
+            self._batches,
+            lambda _: next(recorded),
+            lambda batch: cut.run(batch.feeds, batch.origin),
+            found,
+        )
+        relative = relative_losses(spectrum)
+        losses = np.asarray(relative * (found.value / max(relative[rank], 1e-12)))
+        return losses if np.isfinite(losses).all() else None
