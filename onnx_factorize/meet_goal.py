@@ -79,8 +79,8 @@ class _Compression:
             costs: What the dense model costs, where more is known of that than before.
         """
         asked = dataclasses.replace(self.options, budget=budget, best_effort=best_effort)
-        known, price = self.known, price_of(budget, costs or self.known.costs)
-        return compress(known.start, known.targets, known.analysis, price, asked, self.progress)
+        price = price_of(budget, costs or self.known.costs)
+        return compress(self.known, price, asked, self.progress)
 
     def timed(self, model: ir.Model) -> Timing:
         """The latency of the dense model and of another, side by side."""

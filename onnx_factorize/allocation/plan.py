@@ -19,6 +19,7 @@ from ..progress import Progress
 from ..runtime.paging import LARGE
 from .allocator import Allocation, Allocator
 from .analysis import Analysis
+from .calibrated import Calibrated
 from .candidate import Candidate
 from .forms import AUTO
 from .plan_evaluator import PlanEvaluator
@@ -74,21 +75,14 @@ class Plan:
 
 
 def compress(
-    dense: ir.Model,
-    targets: list[Target],
-    analysis: Analysis,
-    price: Price,
-    options: Options,
-    progress: Progress,
+    known: Calibrated, price: Price, options: Options, progress: Progress
 ) -> tuple[ir.Model, Plan]:
     """Allocates ranks within the budget and rewrites the model by them.
 
     Operators that break the model when they are cut are found by running it, and stay dense.
 
     Args:
-        dense: The dense model; it is not changed.
-        targets: Its targets.
-        analysis: What every cut of every target costs.
+        known: The calibrated model; that an operator breaks it is noted in its analysis.
         price: The unit of the budget, with what the dense model costs.
         options: The budget, the allocation, and how ranks are rounded.
         progress: What is told how far the run is.
@@ -99,37 +93,34 @@ def compress(
     Raises:
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
-    if analysis.evaluator is not None:
+    if known.analysis.evaluator is not None:
         # Before many plans are evaluated of which none could work.
-        _leave_broken(dense, targets, analysis, price, options)
-    model, plan, allocation = _compress(dense, targets, analysis.sound, price, options, progress)
-    if not _breaks(dense, model, allocation, analysis):
+        _leave_broken(known, price, options)
+    model, plan, allocation = _compress(known, price, options, progress)
+    if not _breaks(known, model, allocation):
         return model, plan
-    return compress(dense, targets, analysis, price, options, progress)
+    return compress(known, price, options, progress)
 
 
-def _leave_broken(
-    dense: ir.Model, targets: list[Target], analysis: Analysis, price: Price, options: Options
-) -> None:
+def _leave_broken(known: Calibrated, price: Price, options: Options) -> None:
     """Notes what breaks the plan that is predicted to be the best, until nothing does."""
     while True:
-        sound = analysis.sound
-        allocator = Allocator(targets, sound, price, options)
-        allocation = allocator.allocate(dense, sound.candidates[0])
-        if not _breaks(dense, allocation.model, allocation, analysis):
+        sound = known.analysis.sound
+        allocator = Allocator(known.targets, sound, price, options)
+        allocation = allocator.allocate(known.start, sound.candidates[0])
+        if not _breaks(known, allocation.model, allocation):
             return
 
 
-def _breaks(dense: ir.Model, model: ir.Model, allocation: Allocation, analysis: Analysis) -> bool:
+def _breaks(known: Calibrated, model: ir.Model, allocation: Allocation) -> bool:
     """Tells whether some cut makes outputs not finite; the operator to blame is noted.
 
     Args:
-        dense: The dense model.
+        known: The calibrated model; its analysis takes the note.
         model: What was made of it in the end.
         allocation: The cuts, before their factors were refitted.
-        analysis: Takes the note.
     """
-    guard = analysis.guard
+    dense, guard = known.start, known.analysis.guard
     if guard is None or not allocation.cut or guard.complaint(model) is None:
         return False
     cut = list(dict.fromkeys(unfolding.operator for unfolding in allocation.cut))
@@ -141,19 +132,15 @@ def _breaks(dense: ir.Model, model: ir.Model, allocation: Allocation, analysis: 
         )
 
     found = guard.culprit(cut, made) or (cut[-1], "outputs not finite once factors are refitted")
-    analysis.broken[found[0]] = found[1]
+    known.analysis.broken[found[0]] = found[1]
     return True
 
 
 def _compress(
-    dense: ir.Model,
-    targets: list[Target],
-    analysis: Analysis,
-    price: Price,
-    options: Options,
-    progress: Progress,
+    known: Calibrated, price: Price, options: Options, progress: Progress
 ) -> tuple[ir.Model, Plan, Allocation]:
     """The same as `compress`, with the allocation, before it is run."""
+    dense, targets, analysis = known.start, known.targets, known.analysis.sound
     allocator = Allocator(targets, analysis, price, options)
     evaluator, candidate = analysis.evaluator, analysis.candidates[0]
     found: Found | None = None
