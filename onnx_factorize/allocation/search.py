@@ -143,7 +143,7 @@ class Search:
 
     @property
     def begun(self) -> bool:
-        """Whether a plan was measured, so that there is a best one."""
+        """Tells whether a plan was measured, so that there is a best one."""
         return bool(self._run.plans)
 
     @property

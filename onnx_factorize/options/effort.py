@@ -12,7 +12,7 @@ __all__ = ["EFFORTS", "HIGH", "LOW", "NORMAL", "Effort", "effort_named"]
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How much may be computed to choose ranks.
+    """The work that may go into the choice of ranks.
 
     Everything is counted in what the calibration takes, so that a run costs a known multiple of
     that, whatever the model.

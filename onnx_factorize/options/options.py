@@ -231,7 +231,7 @@ class Options:
 
     @property
     def search_effort(self) -> Effort:
-        """What may be computed to choose ranks."""
+        """The work that may go into the choice of ranks."""
         return effort_named(self.effort)
 
     @property

@@ -38,7 +38,7 @@ class Training:
         label_share: The weight of labels that come with the data, from 0 to 1; the dense model's
             answers have the rest.
         hidden: The weight of what the targets compute within the graph, beside what the model
-            answers: see `torch.teacher`.
+            answers: see `finetune.teacher`.
         augment: `module:callable` that changes samples before they are trained on; see
             `augmentation`.
         device: Where to train, as torch calls it: `cpu`, `cuda`, `cuda:1` …

@@ -79,8 +79,8 @@ class Report:
         samples: Number of samples calibrated and verified on.
         finetune: What became of fine-tuning, if it was asked for.
         promise: What was guaranteed, and how it is kept; None without a guarantee.
-        latency: How a budget of time was met (see `latency_budget`); None without one.
-        timing: How its latency compares with the dense model's (see `latency.interleaved`).
+        latency: How a budget of time was met (see `goals.latency_budget`); None without one.
+        timing: How its latency compares with the dense model's (see `runtime.interleaved`).
         quantization: How it was quantized, and what it was before, if that was asked for.
         subnormals: What became of subnormal weights; None where the dense model has none.
         data: How the data were read: where samples are in the inputs (`batch_axis`), and what is
