@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["Progress"]
 
@@ -41,6 +41,11 @@ class Progress:
     def late(self) -> bool:
         """Whether that time is over."""
         return time.perf_counter() > self._until
+
+    def foresee(self, seconds: Mapping[str, float]) -> None:
+        """Tells what stages to come will take, in seconds, within a factor of about two."""
+        parts = ", ".join(f"{name} {taken:.1f} s" for name, taken in seconds.items())
+        _LOGGER.info("to come: %s", parts)
 
     def goes_on(self, interrupt: KeyboardInterrupt) -> bool:  # noqa: ARG002 - for those that ask
         """Asks whether a run that is interrupted in its search goes on with what it has found."""

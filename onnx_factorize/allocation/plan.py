@@ -199,10 +199,12 @@ def _searched(
     candidates, work = analysis.candidates, analysis.work
     most = None if work is None else work.evaluations(analysis.effort, len(candidates))
     searching = Search(candidates, allocator.ranks_of, evaluator, forms, most)
+    total = most_measurements(candidates, forms, most)
+    if work is not None:
+        took = sum(progress.seconds.get(stage, 0.0) for stage in ("survey", "calibrate"))
+        progress.foresee(work.foreseen(total, took))
     try:
-        with progress.stage(
-            "evaluate plans", most_measurements(candidates, forms, most)
-        ) as advance:
+        with progress.stage("evaluate plans", total) as advance:
             searching.run(advance, lambda: progress.late)
     except KeyboardInterrupt as interrupt:
         if not searching.begun or not progress.goes_on(interrupt):

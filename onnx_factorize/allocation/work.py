@@ -62,6 +62,20 @@ class Work:
         left = effort.work * self.calibration - self.losses - self.refit - self.prediction
         return max(least, math.floor(left / self.evaluation))
 
+    def foreseen(self, plans: int, seconds: float) -> dict[str, float]:
+        """The seconds that stages will take, by those that the calibration took.
+
+        Args:
+            plans: The plans that will be measured.
+            seconds: What the survey and the calibration took.
+        """
+        stages = {
+            "evaluate plans": plans * self.evaluation,
+            "refit": self.refit,
+            "predict": self.prediction,
+        }
+        return {name: seconds * part / self.calibration for name, part in stages.items()}
+
 
 def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, folds: int) -> Work:
     """Counts the work of one run.
@@ -91,9 +105,10 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
     metrics = len(shrinkages_for(calibrated, effort.metrics)) if effort.metrics else 0
     tried = min(CROSS_VALIDATED, calibrated) * min(1.0, effort.folds / max(1, len(gathered.parts)))
     evaluation = folds * (each * forward + load)
-    fitted = min(FITTED, calibrated)
-    # Each group of readers of one value is a part of the model that is loaded by itself.
-    refit = 2 * fitted * forward + 2 * load + fitted * moments + 2 * evaluation
+    # All folds but one are fitted, in the dense model and in the compressed one, and the plain
+    # factors and the fitted ones are measured on that.
+    fitted = min(FITTED, calibrated - calibrated // max(1, len(gathered.parts)))
+    refit = 2 * (fitted * forward + load) + evaluation
     return Work(
         calibration=min(SURVEYED, calibrated) * forward + calibrated * (both + moments) + 2 * load,
         losses=metrics * (effort.folds * decomposed + tried * coefficients)

@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 import click
@@ -25,6 +25,9 @@ __all__ = ["ConsoleProgress", "complain", "echo", "open_console", "printing", "s
 # In a file, seconds from one line to the next; what takes less than the second has no line.
 _EVERY, _BRIEF = 30.0, 2.0
 
+# Seconds from which on it is said beforehand what stages will take.
+_LONG = 10.0
+
 # A file has no edge at which tables must be folded.
 _WIDE = 160
 
@@ -35,6 +38,13 @@ class ConsoleProgress(Progress):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
+
+    def foresee(self, seconds: Mapping[str, float]) -> None:
+        """Says it where it is worth waiting for."""
+        super().foresee(seconds)
+        if sum(seconds.values()) >= _LONG:
+            parts = ", ".join(f"{name} about {_time(taken)}" for name, taken in seconds.items())
+            self._print(f"{'to come':<22} {parts}")
 
     def goes_on(self, interrupt: KeyboardInterrupt) -> bool:
         """Asks where somebody can answer, and Ctrl-C it was."""

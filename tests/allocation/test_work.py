@@ -118,3 +118,14 @@ def test_whoever_interrupts_the_search_may_go_on_with_the_best_so_far(monkeypatc
     report = factorize(BUNDLED, BUNDLED_DATA, progress=Asks(), **options).report
     assert report.divergence["ended"] == "interrupt"
     assert any("cut short by Ctrl-C" in each for each in report.warnings)
+
+
+def test_what_stages_will_take_is_said_before(caplog):
+    told = WORK.foreseen(plans=6, seconds=50.0)
+    assert told == {"evaluate plans": 21.0, "refit": 25.0, "predict": 5.0}
+    with caplog.at_level("INFO", logger="onnx_factorize"):
+        factorize(BUNDLED, BUNDLED_DATA, budget="targets=0.5", samples=48, threads=1)
+    lines = [record.getMessage() for record in caplog.records]
+    come = next(place for place, line in enumerate(lines) if line.startswith("to come: "))
+    assert any(line.startswith("evaluate plans: ") for line in lines[come:])
+    assert not any(line.startswith("evaluate plans: ") for line in lines[:come])
