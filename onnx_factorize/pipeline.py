@@ -44,7 +44,7 @@ from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
 from .runtime.session import Session
-from .statistics.calibration_run import CalibrationRun
+from .statistics.calibration_run import CalibrationRun, Sampling
 
 __all__ = ["calibrated", "compressed", "run"]
 
@@ -95,18 +95,9 @@ def calibrated(
         costs, size = dataclasses.replace(costs, latency_ms=alone.least[0]), sample.samples
         costs = latency_budget.timed_costs(costs, size, normal, targets, options, progress)
 
-    seed, labels, draws = options.selection.seed, options.labels, options.draws
+    sampling, effort = Sampling.of(options), options.search_effort
     observed = CalibrationRun(
-        normal,
-        targets,
-        measured,
-        surveyed,
-        runtime,
-        seed,
-        labels,
-        draws,
-        progress,
-        options.search_effort,
+        normal, targets, measured, surveyed, runtime, sampling, progress, effort
     )
     weighting, macs = get_weighting(options.weighting), costs.arithmetic.total
     analysis = analyze(observed, weighting, macs, uniform=options.ranks == "uniform")

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..factorization.forms import unfoldings_of
 from ..factorization.spectrum import Spectrum
-from ..factorization.weighting import Spectra, Weighting
+from ..factorization.weighting import PredictedLosses, Spectra, Weighting
 from ..factorization.weightings import get_weighting
 from ..options import NORMAL, Effort
 from ..parallel import one_blas_thread
@@ -139,21 +139,22 @@ def analyze(
     others = [predicted(get_weighting(name), name) for name in weighting.beside]
     evaluator = PlanEvaluator(run, gathered.parts, macs)
     if run.effort.bounded and run.effort.metrics:
-        closed = weighting.closed_form(run, gathered, spectra)
-        if closed is not None:
-            made = dataclasses.replace(
-                first,
-                name="closed form",
-                shrinkages=closed.shrinkages,
-                losses={**first.losses, **closed.losses},
-            )
-            others.append(made)
+        others += _by_closed_form(first, weighting.closed_form(run, gathered, spectra))
     return dataclasses.replace(
         analysis,
         candidates=[first, dataclasses.replace(first, name="uniform", uniform=True), *others],
         evaluator=evaluator,
         work=work_of(run, gathered, macs, evaluator.samples, evaluator.measured_folds),
     )
+
+
+def _by_closed_form(first: Candidate, closed: PredictedLosses | None) -> list[Candidate]:
+    """The first candidate with other losses, where there are any."""
+    if closed is None:
+        return []
+    losses = {**first.losses, **closed.losses}
+    made = dataclasses.replace(first, shrinkages=closed.shrinkages, losses=losses)
+    return [dataclasses.replace(made, name="closed form")]
 
 
 def _with_measured(candidate: Candidate, run: CalibrationRun, analysis: Analysis) -> Candidate:

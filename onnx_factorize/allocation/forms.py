@@ -81,13 +81,9 @@ def operator_choices(
         return only_dense(target, price, macs)
     single = {cut[0].name: form_named(f) for f, cut in forms_of(target).items() if len(cut) == 1}
 
-    def alone(unfolding: Target) -> Choices:
-        lost, curve, by = (
-            losses[unfolding.name],
-            curves.get(unfolding.name),
-            single.get(unfolding.name),
-        )
-        return candidates(unfolding, lost, price, macs, multiple(unfolding), curve, by)
+    def alone(one: Target) -> Choices:
+        lost, curve, by = losses[one.name], curves.get(one.name), single.get(one.name)
+        return candidates(one, lost, price, macs, multiple(one), curve, by)
 
     found = {unfolding.name: alone(unfolding) for unfolding in known}
     if known == [target] and not target.unfoldings:

@@ -90,7 +90,7 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
     forward = macs if np.isfinite(macs) and macs > 0 else _UNKNOWN
     calibrated, effort = run.data.calibration_samples, run.effort
     backward = _BACKWARD if gathered.observer is not None and gathered.observer.gradients else 0.0
-    both = (1 + backward) * forward * run.draws
+    both = (1 + backward) * forward * run.sampling.draws
     load = _LOADED * len(run.normal.graph)
     each = min(samples, calibrated // max(1, len(gathered.parts)))
     moments, decomposed, coefficients = 0.0, 0.0, 0.0

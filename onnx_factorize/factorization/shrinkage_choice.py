@@ -106,7 +106,9 @@ def _choose(
         directions = _directions(targets, _merged(others, targets), tried)
         held_out = some_of(fold, run.surveyed.folds, max(1, CROSS_VALIDATED // len(parts)))
         batches = micro_batches(run.data, held_out, gathered.observer)
-        cross_validate(gathered.observer, targets, batches, directions, sums, run.draws, advance)
+        cross_validate(
+            gathered.observer, targets, batches, directions, sums, run.sampling.draws, advance
+        )
     chosen = {}
     for target in targets:
         if target.name in sums:

@@ -39,7 +39,9 @@ def gather_moments(run: CalibrationRun, *, gradients: bool) -> Gathered:
         folds = run.surveyed.folds
     with run.progress.stage("calibrate", run.data.calibration_samples) as advance:
         observer = run.observer(gradients=gradients)
-        parts = gather_statistics(observer, run.targets, run.data, folds, run.draws, advance)
+        parts = gather_statistics(
+            observer, run.targets, run.data, folds, run.sampling.draws, advance
+        )
         return Gathered(parts, observer, observer.unreachable, observer.not_finite)
 
 

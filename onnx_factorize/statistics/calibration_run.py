@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..options import NORMAL, Effort, Labels
+from ..options import NORMAL, Effort, Labels, Options
 from ..outputs import Survey
 from ..passes import Side, Target
 from ..progress import Progress
@@ -17,7 +17,27 @@ from ..runtime.session import Runtime
 from .model_statistics import Statistics
 from .observer import Observer
 
-__all__ = ["CalibrationRun", "Gathered"]
+__all__ = ["CalibrationRun", "Gathered", "Sampling"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """What is drawn of each sample, or taken from it.
+
+    Attributes:
+        seed: Seed of labels that are drawn, and of the places that are looked at.
+        labels: Whether labels are drawn, or come with the data.
+        draws: Labels to draw for each sample.
+    """
+
+    seed: int = 0
+    labels: Labels = "drawn"
+    draws: int = 1
+
+    @classmethod
+    def of(cls, options: Options) -> Sampling:
+        """As the options ask."""
+        return cls(options.selection.seed, options.labels, options.draws)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +50,7 @@ class CalibrationRun:
         data: The calibration data.
         surveyed: What the dense model makes of them.
         runtime: How the model is run.
-        seed: Seed of labels that are drawn, and of the places that are looked at.
-        labels: Whether labels are drawn, or come with the data.
-        draws: Labels to draw for each sample.
+        sampling: The labels that gradients are taken at, and the places that are looked at.
         progress: What is told how far the run is.
         effort: What may be computed besides.
     """
@@ -42,9 +60,7 @@ class CalibrationRun:
     data: CalibrationData
     surveyed: Survey
     runtime: Runtime
-    seed: int = 0
-    labels: Labels = "drawn"
-    draws: int = 1
+    sampling: Sampling = Sampling()
     progress: Progress = dataclasses.field(default_factory=Progress)
     effort: Effort = NORMAL
 
@@ -64,10 +80,10 @@ class CalibrationRun:
             self.targets,
             self.runtime,
             self.surveyed.outputs if gradients else None,
-            self.seed,
+            self.sampling.seed,
             side=side,
             shapes=self.surveyed.shapes,
-            labels=self.labels,
+            labels=self.sampling.labels,
         )
 
 

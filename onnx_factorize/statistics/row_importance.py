@@ -42,7 +42,7 @@ def gather_row_importance(run: CalibrationRun) -> Gathered:
     note_ranks(run.normal, run.data, run.runtime)
     with run.progress.stage("calibrate", run.data.calibration_samples) as advance:
         observer = run.observer(gradients=True, side="input")
-        found = row_importance(observer, run.targets, run.data, run.draws, advance)
+        found = row_importance(observer, run.targets, run.data, run.sampling.draws, advance)
     statistics, unreachable = {}, {}
     for target in run.targets:
         rows = found.get(target.name)

@@ -102,7 +102,7 @@ def streamed(feeds, small, starts):
 
 def test_errors_of_the_state_add_up_and_are_said():
     feeds = steps()
-    result = factorize(integrator(), feeds, budget="targets=0.6", threads=1)
+    result = factorize(integrator(), feeds, budget="targets=0.6", threads=1, effort="high")
     stream, single = result.report.stream, result.report.divergence
     assert stream["state"] == {"memory": "kept"}
     assert stream["certain"]
