@@ -39,7 +39,7 @@ class Progress:
 
     @property
     def late(self) -> bool:
-        """Whether that time is over."""
+        """Tells whether that time is over."""
         return time.perf_counter() > self._until
 
     def foresee(self, seconds: Mapping[str, float]) -> None:

@@ -14,7 +14,7 @@ ITERATED = ("Loop", "Scan")
 
 
 def unobservable(owners: Sequence[ir.Node]) -> str | None:
-    """Why values of a graph cannot be observed, from the nodes that enclose it; None if they can.
+    """The reason why a graph's values cannot be observed, from the nodes that enclose it, or None.
 
     What an iteration computes leaves its body stacked, which needs the same shape each time.
     """
@@ -33,7 +33,7 @@ def unobservable(owners: Sequence[ir.Node]) -> str | None:
 
 
 def _keeps_shapes(loop: ir.Node) -> bool:
-    """Whether every value that a Loop carries is declared to keep its shape."""
+    """Tells whether every value that a Loop carries is declared to keep its shape."""
     for body in subgraphs(loop):
         for given, back in zip(body.inputs[2:], body.outputs[1:], strict=False):
             if given.shape is None or back.shape is None:

@@ -84,7 +84,7 @@ class Exposer:
     def _stacked(
         self, value: ir.Value, owner: ir.Node, outer: ir.Graph, dtype: ir.DataType
     ) -> ir.Value:
-        """What an iteration appends to its outputs, all iterations one after the other."""
+        """The value that iterations append to their outputs, one after the other."""
         for name in ("scan_output_axes", "scan_output_directions"):
             if name in owner.attributes:
                 values = [*owner.attributes[name].as_ints(), 0]

@@ -118,7 +118,7 @@ class KeyedNumbers:
         return self._site.constant(np.array(number), ir.DataType.FLOAT)
 
     def _one_of(self, hashes: ir.Value, intervals: int) -> ir.Value:
-        """Which of some equal intervals a remainder is in."""
+        """The index of the interval, of some equal ones, that a remainder is in."""
         return self._site.op("Div", hashes, self._integer(-(-_PRIME // intervals)))
 
 

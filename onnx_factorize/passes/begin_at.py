@@ -19,7 +19,7 @@ _IR_VERSION = 8
 
 
 def end_before(model: ir.Model, value: str) -> ir.Model | None:
-    """What comes before a place, as a model whose outputs are what the rest needs of that.
+    """The part before a place, as a model whose outputs are what the rest needs of it.
 
     Only that is copied. What is computed from constants alone counts as part of the rest: operators
     may want to see that it is constant.
@@ -103,7 +103,7 @@ def _nested(nodes: Iterable[ir.Node]) -> Iterator[ir.Node]:
 
 
 def _gives_constants(node: ir.Node, constants: set[ir.Value]) -> bool:
-    """Whether a node computes the same in each run, from what is known to be constant."""
+    """Tells whether a node computes the same in each run, from what is known to be constant."""
     if node.domain == "" and node.op_type == "Constant":
         return True
     read = [value for value in node.inputs if value is not None]
@@ -112,7 +112,7 @@ def _gives_constants(node: ir.Node, constants: set[ir.Value]) -> bool:
 
 
 def _crossing(before: list[ir.Node]) -> list[ir.Value]:
-    """What is computed by some nodes and read elsewhere."""
+    """The values that are computed by some nodes and read elsewhere."""
     within = set(_nested(before))
     computed = (value for node in before for value in node.outputs)
     return [value for value in computed if any(use.node not in within for use in value.uses())]

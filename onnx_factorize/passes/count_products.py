@@ -87,7 +87,7 @@ class CountProducts(ir.passes.InPlacePass):
 
 
 def _countable(owner: ir.Node) -> bool:
-    """Whether what a body counts can leave it; a Scan of opset 8 has outputs of another kind."""
+    """Tells whether a body's counts can leave it; a Scan of opset 8 has outputs of another kind."""
     if owner.domain != "" or owner.op_type not in ("If", *ITERATED):
         return False
     return owner.op_type != "Scan" or "num_scan_inputs" in owner.attributes

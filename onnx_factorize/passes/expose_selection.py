@@ -91,7 +91,7 @@ class ExposeSelection(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified=bool(added))
 
     def _selects(self, node: ir.Node) -> bool:
-        """Whether a node chooses places by real numbers that the model computes."""
+        """Tells whether a node chooses places by real numbers that the model computes."""
         return bool(list(self._read(node)))
 
     def _read(self, node: ir.Node) -> Iterator[ir.Value]:
@@ -117,7 +117,7 @@ class ExposeSelection(ir.passes.InPlacePass):
                     yield from self._numbers(each, steps - 1)
 
     def _computed(self, value: ir.Value) -> bool:
-        """Whether a value of the main graph holds real numbers that depend on weights."""
+        """Tells whether a value of the main graph holds real numbers that depend on weights."""
         if value not in self._known:
             node = value.producer()
             self._known[value] = False  # on a cycle, which there is none of
@@ -130,7 +130,7 @@ class ExposeSelection(ir.passes.InPlacePass):
         return self._known[value]
 
     def _entering(self, values: Iterable[ir.Value]) -> Iterator[ir.Value]:
-        """What enters the selections behind some values, the first of each chain of them."""
+        """Yields what enters the selections behind some values, the first of each chain of them."""
         stack, seen = list(values), set()
         while stack:
             value = stack.pop()
@@ -162,7 +162,7 @@ class ExposeSelection(ir.passes.InPlacePass):
     def _follows(
         self, value: ir.Value, known: Iterable[ir.Value], memo: dict[ir.Value, bool]
     ) -> bool:
-        """Whether a value is computed from known ones, without weights between."""
+        """Tells whether a value is computed from known ones, without weights between."""
         if value in memo:
             return memo[value]
         node = value.producer()
@@ -208,7 +208,7 @@ def upstream(model: ir.Model, names: Iterable[str]) -> set[ir.Node]:
 
 
 def _inputs(node: ir.Node) -> list[ir.Value]:
-    """What a node of the main graph reads of it, in its subgraphs too."""
+    """The values of the main graph that a node of it reads, in its subgraphs too."""
     read = [value for value in node.inputs if value is not None]
     for graph in subgraphs(node):
         within = (each for scope, _ in scopes(graph) for each in scope)
@@ -230,7 +230,7 @@ def _before(value: ir.Value) -> Iterator[ir.Node]:
 
 
 def _stops(node: ir.Node) -> bool:
-    """Whether a node has weights, so that what comes of it is something else."""
+    """Tells whether a node has weights, so that what comes of it is something else."""
     spec = spec_of(node)
     return is_linear(node) and not (spec is not None and spec.picks_rows)
 

@@ -114,7 +114,7 @@ class FindConstants(ir.passes.InPlacePass):
 
 
 def _reason(node: ir.Node) -> tuple[str, bool]:
-    """Why a node is no target, and whether what it holds may be weights all the same."""
+    """The reason why a node is no target, and whether it may hold weights all the same."""
     if node.domain in _STANDARD:
         return f"{node.op_type} does not multiply by its constant as by a matrix", False
     if node.domain.startswith(_RUNTIME):

@@ -1,4 +1,4 @@
-"""Which outputs may feed inputs again, from the graph alone."""
+"""Finds outputs that may feed inputs again, from the graph alone."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _stem(name: str) -> str:
 
 
 def _fits(given: ir.Value, back: ir.Value) -> bool:
-    """Whether an output may be fed to an input."""
+    """Tells whether an output may be fed to an input."""
     if given.dtype is None or given.dtype != back.dtype or not given.dtype.is_floating_point():
         return False
     if given.shape is None or back.shape is None:

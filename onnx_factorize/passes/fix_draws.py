@@ -25,7 +25,7 @@ _CONSTANT_OF_SHAPE_SINCE = 9
 
 
 def random_nodes(model: ir.Model) -> list[str]:
-    """What draws random numbers in a model, as `RandomNormalLike 'noise'`; functions count too."""
+    """The nodes that draw random numbers, as `RandomNormalLike 'noise'`; functions' count too."""
     graphs = [model.graph, *(function.graph for function in model.functions.values())]
     nodes = (node for graph in graphs for scope, _ in scopes(graph) for node in scope)
     return [f"{node.op_type} '{node.outputs[0].name}'" for node in nodes if _is_random(node)]
@@ -89,7 +89,7 @@ class FixDraws(ir.passes.InPlacePass):
             site.close(self._drawn(site, numbers))
 
     def _drawn(self, site: Site, numbers: KeyedNumbers) -> ir.Value:
-        """What the operators draw that give one number for each element."""
+        """The numbers of a node that draws one for each element."""
         node = site.node
         default = ir.DataType.FLOAT
         if node.op_type in _LIKE:
@@ -146,7 +146,7 @@ def _chosen(site: Site, numbers: KeyedNumbers) -> ir.Value:
 
 
 def _is_random(node: ir.Node) -> bool:
-    """Whether a node draws."""
+    """Tells whether a node draws random numbers."""
     if node.domain != "":
         return False
     if node.op_type != "Dropout":

@@ -80,7 +80,7 @@ class _Folding:
         return bool(roots)
 
     def _is_fixed(self, node: ir.Node) -> bool:
-        """Whether a node computes from constants alone what can be stored."""
+        """Tells whether a node computes from constants alone what can be stored."""
         if node.domain not in _STANDARD or node.op_type.startswith(("Random", "Constant")):
             return False
         if node.op_type in DEQUANTIZERS or any(True for _ in subgraphs(node)):
@@ -95,7 +95,7 @@ class _Folding:
         return node.op_type == "Constant" and constant(value) is not None
 
     def _computed(self, operand: Sequence[ir.Value | None]) -> ir.Value | None:
-        """What is to be stored for a weight: None where it is a constant, or computed from data."""
+        """The value to store for a weight: None where it is a constant, or computed from data."""
         value, stored = operand[0] if operand else None, None
         while value is not None and value in self._fixed:
             node = value.producer()
@@ -194,7 +194,7 @@ class _Folding:
         return (node.op_type, attributes, inputs, node.outputs.index(value), len(node.outputs))
 
     def _contents(self, value: ir.Value) -> AnyArray | None:
-        """What a value is; None where onnx's reference has no such operator."""
+        """The contents of a value; None where onnx's reference has no such operator."""
         known: dict[ir.Value, AnyArray] = {}
         stack = [value]
         while stack:

@@ -1,4 +1,4 @@
-"""How many multiplications any operator takes, linear ones that are not treated among them."""
+"""Counts the multiplications of any operator, linear ones that are not treated among them."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def _source(value: ir.Value) -> tuple[ir.Node | None, bool]:
 
 
 def _masked(node: ir.Node) -> ir.Value | None:
-    """What a node puts a constant in place of, or adds a constant to, where something is masked."""
+    """The value that a node replaces by a constant, or adds one to, where something is masked."""
     if node.op_type == "Where":
         kept = [v for v in node.inputs[1:] if v is not None and constant(v) is None]
     elif node.op_type == "Add":
@@ -176,7 +176,7 @@ def _masked(node: ir.Node) -> ir.Value | None:
 
 
 def _fills(value: ir.Value, steps: int = 6) -> bool:
-    """Whether a value is a mask times a number that is out of the way of all others."""
+    """Tells whether a value is a mask times a number that is out of the way of all others."""
     node = value.producer()
     if node is None or not steps or node.op_type not in _MASKING:
         return False
@@ -193,7 +193,7 @@ def _fills(value: ir.Value, steps: int = 6) -> bool:
 
 
 def _is_written_out_softmax(node: ir.Node) -> bool:
-    """Whether a node divides `exp(x)` by `sum(exp(x))`, broadcast by hand or not."""
+    """Tells whether a node divides `exp(x)` by `sum(exp(x))`, broadcast by hand or not."""
     if node.op_type != "Div" or node.inputs[0] is None or node.inputs[1] is None:
         return False
     above, below = node.inputs[0].producer(), node.inputs[1].producer()
@@ -209,7 +209,7 @@ def _is_written_out_softmax(node: ir.Node) -> bool:
 
 
 def _ends_linear(node: ir.Node | None) -> bool:
-    """Whether a value comes from a linear operator, its bias or a pooling of it."""
+    """Tells whether a value comes from a linear operator, its bias or a pooling of it."""
     while node is not None:
         if node.op_type in _LINEAR_ENDS:
             return True

@@ -32,7 +32,7 @@ Fed = Literal["uniform", "exponential", "normal", "label"]
 
 @dataclasses.dataclass(frozen=True)
 class OutputSeed:
-    """How the gradient at one output is seeded.
+    """The seed of the gradient at one output.
 
     Attributes:
         kind: What the output stands for, with its class axis.

@@ -45,7 +45,7 @@ def _check_calls(model: ir.Model) -> None:
 
 
 def _is_sorted(root: ir.Graph) -> bool:
-    """Whether every node, in subgraphs too, comes after what gives its inputs."""
+    """Tells whether every node, in subgraphs too, comes after what gives its inputs."""
     before: set[ir.Node | None] = {None}
     return _visit(root, before, {node for scope, _ in scopes(root) for node in scope})
 

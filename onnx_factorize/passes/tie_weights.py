@@ -43,6 +43,6 @@ def joined(layers: Sequence[Layer]) -> Target | str:
 
 
 def _turned(layer: Layer) -> bool:
-    """Whether a layer's rows and columns are those of the transposed weight."""
+    """Tells whether a layer's rows and columns are those of the transposed weight."""
     shared = shared_weight(layer.weight)
     return (shared is not None and shared.turned) != layer.transposed_weight

@@ -1,4 +1,4 @@
-"""Which linear operators are variants of the plain ones, and of which kind."""
+"""The linear operators that are variants of the plain ones, and their kinds."""
 
 from __future__ import annotations
 

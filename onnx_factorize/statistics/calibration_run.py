@@ -22,7 +22,7 @@ __all__ = ["CalibrationRun", "Gathered", "Sampling"]
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """What is drawn of each sample, or taken from it.
+    """The choice of what is drawn of each sample, or taken from it.
 
     Attributes:
         seed: Seed of labels that are drawn, and of the places that are looked at.

@@ -1,4 +1,4 @@
-"""Where the nodes of the adjoint collect before they are attached to a graph."""
+"""Blocks, which collect the nodes of the adjoint before they are attached to a graph."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def scattered(s: Step, g: ir.Value, weight: ir.Value, w: Window, group: int = 1)
 
 
 def _starts(s: Step, w: Window, sizes: ir.Value) -> ir.Value:
-    """Where x begins in what its windows cover: automatic padding before it, else nothing."""
+    """The place of x in what its windows cover: behind automatic padding, else at the beginning."""
     e = s.e
     strides, one = e.ints(w.strides), e.ints([1])
     windows = e.div(e.sub(e.add(sizes, strides), one), strides)

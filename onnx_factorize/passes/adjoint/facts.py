@@ -1,4 +1,4 @@
-"""What is certain about the values of a graph: types, ranks, dimensions, small integer contents."""
+"""Facts about the values of a graph: types, ranks, dimensions, small integer contents."""
 
 from __future__ import annotations
 

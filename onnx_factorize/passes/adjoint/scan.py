@@ -15,7 +15,7 @@ Values = list[ir.Value]
 
 
 class Body(NamedTuple):
-    """What one time step of a Scan returns."""
+    """The values that one time step of a Scan returns."""
 
     states: Values
     outputs: Values

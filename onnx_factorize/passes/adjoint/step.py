@@ -1,4 +1,4 @@
-"""What a rule sees of the node that it differentiates."""
+"""The view that a rule has of the node that it differentiates."""
 
 from __future__ import annotations
 

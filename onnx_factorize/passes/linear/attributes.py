@@ -35,7 +35,7 @@ def bias_after(model: ir.Model, node: ir.Node, columns: int) -> ir.Node | None:
 
 
 def is_row_of(model: ir.Model, value: ir.Value, columns: int) -> bool:
-    """Whether a constant adds one number to each of N columns."""
+    """Tells whether a constant adds one number to each of N columns."""
     if value.const_value is None or not value.is_initializer() or replaceable(model, value):
         return False
     shape = value.const_value.shape.numpy()

@@ -1,4 +1,4 @@
-"""Which inputs a convolution's output position reads."""
+"""The inputs that each output position of a convolution reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Convolution:
 
     @property
     def pointwise(self) -> bool:
-        """Whether every output position reads exactly the input at its own place."""
+        """Tells whether every output position reads exactly the input at its own place."""
         return (
             math.prod(self.kernel) == 1 and set(self.strides) == {1} and not any(self.padding(()))
         )

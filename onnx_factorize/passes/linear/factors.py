@@ -1,4 +1,4 @@
-"""What takes the place of a weight: its factors, and the chain of operators made of them."""
+"""Factors, which take the place of a weight, and the chain of operators made of them."""
 
 from __future__ import annotations
 

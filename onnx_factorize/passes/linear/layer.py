@@ -57,7 +57,7 @@ class Layer:
 
     @property
     def stands(self) -> bool:
-        """Whether the node is the user's, and stands for no operator of another kind."""
+        """Tells whether the node is the user's, and stands for no operator of another kind."""
         return stands_for(self.node) is None
 
     @property

@@ -82,13 +82,13 @@ def stands_for(node: ir.Node) -> StandsFor | None:
 
 
 def is_centred(node: ir.Node) -> bool:
-    """Whether what is beside a node may absorb the mean of an error."""
+    """Tells whether what is beside a node may absorb the mean of an error."""
     user = stands_for(node)
     return user is None or user.centred
 
 
 def rest_of(node: ir.Node) -> Rest | None:
-    """What a node was left for, if it was."""
+    """The mark of a node that stays behind a product (see `Rest`), or None."""
     found = node.meta.get(Rest.__name__)
     return found if isinstance(found, Rest) else None
 
@@ -111,7 +111,7 @@ def mark_helper(node: ir.Node) -> None:
 
 
 def is_helper(node: ir.Node) -> bool:
-    """Whether that was said of it."""
+    """Tells whether a node is marked as one that only moves values."""
     return _HELPER in node.meta
 
 

@@ -26,7 +26,7 @@ _AT_ONCE = 2**22
 
 
 def tiny(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which numbers are smaller than `LEAST`, and not zero."""
+    """Marks the numbers that are smaller than `LEAST`, and not zero."""
     size = np.abs(array)
     return np.asarray((size < LEAST) & (size > 0))
 

@@ -1,4 +1,4 @@
-"""What the passes know of one linear operator: the seam of operators."""
+"""Everything that the passes know of one linear operator: the seam of operators."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Read = Callable[[ir.Model, ir.Node, ir.Value, ir.Value, tuple[int, ...]], Varia
 
 
 class _Rewriting(Protocol):
-    """What `Rewrite` does."""
+    """The signature of `Rewrite`."""
 
     def __call__(self, target: Target, factors: Factors) -> None:
         """Rewrites a target."""
@@ -36,7 +36,7 @@ class _Rewriting(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Plain:
-    """What a plain operator can do, which variants are brought into: be read, and be emitted.
+    """A plain operator, which variants are brought into: it can be read, and be emitted.
 
     Attributes:
         find: Reads a node as a layer, or says why it is none.
@@ -51,7 +51,7 @@ class Plain:
 
 @dataclasses.dataclass(frozen=True)
 class Sharing:
-    """How an operator shares its weight with others, so that all of them read its factors.
+    """The way an operator shares its weight with others, so that all of them read its factors.
 
     Attributes:
         index: The input that holds the weight.

@@ -17,7 +17,7 @@ CUTS = f"{PREFIX}cuts"
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """What a chain of low-rank operators was.
+    """The operator that a chain of low-rank operators was made from, with its form and rank.
 
     Attributes:
         operator: The operator that was rewritten.
@@ -53,7 +53,7 @@ def origin_name(node: ir.Node) -> str | None:
 
 
 def provenance_of(node: ir.Node) -> Provenance | None:
-    """What the chain was that a node is the last of; None if it is none."""
+    """The provenance of the chain that a node is the last of; None where it ends no chain."""
     found = node.metadata_props
     try:
         operator, _, form = found[f"{PREFIX}form"].partition(": ")

@@ -1,4 +1,4 @@
-"""Which linear operators there are."""
+"""Registry of the linear operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rewrites of all operators share."""
+"""Parts that the rewrites of all operators share."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def variable_values() -> set[ir.Value]:
 
 
 def refuse_sharing(root: ir.Value) -> str | None:
-    """Why the operators that read a constant cannot all read its factors, or None if they can.
+    """The reason why not all operators that read a constant can read its factors, or None.
 
     Each must be an operator that shares (see `Sharing`) and reads the constant as its weight, as it
     is or transposed: then factors of the constant are factors of every one of them. A reader of

@@ -1,4 +1,4 @@
-"""What a target is: a linear operator with a constant weight, seen as a matrix product."""
+"""Targets: linear operators with constant weights, seen as matrix products."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Target:
 
     @property
     def is_own(self) -> bool:
-        """Whether this is the operator's own unfolding."""
+        """Tells whether this is the operator's own unfolding."""
         return self.unfolding.is_own
 
     @property
@@ -85,7 +85,7 @@ class Target:
 
     @property
     def stands(self) -> bool:
-        """Whether the node is the user's, and stands for no operator of another kind."""
+        """Tells whether the node is the user's, and stands for no operator of another kind."""
         return self.layer.stands
 
     @property
@@ -105,17 +105,17 @@ class Target:
 
     @property
     def convolution(self) -> Convolution | None:
-        """How rows are made of a convolution's input; None for a matrix product."""
+        """The way rows are made of a convolution's input; None for a matrix product."""
         return self.unfolding.convolution
 
     @property
     def embedding(self) -> bool:
-        """Whether `x` holds indices of rows of the weight: one-hot rows, never written out."""
+        """Tells whether `x` holds indices of the weight's rows: one-hot rows, never written out."""
         return self.layer.embedding
 
     @property
     def transposed_input(self) -> bool:
-        """Whether rows of `x` are its columns (Gemm with `transA`)."""
+        """Tells whether rows of `x` are its columns (Gemm with `transA`)."""
         return self.layer.transposed_input
 
     @property
@@ -150,12 +150,12 @@ class Target:
 
     @property
     def bias(self) -> Array | None:
-        """What the layer adds to `x W` (see `Layer`); None in further unfoldings."""
+        """The bias that the layer adds to `x W` (see `Layer`); None in further unfoldings."""
         return self.layer.bias if self.is_own else None
 
     @property
     def centred(self) -> bool:
-        """Whether a bias can absorb the mean of the approximation's error."""
+        """Tells whether a bias can absorb the mean of the approximation's error."""
         return self.layer.centred and self.is_own and self.group is None
 
     @functools.cached_property
@@ -172,12 +172,12 @@ class Target:
 
     @property
     def flipped(self) -> bool:
-        """Whether it reads the transpose of what the first of its group reads."""
+        """Tells whether it reads the transpose of what the first of its group reads."""
         return self.group is not None and self.name in self.group.flipped
 
     @property
     def side(self) -> Side:
-        """Where the target is narrower, and so is observed.
+        """The side on which the target is narrower, and so is observed.
 
         Everything that a whitened decomposition needs of the data fits in matrices of the smaller
         of K and N: the moments of `y = x W` and of its gradient g where N is the smaller, those

@@ -66,7 +66,7 @@ class Unfolding:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is what the operator itself multiplies by."""
+        """Tells whether it is what the operator itself multiplies by."""
         return self.name == OWN
 
     def of_kernel(self, weight: npt.NDArray[np.float64], groups: int) -> npt.NDArray[np.float64]:
@@ -102,7 +102,7 @@ class KernelAxes:
     axes: int | None = None
 
     def fits(self, kernel: tuple[int, ...]) -> bool:
-        """Whether a kernel of several elements may be seen this way."""
+        """Tells whether a kernel of several elements may be seen this way."""
         return self.axes is None or (len(kernel) == self.axes and min(kernel) > 1)
 
     def of(self, own: Unfolding) -> Unfolding | None:

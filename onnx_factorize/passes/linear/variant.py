@@ -1,4 +1,4 @@
-"""What a linear operator in another shape than the plain ones must be able to do."""
+"""Base class of linear operators in another shape than the plain ones."""
 
 from __future__ import annotations
 

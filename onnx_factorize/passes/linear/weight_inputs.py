@@ -1,4 +1,4 @@
-"""Which inputs of a node hold linear weights; and operators that are listed, and not treated."""
+"""The inputs of a node that hold linear weights; operators that are listed, and not treated."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def weight_inputs(node: ir.Node) -> tuple[int, ...]:
 
 
 def is_linear(node: ir.Node) -> bool:
-    """Whether a node multiplies by what may be a constant matrix."""
+    """Tells whether a node multiplies by what may be a constant matrix."""
     return bool(weight_inputs(node))
 
 
 def is_hidden(node: ir.Node) -> bool:
-    """Whether a linear operator hides its weights: an optimizer or a quantizer made it."""
+    """Tells whether a linear operator hides its weights: an optimizer or a quantizer made it."""
     return (
         untreated_reason(node) is not None
         and rest_of(node) is None
@@ -98,7 +98,7 @@ def is_hidden(node: ir.Node) -> bool:
 
 
 def untreated_reason(node: ir.Node) -> str | None:
-    """Why an operator is not factorized whatever its weights are, or None if it may be."""
+    """The reason why an operator is not factorized whatever its weights are; None if it may be."""
     rest = rest_of(node)
     if rest is not None:
         return rest.reason

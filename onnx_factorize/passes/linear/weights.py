@@ -1,4 +1,4 @@
-"""Where a weight comes from: a constant, perhaps behind operators that move or convert it."""
+"""The origin of a weight: a constant, perhaps behind operators that move or convert it."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Origin:
 
     @property
     def moved(self) -> bool:
-        """Whether the reader sees other contents than the constant's."""
+        """Tells whether the reader sees other contents than the constant's."""
         return any(node.op_type != "Identity" for node in self.chain)
 
     def read(self) -> ir.TensorProtocol:
-        """What the reader sees; it is computed each time that it is read, and never kept."""
+        """Computes what the reader sees, each time that it is read; it is never kept."""
         if not self.moved:
             return self.tensor
         shape, dtype = tuple(self.tensor.shape.numpy()), self.tensor.dtype
@@ -111,7 +111,7 @@ def origin_of(model: ir.Model, value: ir.Value | None) -> Origin | str:
 
 
 def replaceable(model: ir.Model, value: ir.Value) -> bool:
-    """Whether a caller may feed another value in place of an initializer.
+    """Tells whether a caller may feed another value in place of an initializer.
 
     Before IR version 4 every initializer had to be listed among the inputs, so that it says
     nothing there.
@@ -128,7 +128,7 @@ def weight_tensor(model: ir.Model, value: ir.Value | None) -> ir.TensorProtocol 
 
 
 def _refuse_link(model: ir.Model, value: ir.Value) -> str | None:
-    """Why a value between a weight and its constant forbids to replace it."""
+    """The reason why a value between a weight and its constant forbids to replace it, or None."""
     if value.producer() is None and not value.is_initializer():
         return COMPUTED
     if replaceable(model, value):
@@ -144,7 +144,7 @@ def _refuse_link(model: ir.Model, value: ir.Value) -> str | None:
 
 
 def _refuse_node(node: ir.Node) -> str | None:
-    """Why an operator between a weight and its constant cannot be seen through."""
+    """The reason why an operator between a weight and its constant is not seen through, or None."""
     if node.op_type in DEQUANTIZERS:
         return DEQUANTIZED
     if node.domain != "" or node.op_type not in MOVES:
@@ -179,7 +179,7 @@ def constants_behind(value: ir.Value | None) -> dict[ir.Value, int]:
 
 
 def _is_constant(value: ir.Value | None) -> bool:
-    """Whether a value is computed from constants alone."""
+    """Tells whether a value is computed from constants alone."""
     if value is None:
         return True
     variable = variable_values()

@@ -56,7 +56,7 @@ class RewriteGather(Rewrite):
 
 
 def _holds_table(node: ir.Node) -> bool:
-    """Whether a Gather reads constants that may be rows of a table."""
+    """Tells whether a Gather reads constants that may be rows of a table."""
     for value in constants_behind(node.inputs[0]):
         tensor = constant(value)
         if tensor is not None and len(tensor.shape) > 1:

@@ -196,7 +196,7 @@ def _read_stack(
 
 
 def _refuse_stack(model: ir.Model, x: ir.Value, shape: tuple[int, ...]) -> str | None:
-    """Why a product with a stack of constant matrices cannot be treated, or None if it can."""
+    """The reason why a product with a stack of constant matrices cannot be treated, or None."""
     if opset(model) < _EXPAND_SINCE:
         return "its weight is a stack of matrices, which needs opset 8: convert the model"
     if x.shape is None:

@@ -15,7 +15,7 @@ __all__ = ["OPERATORS", "Operator", "Unsigned", "operator"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 Unsigned = Literal["native", "wide", "read", "bits"]
-"""How an operator treats unsigned integers of 16 bits and more, which torch only stores:
+"""An operator's treatment of unsigned integers of 16 bits and more, which torch only stores:
 as they are; as int64, the result cut back ("wide") or not ("read"); or as signed integers of the
 same bits."""
 
