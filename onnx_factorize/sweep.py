@@ -29,6 +29,7 @@ def run_sweep(
     Raises:
         BudgetError: None of the budgets can be met.
     """
+    progress.limit(options.max_time)
     known = calibrated(model, calibration, options, progress)
     shared = dict(progress.seconds)
     met, last = False, None

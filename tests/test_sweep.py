@@ -33,6 +33,11 @@ def test_a_sweep_gives_what_single_runs_give():
     assert found[1].report.divergence["holdout"] == alone.report.divergence["holdout"]
 
 
+def test_the_time_of_a_sweep_ends_all_its_searches():
+    found = sweep(MODEL, DATA, ["params=0.75", "params=0.4"], max_time=1e-3, **OPTIONS)
+    assert [result.report.divergence["ended"] for result in found] == ["time", "time"]
+
+
 def test_budgets_that_cannot_be_met_are_left_out():
     assert len(sweep(MODEL, DATA, ["params=0.5", "params=0.001"], **OPTIONS)) == 1
     with pytest.raises(BudgetError):
