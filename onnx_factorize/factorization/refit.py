@@ -57,7 +57,7 @@ def refit(
 
     Args:
         normal: The normalised model; it is not changed.
-        targets: Its targets, in the order of the graph.
+        targets: Its targets.
         factors: Target name to factors; targets without stay dense.
         data: The calibration data.
         only: Which calibration samples may be used, shape (samples,).
@@ -85,7 +85,7 @@ def refit(
     wanted = _Wanted(normal, able, factors, data, few, runtime)
     graph = StandingGraph(normal.clone())
     compressed = IncrementalRun(graph.model, wanted.batches, runtime)
-    for group in _readers_of_one_value(cut):
+    for group in _readers_of_one_value(graph.in_order(cut)):
         fitted_here = [target for target in group if target in able]
         if fitted_here:
             own = [_own(target) for target in fitted_here]

@@ -7,14 +7,14 @@ whatever form an operator is cut; only what it costs is that of the dense graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..passes import AddShifts, Factors, FindTargets
+from ..passes import AddShifts, Factors, FindTargets, Target
 
 __all__ = ["StandingGraph"]
 
@@ -69,6 +69,14 @@ class StandingGraph:
         """Puts factors into the model."""
         for value, array in self.contents(factors).items():
             value.const_value = ir.tensor(array, dtype=value.dtype, name=value.name)
+
+    def in_order(self, targets: Iterable[Target]) -> list[Target]:
+        """Targets in the order in which the graph computes them, subgraphs in that of their nodes.
+
+        They are found scope by scope, so those of a branch after all of the graph around it.
+        """
+        places = {node: place for place, node in enumerate(self.model.graph.all_nodes())}
+        return sorted(targets, key=lambda target: places[self._targets[target.operator].node])
 
     def computed_by(self, name: str) -> str:
         """The name of what the node of a target computes, before anything is added to it."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onnx_factorize import factorize
 from onnx_factorize.allocation import plan, refitted
 from onnx_factorize.allocation.allocator import Allocator
+from onnx_factorize.factorization import refit as refitting
 from onnx_factorize.factorization.bias_correction import factors_of
 from onnx_factorize.factorization.refit import refit
 from onnx_factorize.factorization.regression import Regression
@@ -136,6 +137,31 @@ def test_errors_of_earlier_layers_are_corrected(deep):
         return np.square(x - dense).mean()
 
     assert error(fitted) < 0.95 * error(factors)
+
+
+def test_what_stands_in_a_branch_is_fitted_before_what_reads_it(monkeypatch):
+    """Targets of branches are found last, when what is fitted in order has passed them."""
+    text = """(float[b, 16] x) => (float[b, 16] z) {
+        [a] h = MatMul (x, w0) s = ReduceMean <keepdims = 0> (h) k = Greater (s, zero)
+        c = If (k) <then_branch = yes () => (float[b, 16] u) { [t] u = MatMul (h, w1) },
+                    else_branch = no () => (float[b, 16] v) { [e] v = MatMul (h, w2) }>
+        [d] z = MatMul (c, w3)
+    }"""
+    weights = {f"w{n}": normal(n, 16, 16) / 4 for n in range(4)} | {"zero": np.float32(0)}
+    solved, own = [], refitting._solved
+
+    def noted(target, factors, sums):
+        solved.append((target.name, sums[0].rows > 0))
+        return own(target, factors, sums)
+
+    monkeypatch.setattr(refitting, "_solved", noted)
+    options = {"budget": "targets=0.5", "include": ["."], "rank_multiple": 1, "prefer": "size"}
+    whole = model(text, weights, opset=17)
+    result = factorize(whole, {"x": normal(9, 96, 16)}, threads=1, effort="low", **options)
+    cut = {layer.name for layer in result.report.layers if layer.rank}
+    assert [name for name, _ in solved] == [name for name in "ted" if name in cut]
+    assert cut == set("ated")
+    assert all(rows for _, rows in solved)
 
 
 def test_a_fit_that_gains_is_taken_and_reported(deep):
