@@ -118,7 +118,7 @@ class Observation:
             rows = linear_rows(value)
         else:
             rows = channel_rows(value, target.groups, positions, self._keys(target))
-        scale = value.size / rows.size
+        rows, scale = _summable(rows), value.size / rows.size
         if target.name in self._observer.back:
             with np.errstate(over="ignore", invalid="ignore"):
                 rows = rows @ self._observer.back[target.name]
@@ -195,11 +195,14 @@ class Observation:
             transposed = target.transposed_input and self._observer.side(target) == "input"
             rows = linear_rows(value, transposed=transposed, mask=mask)
         elif self._observer.side(target) == "input":
-            return convolution_rows(
-                value, target.convolution, target.groups, positions, self._keys(target)
+            return _summable(
+                convolution_rows(
+                    value, target.convolution, target.groups, positions, self._keys(target)
+                )
             )
         else:
             rows = channel_rows(value, target.groups, positions, self._keys(target))
+        rows = _summable(rows)
         if (
             target.group is not None
             and target.side == "output"
@@ -228,3 +231,8 @@ def _finite(rows: AnyArray) -> bool:
     """Tells whether squares of rows, which are what is summed, are finite in their precision."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.vdot(rows, rows)))
+
+
+def _summable(rows: AnyArray) -> AnyArray:
+    """Rows whose products can be summed: in half precision a sum of 65,520 is infinite."""
+    return rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -67,3 +68,17 @@ def test_a_target_with_activations_that_are_not_finite_stays_dense(weighting):
     assert spoilt.reason.startswith("activations are not finite on calibration")
     assert not any("never ran" in warning for warning in report.warnings)
     assert sum(layer.status == "factorized" for layer in found.values())
+
+
+def test_half_precision_is_summed_in_single():
+    """What is finite in float16 has squares that are not, and sums that are not sooner."""
+    text = """(float16[n, 24] x) => (float16[n, 8] y) {
+        [a] h = MatMul (x, w1) r = Relu (h) [b] k = MatMul (r, w2) [c] y = MatMul (k, w3)
+    }"""
+    half = model(text, {name: w.astype(np.float16) for name, w in WEIGHTS.items()})
+    data = {"x": (40 * normal(4, 96, 24)).astype(np.float16)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        report = factorize(half, data, **FAST).report
+    assert not any(layer.reason and "finite" in layer.reason for layer in report.layers)
+    assert math.isfinite(report.divergence["holdout"])
