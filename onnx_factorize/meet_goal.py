@@ -93,7 +93,8 @@ class _Compression:
         options = self.options
         best = self.within(options.budget, best_effort=options.best_effort)
         # Several processes that train one model must not each decide by a clock of its own.
-        if options.prefer is None and not wants_speed(options) and processes.count() == 1:
+        unhurried = options.prefer is None and best[1].ended is None
+        if unhurried and not wants_speed(options) and processes.count() == 1:
             best = self._no_slower(best)
         return GoalMet(*best, options.budget)
 

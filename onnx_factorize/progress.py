@@ -18,6 +18,7 @@ class Progress:
 
     Attributes:
         seconds: Time spent in each stage so far.
+        ended_by: By what the search for ranks is ended early, if it is: `time` or `interrupt`.
         late: Whether the time is over in which ranks were to be chosen.
 
     Example:
@@ -32,10 +33,16 @@ class Progress:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._until = math.inf
+        self.ended_by = "time"
+
+    def end_search(self) -> None:
+        """Ends the search for ranks now, and those that would follow, as the user wants it."""
+        self._until, self.ended_by = -math.inf, "interrupt"
 
     def limit(self, seconds: float | None) -> None:
         """Gives the search for ranks so much time from now on; None for as much as it takes."""
         self._until = math.inf if seconds is None else time.perf_counter() + seconds
+        self.ended_by = "time"
 
     @property
     def late(self) -> bool:

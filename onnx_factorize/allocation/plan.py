@@ -209,7 +209,10 @@ def _searched(
     except KeyboardInterrupt as interrupt:
         if not searching.begun or not progress.goes_on(interrupt):
             raise
-        searching.ended = "interrupt"
+        progress.end_search()  # and those that would follow
+        searching.ended = progress.ended_by
+    else:
+        searching.ended = searching.ended and progress.ended_by
     return searching
 
 

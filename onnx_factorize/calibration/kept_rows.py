@@ -49,7 +49,7 @@ class KeptRows:
         key = record, int(rows[0]) // BLOCK
         if key not in self._blocks and self._room > 0:
             every = self._in_block(*key)
-            if len(every):
+            if len(every) and self._has_room(read(record, every[:1]), len(every)):
                 self._keep(key, every, read(record, every))
         kept, batch = self._blocks.get(key, (rows[:0], None))
         if batch is None or not np.isin(rows, kept).all():
@@ -66,6 +66,17 @@ class KeptRows:
         start, stop = np.searchsorted(self._chosen, [start, stop])
         return self._chosen[start:stop] - first
 
+    def _has_room(self, one: Batch, rows: int) -> bool:
+        """Whether so many rows like one may be kept."""
+        if rows * _size(one) <= self._room:
+            return True
+        self._room = 0  # what comes is alike
+        return False
+
     def _keep(self, key: tuple[int, int], rows: Rows, batch: Batch) -> None:
         self._blocks[key] = rows, batch
-        self._room -= sum(array.nbytes for array in batch.feeds.values())
+        self._room -= _size(batch)
+
+
+def _size(batch: Batch) -> int:
+    return sum(array.nbytes for array in batch.feeds.values())

@@ -118,6 +118,13 @@ def test_whoever_interrupts_the_search_may_go_on_with_the_best_so_far(monkeypatc
     report = factorize(BUNDLED, BUNDLED_DATA, progress=Asks(), **options).report
     assert report.divergence["ended"] == "interrupt"
     assert any("cut short by Ctrl-C" in each for each in report.warnings)
+    # A guarantee searches many times: whoever has answered is not asked, nor made to wait, again.
+    asked = []
+    monkeypatch.setattr(Asks, "goes_on", lambda *_: asked.append(1) or True)
+    options = {"max_divergence": 0.3, "samples": 64, "threads": 1}
+    report = factorize(BUNDLED, BUNDLED_DATA, progress=Asks(), **options).report
+    assert len(asked) == 1
+    assert report.divergence["ended"] == "interrupt"
 
 
 def test_what_stages_will_take_is_said_before(caplog):

@@ -36,7 +36,8 @@ def test_a_block_is_read_once_whatever_is_asked_of_it():
     _rows(kept, reader, 1, 0, 2, 6)
     _rows(kept, reader, 0, 1, 2)
     _rows(kept, reader, 1, BLOCK)
-    assert reader.read == [(1, [0, 2, 6]), (0, [1, 2]), (1, [BLOCK])]
+    first = [(1, [0]), (1, [0, 2, 6]), (0, [1]), (0, [1, 2]), (1, [BLOCK]), (1, [BLOCK])]
+    assert reader.read == first  # one row says how large the others are
 
 
 def test_what_was_not_chosen_is_read_by_itself():
@@ -45,15 +46,24 @@ def test_what_was_not_chosen_is_read_by_itself():
     _rows(kept, reader, 1, 2)
     _rows(kept, reader, 1, 2, 4)
     _rows(kept, reader, 1, BLOCK + 1)
-    assert reader.read == [(1, [2]), (1, [2, 4]), (1, [BLOCK + 1])]
+    assert reader.read == [(1, [2]), (1, [2]), (1, [2, 4]), (1, [BLOCK + 1])]
 
 
 def test_without_room_what_is_asked_for_is_read_each_time(monkeypatch):
-    monkeypatch.setattr(kept_rows, "_BYTES", 8)
+    monkeypatch.setattr(kept_rows, "_BYTES", 16)
     reader = _Reader()
     kept = KeptRows(STARTS, np.array([0, 1, 3, 4, 5]))
     _rows(kept, reader, 0, 0, 1)
     _rows(kept, reader, 1, 1)
     _rows(kept, reader, 1, 1)
     _rows(kept, reader, 0, 1)
-    assert reader.read == [(0, [0, 1]), (1, [1]), (1, [1])]
+    assert reader.read == [(0, [0]), (0, [0, 1]), (1, [1]), (1, [1])]
+
+
+def test_a_block_that_does_not_fit_is_not_read_whole(monkeypatch):
+    monkeypatch.setattr(kept_rows, "_BYTES", 20)
+    reader = _Reader()
+    kept = KeptRows(STARTS, np.array([3, 4, 5, 6]))
+    for _ in range(2):
+        _rows(kept, reader, 1, 1, 2)
+    assert reader.read == [(1, [0]), (1, [1, 2]), (1, [1, 2])]
