@@ -21,7 +21,7 @@ from .candidate import Candidate
 from .guard import Guard
 from .measured_losses import MeasuredLosses
 from .plan_evaluator import PlanEvaluator
-from .work import Work, work_of
+from .work import Work, as_far_as_it_goes, work_of
 
 __all__ = ["Analysis", "analyze", "idle_operators"]
 
@@ -116,6 +116,7 @@ def analyze(
             f"{next(iter(spoilt.values()))}: check how the data are scaled."
         )
     spectra = Spectra(gathered.statistics)
+    run = dataclasses.replace(run, effort=as_far_as_it_goes(run, gathered, macs))
 
     def predicted(by: Weighting, name: str) -> Candidate:
         found = by.losses(run, gathered, spectra)

@@ -13,11 +13,11 @@ import numpy as np
 from ..factorization.moment_shrinkage import shrinkages_for
 from ..factorization.refit import FITTED
 from ..factorization.shrinkage_choice import CROSS_VALIDATED
-from ..options import Effort
+from ..options import HIGH, Effort
 from ..outputs import SURVEYED
 from ..statistics.calibration_run import CalibrationRun, Gathered
 
-__all__ = ["Work", "work_of"]
+__all__ = ["Work", "as_far_as_it_goes", "work_of"]
 
 # A decomposition of n x n in multiply-adds, over n³; one in single precision takes half of it.
 _EIGH = 9.0
@@ -27,6 +27,9 @@ _BACKWARD = 2.0
 
 # What loading a model takes, for each of its nodes.
 _LOADED = 5e5
+
+# The share of the work that may go into the losses where more than the least is tried.
+_LOSSES = 0.35
 
 # A model whose arithmetic is not known is taken to be small.
 _UNKNOWN = 1e8
@@ -75,6 +78,27 @@ class Work:
             "predict": self.prediction,
         }
         return {name: seconds * part / self.calibration for name, part in stages.items()}
+
+
+def as_far_as_it_goes(run: CalibrationRun, gathered: Gathered, macs: float) -> Effort:
+    """The effort of a run with as many metrics, on as many folds, as a share of its work pays for.
+
+    The more samples were calibrated on, the less it is to cross-validate some of them.
+
+    Args:
+        run: The model and the data.
+        gathered: What calibration found.
+        macs: Multiplications of the dense model for one sample.
+    """
+    effort = run.effort
+    if not effort.bounded or not effort.metrics:
+        return effort
+    for metrics in (run.effort.metrics, HIGH.metrics):
+        wider = dataclasses.replace(effort, metrics=metrics, folds=HIGH.folds)
+        work = work_of(dataclasses.replace(run, effort=wider), gathered, macs, 0, 0)
+        if work.losses <= _LOSSES * effort.work * work.calibration:
+            effort = wider
+    return effort
 
 
 def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, folds: int) -> Work:

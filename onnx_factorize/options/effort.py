@@ -21,9 +21,10 @@ class Effort:
         name: As `--effort` calls it.
         work: What may be computed after the calibration, in what that took; what is left of it
             after the losses goes into plans that are measured.
-        metrics: Shrunk moments that are cross-validated for each target, at most. With none,
-            losses are those of the closed form.
-        folds: Folds of the data that losses are cross-validated on, at most.
+        metrics: Shrunk moments that are cross-validated for each target: at most, or where the work
+            is bounded at least, and more if that pays for them. With none, losses are those of the
+            closed form.
+        folds: Folds of the data that losses are cross-validated on, likewise.
         compared: Folds on which plans are compared, at most.
         refits: Plans whose factors are refitted, at most.
         predicted: Folds besides on which the plan that is taken is measured in the end, at most.

@@ -10,6 +10,7 @@ from builders import BUNDLED, BUNDLED_DATA
 from click.testing import CliRunner
 
 from onnx_factorize import factorize
+from onnx_factorize.allocation import work
 from onnx_factorize.allocation.search import Search
 from onnx_factorize.allocation.work import Work
 from onnx_factorize.cli.main import cli
@@ -136,3 +137,12 @@ def test_what_stages_will_take_is_said_before(caplog):
     come = next(place for place, line in enumerate(lines) if line.startswith("to come: "))
     assert any(line.startswith("evaluate plans: ") for line in lines[come:])
     assert not any(line.startswith("evaluate plans: ") for line in lines[:come])
+
+
+def test_more_is_cross_validated_where_the_calibration_pays_for_it(monkeypatch):
+    assert _known(NORMAL).analysis.effort.folds == NORMAL.folds
+    monkeypatch.setattr(work, "_LOSSES", 10.0)
+    effort = _known(NORMAL).analysis.effort
+    assert (effort.metrics, effort.folds) == (HIGH.metrics, HIGH.folds)
+    assert effort.work == NORMAL.work
+    assert _known(LOW).analysis.effort == LOW
