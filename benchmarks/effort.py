@@ -24,7 +24,7 @@ import models
 from benchmarks import figures
 from onnx_factorize import Progress
 from onnx_factorize.calibration import CalibrationData, Signature, open_calibration
-from onnx_factorize.evaluation import Divergences, evaluate
+from onnx_factorize.evaluation import Divergences, Recorded
 from onnx_factorize.files import model_io
 from onnx_factorize.options import Options, Selection
 from onnx_factorize.outputs import output_kinds, survey
@@ -77,18 +77,12 @@ class _Judge:
         kinds = output_kinds(self.dense, {})
         self.outputs = survey(session, kinds, self.data.fewer(256), 0, lambda _: None).outputs
         watched = self.runtime.session(self.dense, list(self.outputs))
-        self.batches = list(self.data.batches("calibration", only=self.only))
-        self.answers = [watched.run(batch.feeds, batch.origin) for batch in self.batches]
+        batches = self.data.batches("calibration", only=self.only)
+        self.recorded = Recorded.of(watched, batches)
 
     def divergence(self, model: Any) -> float:
         session, found = self.runtime.session(model, list(self.outputs)), Divergences(self.outputs)
-        answers = iter(self.answers)
-        evaluate(
-            self.batches,
-            lambda _: next(answers),
-            lambda batch: session.run(batch.feeds, batch.origin),
-            found,
-        )
+        self.recorded.compare(session, found)
         return found.value
 
 

@@ -12,7 +12,6 @@ from ..factorization.forms import unfoldings_of
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import PredictedLosses, Spectra, Weighting
 from ..factorization.weightings import get_weighting
-from ..options import NORMAL, Effort
 from ..parallel import one_blas_thread
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun
@@ -40,7 +39,6 @@ class Analysis:
         not_finite: Target name to where its activations are not finite, so that it stays dense.
         guard: What finds cuts after which outputs are not finite; None where no data were run.
         broken: Operator to what its cut was found to make not finite: it stays dense.
-        effort: What bounds the search for ranks.
         work: What its parts take; None where nothing is measured.
     """
 
@@ -52,7 +50,6 @@ class Analysis:
     not_finite: Mapping[str, str] = dataclasses.field(default_factory=dict)
     guard: Guard | None = None
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
-    effort: Effort = NORMAL
     work: Work | None = None
 
     @property
@@ -132,7 +129,6 @@ def analyze(
         unreachable=gathered.unreachable,
         not_finite=gathered.not_finite,
         guard=Guard(run.normal, list(run.surveyed.outputs), run.data, run.runtime),
-        effort=run.effort,
     )
     first = _with_measured(first, run, analysis)
     if uniform or len(gathered.parts) < 2:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import Array
-from ..evaluation import Divergences, evaluate
+from ..evaluation import Divergences, Recorded
 from ..factorization.losses import relative_losses
 from ..factorization.rewriting import factors_by_name
 from ..factorization.spectrum import Spectrum
@@ -35,9 +35,8 @@ class MeasuredLosses:
         self._outputs, self._statistics = run.surveyed.outputs, statistics
         self._standing = StandingModel(run.normal, list(self._outputs), run.runtime)
         only = run.data.some(_SAMPLES)
-        self._batches = list(run.data.batches("calibration", only=only))
-        dense = self._standing.dense
-        self._answers = [dense.run(batch.feeds, batch.origin) for batch in self._batches]
+        batches = run.data.batches("calibration", only=only)
+        self._recorded = Recorded.of(self._standing.dense, batches)
 
     def of(self, target: Target, spectrum: Spectrum) -> Array | None:
         """Relative losses of a target, in the unit of the divergence.
@@ -56,14 +55,8 @@ class MeasuredLosses:
         rank = max(1, target.params // target.factor_params(2))
         name = target.name
         factors = factors_by_name([target], {name: rank}, {name: spectrum}, self._statistics)
-        cut, found = self._standing.session(factors), Divergences(self._outputs)
-        recorded = iter(self._answers)
-        evaluate(
-            self._batches,
-            lambda _: next(recorded),
-            lambda batch: cut.run(batch.feeds, batch.origin),
-            found,
-        )
+        found = Divergences(self._outputs)
+        self._recorded.compare(self._standing.session(factors), found)
         relative = relative_losses(spectrum)
         losses = np.asarray(relative * (found.value / max(relative[rank], 1e-12)))
         return losses if np.isfinite(losses).all() else None

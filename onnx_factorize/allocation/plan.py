@@ -197,7 +197,7 @@ def _searched(
 ) -> Search:
     """A search, ended where its time was over or its user wanted."""
     candidates, work = analysis.candidates, analysis.work
-    most = None if work is None else work.evaluations(analysis.effort, len(candidates))
+    most = None if work is None else work.evaluations(evaluator.effort, len(candidates))
     searching = Search(candidates, allocator.ranks_of, evaluator, forms, most)
     total = most_measurements(candidates, forms, most)
     if work is not None:
@@ -232,7 +232,7 @@ def _refitted(
     near = [plan for plan in found.others if plan.divergence < _NEAR * measured]
     others = [*origins, *(plan for plan in near if not any(plan is each for each in origins))]
     with progress.stage("rewrite"):
-        others = others[: min(2 * evaluator.ease, analysis.effort.refits) - 1]
+        others = others[: min(2 * evaluator.ease, evaluator.effort.refits) - 1]
         allocations = [(best, measured)]
         allocations += [
             (allocator.allocate(dense, plan.candidate), plan.divergence) for plan in others

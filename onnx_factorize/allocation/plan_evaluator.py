@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import NamedArrays
 from ..calibration import Batch
 from ..calibration.folds import some_of
-from ..evaluation import Divergences, evaluate
+from ..evaluation import Divergences, Recorded, evaluate
 from ..factorization.moment_shrinkage import MomentShrinkage
 from ..factorization.rewriting import factors_by_name
 from ..factorization.weighting import Spectra, Weighting
@@ -41,8 +40,7 @@ _RECORDED_BYTES = 2**28
 class _Fold:
     """One fold: its samples with the dense model's outputs, and the spectra that others give."""
 
-    batches: list[Batch]
-    outputs: list[dict[str, npt.NDArray[Any]]]
+    recorded: Recorded
     spectra: Spectra
 
 
@@ -82,15 +80,9 @@ class PlanEvaluator:
         self.samples, self.ease = samples, samples // _SAMPLES
         self.effort = run.effort
         for fold in range(min(self.effort.compared, len(parts))):
-            batches, answers, size = [], [], 0
-            only = some_of(fold, self.folds, samples)
-            for batch in self.data.batches("calibration", only=only):
-                batches.append(batch)
-                answers.append(dense.run(batch.feeds, batch.origin))
-                size += sum(value.nbytes for value in answers[-1].values())
-                if size > _RECORDED_BYTES:
-                    break
-            self._folds.append(_Fold(batches, answers, self._others(fold)))
+            batches = self.data.batches("calibration", only=some_of(fold, self.folds, samples))
+            recorded = Recorded.of(dense, batches, _RECORDED_BYTES)
+            self._folds.append(_Fold(recorded, self._others(fold)))
 
     @property
     def measured_folds(self) -> int:
@@ -164,9 +156,7 @@ class PlanEvaluator:
 
     def _add(self, fold: _Fold, factors: Mapping[str, Factors], found: Divergences) -> None:
         """Runs the model with some factors on the samples of a fold."""
-        recorded = iter(fold.outputs)
-        compressed = _runner(self._standing.session(factors))
-        evaluate(fold.batches, lambda _: next(recorded), compressed, found)
+        fold.recorded.compare(self._standing.session(factors), found)
 
     def _others(self, fold: int) -> Spectra:
         """The spectra that all folds but one give."""
@@ -192,5 +182,5 @@ class PlanEvaluator:
         return factors_by_name(cut, chosen_ranks, chosen, statistics)
 
 
-def _runner(session: Session) -> Callable[[Batch], dict[str, npt.NDArray[Any]]]:
+def _runner(session: Session) -> Callable[[Batch], NamedArrays]:
     return lambda batch: session.run(batch.feeds, batch.origin)

@@ -16,7 +16,7 @@ from .measured_plans import Allocate, LateError, MeasuredPlans, cut_of_plan
 from .plan_changes import ALONE, changed, rescaled
 from .plan_evaluator import PlanEvaluator
 
-__all__ = ["Forms", "Found", "Search", "most_measurements", "search"]
+__all__ = ["Forms", "Found", "Search", "most_measurements"]
 
 Forms = Mapping[str, Mapping[str, frozenset[str]]]
 
@@ -53,7 +53,7 @@ def most_measurements(
     """The candidates, the first one's targets alone, the plan that follows, and its changes.
 
     Args:
-        candidates: As for `search`.
+        candidates: As for `Search`.
         forms: Likewise.
         most: Likewise.
     """
@@ -62,22 +62,10 @@ def most_measurements(
     return every if most is None else min(every, max(most, len(candidates)))
 
 
-def search(
-    candidates: Sequence[Candidate],
-    allocate: Allocate,
-    evaluator: PlanEvaluator,
-    advance: Callable[[int], None] = lambda _: None,
-    forms: Forms | None = None,
-    most: int | None = None,
-) -> Found:
-    """Chooses among candidates by measurement, and improves the best: see `Search`."""
-    one = Search(candidates, allocate, evaluator, forms, most)
-    one.run(advance)
-    return one.found
-
-
 class Search:
-    """A search that can be ended at any time, with the best so far.
+    """Chooses among candidates by measurement, and improves the best.
+
+    It can be ended at any time, with the best so far.
 
     Attributes:
         ended: By what it was ended early; None if it was not.
@@ -128,18 +116,15 @@ class Search:
         except LateError:
             self.ended = "time"
 
-    @staticmethod
-    def _change(run: MeasuredPlans) -> None:
+    def _improve(self, run: MeasuredPlans) -> None:
+        if run.best.candidate.uniform:
+            return
+        if self._forms and run.left is None:
+            _evaluate_forms(run, self._forms)
         for number in range(_CHANGES):
             if run.left == 0:
-                break
+                return
             run.evaluate(changed(run.best, number), "changes of it")
-
-    def _improve(self, run: MeasuredPlans) -> None:
-        if not run.best.candidate.uniform:
-            if self._forms and run.left is None:
-                _evaluate_forms(run, self._forms)
-            self._change(run)
 
     @property
     def begun(self) -> bool:

@@ -3,12 +3,14 @@
 from .agreement import Agreement, OutputAgreement, compare_outputs
 from .divergences import Divergences
 from .evaluate import Metric, evaluate
+from .recorded import Recorded
 
 __all__ = [
     "Agreement",
     "Divergences",
     "Metric",
     "OutputAgreement",
+    "Recorded",
     "compare_outputs",
     "evaluate",
 ]

@@ -10,9 +10,17 @@ import pytest
 from onnx_factorize.allocation.candidate import Candidate, MeasuredPlan
 from onnx_factorize.allocation.lagrangian import Choices, allocate_global, allocate_uniform
 from onnx_factorize.allocation.plan_changes import rescaled
-from onnx_factorize.allocation.search import Search, most_measurements, search
+from onnx_factorize.allocation.search import Search, most_measurements
 from onnx_factorize.factorization.forms import form_names
 from onnx_factorize.factorization.weightings import get_weighting
+
+
+def search(candidates, allocate, evaluator, advance=lambda _: None, forms=None, most=None):
+    """A search that nothing ends early."""
+    one = Search(candidates, allocate, evaluator, forms, most)
+    one.run(advance)
+    return one.found
+
 
 RANKS = np.arange(1, 9)
 LIMIT = 20.0

@@ -140,9 +140,9 @@ def test_what_stages_will_take_is_said_before(caplog):
 
 
 def test_more_is_cross_validated_where_the_calibration_pays_for_it(monkeypatch):
-    assert _known(NORMAL).analysis.effort.folds == NORMAL.folds
+    assert _known(NORMAL).analysis.evaluator.effort.folds == NORMAL.folds
     monkeypatch.setattr(work, "_LOSSES", 10.0)
-    effort = _known(NORMAL).analysis.effort
+    effort = _known(NORMAL).analysis.evaluator.effort
     assert (effort.metrics, effort.folds) == (HIGH.metrics, HIGH.folds)
     assert effort.work == NORMAL.work
-    assert _known(LOW).analysis.effort == LOW
+    assert _known(LOW).analysis.evaluator.effort == LOW
