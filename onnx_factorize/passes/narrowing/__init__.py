@@ -1,0 +1,21 @@
+"""Narrowing: channels between linear operators, found and taken out of the graph."""
+
+# Rules are registered when their modules are imported.
+from . import elementwise, linear, movement, normalization, reduction
+from .find_channels import FindChannels
+from .group import ChannelGroup, Place, Reader, RefusedChannels
+from .narrow_channels import NarrowChannels
+from .provenance import Narrowed, narrowed
+
+__all__ = [
+    "ChannelGroup",
+    "FindChannels",
+    "NarrowChannels",
+    "Narrowed",
+    "Place",
+    "Reader",
+    "RefusedChannels",
+    "narrowed",
+]
+
+del elementwise, linear, movement, normalization, reduction

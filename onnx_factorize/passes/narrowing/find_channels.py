@@ -1,0 +1,187 @@
+"""Find the channels that can go, and say why the others cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Container, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from .._names import linear_names
+from ..linear.layer import Layer
+from ..linear.registry import spec_of
+from .components import components, signatures
+from .follow import follow
+from .group import ChannelGroup, Indices, Place, Reader, RefusedChannels
+from .linear import product_of
+from .operand import Axis, Use
+from .trace import Trace
+
+__all__ = ["Channels", "FindChannels", "channels_of", "free"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Channels:
+    """Channels that lie alike, each in the same places as the others.
+
+    Attributes:
+        elements: By axis, the elements of each channel, shape (width, count).
+        producers: The operators that compute them.
+        readers: The operators that multiply by them.
+        reason: Why they stay; None if they may go.
+    """
+
+    elements: dict[Axis, Indices]
+    producers: tuple[ir.Node, ...]
+    readers: tuple[ir.Node, ...]
+    reason: str | None
+
+    @property
+    def width(self) -> int:
+        """The number of channels."""
+        return len(next(iter(self.elements.values())))
+
+
+def channels_of(trace: Trace) -> list[Channels]:
+    """All channels that were followed, in the order of their first axes."""
+    starts = [*(axis.start for axis in trace.axes), trace.size]
+    labels = components(trace.size, *trace.pairs())
+    kinds = signatures(labels, starts)
+    found: dict[int, dict[Axis, Indices]] = {}
+    for axis in trace.axes:
+        here = slice(axis.start, axis.start + axis.length)
+        for kind in np.unique(kinds[here]):
+            mine = np.flatnonzero(kinds[here] == kind)
+            order = np.argsort(labels[here][mine], kind="stable")
+            width = len(np.unique(labels[here][mine]))
+            found.setdefault(int(kind), {})[axis] = mine[order].reshape(width, -1)
+    return [_channels(trace, elements) for elements in found.values()]
+
+
+def _channels(trace: Trace, elements: dict[Axis, Indices]) -> Channels:
+    reasons = [trace.blocked[axis.number] for axis in elements if axis.number in trace.blocked]
+    width = len(next(iter(elements.values())))
+    producers = tuple(node for node, axis in trace.producers.items() if axis in elements)
+    readers = tuple(node for node, axis in trace.readers.items() if axis in elements)
+    reason = reasons[0] if reasons else None
+    if reason is None and not readers:
+        reason = "no linear operator reads them"
+    elif reason is None and width == 1:
+        reason = "all of them go together"
+    return Channels(elements, producers, readers, reason)
+
+
+class FindChannels(ir.passes.InPlacePass):
+    """Collects groups of channels between linear operators; the model is only read.
+
+    From the outputs of linear operators on, channels are followed in both directions through
+    operators that treat them one by one (see `rule`), over sums that join several operators'
+    channels, concatenations that lay them side by side, and grouped convolutions that tie some of
+    them together. A channel can go when
+
+    - linear operators with constant weights of their own compute it, and others multiply by it;
+    - no operator on the way computes something of all channels together, or is unknown;
+    - it is neither input nor output of the model or of a subgraph;
+    - nothing on the way was factorized before.
+
+    Attributes:
+        groups: What can be narrowed, in graph order.
+        refused: What other linear operators compute, with the reason why it stays.
+    """
+
+    def __init__(self) -> None:
+        self.groups: list[ChannelGroup] = []
+        self.refused: list[RefusedChannels] = []
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Runs the pass."""
+        self.groups, self.refused = [], []
+        self._model = model
+        self._names = linear_names(model)
+        trace, refused = follow(model, self._names)
+        self._order = {node: place for place, node in enumerate(model.graph.all_nodes())}
+        used: set[str] = set()
+        for node, reason in refused.items():
+            self._refuse((node,), reason)
+        for channels in channels_of(trace):
+            if not channels.producers:
+                continue
+            found = channels.reason or self._group(trace, channels, used)
+            if isinstance(found, str):
+                self._refuse(channels.producers, found)
+            else:
+                used.add(found.name)
+                self.groups.append(found)
+        return ir.passes.PassResult(model, modified=False)
+
+    def _refuse(self, nodes: Sequence[ir.Node], reason: str) -> None:
+        names = tuple(self._names[node] for node in self._sorted(nodes))
+        node = self._sorted(nodes)[0]
+        self.refused.append(RefusedChannels(names[0], node.op_type, reason, names))
+
+    def _sorted(self, nodes: Sequence[ir.Node]) -> list[ir.Node]:
+        return sorted(nodes, key=self._order.__getitem__)
+
+    def _group(self, trace: Trace, channels: Channels, used: set[str]) -> ChannelGroup | str:
+        layers = {}
+        for node in {*channels.producers, *channels.readers}:
+            layer = self._layer(node)
+            if isinstance(layer, str):
+                return f"'{self._names[node]}' {layer}"
+            layers[node] = layer
+        producers, readers = self._sorted(channels.producers), self._sorted(channels.readers)
+        columns = [channels.elements[trace.producers[node]] for node in producers]
+        linear = {*producers, *readers}
+        between = {
+            node
+            for axis in channels.elements
+            for node in trace.nodes.get(axis.number, {})
+            if node not in linear
+        }
+        return ChannelGroup(
+            free(self._names[producers[0]], used),
+            channels.width,
+            columns[0].shape[1],
+            tuple(layers[node] for node in producers),
+            tuple(columns),
+            tuple(
+                Reader(layers[node], _rows(layers[node], channels.elements[trace.readers[node]]))
+                for node in readers
+            ),
+            _places(channels),
+            tuple(self._sorted(list(between))),
+        )
+
+    def _layer(self, node: ir.Node) -> Layer | str:
+        spec, product = spec_of(node), product_of(self._model, node)
+        if spec is None or spec.plain is None or isinstance(product, str):
+            return "is not normalised"
+        if product.weight != 1 or node.inputs[1] is None or node.inputs[1].producer() is not None:
+            return "is not normalised"
+        return spec.plain.find(self._model, node, self._names[node])
+
+
+def _rows(layer: Layer, positions: Indices) -> Indices:
+    """Rows of a layer's own unfolding that belong to channels."""
+    geometry = layer.own.convolution
+    taps = 1 if geometry is None else int(np.prod(geometry.kernel))
+    rows = positions[:, :, None] * taps + np.arange(taps)
+    return rows.reshape(len(positions), -1)
+
+
+def _places(channels: Channels) -> tuple[Place, ...]:
+    return tuple(
+        Place(axis.holder.value, axis.axis, elements, axis.holder.node, axis.holder.index)
+        for axis, elements in channels.elements.items()
+        if isinstance(axis.holder, Use)
+    )
+
+
+def free(name: str, taken: Container[str]) -> str:
+    """A name that no other group has: a second part of one operator's outputs says so."""
+    count, found = 1, name
+    while found in taken:
+        count += 1
+        found = f"{name} (part {count})"
+    return found

@@ -1,0 +1,192 @@
+"""Take channels out of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from ...arrays import AnyArray
+from ...errors import InputError
+from ...graph import Namer, register
+from .._names import linear_names
+from ..clean_up import CleanUp
+from ..linear.site import rearranged
+from .find_channels import Channels, channels_of, free
+from .follow import follow
+from .group import Indices
+from .mends import Constants
+from .operand import Axis, Operand, Use
+from .provenance import note
+from .trace import Trace
+
+__all__ = ["NarrowChannels"]
+
+
+class NarrowChannels(ir.passes.InPlacePass):
+    """Keeps some channels of groups, and takes the others out of every operator.
+
+    - Weights, biases and the constants of what lies between lose the elements of the channels.
+    - `group` of convolutions, constant shapes and declared shapes follow.
+    - Nothing else changes: operators, names and metadata stay. What else reads a constant that
+      shrinks keeps the whole one; then the operator gets one of its own.
+    - The operators that computed the channels are marked with those that they still compute.
+
+    The result is what the model computes with zeros in the place of the readers' weights for
+    channels that are gone.
+    """
+
+    def __init__(self, kept: Mapping[str, Indices]) -> None:
+        """Initializes the pass.
+
+        Args:
+            kept: By the name of a group (see `FindChannels`), the channels that stay, in
+                ascending order, at least one.
+        """
+        self._kept = {name: np.asarray(channels, np.int64) for name, channels in kept.items()}
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Runs the pass.
+
+        Raises:
+            InputError: The model has no such channels.
+        """
+        if not self._kept:
+            return ir.passes.PassResult(model, modified=False)
+        names = linear_names(model)
+        trace, _ = follow(model, names)
+        groups = by_name(model, names, channels_of(trace))
+        narrowing = _Narrowing(trace)
+        for name, kept in self._kept.items():
+            group = groups.get(name)
+            if group is None:
+                raise InputError(f"The model has no channels '{name}' that can be narrowed.")
+            if not len(kept) or kept[-1] >= group.width or (np.diff(kept) <= 0).any():
+                raise InputError(
+                    f"Keep some of the {group.width} channels of '{name}', in ascending order."
+                )
+            narrowing.drop(group, kept)
+        narrowing.apply()
+        return ir.passes.PassResult(model, modified=True)
+
+
+class _Narrowing(Constants):
+    """Elements that go, axis by axis, and the graph as it changes."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._names = Namer(trace.model)
+        self._gone: dict[Axis, list[Indices]] = {}
+
+    def drop(self, group: Channels, kept: Indices) -> None:
+        """Notes which elements go."""
+        gone = np.setdiff1d(np.arange(group.width), kept)
+        for axis, elements in group.elements.items() if len(gone) else ():
+            self._gone.setdefault(axis, []).append(elements[gone].reshape(-1))
+
+    def apply(self) -> None:
+        """Changes the graph."""
+        old = []
+        for mend in self._trace.mends:
+            mend(self)
+        for node, axis in self._trace.producers.items():
+            if axis in self._gone:
+                note(node, axis.length, self.kept(axis))
+        for axis in self._gone:
+            holder = axis.holder
+            if isinstance(holder, Use):
+                old.append(holder.value)
+                self._slice(holder, axis)
+            else:
+                _declare(holder, axis, len(self.kept(axis)))
+        CleanUp(only=old)(self._trace.model)
+
+    def kept(self, axis: Axis) -> Indices:
+        """The indices along an axis that stay."""
+        gone = self._gone.get(axis)
+        every = np.arange(axis.length)
+        return every if gone is None else np.setdiff1d(every, np.concatenate(gone))
+
+    def read(self, use: Use) -> Indices:
+        """The contents of a constant of integers."""
+        tensor = self._trace.tensor(Operand(use.node, use.index))
+        current = use.value.const_value if use.value.producer() is None else None
+        found = current if current is not None else tensor
+        assert found is not None
+        return np.asarray(found.numpy())
+
+    def write(self, use: Use, contents: Indices) -> None:
+        """Gives an operator a constant of integers with other contents."""
+        value = self._own(use)
+        array = np.asarray(contents).astype(self.read(use).dtype)
+        value.const_value = ir.tensor(array, name=value.name)
+
+    def _slice(self, use: Use, axis: Axis) -> None:
+        """Keeps what stays along an axis of a constant."""
+        value, kept = self._own(use), self.kept(axis)
+        assert value.const_value is not None
+        shape = list(value.const_value.shape.numpy())
+        shape[axis.axis] = len(kept)
+
+        def change(array: AnyArray) -> AnyArray:
+            return np.take(array, kept, axis=axis.axis)
+
+        rearranged(value, change, shape)
+
+    def _own(self, use: Use) -> ir.Value:
+        """The initializer that an operator alone reads: a new one, where others read it too."""
+        value = use.value
+        alone = len(value.uses()) == 1 and not value.is_graph_output()
+        if value.is_initializer() and value.producer() is None and alone:
+            return value
+        tensor = self._trace.tensor(Operand(use.node, use.index))
+        assert tensor is not None
+        shape = ir.Shape(tensor.shape.numpy())
+        new = ir.Value(
+            name=self._names(f"{value.name}.narrow"), shape=shape, type=ir.TensorType(tensor.dtype)
+        )
+        # Contents under a name of their own: a value gives its tensor its name.
+        new.const_value = ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=shape)
+        scope = use.node.graph
+        assert isinstance(scope, ir.Graph)
+        register(self._trace.model, scope, new)
+        use.node.replace_input_with(use.index, new)
+        _remove_unread(value)
+        return new
+
+
+def by_name(
+    model: ir.Model, names: Mapping[ir.Node, str], every: list[Channels]
+) -> dict[str, Channels]:
+    """Channels that can go, by the names of their groups."""
+    order = {node: place for place, node in enumerate(model.graph.all_nodes())}
+    found: dict[str, Channels] = {}
+    for channels in every:
+        if channels.producers and channels.reason is None:
+            first = min(channels.producers, key=order.__getitem__)
+            found[free(names[first], found)] = channels
+    return found
+
+
+def _remove_unread(value: ir.Value) -> None:
+    """Removes the Constant, or the Identity, behind a constant that nothing reads any more."""
+    node = value.producer()
+    if node is None or value.uses() or value.is_graph_output():
+        return
+    behind = [each for each in node.inputs if each is not None]
+    assert node.graph is not None
+    node.graph.remove(node, safe=True)
+    for each in behind:
+        _remove_unread(each)
+
+
+def _declare(value: ir.Value, axis: Axis, length: int) -> None:
+    """Mends what is declared of a value."""
+    if value.shape is None or len(value.shape) <= axis.axis:
+        value.shape = None
+        return
+    if isinstance(value.shape[axis.axis], int):
+        sizes = list(value.shape)
+        sizes[axis.axis] = length
+        value.shape = ir.Shape(sizes)

@@ -1,0 +1,92 @@
+"""Narrowed graphs compute what dense ones do without the channels that are gone."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from builders import model, normal, session
+from narrowed_channels import error, narrow
+
+from onnx_factorize.errors import InputError
+from onnx_factorize.passes.narrowing import narrowed
+
+NET = """(float[n, 3, 8, 8] x) => (float[n, 5] y) {
+    [a] h = Conv <pads = [1, 1, 1, 1]> (x, w, b)
+    n = BatchNormalization (h, s, b, m, v)
+    r = Relu (n)
+    [d] e = Conv <group = 6, pads = [1, 1, 1, 1]> (r, dw)
+    [p] f = Conv (e, pw)
+    g = Add (f, h)
+    q = MaxPool <kernel_shape = [4, 4], strides = [4, 4]> (g)
+    t = Reshape (q, shape)
+    [c] y = Gemm <transB = 1> (t, u)
+}"""
+WEIGHTS = {
+    "w": normal(0, 6, 3, 3, 3),
+    "b": normal(1, 6),
+    "s": normal(2, 6),
+    "m": normal(3, 6),
+    "v": normal(4, 6) ** 2 + 1,
+    "dw": normal(5, 6, 1, 3, 3),
+    "pw": normal(6, 6, 6, 1, 1),
+    "u": normal(7, 5, 24),
+    "shape": np.array([-1, 24]),
+}
+FEEDS = {"x": normal(9, 2, 3, 8, 8)}
+
+
+@pytest.mark.parametrize("kept", [[0], [1, 4], [0, 2, 3, 5], [0, 1, 2, 3, 4, 5]])
+def test_the_narrowed_graph_is_the_masked_one(kept):
+    found, made = error(model(NET, WEIGHTS), {"a": kept}, FEEDS)
+    assert found < 1e-5
+    sizes = {name: value.const_value.shape for name, value in made.graph.initializers.items()}
+    assert sizes["w"] == (len(kept), 3, 3, 3)
+    assert sizes["pw"] == (len(kept), len(kept), 1, 1)
+    assert sizes["u"] == (5, 4 * len(kept))
+
+
+def test_all_channels_are_the_same_model_to_the_bit():
+    proto = model(NET, WEIGHTS)
+    made = narrow(proto, {"a": np.arange(6)})
+    assert np.array_equal(session(made).run(None, FEEDS)[0], session(proto).run(None, FEEDS)[0])
+    assert not any(node.metadata_props for node in made.graph)
+
+
+def test_a_constant_that_others_read_stays_whole():
+    proto = model(
+        "(float[n, 3] x, float[6] z) => (float[n, 2] y, float[6] k) "
+        "{ [a] h = Gemm (x, w, b) [c] y = Gemm (h, v) k = Add (z, b) }",
+        {"w": normal(0, 3, 6), "b": normal(1, 6), "v": normal(2, 6, 2)},
+    )
+    found, made = error(proto, {"a": [1, 2]}, {"x": normal(3, 4, 3), "z": normal(4, 6)})
+    assert found < 1e-5
+    assert set(made.graph.initializers) == {"w", "b", "v", "b.narrow"}
+
+
+def test_marks_say_which_outputs_are_left_of_the_first():
+    once = narrow(model(NET, WEIGHTS), {"a": np.array([0, 2, 3, 5])})
+    twice = narrow(once, {"a": np.array([1, 2])})
+    for made, kept in ((once, [0, 2, 3, 5]), (twice, [2, 3])):
+        mark = narrowed(next(node for node in made.graph if node.name == "a"))
+        assert (mark.width, mark.kept.tolist()) == (6, kept)
+
+
+@pytest.mark.parametrize("kept", [[], [6], [2, 1]])
+def test_channels_that_are_not_there_are_refused(kept):
+    with pytest.raises(InputError, match="Keep some of the 6 channels"):
+        narrow(model(NET, WEIGHTS), {"a": np.array(kept, np.int64)})
+
+
+def test_a_name_that_is_no_group_is_refused():
+    with pytest.raises(InputError, match="no channels 'nothing'"):
+        narrow(model(NET, WEIGHTS), {"nothing": np.array([0])})
+
+
+def test_declared_shapes_follow():
+    made = ir.from_proto(model(NET, WEIGHTS))
+    value = next(node for node in made.graph if node.name == "a").outputs[0]
+    value.shape = ir.Shape(["n", 6, 8, 8])
+    made = narrow(made, {"a": np.array([0, 3])})
+    value = next(node for node in made.graph if node.name == "a").outputs[0]
+    assert value.shape == ir.Shape(["n", 2, 8, 8])
