@@ -19,14 +19,16 @@ from ..statistics.calibration_run import CalibrationRun, Gathered
 
 __all__ = ["Work", "as_far_as_it_goes", "work_of"]
 
-# A decomposition of n x n in multiply-adds, over n³; one in single precision takes half of it.
+# A decomposition of n x n in multiply-adds, over n³.
 _EIGH = 9.0
 
 # What gradients take beside a run of the model.
 _BACKWARD = 2.0
 
-# What loading a model takes, for each of its nodes.
+# What loading a model takes, for each of its nodes, and for each weight that a cut may change:
+# it is written, read, and laid out anew by the runtime.
 _LOADED = 5e5
+_STORED = 100.0
 
 # The share of the work that may go into the losses where more than the least is tried.
 _LOSSES = 0.35
@@ -115,7 +117,7 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
     calibrated, effort = run.data.calibration_samples, run.effort
     backward = _BACKWARD if gathered.observer is not None and gathered.observer.gradients else 0.0
     both = (1 + backward) * forward * run.sampling.draws
-    load = _LOADED * len(run.normal.graph)
+    load, made = _LOADED * len(run.normal.graph), 0.0
     each = min(samples, calibrated // max(1, len(gathered.parts)))
     moments, decomposed, coefficients = 0.0, 0.0, 0.0
     for target in run.targets:
@@ -124,20 +126,23 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
             continue
         rows = found.signal.count / max(1, calibrated)
         moments += rows * target.groups * target.width**2
-        decomposed += _EIGH / 2 * target.groups * target.width**3
+        decomposed += _EIGH * target.groups * target.width**3
+        if target.is_own:
+            # A factor down to half of the rank or so, and the product of the two.
+            made += target.params * (_STORED + target.width)
         coefficients += 2 * rows * target.groups * target.width**2
     metrics = len(shrinkages_for(calibrated, effort.metrics)) if effort.metrics else 0
     tried = min(CROSS_VALIDATED, calibrated) * min(1.0, effort.folds / max(1, len(gathered.parts)))
-    evaluation = folds * (each * forward + load)
+    evaluation = folds * (each * forward + load + made)
     # All folds but one are fitted, in the dense model and in the compressed one, and the plain
     # factors and the fitted ones are measured on that.
     fitted = min(FITTED, calibrated - calibrated // max(1, len(gathered.parts)))
-    refit = 2 * (fitted * forward + load) + evaluation
+    refit = 2 * (fitted * forward + load + made) + evaluation
     return Work(
         calibration=min(SURVEYED, calibrated) * forward + calibrated * (both + moments) + 2 * load,
         losses=metrics * (effort.folds * decomposed + tried * coefficients)
         + (tried * both if metrics else 0.0),
         evaluation=evaluation,
         refit=refit * min(1, effort.refits),
-        prediction=effort.predicted * (2 * each * forward + load),
+        prediction=effort.predicted * (2 * each * forward + load + made),
     )

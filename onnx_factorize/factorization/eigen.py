@@ -1,4 +1,4 @@
-"""Eigendecompositions, in the orders and signs that the mathematics here wants."""
+"""Eigendecompositions and triangular systems, in the orders that the mathematics here wants."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import numpy as np
 
 from ..arrays import Array
 
-__all__ = ["descending", "leading"]
+__all__ = ["descending", "leading", "solve_transposed"]
+
+# Rows of a triangular system that are solved at once: the rest of it is matrix products.
+_BLOCK = 64
 
 
 def descending(matrix: Array) -> tuple[Array, Array]:
@@ -30,3 +33,20 @@ def leading(matrix: Array) -> Array:
     """
     values, vectors = np.linalg.eig(matrix)
     return np.asarray(np.abs(np.real(vectors[:, np.argmax(np.real(values))])))
+
+
+def solve_transposed(lower: Array, right: Array) -> Array:
+    """The solution X of Lᵀ X = R, block by block from the last row up.
+
+    A general solver factorizes L anew, which takes as long as half of an eigendecomposition.
+
+    Args:
+        lower: Lower triangular, shape (m, m).
+        right: Shape (m, n).
+    """
+    solved = np.array(right)
+    for first in reversed(range(0, len(lower), _BLOCK)):
+        own, rest = slice(first, first + _BLOCK), slice(first + _BLOCK, None)
+        solved[own] -= lower[rest, own].T @ solved[rest]
+        solved[own] = np.linalg.solve(lower[own, own].T, solved[own])
+    return solved

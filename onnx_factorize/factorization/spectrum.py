@@ -21,7 +21,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..runtime.paging import keep
-from .eigen import descending
+from .eigen import descending, solve_transposed
 
 __all__ = ["Spectrum", "damped", "decompose", "decompose_whitened"]
 
@@ -149,9 +149,9 @@ def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Arr
         σ², basis = L V and dual = Vᵀ L⁻¹, with L the Cholesky factor of `metric` and V the
         eigenvectors of Lᵀ gram L.
     """
-    lower = None if metric is None else np.linalg.cholesky(metric)
+    lower: Array | None = None if metric is None else np.linalg.cholesky(metric)
     inner = gram if lower is None else lower.T @ gram @ lower
     squares, vectors = descending(inner)
     if lower is None:
         return squares, vectors, vectors.T
-    return squares, lower @ vectors, np.linalg.solve(lower.T, vectors).T
+    return squares, lower @ vectors, solve_transposed(lower, vectors).T
