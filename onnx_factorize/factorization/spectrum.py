@@ -15,7 +15,7 @@ moment of W g. Neither the wide metric nor S is ever formed, and only the narrow
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -149,7 +149,7 @@ def _decompose_one(gram: Array, metric: Array | None) -> tuple[Array, Array, Arr
         σ², basis = L V and dual = Vᵀ L⁻¹, with L the Cholesky factor of `metric` and V the
         eigenvectors of Lᵀ gram L.
     """
-    lower: Array | None = None if metric is None else np.linalg.cholesky(metric)
+    lower: Any = None if metric is None else np.linalg.cholesky(metric)
     inner = gram if lower is None else lower.T @ gram @ lower
     squares, vectors = descending(inner)
     if lower is None:
