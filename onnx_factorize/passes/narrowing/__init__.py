@@ -1,7 +1,7 @@
 """Narrowing: channels between linear operators, found and taken out of the graph."""
 
 # Rules are registered when their modules are imported.
-from . import elementwise, linear, movement, normalization, reduction
+from . import elementwise, linear, movement, normalization, reduction, reshaping
 from .find_channels import FindChannels
 from .group import ChannelGroup, Place, Reader, RefusedChannels
 from .narrow_channels import NarrowChannels
@@ -18,4 +18,4 @@ __all__ = [
     "narrowed",
 ]
 
-del elementwise, linear, movement, normalization, reduction
+del elementwise, linear, movement, normalization, reduction, reshaping

@@ -37,7 +37,7 @@ def broadcast(step: Step) -> None:
     """Axes are the same, counted from the last; an operand of length one there has no channels."""
     rank = step.rank(step.at)
     if rank is None:
-        step.block(f"nothing is known of the shape of '{step.at.value.name}' ({step.name})")
+        step.unknown(step.at)
         return
     for operand in step.operands:
         if operand != step.at:
@@ -48,7 +48,7 @@ def _align(step: Step, operand: Operand, axis: int) -> None:
     """Joins an axis that is counted from the last."""
     dims = step.dims(operand)
     if dims is None:
-        step.block(f"nothing is known of the shape of '{operand.value.name}' ({step.name})")
+        step.unknown(operand)
         return
     if len(dims) < -axis or dims[axis] == 1:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -11,14 +11,14 @@ import onnx_ir as ir
 from .._names import linear_names
 from ..linear.layer import Layer
 from ..linear.registry import spec_of
+from ..linear.weights import COMPUTED
 from .components import components, signatures
 from .follow import follow
 from .group import ChannelGroup, Indices, Place, Reader, RefusedChannels
-from .linear import product_of
 from .operand import Axis, Use
 from .trace import Trace
 
-__all__ = ["Channels", "FindChannels", "channels_of", "free"]
+__all__ = ["Channels", "FindChannels", "channels_of"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,12 +26,14 @@ class Channels:
     """Channels that lie alike, each in the same places as the others.
 
     Attributes:
+        name: The first producer's, and a number where its outputs lie in several ways.
         elements: By axis, the elements of each channel, shape (width, count).
         producers: The operators that compute them.
         readers: The operators that multiply by them.
         reason: Why they stay; None if they may go.
     """
 
+    name: str
     elements: dict[Axis, Indices]
     producers: tuple[ir.Node, ...]
     readers: tuple[ir.Node, ...]
@@ -43,8 +45,13 @@ class Channels:
         return len(next(iter(self.elements.values())))
 
 
-def channels_of(trace: Trace) -> list[Channels]:
-    """All channels that were followed, in the order of their first axes."""
+def channels_of(trace: Trace, names: Mapping[ir.Node, str]) -> list[Channels]:
+    """All channels that linear operators compute, in graph order.
+
+    Args:
+        trace: What was followed.
+        names: The linear operators, with their names.
+    """
     starts = [*(axis.start for axis in trace.axes), trace.size]
     labels = components(trace.size, *trace.pairs())
     kinds = signatures(labels, starts)
@@ -56,20 +63,42 @@ def channels_of(trace: Trace) -> list[Channels]:
             order = np.argsort(labels[here][mine], kind="stable")
             width = len(np.unique(labels[here][mine]))
             found.setdefault(int(kind), {})[axis] = mine[order].reshape(width, -1)
-    return [_channels(trace, elements) for elements in found.values()]
+    order_of = {node: place for place, node in enumerate(trace.model.graph.all_nodes())}
+    every = [_channels(trace, elements, order_of) for elements in found.values()]
+    made = [each for each in every if each.producers]
+    made.sort(key=lambda each: (order_of[each.producers[0]], _first(trace, each)))
+    parts: dict[ir.Node, int] = {}
+    named = []
+    for each in made:
+        node = each.producers[0]
+        parts[node] = parts.get(node, 0) + 1
+        part = f" (part {parts[node]})" if parts[node] > 1 else ""
+        named.append(dataclasses.replace(each, name=names[node] + part))
+    return named
 
 
-def _channels(trace: Trace, elements: dict[Axis, Indices]) -> Channels:
+def _first(trace: Trace, channels: Channels) -> int:
+    """The first output of the first producer that belongs to channels."""
+    return int(channels.elements[trace.producers[channels.producers[0]]].min())
+
+
+def _channels(
+    trace: Trace, elements: dict[Axis, Indices], order: Mapping[ir.Node, int]
+) -> Channels:
     reasons = [trace.blocked[axis.number] for axis in elements if axis.number in trace.blocked]
     width = len(next(iter(elements.values())))
-    producers = tuple(node for node, axis in trace.producers.items() if axis in elements)
-    readers = tuple(node for node, axis in trace.readers.items() if axis in elements)
+    producers, readers = (
+        tuple(
+            sorted((node for node, axis in ends.items() if axis in elements), key=order.__getitem__)
+        )
+        for ends in (trace.producers, trace.readers)
+    )
     reason = reasons[0] if reasons else None
     if reason is None and not readers:
         reason = "no linear operator reads them"
     elif reason is None and width == 1:
         reason = "all of them go together"
-    return Channels(elements, producers, readers, reason)
+    return Channels("", elements, producers, readers, reason)
 
 
 class FindChannels(ir.passes.InPlacePass):
@@ -101,46 +130,40 @@ class FindChannels(ir.passes.InPlacePass):
         self._names = linear_names(model)
         trace, refused = follow(model, self._names)
         self._order = {node: place for place, node in enumerate(model.graph.all_nodes())}
-        used: set[str] = set()
         for node, reason in refused.items():
-            self._refuse((node,), reason)
-        for channels in channels_of(trace):
-            if not channels.producers:
-                continue
-            found = channels.reason or self._group(trace, channels, used)
+            if reason != COMPUTED:
+                self._refuse((node,), reason)
+        for channels in channels_of(trace, self._names):
+            found = channels.reason or self._group(trace, channels)
             if isinstance(found, str):
                 self._refuse(channels.producers, found)
             else:
-                used.add(found.name)
                 self.groups.append(found)
         return ir.passes.PassResult(model, modified=False)
 
     def _refuse(self, nodes: Sequence[ir.Node], reason: str) -> None:
-        names = tuple(self._names[node] for node in self._sorted(nodes))
-        node = self._sorted(nodes)[0]
-        self.refused.append(RefusedChannels(names[0], node.op_type, reason, names))
+        names = tuple(self._names[node] for node in nodes)
+        refused = RefusedChannels(names[0], nodes[0].op_type, reason, names)
+        if refused not in self.refused:
+            self.refused.append(refused)
 
-    def _sorted(self, nodes: Sequence[ir.Node]) -> list[ir.Node]:
-        return sorted(nodes, key=self._order.__getitem__)
-
-    def _group(self, trace: Trace, channels: Channels, used: set[str]) -> ChannelGroup | str:
+    def _group(self, trace: Trace, channels: Channels) -> ChannelGroup | str:
+        producers, readers = channels.producers, channels.readers
         layers = {}
-        for node in {*channels.producers, *channels.readers}:
+        for node in (*producers, *readers):
             layer = self._layer(node)
             if isinstance(layer, str):
                 return f"'{self._names[node]}' {layer}"
             layers[node] = layer
-        producers, readers = self._sorted(channels.producers), self._sorted(channels.readers)
         columns = [channels.elements[trace.producers[node]] for node in producers]
-        linear = {*producers, *readers}
         between = {
             node
             for axis in channels.elements
             for node in trace.nodes.get(axis.number, {})
-            if node not in linear
+            if node not in layers
         }
         return ChannelGroup(
-            free(self._names[producers[0]], used),
+            channels.name,
             channels.width,
             columns[0].shape[1],
             tuple(layers[node] for node in producers),
@@ -150,14 +173,12 @@ class FindChannels(ir.passes.InPlacePass):
                 for node in readers
             ),
             _places(channels),
-            tuple(self._sorted(list(between))),
+            tuple(sorted(between, key=self._order.__getitem__)),
         )
 
     def _layer(self, node: ir.Node) -> Layer | str:
-        spec, product = spec_of(node), product_of(self._model, node)
-        if spec is None or spec.plain is None or isinstance(product, str):
-            return "is not normalised"
-        if product.weight != 1 or node.inputs[1] is None or node.inputs[1].producer() is not None:
+        spec = spec_of(node)
+        if spec is None or spec.plain is None:
             return "is not normalised"
         return spec.plain.find(self._model, node, self._names[node])
 
@@ -176,12 +197,3 @@ def _places(channels: Channels) -> tuple[Place, ...]:
         for axis, elements in channels.elements.items()
         if isinstance(axis.holder, Use)
     )
-
-
-def free(name: str, taken: Container[str]) -> str:
-    """A name that no other group has: a second part of one operator's outputs says so."""
-    count, found = 1, name
-    while found in taken:
-        count += 1
-        found = f"{name} (part {count})"
-    return found

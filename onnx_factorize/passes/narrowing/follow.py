@@ -39,6 +39,8 @@ def follow(model: ir.Model, names: dict[ir.Node, str]) -> tuple[Trace, dict[ir.N
             if isinstance(product, str) or hidden is not None:
                 refused[node] = hidden or str(product)
             elif product.groups == 1:
+                if node.op_type == "Gather":
+                    trace.embeddings.add(node)
                 reason = _begin(trace, node, product)
                 if reason is not None:
                     refused[node] = reason
@@ -67,7 +69,7 @@ def _visit(trace: Trace, axis: Axis) -> None:
     if isinstance(holder, Use):
         return
     if axis.length == 1:
-        trace.block(axis, f"'{holder.name}' has one channel")
+        trace.block(axis, f"they are apart in '{holder.name}'")
         return
     if holder.is_graph_input():
         trace.block(axis, f"they are an input, '{holder.name}'")

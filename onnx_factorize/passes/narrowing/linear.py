@@ -53,7 +53,8 @@ def product_of(model: ir.Model, node: ir.Node) -> Product | str:
         return f"is a {node.op_type}, whose channels are not narrowed"
     if len(node.inputs) < 2 or node.inputs[0] is None or node.inputs[1] is None:
         return "lacks an operand"
-    index, origin = 1, origin_of(model, node.inputs[1])
+    index = 0 if node.op_type == "Gather" else 1
+    origin = origin_of(model, node.inputs[index])
     if origin == COMPUTED and node.op_type in ("Gemm", "MatMul"):
         index, origin = 0, origin_of(model, node.inputs[0])
     if not isinstance(origin, Origin):
@@ -62,7 +63,9 @@ def product_of(model: ir.Model, node: ir.Node) -> Product | str:
         return f"shares its weight '{origin.root.name}' with other operators"
     if origin_name(node) is not None:
         return f"is part of '{origin_name(node)}', which was factorized before"
-    if node.op_type == "MatMul" and len(origin.read().shape) != 2:
+    if node.op_type == "Gather" and node.attributes.get_int("axis", 0) != 0:
+        return "picks columns of its weight"
+    if node.op_type in ("Gather", "MatMul") and len(origin.read().shape) != 2:
         return "multiplies by a stack of matrices or a vector"
     return read(node, index)
 
@@ -93,7 +96,12 @@ def _matmul(_: ir.Node, weight: int) -> Product | str:
     return Product(1, 0, -2, -2, rows=1, columns=0)
 
 
+def _gather(_: ir.Node, weight: int) -> Product | str:
+    return Product(1, weight, -1, -1, rows=0, columns=1)
+
+
 _READERS = {
+    "Gather": _gather,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
@@ -101,7 +109,7 @@ _READERS = {
 }
 
 
-@rule(*_READERS)
+@rule("Conv", "ConvTranspose", "Gemm", "MatMul")
 def linear(step: Step) -> None:
     """Channels are read, are made, or are no channels to the operator (rows of a matrix)."""
     product = product_of(step.model, step.node)
@@ -117,7 +125,7 @@ def linear(step: Step) -> None:
     x, y = Operand(step.node, product.x), step.output()
     rank = step.rank(x)
     if rank is None or (product.read < 0 and rank < 2):
-        step.block(f"nothing is known of the shape of '{x.value.name}' ({step.name})")
+        step.unknown(x)
         return
     read = product.read % rank
     made = product.made % rank
@@ -127,6 +135,8 @@ def linear(step: Step) -> None:
         _make(step, product, x)
     elif step.at not in (x, y) or (product.convolves and step.axis > 1):
         step.mixes()
+    elif step.node.op_type == "Gemm" and step.input(2) is not None:
+        step.block(f"they are rows to {step.name}")
     else:
         step.same(y if step.at == x else x, step.axis)
 
@@ -153,7 +163,7 @@ def _read(step: Step, product: Product, y: Operand) -> None:
         step.same(weight, 0)
     found = step.reached(step.at, 1)
     assert found is not None
-    step.mend(MendGroups(step.node, found, each))
+    step.mend(MendGroups(step.node, "group", found, each))
 
 
 def _make(step: Step, product: Product, x: Operand) -> None:
@@ -210,6 +220,6 @@ def product_of_two(step: Step) -> None:
         if operand == step.at or (dims is not None and (len(dims) < -axis or dims[axis] == 1)):
             continue
         if dims is None:
-            step.block(f"nothing is known of the shape of '{operand.value.name}' ({step.name})")
+            step.unknown(operand)
         else:
             step.same(operand, axis + len(dims))

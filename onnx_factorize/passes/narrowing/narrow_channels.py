@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from ...arrays import AnyArray
 from ...errors import InputError
-from ...graph import Namer, register
+from ...graph import Namer, new_constant, opset, register
 from .._names import linear_names
 from ..clean_up import CleanUp
 from ..linear.site import rearranged
-from .find_channels import Channels, channels_of, free
+from .find_channels import Channels, channels_of
 from .follow import follow
 from .group import Indices
 from .mends import Constants
@@ -56,7 +56,8 @@ class NarrowChannels(ir.passes.InPlacePass):
             return ir.passes.PassResult(model, modified=False)
         names = linear_names(model)
         trace, _ = follow(model, names)
-        groups = by_name(model, names, channels_of(trace))
+        every = channels_of(trace, names)
+        groups = {channels.name: channels for channels in every if channels.reason is None}
         narrowing = _Narrowing(trace)
         for name, kept in self._kept.items():
             group = groups.get(name)
@@ -89,7 +90,8 @@ class _Narrowing(Constants):
         """Changes the graph."""
         old = []
         for mend in self._trace.mends:
-            mend(self)
+            if mend.axis in self._gone:
+                mend(self)
         for node, axis in self._trace.producers.items():
             if axis in self._gone:
                 note(node, axis.length, self.kept(axis))
@@ -101,6 +103,11 @@ class _Narrowing(Constants):
             else:
                 _declare(holder, axis, len(self.kept(axis)))
         CleanUp(only=old)(self._trace.model)
+
+    @property
+    def opset(self) -> int:
+        """The version of the standard operators."""
+        return opset(self._trace.model)
 
     def kept(self, axis: Axis) -> Indices:
         """The indices along an axis that stay."""
@@ -121,6 +128,16 @@ class _Narrowing(Constants):
         value = self._own(use)
         array = np.asarray(contents).astype(self.read(use).dtype)
         value.const_value = ir.tensor(array, name=value.name)
+        value.shape = ir.Shape(array.shape)
+
+    def add(self, node: ir.Node, index: int, contents: Indices) -> None:
+        """Gives an operator a constant of integers in place of an input that it lacks."""
+        name = self._names(f"{node.outputs[0].name}.lengths")
+        value = new_constant(name, np.asarray(contents, np.int64), ir.DataType.INT64)
+        assert isinstance(node.graph, ir.Graph)
+        register(self._trace.model, node.graph, value)
+        node.resize_inputs(max(index + 1, len(node.inputs)))
+        node.replace_input_with(index, value)
 
     def _slice(self, use: Use, axis: Axis) -> None:
         """Keeps what stays along an axis of a constant."""
@@ -154,19 +171,6 @@ class _Narrowing(Constants):
         use.node.replace_input_with(use.index, new)
         _remove_unread(value)
         return new
-
-
-def by_name(
-    model: ir.Model, names: Mapping[ir.Node, str], every: list[Channels]
-) -> dict[str, Channels]:
-    """Channels that can go, by the names of their groups."""
-    order = {node: place for place, node in enumerate(model.graph.all_nodes())}
-    found: dict[str, Channels] = {}
-    for channels in every:
-        if channels.producers and channels.reason is None:
-            first = min(channels.producers, key=order.__getitem__)
-            found[free(names[first], found)] = channels
-    return found
 
 
 def _remove_unread(value: ir.Value) -> None:

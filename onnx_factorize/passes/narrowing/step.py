@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..adjoint.facts import Dim, Facts
+from ...graph import opset
+from ..adjoint.facts import Dim
 from .group import Indices
-from .mends import Mend
+from .lengths import Literal, ends_of, origin_of_length, sliced
+from .mends import Mend, MendInteger
 from .operand import Axis, Operand
 from .trace import Trace
 
@@ -38,11 +40,6 @@ class Step:
     def model(self) -> ir.Model:
         """The model."""
         return self._trace.model
-
-    @property
-    def facts(self) -> Facts:
-        """What is certain of ranks, lengths and lists of integers."""
-        return self._trace.facts
 
     # Operands.
 
@@ -95,6 +92,24 @@ class Step:
         dims = self.dims(operand)
         return None if dims is None else len(dims)
 
+    def origin(self, operand: Operand, place: int) -> Literal | tuple[Operand, int] | None:
+        """The origin of a number in a list of lengths: see `origin_of_length`."""
+        return origin_of_length(self._trace, operand, place)
+
+    def sliced(self) -> list[tuple[int, int, int, int]] | None:
+        """The axes of a Slice, each with start, end and step, if they are constant."""
+        return sliced(self._trace, self.node)
+
+    @property
+    def opset(self) -> int:
+        """The version of the standard operators."""
+        return opset(self.model)
+
+    @property
+    def is_embedding(self) -> bool:
+        """Tells whether a Gather picks rows of a weight, and this axis is that of its columns."""
+        return self.node in self._trace.embeddings and self.axis == (self.rank(self.at) or 0) - 1
+
     # Answers.
 
     def same(self, operand: Operand | None, axis: int) -> None:
@@ -126,13 +141,16 @@ class Step:
     ) -> None:
         dims = self.dims(operand)
         if dims is None or axis >= len(dims):
-            self.block(f"nothing is known of the shape of '{operand.value.name}' ({self.name})")
+            self.unknown(operand)
             return
         dim = dims[axis]
         if isinstance(dim, int) and dim != length:
             self.block(f"'{operand.value.name}' is not as long as its channels ({self.name})")
             return
         other = self._trace.axis(operand, axis, length)
+        if other.length != length:
+            self.block(f"operators disagree on the length of '{operand.value.name}'")
+            return
         every = np.arange(length, dtype=np.int64)
         self._trace.touch(other, self.node)
         self._trace.link(
@@ -150,6 +168,10 @@ class Step:
         """Says that a linear operator multiplies by the channels."""
         self._trace.readers[self.node] = self._reached
 
+    def unknown(self, operand: Operand) -> None:
+        """Says that the shape of an operand is not known, so that none may go."""
+        self.block(f"nothing is known of the shape of '{operand.value.name}' ({self.name})")
+
     def block(self, reason: str) -> None:
         """Says why none of the channels may go: one clause about them."""
         self._trace.block(self._reached, reason)
@@ -161,6 +183,46 @@ class Step:
     def mend(self, mend: Mend) -> None:
         """Says that numbers of the operator follow what becomes of an axis."""
         self._trace.mends[mend] = None
+
+    def counts(self, shape: Operand, place: int, y: Operand, axis: int) -> None:
+        """Says that a number in a list of lengths is the length of an axis.
+
+        Args:
+            shape: The list.
+            place: The place in it.
+            y: The operand that has the axis.
+            axis: The axis, which channels have reached.
+        """
+        found, origin = self.reached(y, axis), self.origin(shape, place)
+        assert found is not None
+        if origin is None:
+            self.block(f"the shape of {self.name} is computed")
+        elif not isinstance(origin, Literal):
+            self._same_length(*origin, found)
+        elif self.number(origin) > 1:
+            if origin.use.node is not self.node:
+                self.counted(origin.use.node.outputs[0], origin.place, found)
+            self.mend(MendInteger(origin.use, origin.position, found))
+
+    def number(self, literal: Literal) -> int:
+        """The number that is written in a constant."""
+        tensor = self._trace.tensor(Operand(literal.use.node, literal.use.index))
+        assert tensor is not None
+        return int(tensor.numpy().reshape(-1)[literal.position])
+
+    def counted(self, value: ir.Value, place: int, axis: Axis | None = None) -> None:
+        """Says that the length of the channels' axis stands in a list of lengths."""
+        ends = ends_of(self._trace, value, place)
+        if ends is None:
+            self.block(f"'{value.name}' says how many they are, and is used in computations")
+        for operand, end in ends or ():
+            self._same_length(operand, end, axis or self._reached)
+
+    def _same_length(self, operand: Operand, axis: int, reached: Axis) -> None:
+        """Joins an axis that takes its length from another."""
+        before, self._reached = self._reached, reached
+        self._join(operand, axis, reached.length, None, None)
+        self._reached = before
 
     def reached(self, operand: Operand, axis: int) -> Axis | None:
         """An axis of an operand, if channels have reached it."""

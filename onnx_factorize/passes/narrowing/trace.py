@@ -40,6 +40,7 @@ class Trace:
         readers: By node, the axis that it multiplies by, of linear operators.
         nodes: By the number of an axis, the nodes that have it, in any of their operands.
         mends: Numbers to put right.
+        embeddings: Gathers of rows of a weight.
     """
 
     def __init__(self, model: ir.Model, facts: Facts) -> None:
@@ -52,6 +53,7 @@ class Trace:
         self.readers: dict[ir.Node, Axis] = {}
         self.nodes: dict[int, dict[ir.Node, None]] = {}
         self.mends: dict[Mend, None] = {}
+        self.embeddings: set[ir.Node] = set()
         self.fresh: list[Axis] = []
         self.size = 0
         self._known: dict[tuple[Holder, int], Axis] = {}
@@ -92,7 +94,7 @@ class Trace:
             if isinstance(key[0], Use) and replaceable(self.model, key[0].value):
                 self.block(found, f"a caller may replace '{key[0].value.name}', a graph input")
         elif found.length != length:
-            self.block(found, f"nodes disagree on the length of '{operand.value.name}'")
+            self.block(found, f"operators disagree on the length of '{operand.value.name}'")
         return found
 
     def known(self, holder: Holder, axis: int) -> Axis | None:

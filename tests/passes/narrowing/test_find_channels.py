@@ -52,7 +52,7 @@ def test_channels_are_followed_through_what_treats_them_one_by_one(between, plac
     [
         ("r = Softmax <axis = 1> (h)", "Softmax normalizes over them"),
         ("m = ReduceMean <keepdims = 1> (h, one) r = Sub (h, m)", "ReduceMean computes something"),
-        ("r = LpNormalization <axis = 1> (h)", "not known"),
+        ("r = LpNormalization <axis = 1> (h)", "LpNormalization normalizes over them"),
         ("r = custom.Any (h)", "not known"),
         ("r = Relu (h) z = Relu (r)", "output"),
     ],
@@ -111,3 +111,21 @@ def test_every_linear_operator_makes_a_group_or_is_refused():
     made = {layer.name for group in finder.groups for layer in group.producers}
     refused = {name for each in finder.refused for name in each.operators}
     assert (made, refused) == ({"a"}, {"c"})
+
+
+def test_heads_go_as_one():
+    """Queries, keys and values of a head, and what the output's weight reads of it."""
+    proto = model(
+        "(float[n, 5, 4] x) => (float[n, 5, 4] y) { [q] a = MatMul (x, wq) [k] b = MatMul (x, wk) "
+        "[v] c = MatMul (x, wv) a4 = Reshape (a, s) b4 = Reshape (b, s) c4 = Reshape (c, s) "
+        "at = Transpose <perm = [0, 2, 1, 3]> (a4) bt = Transpose <perm = [0, 2, 3, 1]> (b4) "
+        "ct = Transpose <perm = [0, 2, 1, 3]> (c4) e = MatMul (at, bt) p = Softmax (e) "
+        "o = MatMul (p, ct) ot = Transpose <perm = [0, 2, 1, 3]> (o) f = Reshape (ot, t) "
+        "[o] y = MatMul (f, wo) }",
+        {name: normal(i, 4, 6) for i, name in enumerate(("wq", "wk", "wv"))}
+        | {"wo": normal(3, 6, 4), "s": np.array([0, 5, 3, 2]), "t": np.array([0, 5, 6])},
+    )
+    group = only(proto)
+    assert (group.name, group.width, group.unit) == ("q", 3, 2)
+    assert [layer.name for layer in group.producers] == ["q", "k", "v"]
+    assert group.readers[0].rows.tolist() == [[0, 1], [2, 3], [4, 5]]

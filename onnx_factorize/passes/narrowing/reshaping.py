@@ -1,0 +1,154 @@
+"""Operators that give the same elements other axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..adjoint.dims_movement import quotient
+from ..adjoint.facts import Dim
+from .group import Indices
+from .lengths import Literal
+from .operand import Operand
+from .registry import rule
+from .step import Step
+
+
+@rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
+def reshape(step: Step) -> None:
+    """Elements keep their order; axes are found again by what lies before or behind them."""
+    x, y = Operand(step.node, 0), step.output()
+    one, other = (x, y) if step.at == x else (y, x)
+    mine, theirs = step.dims(one), step.dims(other)
+    if step.at not in (x, y) or mine is None or theirs is None:
+        step.block(f"{step.name} gives a shape that is not known")
+        return
+    if step.node.op_type == "Squeeze" and step.input(1) is None and not step.node.attributes:
+        step.block(f"{step.name} names no axes")
+        return
+    for axis, length in enumerate(theirs):
+        if not isinstance(length, int) or length == 1 or _is_kind(theirs, axis, step.length):
+            continue
+        before = quotient(mine[: step.axis], theirs[:axis])
+        behind = quotient(mine[step.axis + 1 :], theirs[axis + 1 :])
+        pairs = _merged(step.length, length, before, behind)
+        if pairs is None:
+            before = quotient(theirs[:axis], mine[: step.axis])
+            behind = quotient(theirs[axis + 1 :], mine[step.axis + 1 :])
+            swapped = _merged(length, step.length, before, behind)
+            pairs = None if swapped is None else swapped[::-1]
+        if pairs is not None:
+            step.link(other, axis, *pairs, length)
+            _count(step, *((step.axis, axis) if other == y else (axis, step.axis)))
+            return
+    step.block(f"{step.name} gives them a shape that is not read")
+
+
+def _is_kind(dims: Sequence[Dim], axis: int, length: int) -> bool:
+    """Tells whether an axis parts queries, keys and values, of heads that the next one counts."""
+    return dims[axis] == 3 and math.prod(
+        d for d in dims[axis : axis + 3] if isinstance(d, int)
+    ) == (length)
+
+
+def _merged(length: int, whole: int, before: Dim, behind: Dim) -> tuple[Indices, Indices] | None:
+    """Elements of an axis, and those of a longer one that it became a part of.
+
+    Args:
+        length: The length of the axis.
+        whole: The length of the longer one.
+        before: The product of what was before the axis, over that of what is before the other.
+        behind: Likewise of what is behind.
+
+    Returns:
+        Both, shape (whole,); None where the axis did not become a part of the other.
+    """
+    if whole % length:
+        return None
+    times = whole // length
+    if isinstance(before, int) and before >= 1 and times % before == 0:
+        outer, inner = before, times // before
+    elif isinstance(behind, int) and behind >= 1 and times % behind == 0:
+        outer, inner = times // behind, behind
+    else:
+        return None
+    if (isinstance(before, int) and before != outer) or (
+        isinstance(behind, int) and behind != inner
+    ):
+        return None
+    theirs = np.arange(whole)
+    return theirs // inner % length, theirs
+
+
+def _count(step: Step, source: int, axis: int) -> None:
+    """The shape that a Reshape is given has the length of the channels in it, or leaves it open.
+
+    Args:
+        step: The Reshape.
+        source: The channels' axis before.
+        axis: Their axis behind.
+    """
+    if step.node.op_type != "Reshape":
+        return
+    shape, y = Operand(step.node, 1), step.output()
+    rank = step.rank(y)
+    if step.node.inputs[1] is None or rank is None:
+        step.block(f"the shape of {step.name} is computed")
+        return
+    for place in range(rank) if not step.node.attributes.get_int("allowzero", 0) else ():
+        # Zero stands for the length of the same axis of the input.
+        origin = step.origin(shape, place)
+        zero = isinstance(origin, Literal) and step.number(origin) == 0
+        if zero and (place == source) != (place == axis):
+            step.block(f"the shape of {step.name} counts them in two places")
+            return
+    step.counts(shape, axis, y, axis)
+
+
+@rule("Expand")
+def expand(step: Step) -> None:
+    """Axes are the same, counted from the last; the shape may say how long they are."""
+    x, y, shape = Operand(step.node, 0), step.output(), Operand(step.node, 1)
+    ranks = step.rank(x), step.rank(y)
+    numbers = step.dims(shape)
+    if ranks[0] is None or ranks[1] is None or step.at == shape or numbers is None:
+        step.unknown(step.at)
+        return
+    more = ranks[1] - ranks[0]
+    axis = step.axis + more if step.at == x else step.axis
+    if step.at == x:
+        step.same(y, axis)
+    elif axis >= more:
+        dims = step.dims(x)
+        assert dims is not None
+        if dims[axis - more] != 1:
+            step.same(x, axis - more)
+    place = axis - ranks[1] + int(str(numbers[0])) if isinstance(numbers[0], int) else -1
+    if not isinstance(numbers[0], int):
+        step.block(f"the shape of {step.name} is computed")
+    elif place >= 0:
+        step.counts(shape, place, y, axis)
+
+
+@rule("ConstantOfShape")
+def constant_of_shape(step: Step) -> None:
+    """All elements are alike."""
+    if step.at.output:
+        step.counts(Operand(step.node, 0), step.axis, step.at, step.axis)
+    else:
+        step.mixes()
+
+
+@rule("Shape")
+def shape(step: Step) -> None:
+    """Lengths are read; they may become lengths again, and nothing else."""
+    attributes = step.node.attributes
+    rank = step.rank(step.at)
+    if rank is None or not 0 <= attributes.get_int("start", 0) <= rank:
+        step.unknown(step.at)
+        return
+    start, end = attributes.get_int("start", 0), attributes.get_int("end", rank)
+    if start <= step.axis < (end if end >= 0 else end + rank):
+        step.counted(step.node.outputs[0], step.axis - start)
