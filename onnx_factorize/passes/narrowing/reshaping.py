@@ -48,9 +48,8 @@ def reshape(step: Step) -> None:
 
 def _is_kind(dims: Sequence[Dim], axis: int, length: int) -> bool:
     """Tells whether an axis parts queries, keys and values, of heads that the next one counts."""
-    return dims[axis] == 3 and math.prod(
-        d for d in dims[axis : axis + 3] if isinstance(d, int)
-    ) == (length)
+    pieces = [dim for dim in dims[axis : axis + 3] if isinstance(dim, int) and dim > 1]
+    return len(pieces) == 3 and pieces[0] == 3 and math.prod(pieces) == length
 
 
 def _merged(length: int, whole: int, before: Dim, behind: Dim) -> tuple[Indices, Indices] | None:
