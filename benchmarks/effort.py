@@ -39,7 +39,7 @@ OUTSIDE = ("read", "verify", "verify along the stream", "time", "look for states
 JUDGED = 512
 
 
-class _Processor(Progress):
+class Processor(Progress):
     """Notes the processor time of each stage."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class _Processor(Progress):
         self.processor[name] = self.processor.get(name, 0.0) + time.process_time() - start
 
 
-class _Judge:
+class Judge:
     """Compares models on samples of the calibration data that a run has not seen."""
 
     def __init__(self, recipe: Any, seen: Selection) -> None:
@@ -105,7 +105,7 @@ def main(
     rows = []
     for name in names or models.names():
         for seed in seeds:
-            judge = _Judge(models.get(name), Selection(samples=samples, seed=seed))
+            judge = Judge(models.get(name), Selection(samples=samples, seed=seed))
             for budget in budgets:
                 for effort in efforts:
                     row = _measured(name, budget, effort, seed, samples, judge)
@@ -116,9 +116,9 @@ def main(
 
 
 def _measured(
-    name: str, budget: str, effort: str, seed: int, samples: int, judge: _Judge
+    name: str, budget: str, effort: str, seed: int, samples: int, judge: Judge
 ) -> dict[str, Any]:
-    recipe, progress = models.get(name), _Processor()
+    recipe, progress = models.get(name), Processor()
     options = Options.of(
         budget=budget, effort=effort, seed=seed, samples=samples, prefer="size", threads=1
     )

@@ -100,7 +100,8 @@ def calibrated(
         normal, targets, measured, surveyed, runtime, sampling, progress, effort
     )
     weighting, macs = get_weighting(options.weighting), costs.arithmetic.total
-    analysis = analyze(observed, weighting, macs, uniform=options.ranks == "uniform")
+    uniform = options.ranks == "uniform"
+    analysis = analyze(observed, weighting, macs, uniform=uniform, narrow=options.narrow)
     return Calibrated(
         dense,
         start,

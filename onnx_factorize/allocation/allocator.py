@@ -12,7 +12,7 @@ import onnx_ir as ir
 from ..arrays import Array
 from ..errors import BudgetError, named
 from ..factorization.forms import unfoldings_of
-from ..factorization.rewriting import factors_by_name, rewritten
+from ..factorization.rewriting import ChannelFactors, factors_by_name, rewritten
 from ..factorization.spectrum import Spectrum
 from ..options import Options
 from ..passes import Factors, Target, sign
@@ -20,8 +20,10 @@ from ..statistics.model_statistics import TargetStatistics
 from .analysis import Analysis, idle_operators
 from .candidate import Candidate
 from .candidates import automatic_multiple
+from .channel_prices import ChannelPrices
 from .forms import operator_choices, restricted
-from .lagrangian import Choices, allocate_global, allocate_uniform
+from .joint import allocate_jointly, cost_of
+from .lagrangian import DENSE, Choices, allocate_global, allocate_uniform
 from .price import Price
 
 __all__ = ["Allocation", "Allocator"]
@@ -44,6 +46,7 @@ class Allocation:
         cut: The unfoldings that are cut.
         spectra: Unfolding name to its spectrum.
         statistics: Unfolding name to what calibration found.
+        channels: The channels that go.
     """
 
     model: ir.Model
@@ -53,11 +56,13 @@ class Allocation:
     cut: list[Target]
     spectra: dict[str, Spectrum]
     statistics: Mapping[str, TargetStatistics]
+    channels: ChannelFactors
 
     @functools.cached_property
     def factors(self) -> dict[str, Factors]:
         """The factors of what is cut, as `RewriteTargets` takes them; a large model's are large."""
-        return factors_by_name(self.cut, self.ranks, self.spectra, self.statistics)
+        factors = factors_by_name(self.cut, self.ranks, self.spectra, self.statistics)
+        return factors | dict(self.channels.factors)
 
     @property
     def squares(self) -> dict[str, Array]:
@@ -85,6 +90,8 @@ class Allocator:
         self._targets, self._analysis = targets, analysis
         self._price, self._options = price, options
         choices = self._choices(analysis.candidates[0])
+        channels = analysis.channels
+        self._prices = ChannelPrices.of(channels.narrowings, targets, price)
         self._cost = price.of_model(targets)
         self._wanted = options.budget.limit(self._cost)
         self._fixed = price.of_stored(targets) - sum(choice.dense for choice in choices)
@@ -102,7 +109,18 @@ class Allocator:
         choices = self._choices(candidate)
         if _least(choices) > max(self._room, self._least):
             return None
-        return _allocate(choices, candidate.uniform, self._room)
+        return self._ranks(choices, candidate, self._room)
+
+    def _ranks(
+        self, choices: Sequence[Choices], candidate: Candidate, room: float
+    ) -> dict[str, int]:
+        """Ranks and widths within a bound."""
+        if self._prices.narrowings and not candidate.uniform:
+            found = allocate_jointly(choices, self._prices, candidate.losses, room)
+            if found is not None:
+                return found
+        ranks = _allocate(choices, candidate.uniform, room)
+        return ranks | dict.fromkeys((each.name for each in self._prices.narrowings), DENSE)
 
     def _choices(self, candidate: Candidate) -> list[Choices]:
         return _choices(self._targets, candidate, self._price, self._options)
@@ -117,18 +135,20 @@ class Allocator:
         unfoldings = [unfolding for target in self._targets for unfolding in unfoldings_of(target)]
         choices = self._choices(candidate)
         for _ in range(_ROUNDS):
-            ranks = _allocate(choices, candidate.uniform, room)
+            ranks = self._ranks(choices, candidate, room)
             cut = [unfolding for unfolding in unfoldings if ranks.get(unfolding.name)]
             spectra = {unfolding.name: analysis.spectrum(unfolding, candidate) for unfolding in cut}
-            model = rewritten(dense, cut, ranks, spectra, analysis.statistics)
+            channels = analysis.channels.taken(ranks)
+            model = rewritten(dense, cut, ranks, spectra, analysis.statistics, channels)
             sign(model, self._options.provenance())
-            predicted = self._fixed + sum(_cost_of(choice, ranks) for choice in choices)
+            spent = cost_of(ranks, choices, self._prices)
+            predicted = self._fixed + spent
             cost = self._price.of_rewritten(model, predicted)
             over = cost - self._wanted
             if over <= 0 or room <= _least(choices):
                 break
             # What was not used must not be given again.
-            room = min(room, sum(_cost_of(c, ranks) for c in choices)) - over
+            room = min(room, spent) - over
         if over > 0 and candidate.forms:  # others may be cheaper
             return self.allocate(dense, dataclasses.replace(candidate, forms={}))
         if over > 0 and not self._options.best_effort:
@@ -146,7 +166,10 @@ class Allocator:
             )
             for target in self._targets
         }
-        return Allocation(model, candidate, ranks, losses, cut, spectra, analysis.statistics)
+        for narrowing, width in analysis.channels.chosen(ranks).items():
+            losses[narrowing.name] = float(analysis.channels.losses[narrowing.name][width])
+        statistics = analysis.statistics
+        return Allocation(model, candidate, ranks, losses, cut, spectra, statistics, channels)
 
 
 def _allocate(choices: Sequence[Choices], uniform: bool, room: float) -> dict[str, int]:
@@ -180,10 +203,6 @@ def _choices(
             operator_choices(seen, candidate.losses, price, macs, multiple, form, costs.curves)
         )
     return choices
-
-
-def _cost_of(choices: Choices, ranks: Mapping[str, int]) -> float:
-    return float(choices.costs[choices.index(ranks)])
 
 
 def _unreachable(

@@ -12,11 +12,13 @@ from ..factorization.forms import unfoldings_of
 from ..factorization.spectrum import Spectrum
 from ..factorization.weighting import PredictedLosses, Spectra, Weighting
 from ..factorization.weightings import get_weighting
+from ..options import Narrow
 from ..parallel import one_blas_thread
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun
 from ..statistics.model_statistics import TargetStatistics
 from .candidate import Candidate
+from .channels import Channels, find_channels, with_channels
 from .guard import Guard
 from .measured_losses import MeasuredLosses
 from .plan_evaluator import PlanEvaluator
@@ -40,6 +42,7 @@ class Analysis:
         guard: What finds cuts after which outputs are not finite; None where no data were run.
         broken: Operator to what its cut was found to make not finite: it stays dense.
         work: What its parts take; None where nothing is measured.
+        channels: The channels that may be narrowed.
     """
 
     spectra: Spectra
@@ -51,6 +54,7 @@ class Analysis:
     guard: Guard | None = None
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
     work: Work | None = None
+    channels: Channels = dataclasses.field(default_factory=Channels)
 
     @property
     def statistics(self) -> Mapping[str, TargetStatistics]:
@@ -90,7 +94,12 @@ def idle_operators(targets: Sequence[Target], analysis: Analysis) -> list[str]:
 
 @one_blas_thread
 def analyze(
-    run: CalibrationRun, weighting: Weighting, macs: float = np.inf, *, uniform: bool = False
+    run: CalibrationRun,
+    weighting: Weighting,
+    macs: float = np.inf,
+    *,
+    uniform: bool = False,
+    narrow: Narrow = "off",
 ) -> Analysis:
     """Runs the calibration data and works out what every cut of every target costs.
 
@@ -99,6 +108,7 @@ def analyze(
         weighting: What decides which directions of a weight matter.
         macs: Multiplications of the dense model for one sample; few allow longer measurements.
         uniform: Whether all targets get the same share, whatever they lose; then nothing is tried.
+        narrow: Whether channels may be narrowed too, or nothing else.
 
     Raises:
         InputError: No target has finite activations.
@@ -134,13 +144,19 @@ def analyze(
     if uniform or len(gathered.parts) < 2:
         return dataclasses.replace(analysis, candidates=[first])
     others = [predicted(get_weighting(name), name) for name in weighting.beside]
-    evaluator = PlanEvaluator(run, gathered.parts, macs)
+    channels = Channels()
+    if narrow != "off" and weighting.unit == "nats":
+        channels = find_channels(run, gathered)
+    evaluator = PlanEvaluator(run, gathered.parts, macs, channels)
     if run.effort.bounded and run.effort.metrics:
         others += _by_closed_form(first, weighting.closed_form(run, gathered, spectra))
+    uniformly = dataclasses.replace(first, name="uniform", uniform=True)
+    candidates = with_channels([first, uniformly, *others], channels, only=narrow == "only")
     return dataclasses.replace(
         analysis,
-        candidates=[first, dataclasses.replace(first, name="uniform", uniform=True), *others],
+        candidates=candidates,
         evaluator=evaluator,
+        channels=channels,
         work=work_of(run, gathered, macs, evaluator.samples, evaluator.measured_folds),
     )
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..arrays import Array
 from ..curve import DENSE
 
-__all__ = ["DENSE", "Choices", "allocate_global", "allocate_uniform"]
+__all__ = ["DENSE", "Choices", "allocate_global", "allocate_uniform", "upgrade"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ def allocate_global(choices: Sequence[Choices], limit: float) -> dict[str, int]:
         if taken[index] == a and cost <= left:
             taken[index] = b
             left -= cost
-    _upgrade(choices, taken, left)
+    upgrade(choices, taken, left)
     return _ranks_of_all(choices, taken)
 
 
@@ -156,7 +156,7 @@ def _lower_hull(costs: Array, losses: Array) -> list[int]:
     return hull
 
 
-def _upgrade(choices: Sequence[Choices], taken: list[int], left: float) -> None:
+def upgrade(choices: Sequence[Choices], taken: list[int], left: float) -> None:
     """Takes the best single upgrades that fit in what is left, in place."""
     while True:
         best, move = 0.0, None

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from ..factorization.balance import balanced
 from ..factorization.forms import forms_of
-from ..factorization.rewriting import rewritten
+from ..factorization.rewriting import rewritten, without_channels
 from ..files import model_io
 from ..options import Options
 from ..passes import RewriteTargets, Target, sign
@@ -128,7 +128,12 @@ def _breaks(known: Calibrated, model: ir.Model, allocation: Allocation) -> bool:
     def made(operators: Sequence[str]) -> ir.Model:
         unfoldings = [unfolding for unfolding in allocation.cut if unfolding.operator in operators]
         return rewritten(
-            dense, unfoldings, allocation.ranks, allocation.spectra, allocation.statistics
+            dense,
+            unfoldings,
+            allocation.ranks,
+            allocation.spectra,
+            allocation.statistics,
+            allocation.channels,
         )
 
     found = guard.culprit(cut, made) or (cut[-1], "outputs not finite once factors are refitted")
@@ -184,6 +189,7 @@ def _compress(
         factors = balanced(factors, allocation.cut)
     model = dense.clone()
     RewriteTargets(factors)(model)
+    without_channels(model, allocation.channels)
     sign(model, options.provenance())
     return model, plan, allocation
 

@@ -16,12 +16,14 @@ from ..calibration import Batch
 from ..calibration.folds import some_of
 from ..evaluation import Divergences, Recorded, evaluate
 from ..factorization.moment_shrinkage import MomentShrinkage
+from ..factorization.narrowing.channel_cuts import ChannelCuts
 from ..factorization.rewriting import factors_by_name
 from ..factorization.weighting import Spectra, Weighting
 from ..passes import Factors
 from ..runtime.session import Session
 from ..statistics.calibration_run import CalibrationRun
 from ..statistics.model_statistics import Statistics
+from .channels import Channels
 from .standing_model import StandingModel
 
 __all__ = ["PlanEvaluator"]
@@ -38,10 +40,11 @@ _RECORDED_BYTES = 2**28
 
 @dataclasses.dataclass(frozen=True)
 class _Fold:
-    """One fold: its samples with the dense model's outputs, and the spectra that others give."""
+    """One fold: its samples with the dense model's outputs, and what the others give."""
 
     recorded: Recorded
     spectra: Spectra
+    cuts: ChannelCuts | None
 
 
 class PlanEvaluator:
@@ -59,7 +62,11 @@ class PlanEvaluator:
     """
 
     def __init__(
-        self, run: CalibrationRun, parts: Sequence[Statistics], macs: float = np.inf
+        self,
+        run: CalibrationRun,
+        parts: Sequence[Statistics],
+        macs: float = np.inf,
+        channels: Channels | None = None,
     ) -> None:
         """Runs the dense model on the samples to measure on.
 
@@ -67,7 +74,9 @@ class PlanEvaluator:
             run: The model and the data; the model is not changed.
             parts: The statistics of each fold.
             macs: Multiplications of the dense model for one sample.
+            channels: The channels that may be narrowed.
         """
+        self._channels = channels or Channels()
         self.normal, self.runtime, self._targets = run.normal, run.runtime, run.targets
         self.data, self.folds = run.data, run.surveyed.folds
         self._parts = parts
@@ -82,7 +91,7 @@ class PlanEvaluator:
         for fold in range(min(self.effort.compared, len(parts))):
             batches = self.data.batches("calibration", only=some_of(fold, self.folds, samples))
             recorded = Recorded.of(dense, batches, _RECORDED_BYTES)
-            self._folds.append(_Fold(recorded, self._others(fold)))
+            self._folds.append(_Fold(recorded, *self._others(fold)))
 
     @property
     def measured_folds(self) -> int:
@@ -110,7 +119,8 @@ class PlanEvaluator:
         self.measurements += 1
         found = Divergences(self._outputs)
         for fold in self._folds:
-            self._add(fold, self._factors(fold.spectra, ranks, weighting, shrinkages), found)
+            factors = self._factors((fold.spectra, fold.cuts), ranks, weighting, shrinkages)
+            self._add(fold, factors, found)
         return found.value
 
     def expect(
@@ -131,8 +141,8 @@ class PlanEvaluator:
         found, dense = Divergences(self._outputs), self._standing.dense
         for fold in range(self.predicted_folds):
             kept = self._folds[fold] if fold < len(self._folds) else None
-            spectra = self._others(fold) if kept is None else kept.spectra
-            factors = self._factors(spectra, ranks, weighting, shrinkages)
+            others = self._others(fold) if kept is None else (kept.spectra, kept.cuts)
+            factors = self._factors(others, ranks, weighting, shrinkages)
             if kept is not None and not self.effort.thorough:
                 self._add(kept, factors, found)
             else:
@@ -158,20 +168,22 @@ class PlanEvaluator:
         """Runs the model with some factors on the samples of a fold."""
         fold.recorded.compare(self._standing.session(factors), found)
 
-    def _others(self, fold: int) -> Spectra:
-        """The spectra that all folds but one give."""
+    def _others(self, fold: int) -> tuple[Spectra, ChannelCuts | None]:
+        """The spectra, and the cuts of channels, that all folds but one give."""
         others = [part for number, part in enumerate(self._parts) if number != fold]
         first, *rest = others or self._parts
-        return Spectra(first.merge(*rest))
+        spectra = Spectra(first.merge(*rest))
+        return spectra, self._channels.cuts_of(spectra, fold)
 
     def _factors(
         self,
-        spectra: Spectra,
+        others: tuple[Spectra, ChannelCuts | None],
         ranks: Mapping[str, int],
         weighting: Weighting,
         shrinkages: Mapping[str, MomentShrinkage],
     ) -> dict[str, Factors]:
         """The factors that a plan makes of some statistics."""
+        spectra, cuts = others
         statistics = spectra.statistics
         cut = [target for target in self._targets if ranks.get(target.name)]
         # What they do not know, for it never ran, cannot be measured.
@@ -179,7 +191,8 @@ class PlanEvaluator:
         made = zip(ran, spectra.each(ran, weighting, shrinkages), strict=True)
         chosen = {target.name: spectrum for target, spectrum in made}
         chosen_ranks = {name: ranks[name] for name in chosen}
-        return factors_by_name(cut, chosen_ranks, chosen, statistics)
+        factors = factors_by_name(cut, chosen_ranks, chosen, statistics)
+        return factors | self._channels.factors(ranks, cuts)
 
 
 def _runner(session: Session) -> Callable[[Batch], NamedArrays]:

@@ -79,6 +79,16 @@ class Price(abc.ABC):
     def of(self, target: Target, taken: Taken) -> Array:
         """The price of what a target takes, shape (ranks,)."""
 
+    def of_rest(self, weights: int, size: int, macs: int) -> float:  # noqa: ARG002 - by default
+        """The price of weights that are no target's: nothing, unless the unit counts them.
+
+        Args:
+            weights: Their number.
+            size: Their bytes.
+            macs: Multiplications by them for one sample.
+        """
+        return 0.0
+
     def of_rewritten(self, model: ir.Model, predicted: float) -> float:  # noqa: ARG002
         """The price of a model that was made.
 

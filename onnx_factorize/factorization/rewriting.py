@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
 from ..files.model_io import weight_bytes
 from ..passes import Factors, RewriteTargets, Target
+from ..passes.narrowing import NarrowChannels
+from ..passes.narrowing.group import Indices
 from ..runtime.paging import LARGE, spill_values
 from ..statistics.model_statistics import TargetStatistics
 from .bias_correction import factors_of
 from .forms import form_that_cuts
 from .spectrum import Spectrum
 
-__all__ = ["factors_by_name", "rewritten"]
+__all__ = ["ChannelFactors", "factors_by_name", "rewritten", "without_channels"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelFactors:
+    """Channels that go, and what their readers become.
+
+    Attributes:
+        kept: Group to the channels that stay, as `NarrowChannels` takes them.
+        factors: Reader to its factors.
+    """
+
+    kept: Mapping[str, Indices]
+    factors: Mapping[str, Factors]
 
 
 def rewritten(
@@ -24,6 +40,7 @@ def rewritten(
     ranks: Mapping[str, int],
     spectra: Mapping[str, Spectrum],
     statistics: Mapping[str, TargetStatistics],
+    channels: ChannelFactors | None = None,
 ) -> ir.Model:
     """A copy of a model in which targets have the given ranks.
 
@@ -33,16 +50,28 @@ def rewritten(
         ranks: Unfolding name to rank; unfoldings without an entry, or with rank 0, are not cut.
         spectra: Unfolding name to spectrum.
         statistics: Unfolding name to what calibration found, for the correction of biases.
+        channels: What is narrowed.
     """
     compressed = model.clone()
+    narrowed = {} if channels is None else dict(channels.factors)
     if weight_bytes(model) <= LARGE:
-        RewriteTargets(factors_by_name(targets, ranks, spectra, statistics))(compressed)
+        factors = factors_by_name(targets, ranks, spectra, statistics) | narrowed
+        RewriteTargets(factors)(compressed)
+        without_channels(compressed, channels)
         return compressed
     # A large model is rewritten operator by operator, so that the factors of one are in memory.
     chosen = _by_operator(targets, ranks)
     parts = (_factors(unfoldings, ranks, spectra, statistics) for unfoldings in chosen.values())
-    RewriteTargets.in_parts(parts, list(chosen), spill_values)(compressed)
+    every = itertools.chain(parts, [narrowed])
+    RewriteTargets.in_parts(every, [*chosen, *narrowed], spill_values)(compressed)
+    without_channels(compressed, channels)
     return compressed
+
+
+def without_channels(model: ir.Model, channels: ChannelFactors | None) -> None:
+    """Takes channels out of a model whose readers have their factors, in place."""
+    if channels is not None and channels.kept:
+        NarrowChannels(channels.kept)(model)
 
 
 def factors_by_name(

@@ -13,7 +13,7 @@ from .options import Options
 from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Precision, SVTKind, Training, without_training
-from .words import EffortName, Labels, MaskMeaning, Prefer, Ranks, StateOption
+from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption
 
 __all__ = [
     "HIGH",
@@ -28,6 +28,7 @@ __all__ = [
     "Labels",
     "Layout",
     "MaskMeaning",
+    "Narrow",
     "OptionKeywords",
     "Options",
     "Precision",

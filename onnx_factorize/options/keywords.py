@@ -11,7 +11,7 @@ from .budget import Budget
 from .guarantee import Guarantee
 from .images import Layout
 from .training import Precision, SVTKind
-from .words import EffortName, Labels, MaskMeaning, Prefer, Ranks, StateOption
+from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption
 
 __all__ = ["DataKeywords", "OptionKeywords", "SweepKeywords"]
 
@@ -48,6 +48,7 @@ class SweepKeywords(DataKeywords, total=False):
     draws: int
     rank_multiple: int | None
     form: str
+    narrow: Narrow
     include: str | Sequence[str]
     exclude: str | Sequence[str]
     op_types: str | Sequence[str]

@@ -22,7 +22,7 @@ from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Training, without_training
 from .types import check_types
-from .words import EffortName, Labels, MaskMeaning, Prefer, Ranks, StateOption
+from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption
 
 __all__ = ["Options"]
 
@@ -43,6 +43,8 @@ class Options:
         draws: Labels to draw for each sample.
         rank_multiple: Ranks are multiples of it; None picks 16, or less in small models.
         form: How convolutions are cut; `auto` lets the budget choose.
+        narrow: Whether channels between operators may go, where that loses less than factors
+            (`auto`), or may not (`off`), or nothing else may be done (`only`).
         include: Regular expressions; only targets whose names match one are touched.
         exclude: Regular expressions; targets whose names match one stay dense.
         op_types: Only targets of these operators are touched; empty for all.
@@ -99,6 +101,10 @@ class Options:
     draws: int = option(1, "Labels to draw for each sample.")
     rank_multiple: int | None = option(None, "Default: 16, or less in small models.")
     form: str = option("auto", "How convolutions are cut: {words}; auto takes the best.")
+    narrow: Narrow = option(
+        "auto",
+        "auto, off or only: whether channels between operators may go, too, or nothing else.",
+    )
     include: tuple[str, ...] = option(
         (), "Only nodes with such names.", metavar="REGEX", repeated=True
     )
@@ -175,6 +181,8 @@ class Options:
             raise InputError("state is a mapping such as {'h0': 'hn'}, or 'none'.")
         if self.ranks not in get_args(Ranks):
             raise InputError(f"There is no allocation '{self.ranks}'; use global or uniform.")
+        if self.narrow not in get_args(Narrow):
+            raise InputError(f"--narrow is auto, off or only, not '{self.narrow}'.")
         effort_named(self.effort)
         if self.labels not in get_args(Labels):
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["EffortName", "Labels", "MaskMeaning", "Prefer", "Ranks", "StateOption"]
+__all__ = ["EffortName", "Labels", "MaskMeaning", "Narrow", "Prefer", "Ranks", "StateOption"]
 
 # How much is computed to choose ranks (see `effort`).
 EffortName = Literal["low", "normal", "high"]
@@ -15,6 +15,7 @@ Prefer = Literal["size", "latency"]
 
 # `global` cuts where least is lost; `uniform` treats all targets alike.
 Ranks = Literal["global", "uniform"]
+Narrow = Literal["auto", "off", "only"]
 
 # Where labels come from: the model draws them, or the calibration data hold them.
 Labels = Literal["drawn", "given"]

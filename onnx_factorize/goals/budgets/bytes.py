@@ -34,6 +34,10 @@ class Bytes(Price):
         stored = self.costs.storage.dense
         return self.costs.bytes if stored is None else stored
 
+    def of_rest(self, weights: int, size: int, macs: int) -> float:
+        """Their bytes."""
+        return float(size)
+
     def of(self, target: Target, taken: Taken) -> npt.NDArray[np.float64]:
         """Its weights as they will be written, and nodes that there are more of."""
         bytes_per_weight = float(self.costs.storage.bytes_per_weight(target))

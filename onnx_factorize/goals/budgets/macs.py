@@ -27,6 +27,10 @@ class Macs(Price):
         """The multiplications of the dense model."""
         return self.costs.arithmetic.total
 
+    def of_rest(self, weights: int, size: int, macs: int) -> float:
+        """The multiplications."""
+        return float(macs)
+
     def of(self, target: Target, taken: Taken) -> npt.NDArray[np.float64]:
         """Its multiplications."""
         return taken.macs

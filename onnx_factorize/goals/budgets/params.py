@@ -26,6 +26,10 @@ class Params(Price):
         """All constants of the dense model."""
         return self.costs.params
 
+    def of_rest(self, weights: int, size: int, macs: int) -> float:
+        """The weights."""
+        return float(weights)
+
     def of(self, target: Target, taken: Taken) -> npt.NDArray[np.float64]:
         """Its weights."""
         return taken.params.astype(np.float64)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ...arrays import Array
 from ...graph import Namer
 from .factors import Factors
-from .negligible import without_negligible
+from .negligible import significant, without_negligible
 from .provenance import Provenance, stamp
 from .registry import title_of
 from .site import Site
@@ -58,6 +58,8 @@ class Rewrite:
             self.pair(target, kept)
         else:
             factors.chain.write(self, target, kept)
+        if target.weight in target.node.inputs:
+            return  # it is what it was, with other contents of its weight
         stamp(target.node, self.site.made, mark, target.operator)
 
     @abc.abstractmethod
@@ -96,6 +98,25 @@ class Rewrite:
             shift: What is added to the bias.
         """
         raise NotImplementedError(f"{self.site.node.op_type} maps no channels after others.")
+
+    def replace(self, target: Target, matrices: Array, shift: Array | None) -> None:
+        """Gives the node another weight of the same shape, and nothing else that is new.
+
+        Args:
+            target: The target whose node it is.
+            matrices: Shape (groups, K, N).
+            shift: What is added to the bias.
+        """
+        weight = target.weight
+        assert weight.dtype is not None
+        array = target.stored(significant(matrices)).astype(weight.dtype.numpy())
+        weight.const_value = ir.tensor(array, dtype=weight.dtype, name=weight.name)
+        if shift is not None:
+            self.correct(target, shift)
+
+    def correct(self, target: Target, shift: Array) -> None:
+        """Adds a shift to what the node adds to `x W`."""
+        self._correct_own_bias(target, shift)
 
     def split(self, value: ir.Value, lengths: Sequence[int]) -> tuple[ir.Value, ...]:
         """Parts of the channels of a value, one behind the other."""

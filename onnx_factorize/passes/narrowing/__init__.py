@@ -6,6 +6,7 @@ from .find_channels import FindChannels
 from .group import ChannelGroup, Place, Reader, RefusedChannels
 from .narrow_channels import NarrowChannels
 from .provenance import Narrowed, narrowed
+from .without_channels import WithoutChannels
 
 __all__ = [
     "ChannelGroup",
@@ -15,6 +16,7 @@ __all__ = [
     "Place",
     "Reader",
     "RefusedChannels",
+    "WithoutChannels",
     "narrowed",
 ]
 

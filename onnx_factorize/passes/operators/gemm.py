@@ -105,9 +105,12 @@ class RewriteGemm(Rewrite):
         for name in ("alpha", "transA"):
             node.attributes.pop(name, None)
         if shift is not None:
-            # A beta may stand there without a C, and must not scale the new one.
-            beta = node.attributes.pop("beta", None)
-            self._correct_own_bias(target, shift, beta.as_float() if beta is not None else 1.0)
+            self.correct(target, shift)
+
+    def correct(self, target: Target, shift: Array) -> None:
+        """Adds a shift to C: a beta may stand there without one, and must not scale the new."""
+        beta = target.node.attributes.pop("beta", None)
+        self._correct_own_bias(target, shift, beta.as_float() if beta is not None else 1.0)
 
 
 @dataclasses.dataclass

@@ -50,7 +50,8 @@ class RewriteMatMul(Rewrite):
         """Two MatMuls."""
         down = self._weight(target, "down", factors.down[0])
         up = self._weight(target, "up", factors.up[0])
-        self._correct(target, factors.bias_shift)
+        if factors.bias_shift is not None:
+            self.correct(target, factors.bias_shift)
         narrow = self._insert_before(target, "MatMul", [target.x, down], [])
         target.node.replace_input_with(0, narrow)
         target.node.replace_input_with(1, up)
@@ -62,13 +63,13 @@ class RewriteMatMul(Rewrite):
 
     def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
         """The node reads another value, and another weight."""
-        self._correct(target, shift)
+        if shift is not None:
+            self.correct(target, shift)
         target.node.replace_input_with(0, value)
         target.node.replace_input_with(1, self._weight(target, "up", matrices[0]))
 
-    def _correct(self, target: Target, shift: Array | None) -> None:
-        if shift is None:
-            return
+    def correct(self, target: Target, shift: Array) -> None:
+        """Adds a shift to the bias in the Add behind the node."""
         add = bias_after(self._model, target.node, target.columns)
         assert add is not None
         index = 1 if add.inputs[0] is target.node.outputs[0] else 0

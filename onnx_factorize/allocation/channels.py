@@ -1,0 +1,126 @@
+"""Channels of a calibrated model: what may be narrowed, and what a plan makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from ..arrays import Array
+from ..factorization.narrowing.channel_cuts import ChannelCuts
+from ..factorization.narrowing.channel_losses import closed_form_losses, cross_validated_losses
+from ..factorization.narrowing.narrowing import Narrowing, find_narrowings
+from ..factorization.rewriting import ChannelFactors
+from ..factorization.weighting import Spectra
+from ..passes import Factors
+from ..passes.narrowing import RefusedChannels
+from ..passes.narrowing.group import Indices
+from ..statistics.calibration_run import CalibrationRun, Gathered
+from ..statistics.channel_moments import InputMoments, gather_input_moments, merged_moments
+from .candidate import Candidate
+
+__all__ = ["Channels", "find_channels", "with_channels"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """The channels that may be narrowed, and the moments that say how.
+
+    Attributes:
+        narrowings: The channels.
+        refused: Those that may not.
+        moments: The moments of readers' inputs, fold by fold.
+        cuts: What all data give.
+        losses: By name the loss at every width, shape (width + 1,).
+        closed_form: The same under the Kronecker approximation.
+    """
+
+    narrowings: Sequence[Narrowing] = ()
+    refused: Sequence[RefusedChannels] = ()
+    moments: Sequence[InputMoments] = ()
+    cuts: ChannelCuts | None = None
+    losses: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    closed_form: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+
+    def chosen(self, plan: Mapping[str, int]) -> dict[Narrowing, int]:
+        """The channels that a plan narrows, each with its width."""
+        return {each: plan[each.name] for each in self.narrowings if plan.get(each.name)}
+
+    def factors(self, plan: Mapping[str, int], cuts: ChannelCuts | None) -> dict[str, Factors]:
+        """Reader to the factors that a plan makes of some statistics."""
+        found: dict[str, Factors] = {}
+        for narrowing, width in self.chosen(plan).items():
+            assert cuts is not None
+            found |= cuts.factors(narrowing, width)
+        return found
+
+    def taken(self, plan: Mapping[str, int]) -> ChannelFactors:
+        """What a plan takes out, by all data."""
+        kept: dict[str, Indices] = {}
+        for each, width in self.chosen(plan).items():
+            assert self.cuts is not None
+            kept[each.group.name] = self.cuts.elimination(each).kept(width)
+        return ChannelFactors(kept, self.factors(plan, self.cuts))
+
+    def cuts_of(self, spectra: Spectra, fold: int) -> ChannelCuts | None:
+        """The cuts that all folds but one give.
+
+        Args:
+            spectra: Those of the same folds.
+            fold: The fold that is left out.
+        """
+        if not self.narrowings:
+            return None
+        others = [part for number, part in enumerate(self.moments) if number != fold]
+        return ChannelCuts(spectra.statistics, merged_moments(others or self.moments))
+
+
+def find_channels(run: CalibrationRun, gathered: Gathered) -> Channels:
+    """Finds channels that may be narrowed, and works out what that loses.
+
+    Args:
+        run: The model and the data; the targets are operators.
+        gathered: The statistics of each fold, with gradients.
+    """
+    usable = [
+        target
+        for target in run.targets
+        if gathered.ran(target) and target.name not in gathered.unreachable
+    ]
+    narrowings, refused = find_narrowings(run.normal, usable)
+    if not narrowings:
+        return Channels(refused=refused)
+    readers = {target.name: target for each in narrowings for target in each.readers}
+    moments = gather_input_moments(run, list(readers.values()))
+    every = ChannelCuts(gathered.statistics, merged_moments(moments))
+    closed = closed_form_losses(narrowings, every)
+    losses = closed
+    if run.effort.folds and len(gathered.parts) > 1 and not run.progress.late:
+        losses = cross_validated_losses(run, narrowings, gathered, moments, every)
+    return Channels(narrowings, refused, moments, every, losses, closed)
+
+
+def with_channels(
+    candidates: Sequence[Candidate], channels: Channels, *, only: bool = False
+) -> list[Candidate]:
+    """Candidates that narrow channels, beside those that do not.
+
+    Args:
+        candidates: Those that do not; the first is the predicted one.
+        channels: The channels.
+        only: Whether nothing but channels may go.
+    """
+    if not channels.losses:
+        return list(candidates)
+    first, *others = candidates
+    factors = {} if only else first.losses
+    narrowed = dataclasses.replace(first, losses={**factors, **channels.losses})
+    if only:
+        return [narrowed]
+    without = dataclasses.replace(first, name="without narrowing")
+    alone = dataclasses.replace(narrowed, name="narrowing alone", losses=dict(channels.losses))
+    by_closed = next((each for each in others if each.name == "closed form"), None)
+    rest = [each for each in others if each is not by_closed]
+    if by_closed is not None:
+        losses = {**by_closed.losses, **channels.closed_form}
+        rest.append(dataclasses.replace(by_closed, losses=losses))
+    return [narrowed, without, alone, *rest]

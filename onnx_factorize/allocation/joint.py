@@ -1,0 +1,195 @@
+"""Allocation of ranks and of widths at once, by one Lagrange multiplier.
+
+Every operator is cut, or kept dense, or shares in channels that are narrowed: then it stays one
+operator, whose cost falls with the channels that it reads and with those that it computes. That is
+no sum over operators, so at each value of the multiplier the widths are improved one after the
+other, each with the best of what its neighbours can do, until none changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..arrays import Array
+from ..curve import DENSE
+from .channel_prices import ChannelPrices, Item
+from .lagrangian import Choices, upgrade
+
+__all__ = ["allocate_jointly", "cost_of"]
+
+# Values of the multiplier that are tried, and rounds of improvements at each.
+_BISECTIONS = 40
+_ROUNDS = 6
+
+
+def allocate_jointly(
+    choices: Sequence[Choices],
+    prices: ChannelPrices,
+    losses: Mapping[str, Array],
+    limit: float,
+) -> dict[str, int] | None:
+    """The ranks and widths that lose least under a bound on the cost, as far as that is found.
+
+    Args:
+        choices: The candidates of every target.
+        prices: The channels, with what they cost.
+        losses: By the name of channels the loss at every width; those without stay.
+        limit: The bound.
+
+    Returns:
+        Target name to rank, and name of channels to width, or `DENSE`; None if nothing is found
+        that is within the bound.
+    """
+    state = _State(choices, prices, losses)
+    low, high = 1e-12, 1e12  # losses per cost, relative to those of the whole
+    unit = max(state.scale, 1e-30)
+    found = None
+    for _ in range(_BISECTIONS):
+        middle = float(np.sqrt(low * high))
+        state.descend(middle * unit)
+        if state.cost <= limit:
+            high, found = middle, state.copy()
+        else:
+            low = middle
+    if found is None:
+        return None
+    found.spend(limit - found.cost)
+    return found.plan
+
+
+def cost_of(plan: Mapping[str, int], choices: Sequence[Choices], prices: ChannelPrices) -> float:
+    """What a plan costs, of all that ranks and widths change."""
+    factors = np.array(
+        [plan[each.name] / each.width if plan.get(each.name) else 1.0 for each in prices.narrowings]
+    )
+    total = sum(float(choice.costs[choice.index(plan)]) for choice in choices)
+    for item in prices.items:
+        # What it costs while all channels are there is among the choices, or among what stays.
+        total += item.price * (float(np.prod(factors[list(item.groups)])) - 1)
+    return total
+
+
+class _State:
+    """Ranks and widths."""
+
+    def __init__(
+        self, choices: Sequence[Choices], prices: ChannelPrices, losses: Mapping[str, Array]
+    ) -> None:
+        self.choices = {choice.name: choice for choice in choices}
+        self.taken = {choice.name: len(choice.costs) - 1 for choice in choices}
+        self.narrowings = prices.narrowings
+        self.widths, self.losses = [], []
+        for each, widths in zip(prices.narrowings, prices.widths, strict=True):
+            own = losses.get(each.name)
+            self.widths.append(widths[-1:] if own is None else widths)
+            self.losses.append(np.zeros(1) if own is None else own[self.widths[-1]])
+        self.at = [len(widths) - 1 for widths in self.widths]
+        self.items = prices.items
+        self.of_group: list[list[Item]] = [[] for _ in self.widths]
+        self.of_target: dict[str, Item] = {}
+        for item in prices.items:
+            for group in item.groups:
+                self.of_group[group].append(item)
+            if item.target in self.choices:
+                self.of_target[item.target] = item
+        dense = sum(choice.dense for choice in choices)
+        lost = sum(float(choice.losses[0]) for choice in choices)
+        self.scale = lost / max(dense, 1e-30)
+
+    def copy(self) -> _State:
+        """The same, which changes by itself."""
+        other = object.__new__(_State)
+        other.__dict__ = {**self.__dict__, "taken": dict(self.taken), "at": list(self.at)}
+        return other
+
+    @property
+    def shares(self) -> Array:
+        """The share of each group's channels that stay."""
+        return np.array([w[i] / w[-1] for w, i in zip(self.widths, self.at, strict=True)])
+
+    @property
+    def cost(self) -> float:
+        """What all of it costs."""
+        shares, total = self.shares, 0.0
+        for item in self.items:
+            total += item.price * (float(np.prod(shares[list(item.groups)])) - 1)
+        return total + sum(float(c.costs[self.taken[name]]) for name, c in self.choices.items())
+
+    @property
+    def plan(self) -> dict[str, int]:
+        """Target name to rank, and name of channels to width, or `DENSE`."""
+        found: dict[str, int] = {}
+        for name, choice in self.choices.items():
+            found |= choice.taken(self.taken[name])
+        for number, narrowing in enumerate(self.narrowings):
+            full = self.at[number] == len(self.widths[number]) - 1
+            found[narrowing.name] = DENSE if full else int(self.widths[number][self.at[number]])
+        return found
+
+    def descend(self, rate: float) -> None:
+        """Improves widths and ranks until none changes, at one loss per cost."""
+        best = {
+            name: int(np.argmin(choice.losses + rate * choice.costs))
+            for name, choice in self.choices.items()
+        }
+        value = {
+            name: float(choice.losses[best[name]] + rate * choice.costs[best[name]])
+            for name, choice in self.choices.items()
+        }
+        for _ in range(_ROUNDS):
+            before = list(self.at)
+            for group in range(len(self.at)):
+                self.at[group] = self._best_width(group, rate, value)
+            if self.at == before:
+                break
+        free = self._free()
+        for name, choice in self.choices.items():
+            self.taken[name] = best[name] if name in free else len(choice.costs) - 1
+
+    def _best_width(self, group: int, rate: float, value: Mapping[str, float]) -> int:
+        """The width of one group that is best beside the others, whose neighbours may be cut."""
+        shares = self.shares
+        own = self.widths[group] / self.widths[group][-1]
+        total = self.losses[group].copy()
+        for item in self.of_group[group]:
+            others = float(np.prod([shares[other] for other in item.groups if other != group]))
+            cost = rate * item.price * others * own
+            if item.target in self.choices and others == 1.0:
+                cost[-1] = value[item.target]
+            total += cost
+        return int(np.argmin(total))
+
+    def _free(self) -> set[str]:
+        """The targets that share in no channels that are narrowed."""
+        shares = self.shares
+        bound = {
+            name
+            for name, item in self.of_target.items()
+            if any(shares[group] < 1 for group in item.groups)
+        }
+        return set(self.choices) - bound
+
+    def spend(self, left: float) -> None:
+        """Takes what still fits: wider channels first, then the best single upgrades of ranks."""
+        while True:
+            best, move = 0.0, None
+            base = self.cost
+            for group, at in enumerate(self.at):
+                if at + 2 >= len(self.widths[group]):
+                    continue  # with all channels its neighbours would be free again
+                self.at[group] = at + 1
+                cost = self.cost - base
+                self.at[group] = at
+                gain = float(self.losses[group][at] - self.losses[group][at + 1])
+                if 0 < cost <= left and gain / cost > best:
+                    best, move = gain / cost, (group, cost)
+            if move is None:
+                break
+            self.at[move[0]] += 1
+            left -= move[1]
+        names = [name for name in self.choices if name in self._free()]
+        taken = [self.taken[name] for name in names]
+        upgrade([self.choices[name] for name in names], taken, left)
+        self.taken |= dict(zip(names, taken, strict=True))

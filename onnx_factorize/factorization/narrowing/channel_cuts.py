@@ -1,0 +1,104 @@
+"""From moments to the channels that stay, and to readers that make up for those that go.
+
+A reader's weight becomes S U: S selects the rows of the channels that stay, and U is the weight of
+those rows plus what they say of the others, by linear regression. So narrowing is one more pair of
+factors, measured and fitted as others are; only when it is written does S go into the graph, by
+taking the channels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...arrays import Array
+from ...passes import Factors, Target
+from ...passes.narrowing import WithoutChannels
+from ...passes.narrowing.group import Indices
+from ...statistics.channel_moments import InputMoments
+from ...statistics.model_statistics import TargetStatistics
+from .elimination import Elimination, Reading, eliminate
+from .narrowing import Narrowing
+
+__all__ = ["ChannelCuts"]
+
+# Share of its own energy that is added to that of each row: what is regressed on few samples says
+# less of others than it seems to.
+_ON_SIGNAL = 0.02
+
+# Share of the mean energy of a direction that is added to the moment of gradients.
+_ON_GRADIENT = 0.1
+
+# What a row has of the mean energy of all, at least.
+_LEAST = 1e-6
+
+
+class ChannelCuts:
+    """The channels that stay at each width, by some statistics; each group is eliminated once."""
+
+    def __init__(self, statistics: Mapping[str, TargetStatistics], moments: InputMoments) -> None:
+        """Begins with none.
+
+        Args:
+            statistics: Target name to what calibration found, with gradients of the readers.
+            moments: Reader to the moments of its input.
+        """
+        self._statistics, self._moments = statistics, moments
+        self._known: dict[str, Elimination] = {}
+
+    def elimination(self, narrowing: Narrowing) -> Elimination:
+        """The order in which channels go, and what it loses under the Kronecker approximation."""
+        if narrowing.name not in self._known:
+            readings = [
+                Reading(self._energy(target), self._weighed(target), reader.rows)
+                for target, reader in zip(narrowing.readers, narrowing.group.readers, strict=True)
+            ]
+            self._known[narrowing.name] = eliminate(readings, narrowing.width)
+        return self._known[narrowing.name]
+
+    def factors(self, narrowing: Narrowing, width: int) -> dict[str, Factors]:
+        """The factors of the readers of some channels at one width, by name."""
+        kept = self.elimination(narrowing).kept(width)
+        return {
+            target.name: self._selected(target, reader.rows[kept].reshape(-1))
+            for target, reader in zip(narrowing.readers, narrowing.group.readers, strict=True)
+        }
+
+    def mean(self, target: Target) -> Array:
+        """What a bias absorbs of a reader's input, shape (K,)."""
+        mean = self._moments[target.name].mean[0]
+        return mean if target.centred else np.zeros_like(mean)
+
+    def _selected(self, target: Target, rows: Indices) -> Factors:
+        weight, energy = target.matrices()[0], self._energy(target)
+        gone = np.setdiff1d(np.arange(len(weight)), rows)
+        known = energy[np.ix_(rows, rows)]
+        up = weight[rows] + np.linalg.solve(known, energy[np.ix_(rows, gone)] @ weight[gone])
+        down = np.zeros((len(weight), len(rows)))
+        down[rows, np.arange(len(rows))] = 1.0
+        mean = self.mean(target)
+        shift = mean @ weight - mean[rows] @ up if target.centred else None
+        return Factors(down[None], up[None], shift, chain=WithoutChannels())
+
+    def _energy(self, target: Target) -> Array:
+        """The second moment of a reader's input about what a bias absorbs, shape (K, K)."""
+        found = self._moments[target.name]
+        energy = (found.covariance if target.centred else found.second_moment)[0]
+        own = np.diag(energy)
+        least = max(_LEAST * float(own.mean()), 1e-30)
+        energy[np.diag_indices(len(energy))] += _ON_SIGNAL * own + least
+        return np.asarray(energy)
+
+    def _weighed(self, target: Target) -> Array:
+        """W G Wᵀ of a reader, shape (K, K)."""
+        found = self._statistics[target.name].gradient
+        assert found is not None
+        weight, gradient = target.matrices()[0], found.mean[0]
+        if target.side == "output":
+            unit = _ON_GRADIENT * float(np.trace(gradient)) / len(gradient)
+            return np.asarray(weight @ (gradient + unit * np.eye(len(gradient))) @ weight.T)
+        gram = weight @ weight.T
+        return np.asarray(
+            gradient + _ON_GRADIENT * float(np.trace(gradient) / max(np.trace(gram), 1e-30)) * gram
+        )

@@ -1,0 +1,165 @@
+"""The losses of narrowing, measured on samples that did not choose the channels.
+
+At a width, readers have other weights, and the loss changes for each sample by the sum over readers
+and places of h ΔW · g: half of its mean square is the loss to second order, without the assumption
+that places and their gradients are independent (see `losses`). It is measured at a few widths;
+between them the shape is that of the Kronecker approximation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ...arrays import Array
+from ...calibration.folds import some_of
+from ...passes import Target
+from ...statistics.calibration_run import CalibrationRun, Gathered
+from ...statistics.channel_moments import InputMoments, merged_moments
+from ...statistics.micro_batches import micro_batches
+from ...statistics.observation import Observation
+from ..losses import LossSums
+from ..shrinkage_choice import CROSS_VALIDATED
+from .channel_cuts import ChannelCuts
+from .narrowing import Narrowing
+
+__all__ = ["closed_form_losses", "cross_validated_losses", "cuts_without"]
+
+# From a reader and what is left out of its input to Σ h gᵀ of each sample.
+_Cross = Callable[[str, npt.NDArray[np.float32]], Array | None]
+
+# Widths at which losses are measured, as shares of all channels.
+_SHARES = (0.9, 0.75, 0.6, 0.45, 0.3, 0.15)
+
+
+def cuts_without(gathered: Gathered, moments: Sequence[InputMoments], fold: int) -> ChannelCuts:
+    """The cuts that all folds but one give; all of them where there is but one."""
+    others = [index for index in range(len(moments)) if index != fold] or [fold]
+    first, *rest = (gathered.parts[index] for index in others)
+    return ChannelCuts(first.merge(*rest), merged_moments([moments[index] for index in others]))
+
+
+def closed_form_losses(narrowings: Sequence[Narrowing], cuts: ChannelCuts) -> dict[str, Array]:
+    """The losses at every width under the Kronecker approximation, by name, (width + 1,) each."""
+    return {each.name: cuts.elimination(each).losses for each in narrowings}
+
+
+def cross_validated_losses(
+    run: CalibrationRun,
+    narrowings: Sequence[Narrowing],
+    gathered: Gathered,
+    moments: Sequence[InputMoments],
+    cuts: ChannelCuts,
+) -> dict[str, Array]:
+    """The losses at every width, of unseen samples. The stage is `cross-validate channels`.
+
+    Args:
+        run: The model and the data.
+        narrowings: The channels.
+        gathered: The statistics of each fold.
+        moments: The moments of readers' inputs in each fold.
+        cuts: What all folds together give.
+    """
+    readers = {target.name: target for each in narrowings for target in each.readers}
+    samples, folds = run.data.calibration_samples, min(run.effort.folds, len(moments))
+    observer = run.of(list(readers.values())).observer(gradients=True, side="input")
+    tried = min(CROSS_VALIDATED, samples) // len(moments)
+    sums: dict[str, LossSums] = {}
+    with run.progress.stage("cross-validate channels", folds * tried) as advance:
+        for fold in range(folds):
+            own = cuts_without(gathered, moments, fold)
+            changes = {each.name: _Changes.of(each, own) for each in narrowings}
+            held_out = some_of(fold, run.surveyed.folds, max(1, tried))
+            for batch in micro_batches(run.data, held_out, observer):
+                for draw in range(run.sampling.draws):
+                    _add(observer.run(batch, draw), readers, changes, sums)
+                advance(batch.samples)
+    return {
+        each.name: _between(each, cuts.elimination(each).losses, sums.get(each.name))
+        for each in narrowings
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Changes:
+    """What becomes of the readers of some channels at a few widths.
+
+    Attributes:
+        weights: Reader to the change of its weight, shape (widths, K * N).
+        means: Reader to what a bias absorbs of its input, shape (K,).
+    """
+
+    weights: Mapping[str, npt.NDArray[np.float32]]
+    means: Mapping[str, npt.NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, narrowing: Narrowing, cuts: ChannelCuts) -> _Changes:
+        every = [cuts.factors(narrowing, width) for width in _widths(narrowing)]
+        weights, means = {}, {}
+        for target in narrowing.readers:
+            weight = target.matrices()[0]
+            changed = [found[target.name].product()[0] - weight for found in every]
+            weights[target.name] = np.stack(changed).reshape(len(every), -1).astype(np.float32)
+            means[target.name] = cuts.mean(target).astype(np.float32)
+        return cls(weights, means)
+
+    def squares(self, cross: _Cross) -> Array | None:
+        """The squared changes of the loss, shape (widths, samples); None where there are none.
+
+        Rows must belong to single samples.
+
+        Args:
+            cross: From a reader and what is left out of its input to Σ h gᵀ of each sample, shape
+                (samples, K * N).
+        """
+        total: Array | None = None
+        for name, weights in self.weights.items():
+            found = cross(name, self.means[name])
+            if found is None or (total is not None and total.shape[1] != len(found)):
+                return None
+            own = weights @ found.T
+            total = own if total is None else total + own
+        return None if total is None else np.square(total, dtype=np.float64)
+
+
+def _add(
+    seen: Observation,
+    readers: Mapping[str, Target],
+    changes: Mapping[str, _Changes],
+    sums: dict[str, LossSums],
+) -> None:
+    """Adds the samples of one batch."""
+
+    def cross(name: str, mean: npt.NDArray[np.float32]) -> Array | None:
+        pair = seen.paired(readers[name])
+        if pair is None:
+            return None
+        signal, gradient, scale = pair
+        moved = (signal[0] - mean).transpose(0, 2, 1)
+        return np.asarray(scale * (moved @ gradient[0]).reshape(len(moved), -1))
+
+    for name, each in changes.items():
+        squares = each.squares(cross)
+        if squares is not None:
+            own = sums.setdefault(name, LossSums(np.zeros(len(squares))))
+            own.add(squares.sum(axis=1), squares.shape[1])
+
+
+def _widths(narrowing: Narrowing) -> list[int]:
+    return [max(1, int(share * narrowing.width)) for share in _SHARES]
+
+
+def _between(narrowing: Narrowing, closed: Array, measured: LossSums | None) -> Array:
+    """Losses at every width, not increasing, from those at a few."""
+    if measured is None or not measured.samples:
+        return closed
+    widths = np.array(_widths(narrowing)[::-1])
+    found = 0.5 * measured.total[::-1] / measured.samples
+    tiny = 1e-12 * max(float(closed[0]), 1e-30)
+    ratios = np.log(np.maximum(found, tiny) / np.maximum(closed[widths], tiny))
+    factors = np.exp(np.interp(np.arange(len(closed)), widths, ratios))
+    losses = np.append((factors * closed)[:-1], 0.0)
+    return np.asarray(np.maximum.accumulate(losses[::-1])[::-1])

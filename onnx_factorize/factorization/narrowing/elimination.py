@@ -1,0 +1,142 @@
+"""Backward elimination of channels: which go first, and what it loses that they are gone.
+
+A reader computes y = h W from the channels h. Where channels S are gone, the best that it can do
+with the others is to take h_S for what h predicts of it: with Σ the covariance of h, P = Σ⁻¹ and
+M = W G Wᵀ, that costs
+
+    ½ tr((P_SS)⁻¹ M_SS)
+
+in the metric G of its output, for (P_SS)⁻¹ is what remains unknown of h_S (the Schur complement).
+It is the score of the optimal brain surgeon (Hassibi and Stork, "Second order derivatives for
+network pruning", 1993), of all weights that read a channel together. What is left has a P and an M
+of its own, so that further channels add to the loss: projections onto smaller and smaller spaces,
+whose squared errors add up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...arrays import Array
+from ...passes.narrowing.group import Indices
+
+__all__ = ["Elimination", "Reading", "eliminate"]
+
+# Channels among which a few are looked for that go next, for each of those.
+_POOL = 4
+
+# Steps in which all channels go, about: the more go at once, the less is computed.
+_STEPS = 96
+
+
+@dataclasses.dataclass
+class Reading:
+    """What one reader makes of channels.
+
+    Attributes:
+        covariance: Σ, positive definite, shape (K, K).
+        moment: M = W G Wᵀ, shape (K, K).
+        rows: The rows of each channel, shape (width, taps).
+    """
+
+    covariance: Array
+    moment: Array
+    rows: Indices
+
+
+@dataclasses.dataclass(frozen=True)
+class Elimination:
+    """The outcome.
+
+    Attributes:
+        order: The channels, those that go last first, shape (width,).
+        losses: What it loses to keep so many of them, shape (width + 1,), not increasing.
+    """
+
+    order: Indices
+    losses: Array
+
+    def kept(self, width: int) -> Indices:
+        """The channels that stay of so many, in ascending order."""
+        return np.sort(self.order[:width])
+
+
+class _State:
+    """What is left of one reading."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.precision = np.linalg.inv(reading.covariance)
+        self.moment = reading.moment.copy()
+        self.rows = reading.rows
+
+    def scores(self, channels: Indices) -> Array:
+        """What it loses that one more channel goes, of each of some, shape (channels,)."""
+        rows = self.rows[channels]
+        taps = rows[:, :, None], rows[:, None, :]
+        return _scores(np.asarray(self.precision[taps]), np.asarray(self.moment[taps]))
+
+    def within(self, channels: Indices) -> _State:
+        """The same of some channels alone: their scores need nothing of the others."""
+        rows = self.rows[channels]
+        part = object.__new__(_State)
+        inner = np.ix_(rows.reshape(-1), rows.reshape(-1))
+        part.precision, part.moment = self.precision[inner], self.moment[inner]
+        part.rows = np.arange(rows.size).reshape(rows.shape)
+        return part
+
+    def drop(self, channels: Indices) -> None:
+        """Takes channels out: the others make up for them."""
+        gone = self.rows[channels].reshape(-1)
+        across = self.precision[:, gone]
+        # What row of W is added to each row for those that go, with a minus.
+        weights = np.linalg.solve(self.precision[np.ix_(gone, gone)], across.T)
+        self.precision -= across @ weights
+        # (I - wᵀ e) M (I - e w), with e the rows that go.
+        right = self.moment[:, gone] @ weights
+        inner = self.moment[np.ix_(gone, gone)] @ weights
+        self.moment += weights.T @ inner - right - right.T
+
+
+def eliminate(readings: Sequence[Reading], width: int) -> Elimination:
+    """Takes channels out, one after the other, those that lose least first.
+
+    Args:
+        readings: What each reader makes of the channels: their losses add up.
+        width: The number of channels.
+    """
+    states = [_State(reading) for reading in readings]
+    left = np.arange(width)
+    order: list[int] = []
+    losses = [0.0]
+    step = max(1, width // _STEPS)
+    while len(left):
+        count = min(step, len(left))
+        scores = sum(state.scores(left) for state in states)
+        pool = left[np.argsort(scores, kind="stable")[: _POOL * count]]
+        gone = []
+        parts = [state.within(pool) for state in states]
+        members = np.arange(len(pool))
+        for _ in range(count):
+            lost = sum(part.scores(members) for part in parts)
+            least = int(np.argmin(lost))
+            gone.append(int(pool[members[least]]))
+            losses.append(losses[-1] + float(max(np.asarray(lost)[least], 0.0)))
+            for part in parts:
+                part.drop(members[least : least + 1])
+            members = np.delete(members, least)
+        order += gone
+        for state in states:
+            state.drop(np.array(gone))
+        left = np.setdiff1d(left, gone)
+    return Elimination(np.array(order[::-1], np.int64), np.array(losses[::-1]))
+
+
+def _scores(precision: Array, moment: Array) -> Array:
+    """½ tr(P⁻¹ M) of each of a stack of matrices, shape (channels, taps, taps)."""
+    if precision.shape[1] == 1:
+        return np.asarray(0.5 * moment[:, 0, 0] / np.maximum(precision[:, 0, 0], 1e-300))
+    traces = np.trace(np.linalg.solve(precision, moment), axis1=1, axis2=2)
+    return np.asarray(0.5 * traces)

@@ -1,0 +1,96 @@
+"""Channels that may be narrowed, with the targets that read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from ...passes import Target
+from ...passes.narrowing import ChannelGroup, FindChannels, RefusedChannels
+
+__all__ = ["Narrowing", "find_narrowings"]
+
+# The widest row whose moments are gathered: they are a matrix of its square.
+_WIDEST = 4608
+
+# With fewer channels there is nothing to choose from.
+_LEAST = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Narrowing:
+    """Channels of which some may go.
+
+    Attributes:
+        group: The channels, as the graph has them.
+        readers: The targets that read them, whose weights make up for those that go.
+        producers: The targets that compute them.
+    """
+
+    group: ChannelGroup
+    readers: tuple[Target, ...]
+    producers: tuple[Target, ...]
+
+    @property
+    def name(self) -> str:
+        """The name under which plans and losses know them."""
+        return f"{self.group.name} (channels)"
+
+    @property
+    def width(self) -> int:
+        """The number of channels."""
+        return self.group.width
+
+
+def find_narrowings(
+    normal: ir.Model, targets: Sequence[Target]
+) -> tuple[list[Narrowing], list[RefusedChannels]]:
+    """Finds the channels between targets that may be narrowed, and those that may not.
+
+    Args:
+        normal: The normalised model; it is not changed.
+        targets: The targets that may be changed.
+    """
+    finder = FindChannels()
+    finder(normal)
+    known = {target.operator: target.own for target in targets}
+    found, refused = [], list(finder.refused)
+    fitted: set[str] = set()
+    for group in finder.groups:
+        reason = _refusal(group, known)
+        names = {reader.layer.name for reader in group.readers}
+        if reason is None and names & fitted:
+            reason = f"'{min(names & fitted)}' reads others beside them, which may be narrowed"
+        if reason is None:
+            fitted |= names
+            readers = tuple(known[reader.layer.name] for reader in group.readers)
+            producers = tuple(known[p.name] for p in group.producers)
+            found.append(Narrowing(group, readers, producers))
+            continue
+        first = group.producers[0]
+        operators = tuple(producer.name for producer in group.producers)
+        refused.append(RefusedChannels(first.name, first.op_type, reason, operators))
+    return found, refused
+
+
+def _refusal(group: ChannelGroup, targets: dict[str, Target]) -> str | None:
+    """The reason why channels cannot be narrowed, or None."""
+    if group.width < _LEAST:
+        return f"there are {group.width} of them"
+    for layer in group.producers:
+        if layer.name not in targets:
+            return f"'{layer.name}', which computes them, is not factorized"
+    for reader in group.readers:
+        name = reader.layer.name
+        target = targets.get(name)
+        if target is None:
+            return f"'{name}', which reads them, is not factorized"
+        if not target.stands or target.group is not None or target.transposed_input:
+            return f"'{name}', which reads them, has no weight of its own to be fitted anew"
+        if target.groups > 1:
+            return f"'{name}' reads them in groups"
+        if target.rows > _WIDEST:
+            return f"'{name}' multiplies {target.rows:,} numbers at once, more than {_WIDEST:,}"
+    return None
