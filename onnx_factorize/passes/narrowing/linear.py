@@ -133,6 +133,8 @@ def linear(step: Step) -> None:
         _read(step, product, y)
     elif step.at == y and step.axis == made:
         _make(step, product, x)
+    elif step.at == Operand(step.node, product.weight) and product.groups == 1:
+        _weigh(step, product, x, read, made)
     elif step.at not in (x, y) or (product.convolves and step.axis > 1):
         step.mixes()
     elif step.node.op_type == "Gemm" and step.input(2) is not None:
@@ -164,6 +166,16 @@ def _read(step: Step, product: Product, y: Operand) -> None:
     found = step.reached(step.at, 1)
     assert found is not None
     step.mend(MendGroups(step.node, "group", found, each))
+
+
+def _weigh(step: Step, product: Product, x: Operand, read: int, made: int) -> None:
+    """The weight itself, behind operators that move it."""
+    if step.axis == product.rows:
+        step.same(x, read)
+    elif step.axis == product.columns:
+        step.same(step.output(), made)
+    else:
+        step.mixes()
 
 
 def _make(step: Step, product: Product, x: Operand) -> None:
