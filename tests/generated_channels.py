@@ -43,12 +43,18 @@ class Network:
 
     # Pieces.
 
-    def op(self, op_type: str, inputs: Sequence[str], shape: Sequence[int], **attributes: Any) -> str:
+    def op(
+        self, op_type: str, inputs: Sequence[str], shape: Sequence[int], **attributes: Any
+    ) -> str:
         (output,) = self.ops(op_type, inputs, [shape], **attributes)
         return output
 
     def ops(
-        self, op_type: str, inputs: Sequence[str], shapes: Sequence[Sequence[int]], **attributes: Any
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        shapes: Sequence[Sequence[int]],
+        **attributes: Any,
     ) -> list[str]:
         outputs = [self.name(op_type.lower()) for _ in shapes]
         name = "" if self.chance(0.1) else f"node {outputs[0]}"
@@ -94,10 +100,7 @@ class Network:
             self.nodes,
             "main",
             [helper.make_tensor_value_info("x", kind, declared)],
-            [
-                helper.make_tensor_value_info(y, kind, [None] * len(self.shapes[y]))
-                for y in outputs
-            ],
+            [helper.make_tensor_value_info(y, kind, [None] * len(self.shapes[y])) for y in outputs],
             self.initializers,
         )
         for node in self.nodes:
@@ -366,7 +369,9 @@ class Images(Network):
     def gate(self, x: str) -> str:
         outer = self.integer(2, 6)
         one, other = self.conv(x, outer, kernel=1), self.conv(x, outer, kernel=1)
-        return self.op("Mul", [self.op("Sigmoid", [one], self.shapes[one]), other], self.shapes[one])
+        return self.op(
+            "Mul", [self.op("Sigmoid", [one], self.shapes[one]), other], self.shapes[one]
+        )
 
     def squeeze_excite(self, x: str) -> str:
         shape = self.shapes[x]

@@ -28,8 +28,9 @@ def reshape(step: Step) -> None:
     if step.node.op_type == "Squeeze" and step.input(1) is None and not step.node.attributes:
         step.block(f"{step.name} names no axes")
         return
+    kinds = _kinds(mine, theirs, step.length) if other == y else None
     for axis, length in enumerate(theirs):
-        if not isinstance(length, int) or length == 1 or _is_kind(theirs, axis, step.length):
+        if not isinstance(length, int) or length == 1 or axis == kinds:
             continue
         before = quotient(mine[: step.axis], theirs[:axis])
         behind = quotient(mine[step.axis + 1 :], theirs[axis + 1 :])
@@ -46,10 +47,19 @@ def reshape(step: Step) -> None:
     step.block(f"{step.name} gives them a shape that is not read")
 
 
-def _is_kind(dims: Sequence[Dim], axis: int, length: int) -> bool:
-    """Tells whether an axis parts queries, keys and values, of heads that the next one counts."""
-    pieces = [dim for dim in dims[axis : axis + 3] if isinstance(dim, int) and dim > 1]
-    return len(pieces) == 3 and pieces[0] == 3 and math.prod(pieces) == length
+def _kinds(dims: Sequence[Dim], split: Sequence[Dim], length: int) -> int | None:
+    """The axis that parts queries, keys and values, before those of heads and of what is in one.
+
+    Args:
+        dims: Three axes or more (batch, steps, channels).
+        split: The axes that they are split into.
+        length: The number of channels.
+    """
+    for axis in range(len(split) - 2):
+        pieces = [dim for dim in split[axis : axis + 3] if isinstance(dim, int) and dim > 1]
+        if len(dims) > 2 and len(pieces) == 3 and math.prod(pieces) == length and pieces[0] == 3:
+            return axis
+    return None
 
 
 def _merged(length: int, whole: int, before: Dim, behind: Dim) -> tuple[Indices, Indices] | None:
