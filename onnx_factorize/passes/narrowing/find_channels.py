@@ -119,7 +119,14 @@ class FindChannels(ir.passes.InPlacePass):
         refused: What other linear operators compute, with the reason why it stays.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, original: ir.Model | None = None) -> None:
+        """Initializes the pass.
+
+        Args:
+            original: The model before normalising, in which channels are to be taken out: those
+                that cannot be followed there are refused.
+        """
+        self._original = original
         self.groups: list[ChannelGroup] = []
         self.refused: list[RefusedChannels] = []
 
@@ -133,8 +140,13 @@ class FindChannels(ir.passes.InPlacePass):
         for node, reason in refused.items():
             if reason != COMPUTED:
                 self._refuse((node,), reason)
+        found: ChannelGroup | str
+        widths = None if self._original is None else _widths(self._original)
         for channels in channels_of(trace, self._names):
-            found = channels.reason or self._group(trace, channels)
+            if widths is not None and widths.get(channels.name) != channels.width:
+                found = channels.reason or "cannot be followed in the model as it stands"
+            else:
+                found = channels.reason or self._group(trace, channels)
             if isinstance(found, str):
                 self._refuse(channels.producers, found)
             else:
@@ -181,6 +193,13 @@ class FindChannels(ir.passes.InPlacePass):
         if spec is None or spec.plain is None:
             return "is not normalised"
         return spec.plain.find(self._model, node, self._names[node])
+
+
+def _widths(model: ir.Model) -> dict[str, int]:
+    """The width of every group that can go from a model, whether it is normalised or not."""
+    names = linear_names(model)
+    every = channels_of(follow(model, names)[0], names)
+    return {channels.name: channels.width for channels in every if channels.reason is None}
 
 
 def _rows(layer: Layer, positions: Indices) -> Indices:

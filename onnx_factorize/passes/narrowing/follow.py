@@ -8,6 +8,7 @@ from ...graph import opset, scopes
 from .._bodies import unobservable
 from ..adjoint.inference import infer
 from ..linear.provenance import origin_name
+from .implied import imply
 from .linear import Product, product_of
 from .operand import Axis, Operand, Use
 from .registry import RULES
@@ -28,6 +29,7 @@ def follow(model: ir.Model, names: dict[ir.Node, str]) -> tuple[Trace, dict[ir.N
         What was found, and the operators whose outputs are not followed, with the reason.
     """
     facts = infer(model)
+    imply(model, model.graph, facts)
     trace = Trace(model, facts)
     refused: dict[ir.Node, str] = {}
     for scope, owners in scopes(model.graph):

@@ -133,7 +133,7 @@ def linear(step: Step) -> None:
         _read(step, product, y)
     elif step.at == y and step.axis == made:
         _make(step, product, x)
-    elif step.at == Operand(step.node, product.weight) and product.groups == 1:
+    elif step.at == Operand(step.node, product.weight):
         _weigh(step, product, x, read, made)
     elif step.at not in (x, y) or (product.convolves and step.axis > 1):
         step.mixes()
@@ -170,9 +170,10 @@ def _read(step: Step, product: Product, y: Operand) -> None:
 
 def _weigh(step: Step, product: Product, x: Operand, read: int, made: int) -> None:
     """The weight itself, behind operators that move it."""
-    if step.axis == product.rows:
+    # Of a grouped convolution one axis is that of a single group.
+    if step.axis == product.rows and (product.groups == 1 or product.rows == 0):
         step.same(x, read)
-    elif step.axis == product.columns:
+    elif step.axis == product.columns and (product.groups == 1 or product.columns == 0):
         step.same(step.output(), made)
     else:
         step.mixes()

@@ -79,6 +79,7 @@ class _Narrowing(Constants):
         self._trace = trace
         self._names = Namer(trace.model)
         self._gone: dict[Axis, list[Indices]] = {}
+        self._unread: list[ir.Value] = []
 
     def drop(self, group: Channels, kept: Indices) -> None:
         """Notes which elements go."""
@@ -88,7 +89,6 @@ class _Narrowing(Constants):
 
     def apply(self) -> None:
         """Changes the graph."""
-        old = []
         for mend in self._trace.mends:
             if mend.axis in self._gone:
                 mend(self)
@@ -98,11 +98,10 @@ class _Narrowing(Constants):
         for axis in self._gone:
             holder = axis.holder
             if isinstance(holder, Use):
-                old.append(holder.value)
                 self._slice(holder, axis)
             else:
                 _declare(holder, axis, len(self.kept(axis)))
-        CleanUp(only=old)(self._trace.model)
+        CleanUp(only=self._unread)(self._trace.model)
 
     @property
     def opset(self) -> int:
@@ -169,20 +168,22 @@ class _Narrowing(Constants):
         assert isinstance(scope, ir.Graph)
         register(self._trace.model, scope, new)
         use.node.replace_input_with(use.index, new)
-        _remove_unread(value)
+        self._remove_unread(value)
         return new
 
-
-def _remove_unread(value: ir.Value) -> None:
-    """Removes the Constant, or the Identity, behind a constant that nothing reads any more."""
-    node = value.producer()
-    if node is None or value.uses() or value.is_graph_output():
-        return
-    behind = [each for each in node.inputs if each is not None]
-    assert node.graph is not None
-    node.graph.remove(node, safe=True)
-    for each in behind:
-        _remove_unread(each)
+    def _remove_unread(self, value: ir.Value) -> None:
+        """Removes the Constant, or the Identity, behind a constant that nothing reads any more."""
+        node = value.producer()
+        if value.uses() or value.is_graph_output():
+            return
+        if node is None:
+            self._unread.append(value)
+            return
+        behind = [each for each in node.inputs if each is not None]
+        assert node.graph is not None
+        node.graph.remove(node, safe=True)
+        for each in behind:
+            self._remove_unread(each)
 
 
 def _declare(value: ir.Value, axis: Axis, length: int) -> None:

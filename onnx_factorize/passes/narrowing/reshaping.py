@@ -28,38 +28,65 @@ def reshape(step: Step) -> None:
     if step.node.op_type == "Squeeze" and step.input(1) is None and not step.node.attributes:
         step.block(f"{step.name} names no axes")
         return
-    kinds = _kinds(mine, theirs, step.length) if other == y else None
-    for axis, length in enumerate(theirs):
-        if not isinstance(length, int) or length == 1 or axis == kinds:
+    found = _axes(mine, step.axis, step.length, theirs)
+    if other == y:
+        found.pop(_kinds(mine, theirs, step.length), None)
+    if not found:
+        step.block(f"{step.name} gives them a shape that is not read")
+        return
+    # Of several parts that channels are split into, those are followed that were before.
+    axis = next((each for each in found if step.reached(other, each) is not None), min(found))
+    length = theirs[axis]
+    assert isinstance(length, int)
+    step.link(other, axis, *found[axis], length)
+    _count(step, *((step.axis, axis) if other == y else (axis, step.axis)))
+
+
+def _axes(
+    mine: Sequence[Dim], axis: int, length: int, theirs: Sequence[Dim]
+) -> dict[int, tuple[Indices, Indices]]:
+    """The axes of the other shape that an axis became a part of, or that are parts of it.
+
+    Args:
+        mine: The axes on one side.
+        axis: One of them.
+        length: Its length.
+        theirs: The axes on the other.
+
+    Returns:
+        By axis of the other shape, the elements that go together: see `_merged`.
+    """
+    found: dict[int, tuple[Indices, Indices]] = {}
+    for place, other in enumerate(theirs):
+        if not isinstance(other, int) or other == 1:
             continue
-        before = quotient(mine[: step.axis], theirs[:axis])
-        behind = quotient(mine[step.axis + 1 :], theirs[axis + 1 :])
-        pairs = _merged(step.length, length, before, behind)
+        before = mine[:axis], theirs[:place]
+        behind = mine[axis + 1 :], theirs[place + 1 :]
+        pairs = _merged(length, other, quotient(*before), quotient(*behind))
         if pairs is None:
-            before = quotient(theirs[:axis], mine[: step.axis])
-            behind = quotient(theirs[axis + 1 :], mine[step.axis + 1 :])
-            swapped = _merged(length, step.length, before, behind)
+            swapped = _merged(other, length, quotient(*before[::-1]), quotient(*behind[::-1]))
             pairs = None if swapped is None else swapped[::-1]
         if pairs is not None:
-            step.link(other, axis, *pairs, length)
-            _count(step, *((step.axis, axis) if other == y else (axis, step.axis)))
-            return
-    step.block(f"{step.name} gives them a shape that is not read")
+            found[place] = pairs
+    return found
 
 
-def _kinds(dims: Sequence[Dim], split: Sequence[Dim], length: int) -> int | None:
+def _kinds(dims: Sequence[Dim], split: Sequence[Dim], length: int) -> int:
     """The axis that parts queries, keys and values, before those of heads and of what is in one.
 
     Args:
         dims: Three axes or more (batch, steps, channels).
         split: The axes that they are split into.
         length: The number of channels.
+
+    Returns:
+        The axis; -1 where there is none.
     """
     for axis in range(len(split) - 2):
         pieces = [dim for dim in split[axis : axis + 3] if isinstance(dim, int) and dim > 1]
         if len(dims) > 2 and len(pieces) == 3 and math.prod(pieces) == length and pieces[0] == 3:
             return axis
-    return None
+    return -1
 
 
 def _merged(length: int, whole: int, before: Dim, behind: Dim) -> tuple[Indices, Indices] | None:
