@@ -31,6 +31,7 @@ from .linear.unfoldings import OWN, Unfolding
 from .normalize import LiftWeights
 from .observe import Observe, Side
 from .observe_ranks import ObserveRanks, note
+from .observe_sizes import ObserveSizes, Sized
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite_targets import RewriteTargets
 from .seed_outputs import OutputSeed, SeedInputs, SeedOutputs
@@ -61,6 +62,7 @@ __all__ = [
     "LiftWeights",
     "Observe",
     "ObserveRanks",
+    "ObserveSizes",
     "OperatorSpec",
     "OutputKind",
     "OutputSeed",
@@ -73,6 +75,7 @@ __all__ = [
     "SeedOutputs",
     "SeparateUnfoldings",
     "Side",
+    "Sized",
     "Skipped",
     "SortNodes",
     "Target",
