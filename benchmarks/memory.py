@@ -1,6 +1,6 @@
 """Peak of resident memory, stage by stage, of default runs.
 
-    python -m benchmarks.memory [NAME ...] [--budget targets=0.5] [--samples 256] [--memory 1GB]
+    python -m benchmarks.memory [NAME ...] [--budget targets=0.5] [--samples 256]
         [--save FILE.json]
 
 Each model is a process of its own. For each stage: the highest resident memory in it, and what is

@@ -40,6 +40,7 @@ from .quantization.stage import quantized
 from .quantization.storage import Quantized, location_of
 from .report.summary import Made, summarize
 from .result import Result
+from .runtime.footprint import footprint_of
 from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
@@ -70,6 +71,7 @@ def calibrated(
         data = _opened(calibration, dense, options)
         kinds = output_kinds(dense, options.outputs)
         sample = data.typical("holdout")
+        data = data.measured(footprint_of(dense, sample.feeds, runtime))
         costs = measure_costs(dense, sample, runtime, source)
         price_of(options.budget, costs).check()
 

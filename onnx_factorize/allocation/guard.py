@@ -48,7 +48,7 @@ class Guard:
             return False
         self._samples()
         self._with_holdout = True
-        self._expected += self._finite(list(self._data.batches("holdout")))
+        self._expected += self._finite(list(self._data.micro_batches("holdout")))
         return True
 
     def complaint(self, model: ir.Model) -> str | None:
@@ -91,7 +91,7 @@ class Guard:
         """Batches, and which of the dense model's numbers are finite there."""
         if not self._expected:
             only = self._data.some(_SAMPLES)
-            self._expected = self._finite(list(self._data.batches("calibration", only=only)))
+            self._expected = self._finite(list(self._data.micro_batches("calibration", only)))
         return self._expected
 
     def _finite(self, batches: Sequence[Batch]) -> list[tuple[Batch, Finite]]:

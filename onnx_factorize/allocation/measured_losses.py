@@ -35,7 +35,7 @@ class MeasuredLosses:
         self._outputs, self._statistics = run.surveyed.outputs, statistics
         self._standing = StandingModel(run.normal, list(self._outputs), run.runtime)
         only = run.data.some(_SAMPLES)
-        batches = run.data.batches("calibration", only=only)
+        batches = run.data.micro_batches("calibration", only)
         self._recorded = Recorded.of(self._standing.dense, batches)
 
     def of(self, target: Target, spectrum: Spectrum) -> Array | None:

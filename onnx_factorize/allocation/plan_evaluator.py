@@ -89,7 +89,7 @@ class PlanEvaluator:
         self.samples, self.ease = samples, samples // _SAMPLES
         self.effort = run.effort
         for fold in range(min(self.effort.compared, len(parts))):
-            batches = self.data.batches("calibration", only=some_of(fold, self.folds, samples))
+            batches = self.data.micro_batches("calibration", some_of(fold, self.folds, samples))
             recorded = Recorded.of(dense, batches, _RECORDED_BYTES)
             self._folds.append(_Fold(recorded, *self._others(fold)))
 
@@ -149,7 +149,7 @@ class PlanEvaluator:
                 # The divergence of most models is that of their few worst samples.
                 most = self.samples * (2 if self.effort.thorough else 1)
                 evaluate(
-                    self.data.batches("calibration", only=some_of(fold, self.folds, most)),
+                    self.data.micro_batches("calibration", some_of(fold, self.folds, most)),
                     lambda batch: dense.run(batch.feeds, batch.origin),
                     _runner(self._standing.session(factors)),
                     found,

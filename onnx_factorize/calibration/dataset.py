@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..options import Selection
 from ..passes import DRAWS
+from ..runtime.footprint import Footprint, fed_bytes
 from .batch import Batch, joinable, joined, rows_of
 from .batch_axis import BatchAxis
 from .inputs.labels import LABEL_KEYS
@@ -25,6 +26,9 @@ from .sources import Source
 __all__ = ["CalibrationData"]
 
 Split = Literal["calibration", "holdout"]
+
+# Memory for what is computed of one batch.
+_BATCH_BYTES = 2**28
 
 
 class CalibrationData:
@@ -38,6 +42,7 @@ class CalibrationData:
             nothing is to be held out.
         axis: Where the samples are in the model's inputs.
         padding: Which of these says what is padding.
+        footprint: What the model takes to run on them; None where that was not measured.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class CalibrationData:
     ) -> None:
         self.axis = axis
         self.padding = Padding()
+        self.footprint: Footprint | None = None
         self._said_of_labels: str | None = None
         self._source = source
         self._signature = signature
@@ -141,6 +147,26 @@ class CalibrationData:
         if pending:
             yield joined(pending)
 
+    def micro_batches(
+        self,
+        split: Split,
+        only: npt.NDArray[np.bool_] | None = None,
+        taken: float | None = None,
+    ) -> Iterator[Batch]:
+        """Yields the batches of a split in parts so small that running them fits in memory.
+
+        Args:
+            split: Which samples.
+            only: As for `batches`.
+            taken: Bytes that a run takes for each byte that is fed; those of the model itself by
+                default.
+        """
+        if taken is None:
+            taken = 0.0 if self.footprint is None else self.footprint.running
+        for batch in self.batches(split, only=only):
+            each = taken * fed_bytes(batch.feeds) / batch.samples
+            yield from self.parts(batch, max(1, int(_BATCH_BYTES / max(1.0, each))))
+
     def in_order(self, most: int) -> Iterator[tuple[bool, Batch]]:
         """Yields the first samples of all data, each by itself, in the order of the data.
 
@@ -204,6 +230,12 @@ class CalibrationData:
         count = min(units, max(1, most // unit))
         chosen[np.arange(count) * units // count] = True
         return np.repeat(chosen, unit)
+
+    def measured(self, footprint: Footprint) -> CalibrationData:
+        """The same data for a model that takes so much to run."""
+        known = copy.copy(self)
+        known.footprint = footprint
+        return known
 
     def fewer(self, most: int) -> CalibrationData:
         """The same data with at most so many of the calibration samples, evenly spread."""

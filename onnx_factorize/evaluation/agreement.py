@@ -115,7 +115,7 @@ def compare_outputs(
     found, labelled = Divergences(outputs), _Accuracy(outputs)
     checks = [_Finite(outputs, compressed=finite)]
     samples = evaluate(
-        data.batches("holdout" if split == "holdout" else "calibration"),
+        data.micro_batches("holdout" if split == "holdout" else "calibration"),
         lambda batch: dense.run(batch.feeds, batch.origin),
         lambda batch: compressed.run(batch.feeds, batch.origin),
         *checks,

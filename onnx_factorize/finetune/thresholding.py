@@ -81,7 +81,7 @@ def recover_by_svt(
     wide = expanded(known, plan, unfoldings, _EXPANDED, options)
     validating = validating_samples(known.data)
     module = trained_module(wide, known.outputs).to(training.device)
-    first = next(known.data.batches("calibration"))
+    first = next(known.data.micro_batches("calibration"))
     check_against_onnxruntime(module, wide, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
     run = TrainingRun(module, teacher, known.data, validating, training, seed)
@@ -182,7 +182,7 @@ def _reduction_of(
     bottlenecks = [each for each in find_bottlenecks(wide) if each.value in unfoldings]
     macs = None
     if check_budget(options.budget).by_macs:
-        first = next(known.data.batches("calibration"))
+        first = next(known.data.micro_batches("calibration"))
         macs = count_arithmetic(wide, first.feeds, runtime_of(options.runtime), first.samples).nodes
     prices = prices_of(wide, bottlenecks, macs)
     start = cost_of(bottlenecks, prices, {each.value: each.width for each in bottlenecks})

@@ -103,7 +103,7 @@ def finetune(
     if not module.initializers:  # nothing to train
         before = validation_of(compressed, teacher, data, training.device)
         return Recovery(before, before)
-    first = next(data.batches("calibration"))
+    first = next(data.micro_batches("calibration"))
     check_against_onnxruntime(module, compressed, first.feeds, runtime=runtime)
     torch.manual_seed(seed)
     run = TrainingRun(module, teacher, data, validating, training, seed)
@@ -132,7 +132,7 @@ def validation_of(
     compressed: ir.Model, teacher: Teacher, data: CalibrationData, device: str
 ) -> float:
     """The divergence of a model on the samples that are not trained on; see `finetune`."""
-    batches = data.batches("calibration", only=validating_samples(data))
+    batches = data.micro_batches("calibration", validating_samples(data))
     with torch.no_grad():
         watched = with_outputs(fixed_draws(compressed), teacher.outputs)
         return teacher.divergence(to_torch(watched).to(device), batches)

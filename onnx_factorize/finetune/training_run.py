@@ -169,7 +169,7 @@ class TrainingRun:
         """Passes once through the samples; it ends early where the loss is not finite."""
         if self._to_cache:
             left = self._data.calibration_samples
-            for batch in self._teacher.fill_cache(self._data.batches("calibration")):
+            for batch in self._teacher.fill_cache(self._data.micro_batches("calibration")):
                 advance(batch.samples)
                 left -= batch.samples
             # Where there is no room for more, there was less to do than was said.
@@ -265,7 +265,7 @@ class TrainingRun:
         self._checkpoint.save(self._position, tensors)
 
     def _validation(self) -> Iterable[Batch]:
-        return self._data.batches("calibration", only=self._validating)
+        return self._data.micro_batches("calibration", self._validating)
 
     @torch.no_grad()
     def validate(self) -> float:

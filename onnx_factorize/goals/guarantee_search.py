@@ -240,7 +240,7 @@ def measure(
     watched = _Watched(quantity, outputs)
     with held_out.progress.stage("measure the guarantee", data.holdout_samples) as advance:
         evaluate(
-            data.batches("holdout"),
+            data.micro_batches("holdout"),
             lambda batch: dense.run(batch.feeds, batch.origin),
             None if compressed is None else lambda b: compressed.run(b.feeds, b.origin),
             watched,

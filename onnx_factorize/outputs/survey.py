@@ -81,7 +81,7 @@ def survey(
     only = data.some(SURVEYED if labelled is None else data.calibration_samples)
     samples = 0
     signatures: list[npt.NDArray[np.float32] | None] = []
-    for batch in data.batches("calibration", only=only):
+    for batch in data.micro_batches("calibration", only):
         values = session.run(batch.feeds, batch.origin)
         shapes.learn(batch, values)
         for name, kind in wanted.items():

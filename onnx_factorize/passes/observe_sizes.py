@@ -16,8 +16,17 @@ __all__ = ["ObserveSizes", "Sized"]
 # What is of a type that nobody declares is most likely of single precision.
 _BYTES = 4.0
 
-# Values of these have no size: their types are no tensors.
-_NO_TENSORS = ("Sequence", "Optional", "SplitToSequence", "StringSplit")
+# What these make is no tensor, and a constant takes nothing while the model runs.
+_LEFT_OUT = {
+    "Constant",
+    "Optional",
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceErase",
+    "SequenceInsert",
+    "SequenceMap",
+    "SplitToSequence",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +66,7 @@ class ObserveSizes(ir.passes.InPlacePass):
             for scope, owners in scopes(model.graph)
             if all(owner.op_type == "If" for owner in owners)
             for node in scope
-            if node.op_type != "Constant" and not node.op_type.startswith(_NO_TENSORS)
+            if node.op_type not in _LEFT_OUT
             for value in node.outputs
             if value.name and isinstance(value.type, ir.TensorType | None)
         ]

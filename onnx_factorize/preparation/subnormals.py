@@ -80,7 +80,7 @@ def without_subnormals(
         spill(dropped)
     before, after = (runtime_of(options.runtime).session(model) for model in (dense, dropped))
     samples, equal = 0, True
-    for batch in data.batches("calibration", only=data.some(_SAMPLES)):
+    for batch in data.micro_batches("calibration", data.some(_SAMPLES)):
         pair = (session.run(batch.feeds, batch.origin) for session in (before, after))
         equal = _equal(*pair)
         samples += batch.samples

@@ -272,6 +272,8 @@ def _feeds(
     size = min(SAMPLES, data.calibration_samples)
     only = np.zeros(data.calibration_samples, bool)
     only[np.linspace(0, data.calibration_samples - 1, size).round().astype(np.int64)] = True
-    for batch in data.batches("calibration", only=only):
+    # The quantizer looks at every value.
+    taken = None if data.footprint is None else data.footprint.every
+    for batch in data.micro_batches("calibration", only, taken):
         yield {name: array for name, array in batch.feeds.items() if name != DRAWS}
         advance(batch.samples)

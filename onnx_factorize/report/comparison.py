@@ -19,6 +19,7 @@ from ..options import Options
 from ..outputs import SURVEYED, counted, output_kinds, survey
 from ..outputs.selection import Selected, selected
 from ..progress import Progress
+from ..runtime.footprint import footprint_of
 from ..runtime.interleaved import Ratio, latencies
 from ..runtime.randomness import Randomness, randomness_of
 from ..runtime.runtimes import runtime_of
@@ -90,6 +91,7 @@ def compare_several(
             "The models do not have the same inputs and outputs, so they cannot be compared."
         )
     data = _opened(calibration, models[0], options)
+    data = data.measured(footprint_of(models[0], data.typical("calibration").feeds, runtime))
     kinds = output_kinds(models[0], options.outputs)
     chosen = selected(models[0], kinds)
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:

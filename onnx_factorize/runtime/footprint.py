@@ -33,6 +33,20 @@ class Footprint:
     live: float
     every: float
 
+    @property
+    def running(self) -> float:
+        """What running the model takes: runtimes keep about as much again at hand."""
+        return 2 * self.live
+
+    def observing(self, observed: float, *, gradients: bool) -> float:
+        """What running it takes with values that are observed.
+
+        Args:
+            observed: Bytes of these for each byte that is fed.
+            gradients: Whether there are gradients; they need about half of all values.
+        """
+        return observed + (self.every / 2 if gradients else self.running)
+
 
 # A model that shows no sizes is taken to be like most.
 UNKNOWN = Footprint(live=16.0, every=128.0)

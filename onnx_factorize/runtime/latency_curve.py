@@ -52,7 +52,7 @@ def time_models(
     x = models[0].graph.inputs[0]
     assert x.dtype is not None
     feed = np.random.default_rng(0).standard_normal(tuple(shape)).astype(x.dtype.numpy())
-    sessions = [runtime.session(model) for model in models]
+    sessions = [runtime.timed.session(model) for model in models]
     # Not zeros: all pages of those are one page of memory, and evict nothing.
     rest = np.ones(max(1, others // 8), np.int64)
     return latencies(sessions, {"x": feed}, _SECONDS, rest.max).least

@@ -85,6 +85,11 @@ class Runtime(abc.ABC):
         return load
 
     @property
+    def timed(self) -> Runtime:
+        """The runtime as its users have it, where this one is told to spare memory."""
+        return self
+
+    @property
     def clock(self) -> Callable[[], float]:
         """The clock that times a run, in seconds."""
         return time.perf_counter
@@ -151,7 +156,8 @@ class Session:
             model = with_outputs(model, outputs or ())
         except KeyError as error:
             raise InputError(f"The model computes no value {error} to compare.") from error
-        self._given = (given, runtime) if self.draws or model is not given else None
+        as_given = not self.draws and model is given and runtime.timed == runtime
+        self._given = None if as_given else (given, runtime.timed)
         model = fixed_draws(model) if self.draws else model
         self._keyed = any(value.name == DRAWS for value in model.graph.inputs)
         with reading(f"{runtime.name} cannot load the model"):
@@ -183,7 +189,7 @@ class Session:
 
     @functools.cached_property
     def as_written(self) -> Session:
-        """The model with its own outputs and random nodes, where the runtime can run those."""
+        """The model as users run it: its own outputs and random nodes, where those can be run."""
         if self._given is None:
             return self
         try:

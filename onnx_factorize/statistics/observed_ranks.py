@@ -34,7 +34,7 @@ def note_ranks(model: ir.Model, data: CalibrationData, runtime: Runtime) -> None
     session = runtime.session(probe, wanted)
     ranks: dict[str, set[int]] = {}
     types: dict[str, ir.DataType] = {}
-    for batch in itertools.islice(data.batches("calibration"), _BATCHES):
+    for batch in itertools.islice(data.micro_batches("calibration"), _BATCHES):
         seen = session.run(batch.feeds, batch.origin)
         for name, output in observe.ranks.items():
             ranks.setdefault(name, set()).update(int(rank) for rank in seen[output])

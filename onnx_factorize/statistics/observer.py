@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from ..calibration import Batch
+from ..calibration import Batch, CalibrationData
 from ..options import Labels
 from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
 from ..passes import FixDraws, KeepOutputs, Observe, SeparateUnfoldings, Side, Target
+from ..runtime.footprint import UNKNOWN, fed_bytes
 from ..runtime.session import Runtime
 from .observation import Observation
 from .seeding import Seeding
@@ -85,6 +86,7 @@ class Observer:
         sizes = [each.size for each in made.inputs.values()]
         kept = sorted({*self.taps.values(), *self.gradients.values(), *sizes})
         KeepOutputs(kept)(observed)
+        self._taken: float | None = None
         self._session = runtime.session(observed, kept)
         self._seeding = Seeding(observed, made.inputs, outputs or {}, model, runtime, shapes, seed)
 
@@ -100,10 +102,15 @@ class Observer:
         self.unreachable.setdefault(target.name, f"its gradient is not finite on {where}")
         self._gradients.leave_incomplete(self._leaders[target.name])
 
-    def observed_bytes(self, batch: Batch) -> int:
-        """The bytes that are observed of a batch."""
-        found = self._seeding.run(self._session, batch)
-        return sum(value.nbytes for value in found.values())
+    def taken(self, data: CalibrationData) -> float:
+        """The bytes that a run takes for each byte that is fed; a sample is run to see that."""
+        if self._taken is None:
+            sample = data.typical("calibration")
+            found = self._seeding.run(self._session, sample)
+            observed = sum(value.nbytes for value in found.values()) / fed_bytes(sample.feeds)
+            known = data.footprint or UNKNOWN
+            self._taken = known.observing(observed, gradients=bool(self.gradients))
+        return self._taken
 
     def run(self, batch: Batch, draw: int = 0) -> Observation:
         """Runs one batch, with the labels of one of several draws."""

@@ -7,11 +7,11 @@ import onnx_ir as ir
 import pytest
 from builders import model, normal
 
-from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.calibration import Signature, dataset, open_calibration
 from onnx_factorize.options import Selection
 from onnx_factorize.passes import FindTargets
+from onnx_factorize.runtime.footprint import Footprint
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
-from onnx_factorize.statistics import micro_batches as module
 from onnx_factorize.statistics.micro_batches import micro_batches
 from onnx_factorize.statistics.observer import Observer
 
@@ -26,6 +26,8 @@ def observer_and_data():
     # In the order of their lengths, as files of texts often are.
     feeds = [{"x": normal(t, 16, t, 8).astype(np.float32)} for t in (2, 4, 32, 64)]
     data = open_calibration(feeds, Signature.of(graph), Selection(batch_size=16, holdout=0.0))
+    # Values that are not observed take nothing here.
+    data = data.measured(Footprint(live=0.0, every=0.0))
     return Observer(graph, finder.targets, OnnxRuntime(threads=1)), data
 
 
@@ -34,17 +36,35 @@ def test_short_samples_come_in_large_batches(observer_and_data, monkeypatch):
     whole = [(b.samples, b.feeds["x"].shape[1]) for b in micro_batches(data, None, observer)]
     assert whole == [(16, 2), (16, 4), (16, 32), (16, 64)]
     # What is observed of 4 samples of 64 places.
-    monkeypatch.setattr(module, "_OBSERVED_BYTES", 4 * 64 * 4 * 4)
+    monkeypatch.setattr(dataset, "_BATCH_BYTES", 4 * 64 * 4 * 4)
     found = [(b.samples, b.feeds["x"].shape[1]) for b in micro_batches(data, None, observer)]
     assert found == [(16, 2), (16, 4), (8, 32), (8, 32), (4, 64), (4, 64), (4, 64), (4, 64)]
 
 
 def test_nothing_is_lost_or_told_twice(observer_and_data, monkeypatch):
     observer, data = observer_and_data
-    monkeypatch.setattr(module, "_OBSERVED_BYTES", 1)
+    monkeypatch.setattr(dataset, "_BATCH_BYTES", 1)
     only = np.arange(data.calibration_samples) % 3 == 0
     rows = [b.feeds["x"] for b in micro_batches(data, only, observer)]
     whole = [b.feeds["x"] for b in data.batches("calibration", only=only)]
     assert all(len(row) == 1 for row in rows)
     joined = np.concatenate([row.ravel() for row in rows])
     assert np.array_equal(joined, np.concatenate([row.ravel() for row in whole]))
+
+
+def test_a_model_runs_on_as_much_as_its_values_leave_room_for(observer_and_data, monkeypatch):
+    _, data = observer_and_data
+    # Twice as many bytes for each that is fed, and as much again for the runtime.
+    data = data.measured(Footprint(live=2.0, every=0.0))
+    monkeypatch.setattr(dataset, "_BATCH_BYTES", 4 * 64 * 8 * 4 * 4)
+    for split in ("calibration", "holdout"):
+        found = [(b.samples, b.feeds["x"].shape[1]) for b in data.micro_batches(split)]
+        assert found == [(16, 2), (16, 4), (8, 32), (8, 32), (4, 64), (4, 64), (4, 64), (4, 64)]
+
+
+def test_gradients_need_values_that_a_run_lets_go(observer_and_data):
+    observer, data = observer_and_data
+    data = data.measured(Footprint(live=3.0, every=100.0))
+    # y is half as large as x.
+    assert observer.taken(data) == 0.5 + 2 * 3.0
+    assert Footprint(3.0, 100.0).observing(0.5, gradients=True) == 0.5 + 50
