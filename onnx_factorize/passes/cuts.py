@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from ..graph import scopes
-from .linear.provenance import CUTS, PREFIX, origin_name
+from .linear.provenance import CUTS, NARROWED, PREFIX, origin_name
 from .linear.weight_inputs import weight_inputs
 
 __all__ = ["RestoreMarks", "record", "sign"]
@@ -29,9 +29,15 @@ def record(model: ir.Model) -> None:
         for mark in _MARKS:
             if PREFIX + mark in node.metadata_props:
                 cut[mark] = node.metadata_props[PREFIX + mark]
-    model.metadata_props.pop(CUTS, None)
-    if cuts:
-        model.metadata_props[CUTS] = json.dumps(list(cuts.values()), separators=(",", ":"))
+    narrowed = [
+        [node.name, *_weight(node), node.metadata_props[NARROWED]]
+        for node in _nodes(model)
+        if NARROWED in node.metadata_props
+    ]
+    for key, listed in ((CUTS, list(cuts.values())), (NARROWED, narrowed)):
+        model.metadata_props.pop(key, None)
+        if listed:
+            model.metadata_props[key] = json.dumps(listed, separators=(",", ":"))
 
 
 def sign(model: ir.Model, facts: Mapping[str, str]) -> None:
@@ -47,13 +53,16 @@ class RestoreMarks(ir.passes.InPlacePass):
     A node is taken for one of the list if it reads a weight of the listed size, and has the listed
     name itself, or its weight has, or it reads what the node before it in the list gives. A list
     that is damaged marks nothing, nor does a cut of which a node is missing.
+
+    Those of narrowed operators are restored likewise.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on the main graph and every subgraph."""
+        narrowed = _restore_narrowed(model)
         listed = _read(model)
         if not listed:
-            return ir.passes.PassResult(model, modified=False)
+            return ir.passes.PassResult(model, modified=narrowed)
         found: dict[tuple[str | None, int], ir.Node] = {}
         marked = set()
         for node in _nodes(model):
@@ -63,7 +72,7 @@ class RestoreMarks(ir.passes.InPlacePass):
             elif size:
                 found.setdefault((node.name, size), node)
                 found.setdefault((weight, size), node)
-        modified = False
+        modified = narrowed
         for cut in listed:
             if cut["origin"] not in marked:
                 modified |= _restore(cut, found)
@@ -85,6 +94,23 @@ def _restore(cut: dict[str, Any], found: dict[tuple[str | None, int], ir.Node]) 
         if nodes and mark in cut:
             nodes[-1].metadata_props[PREFIX + mark] = cut[mark]
     return bool(nodes)
+
+
+def _restore_narrowed(model: ir.Model) -> bool:
+    """Marks the nodes that were narrowed, where they have lost their marks."""
+    try:
+        listed = json.loads(model.metadata_props.get(NARROWED, "[]"))
+        marks = {(key, size): str(mark) for *keys, size, mark in listed for key in keys}
+    except (TypeError, ValueError):
+        return False
+    modified = False
+    for node in _nodes(model) if marks else ():
+        weight, size = _weight(node)
+        mark = marks.get((node.name, size), marks.get((weight, size)))
+        if size and mark is not None and NARROWED not in node.metadata_props:
+            node.metadata_props[NARROWED] = mark
+            modified = True
+    return modified
 
 
 def _next(nodes: list[ir.Node], size: int) -> ir.Node | None:

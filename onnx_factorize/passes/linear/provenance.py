@@ -7,12 +7,25 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-__all__ = ["CUTS", "PREFIX", "Provenance", "history", "origin_name", "provenance_of", "stamp"]
+__all__ = [
+    "CUTS",
+    "NARROWED",
+    "PREFIX",
+    "Provenance",
+    "history",
+    "origin_name",
+    "provenance_of",
+    "stamp",
+]
 
 PREFIX = "pkg.onnx_factorize."
 
 # In the metadata of a model: all of its cuts (see `cuts`).
 CUTS = f"{PREFIX}cuts"
+
+# In the metadata of a node: which of its outputs it still computes (see `narrowing`). In that of a
+# model: the same of all nodes.
+NARROWED = f"{PREFIX}narrowed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,5 +81,5 @@ def history(model: ir.Model) -> dict[str, str]:
     return {
         key.removeprefix(PREFIX): value
         for key, value in model.metadata_props.items()
-        if key.startswith(PREFIX) and key != CUTS
+        if key.startswith(PREFIX) and key not in (CUTS, NARROWED)
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx_ir as ir
 
 from ...graph import opset, scopes
@@ -17,13 +19,18 @@ from .trace import Trace
 
 __all__ = ["follow"]
 
+_MADE = "was factorized before: it is left as it is"
 
-def follow(model: ir.Model, names: dict[ir.Node, str]) -> tuple[Trace, dict[ir.Node, str]]:
+
+def follow(
+    model: ir.Model, names: Mapping[ir.Node, str], *, factors: bool = False
+) -> tuple[Trace, dict[ir.Node, str]]:
     """Follows the channels that linear operators compute.
 
     Args:
         model: The model; it is only read.
         names: The linear operators, with their names.
+        factors: Whether operators that were factorized are followed like others.
 
     Returns:
         What was found, and the operators whose outputs are not followed, with the reason.
@@ -40,6 +47,8 @@ def follow(model: ir.Model, names: dict[ir.Node, str]) -> tuple[Trace, dict[ir.N
             product = product_of(model, node)
             if isinstance(product, str) or hidden is not None:
                 refused[node] = hidden or str(product)
+            elif not factors and origin_name(node) is not None:
+                refused[node] = _MADE
             elif product.groups == 1:
                 if node.op_type == "Gather":
                     trace.embeddings.add(node)
@@ -47,7 +56,7 @@ def follow(model: ir.Model, names: dict[ir.Node, str]) -> tuple[Trace, dict[ir.N
                 if reason is not None:
                     refused[node] = reason
     while trace.fresh:
-        _visit(trace, trace.fresh.pop(0))
+        _visit(trace, trace.fresh.pop(0), factors)
     return trace, refused
 
 
@@ -65,7 +74,7 @@ def _begin(trace: Trace, node: ir.Node, product: Product) -> str | None:
     return None
 
 
-def _visit(trace: Trace, axis: Axis) -> None:
+def _visit(trace: Trace, axis: Axis, factors: bool) -> None:
     """Asks every operator that gives or reads a value what becomes of one of its axes."""
     holder = axis.holder
     if isinstance(holder, Use):
@@ -79,20 +88,20 @@ def _visit(trace: Trace, axis: Axis) -> None:
         trace.block(axis, f"they are an output, '{holder.name}'")
     node = holder.producer()
     if node is not None:
-        _ask(trace, Operand(node, node.outputs.index(holder), True), axis)
+        _ask(trace, Operand(node, node.outputs.index(holder), True), axis, factors)
     for reader, index in holder.uses():
         if node is not None and reader.graph is not node.graph:
             trace.block(axis, f"'{holder.name}' is read in the body of another operator")
-        _ask(trace, Operand(reader, index), axis)
+        _ask(trace, Operand(reader, index), axis, factors)
 
 
-def _ask(trace: Trace, operand: Operand, axis: Axis) -> None:
+def _ask(trace: Trace, operand: Operand, axis: Axis, factors: bool) -> None:
     node = operand.node
     trace.touch(axis, node)
     found = RULES.find(node.domain, node.op_type, opset(trace.model))
     if node.domain not in ("", "ai.onnx") or found is None:
         trace.block(axis, f"{named(node)} is not known to treat them one by one")
-    elif origin_name(node) is not None:
-        trace.block(axis, f"'{origin_name(node)}' was factorized before")
+    elif not factors and origin_name(node) is not None:
+        trace.block(axis, f"'{origin_name(node)}' {_MADE}")
     else:
         found(Step(trace, operand, axis))

@@ -8,7 +8,6 @@ import numpy as np
 import onnx_ir as ir
 
 from ..linear.marks import is_helper, shared_weight
-from ..linear.provenance import origin_name
 from ..linear.weights import COMPUTED, Origin, origin_of
 from .mends import MendGroups
 from .operand import Operand
@@ -61,8 +60,6 @@ def product_of(model: ir.Model, node: ir.Node) -> Product | str:
         return origin
     if origin.shared or shared_weight(origin.root) is not None:
         return f"shares its weight '{origin.root.name}' with other operators"
-    if origin_name(node) is not None:
-        return f"is part of '{origin_name(node)}', which was factorized before"
     if node.op_type == "Gather" and node.attributes.get_int("axis", 0) != 0:
         return "picks columns of its weight"
     if node.op_type in ("Gather", "MatMul") and len(origin.read().shape) != 2:

@@ -33,6 +33,8 @@ class NarrowChannels(ir.passes.InPlacePass):
       shrinks keeps the whole one; then the operator gets one of its own.
     - The operators that computed the channels are marked with those that they still compute.
 
+    Operators beside the channels may have been factorized meanwhile: factors shrink as weights do.
+
     The result is what the model computes with zeros in the place of the readers' weights for
     channels that are gone.
     """
@@ -55,7 +57,7 @@ class NarrowChannels(ir.passes.InPlacePass):
         if not self._kept:
             return ir.passes.PassResult(model, modified=False)
         names = linear_names(model)
-        trace, _ = follow(model, names)
+        trace, _ = follow(model, names, factors=True)
         every = channels_of(trace, names)
         groups = {channels.name: channels for channels in every if channels.reason is None}
         narrowing = _Narrowing(trace)

@@ -8,12 +8,10 @@ import itertools
 import numpy as np
 import onnx_ir as ir
 
-from ..linear.provenance import PREFIX
+from ..linear.provenance import NARROWED
 from .group import Indices
 
 __all__ = ["Narrowed", "narrowed", "note"]
-
-_NARROWED = f"{PREFIX}narrowed"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,12 +40,12 @@ def note(node: ir.Node, width: int, kept: Indices) -> None:
     before = narrowed(node)
     if before is not None and len(before.kept) == width:
         width, kept = before.width, before.kept[kept]
-    node.metadata_props[_NARROWED] = f"{width}: {_ranges(kept)}"
+    node.metadata_props[NARROWED] = f"{width}: {_ranges(kept)}"
 
 
 def narrowed(node: ir.Node) -> Narrowed | None:
     """The mark of an operator; None where it was not narrowed, or the mark cannot be read."""
-    width, _, ranges = node.metadata_props.get(_NARROWED, "").partition(": ")
+    width, _, ranges = node.metadata_props.get(NARROWED, "").partition(": ")
     try:
         ends = [part.split("-") for part in ranges.split(",")]
         kept = [np.arange(int(each[0]), int(each[-1]) + 1) for each in ends]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from builders import model, normal, session
-from narrowed_channels import error, narrow
+from builders import found, model, normal, session, svd_factors
+from narrowed_channels import channels, error, mask, narrow
 
 from onnx_factorize.errors import InputError
-from onnx_factorize.passes.narrowing import narrowed
+from onnx_factorize.passes import RestoreMarks, RewriteTargets, history, sign
+from onnx_factorize.passes.narrowing import NarrowChannels, narrowed
 
 NET = """(float[n, 3, 8, 8] x) => (float[n, 5] y) {
     [a] h = Conv <pads = [1, 1, 1, 1]> (x, w, b)
@@ -72,6 +73,19 @@ def test_marks_say_which_outputs_are_left_of_the_first():
         assert (mark.width, mark.kept.tolist()) == (6, kept)
 
 
+def test_marks_that_an_optimizer_drops_are_restored_from_the_models_own_list():
+    made = narrow(model(NET, WEIGHTS), {"a": np.array([0, 3])})
+    sign(made, {})
+    marks = [dict(node.metadata_props) for node in made.graph]
+    for node in made.graph:
+        node.metadata_props.clear()
+        node.name = f"renamed {node.name}"
+    RestoreMarks()(made)
+    assert [dict(node.metadata_props) for node in made.graph] == marks
+    assert sum(map(bool, marks)) == 2
+    assert not history(made)
+
+
 @pytest.mark.parametrize("kept", [[], [6], [2, 1]])
 def test_channels_that_are_not_there_are_refused(kept):
     with pytest.raises(InputError, match="Keep some of the 6 channels"):
@@ -81,6 +95,22 @@ def test_channels_that_are_not_there_are_refused(kept):
 def test_a_name_that_is_no_group_is_refused():
     with pytest.raises(InputError, match="no channels 'nothing'"):
         narrow(model(NET, WEIGHTS), {"nothing": np.array([0])})
+
+
+def test_factors_beside_the_channels_shrink_like_weights():
+    proto = model(NET, WEIGHTS)
+    dense, finder = channels(proto)
+    kept = {"a": np.array([0, 2, 5])}
+    mask(finder.groups[0], kept["a"])
+    made = dense.clone()
+    targets = found(made)[1].targets
+    RewriteTargets({t.name: svd_factors(t, t.full_rank) for t in targets})(made)
+    NarrowChannels(kept)(made)
+    expected, got = (session(each).run(None, FEEDS)[0] for each in (dense, made))
+    np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
+    shapes = {name: tuple(value.shape) for name, value in made.graph.initializers.items()}
+    assert (shapes["w.up"], shapes["pw.up"]) == ((3, 6, 1, 1), (3, 6, 1, 1))
+    assert (shapes["pw.down"], shapes["u.down"]) == ((6, 3, 1, 1), (5, 12))
 
 
 def test_declared_shapes_follow():
