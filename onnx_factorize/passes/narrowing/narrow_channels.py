@@ -193,7 +193,6 @@ def _declare(value: ir.Value, axis: Axis, length: int) -> None:
     if value.shape is None or len(value.shape) <= axis.axis:
         value.shape = None
         return
-    if isinstance(value.shape[axis.axis], int):
-        sizes = list(value.shape)
-        sizes[axis.axis] = length
-        value.shape = ir.Shape(sizes)
+    sizes = list(value.shape)
+    sizes[axis.axis] = length  # a name of it may be that of other lengths, which stay
+    value.shape = ir.Shape(sizes)

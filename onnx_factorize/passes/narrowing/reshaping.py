@@ -22,11 +22,11 @@ def reshape(step: Step) -> None:
     x, y = Operand(step.node, 0), step.output()
     one, other = (x, y) if step.at == x else (y, x)
     mine, theirs = step.dims(one), step.dims(other)
-    if step.at not in (x, y) or mine is None or theirs is None:
-        step.block(f"{step.name} gives a shape that is not known")
-        return
     if step.node.op_type == "Squeeze" and step.input(1) is None and not step.node.attributes:
         step.block(f"{step.name} names no axes")
+        return
+    if step.at not in (x, y) or mine is None or theirs is None:
+        step.block(f"{step.name} gives a shape that is not known")
         return
     found = _axes(mine, step.axis, step.length, theirs)
     if other == y:
@@ -130,7 +130,7 @@ def _count(step: Step, source: int, axis: int) -> None:
         return
     shape, y = Operand(step.node, 1), step.output()
     rank = step.rank(y)
-    if step.node.inputs[1] is None or rank is None:
+    if step.input(1) is None or rank is None:
         step.block(f"the shape of {step.name} is computed")
         return
     for place in range(rank) if not step.node.attributes.get_int("allowzero", 0) else ():

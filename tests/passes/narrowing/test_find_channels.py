@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from builders import model, normal
-from narrowed_channels import channels, only, reasons
+from narrowed_channels import channels, only
 
 CHAIN = (
     "(float[n, 3, 8, 8] x) => (float[n, 4, 8, 8] y) {{ [a] h = Conv (x, w, b) {} "
@@ -45,24 +45,6 @@ def test_channels_are_followed_through_what_treats_them_one_by_one(between, plac
     assert [reader.layer.name for reader in group.readers] == ["c"]
     assert len(group.places) == places
     assert all(place.value.const_value.shape[place.axis] == 6 for place in group.places)
-
-
-@pytest.mark.parametrize(
-    ("between", "reason"),
-    [
-        ("r = Softmax <axis = 1> (h)", "Softmax normalizes over them"),
-        ("m = ReduceMean <keepdims = 1> (h, one) r = Sub (h, m)", "ReduceMean computes something"),
-        ("r = LpNormalization <axis = 1> (h)", "LpNormalization normalizes over them"),
-        ("r = custom.Any (h)", "not known"),
-        ("r = Relu (h) z = Relu (r)", "output"),
-    ],
-)
-def test_channels_stay_with_a_reason(between, reason):
-    proto = model(CHAIN.format(between), WEIGHTS | {"one": np.array([1])})
-    if "z =" in between:
-        proto.graph.output.append(proto.graph.value_info.add(name="z"))
-        proto.graph.output[-1].type.tensor_type.elem_type = 1
-    assert reason in reasons(proto)["a"]
 
 
 def test_a_group_of_a_grouped_convolution_goes_as_one():
