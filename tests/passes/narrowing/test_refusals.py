@@ -83,8 +83,10 @@ GRAPHS = [
         "Reshape gives a shape that is not known",
     ),
     (
-        "[a] h = Conv (x, w) y = If (b) <then_branch = t () => (float u) { u = Relu (h) }, "
-        + "else_branch = e () => (float k) { k = Neg (h) }>",
+        (
+            "[a] h = Conv (x, w) y = If (b) <then_branch = t () => (float u) { u = Relu (h) }, "
+            "else_branch = e () => (float k) { k = Neg (h) }>"
+        ),
         "a",
         "'h' is read in the body of another operator",
     ),
