@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import onnx_ir as ir
 
 from ...graph import constant, subgraphs
 from ..adjoint import dims
 from ..adjoint.facts import Facts
+from .group import Indices
 from .linear import product_of
 
 __all__ = ["imply"]
+
+
+def _quotient(above: Indices, below: Indices) -> Indices:
+    """Integers divided as ONNX does it: towards zero. What cannot be, is zero."""
+    whole = np.abs(above) // np.maximum(np.abs(below), 1)
+    return np.asarray(np.sign(above) * np.sign(below) * whole)
+
+
+_ARITHMETIC: dict[str, Callable[..., Indices]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": _quotient,
+    "Neg": np.negative,
+    "Max": np.maximum,
+    "Min": np.minimum,
+}
 
 
 def imply(model: ir.Model, graph: ir.Graph, facts: Facts) -> None:
@@ -19,6 +40,7 @@ def imply(model: ir.Model, graph: ir.Graph, facts: Facts) -> None:
         if node.domain == "":
             _by_weight(model, node, facts)
             _by_split(node, facts)
+            _by_numbers(node, facts)
         for inner in subgraphs(node):
             imply(model, inner, facts)
 
@@ -37,6 +59,19 @@ def _by_weight(model: ir.Model, node: ir.Node, facts: Facts) -> None:
         if isinstance(length, int):
             # The second axis of a kernel has the channels of one group.
             _know(facts, value, place, length * (product.groups if axis == 1 else 1))
+
+
+def _by_numbers(node: ir.Node, facts: Facts) -> None:
+    """Computes with lists of integers that are known."""
+    compute, lists = _ARITHMETIC.get(node.op_type), []
+    for value in node.inputs if compute is not None else ():
+        listed = () if value is None else facts.ints.get(value, ())
+        numbers = [number for number in listed if isinstance(number, int)]
+        if not numbers or len(numbers) < len(listed):
+            return
+        lists.append(np.array(numbers, np.int64))
+    if compute is not None and node.outputs[0] not in facts.ints:
+        facts.ints[node.outputs[0]] = tuple(compute(*lists).reshape(-1).tolist())
 
 
 def _by_split(node: ir.Node, facts: Facts) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 
 import onnx_ir as ir
@@ -11,7 +10,7 @@ import onnx_ir as ir
 from .operand import Operand, Use
 from .trace import Trace
 
-__all__ = ["Literal", "ends_of", "origin_of_length", "sliced"]
+__all__ = ["Ends", "Literal", "ends_of", "origin_of_length", "sliced"]
 
 # Operators that keep the order of the numbers in a list, or make a list of one.
 _MOVES = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -22,17 +21,31 @@ _SHAPES = {"ConstantOfShape": 0, "Expand": 1, "Reshape": 1, "Resize": 3}
 
 @dataclasses.dataclass(frozen=True)
 class Literal:
-    """A length that is written in a constant.
+    """A length in a list whose numbers are all known.
 
     Attributes:
-        use: The constant.
-        position: The place in it.
-        place: The place in what the operator that reads the constant gives.
+        path: The inputs from the operator that is given a shape back to the one that reads the
+            list; the first is the shape itself.
+        position: The place in the list.
+        number: The length.
     """
 
-    use: Use
+    path: tuple[int, ...]
     position: int
-    place: int
+    number: int
+
+
+@dataclasses.dataclass
+class Ends:
+    """What becomes of a length.
+
+    Attributes:
+        axes: Operands, with the axes that have it for their length.
+        known: Uses of lists that have it, and other numbers that are all known, too.
+    """
+
+    axes: list[tuple[Operand, int]] = dataclasses.field(default_factory=list)
+    known: list[Use] = dataclasses.field(default_factory=list)
 
 
 def origin_of_length(
@@ -46,41 +59,28 @@ def origin_of_length(
         place: The place in it.
 
     Returns:
-        The constant that it stands in, or the operand whose length it is, with the axis; None
-        where it is computed in another way.
+        The nearest list whose numbers are all known; where there is none, the operand whose length
+        it is, with the axis; None where it is computed in another way.
     """
-    position = outer = place
-    while trace.tensor(operand) is None:
-        node, outer = operand.value.producer(), position
+    path = [operand.index]
+    while True:
+        numbers = trace.numbers(operand)
+        if numbers is not None:
+            return Literal(tuple(path), place, numbers[place])
+        node = operand.value.producer()
         if node is None or node.domain != "":
             return None
         if node.op_type == "Shape":
-            return Operand(node, 0), position + node.attributes.get_int("start", 0)
-        behind = _behind(trace, node, position)
+            return Operand(node, 0), place + node.attributes.get_int("start", 0)
+        behind = _behind(trace, node, place)
         if behind is None:
             return None
-        operand, position = behind
-    return Literal(Use(operand.node, operand.index), position, outer)
+        operand, place = behind
+        path.append(operand.index)
 
 
-def _behind(trace: Trace, node: ir.Node, place: int) -> tuple[Operand, int] | None:
-    """The operand and the place in it that a number comes from; None where it is computed."""
-    if node.op_type in _MOVES:
-        return Operand(node, 0), place
-    if node.op_type == "Concat":
-        parts = _part_lengths(trace, node)
-        for index, length in enumerate(parts or ()):
-            if place < length:
-                return Operand(node, index), place
-            place -= length
-    if node.op_type in ("Gather", "Slice"):
-        picked = _picked(trace, node)
-        return None if picked is None else (Operand(node, 0), picked[place])
-    return None
-
-
-def ends_of(trace: Trace, value: ir.Value, place: int) -> list[tuple[Operand, int]] | None:
-    """The axes that have a number of a list of lengths for their length.
+def ends_of(trace: Trace, value: ir.Value, place: int) -> Ends | None:
+    """What becomes of a number in a list of lengths.
 
     Args:
         trace: What is known of the graph.
@@ -88,26 +88,66 @@ def ends_of(trace: Trace, value: ir.Value, place: int) -> list[tuple[Operand, in
         place: The place in it.
 
     Returns:
-        Operands with their axes; None where something else reads the number.
+        That; None where something computes with it that is not known.
     """
     if value.is_graph_output():
         return None
-    ends: list[tuple[Operand, int]] = []
+    ends = Ends()
     for node, index in value.uses():
+        if trace.numbers(Operand(node, index)) is not None:
+            ends.known.append(Use(node, index))
+            continue
         if _SHAPES.get(node.op_type) == index and node.domain == "":
             if "axes" in node.attributes:
                 return None
-            ends.append((Operand(node, 0, True), place))
+            ends.axes.append((Operand(node, 0, True), place))
             continue
         places = _moved(trace, node, index, place)
+        for each in places or ():
+            further = ends_of(trace, node.outputs[0], each)
+            if further is None:
+                return None
+            ends.axes += further.axes
+            ends.known += further.known
         if places is None:
             return None
-        for each in places:
-            found = ends_of(trace, node.outputs[0], each)
-            if found is None:
-                return None
-            ends += found
     return ends
+
+
+def sliced(trace: Trace, node: ir.Node) -> list[tuple[int, int, int, int]] | None:
+    """The axes of a Slice, each with start, end and step; None where they are not known."""
+    if "starts" in node.attributes:
+        names = ("starts", "ends", "axes")
+        lists = [tuple(node.attributes.get_ints(name, ())) for name in names]
+    else:
+        lists = []
+        for index in range(1, len(node.inputs)):
+            if node.inputs[index] is None:
+                lists.append(())
+                continue
+            numbers = trace.numbers(Operand(node, index))
+            if numbers is None:
+                return None
+            lists.append(numbers)
+    starts, ends, axes, steps = (*lists, (), ())[:4]
+    every = range(len(starts))
+    return list(zip(axes or every, starts, ends, steps or [1] * len(starts), strict=True))
+
+
+def _behind(trace: Trace, node: ir.Node, place: int) -> tuple[Operand, int] | None:
+    """The operand and the place in it that a number comes from; None where it is computed."""
+    if node.op_type in _MOVES:
+        return Operand(node, 0), place
+    if node.op_type == "Concat":
+        parts = _part_sizes(trace, node)
+        for index, size in enumerate(parts or ()):
+            if place < size:
+                return Operand(node, index), place
+            place -= size
+    if node.op_type in ("Gather", "Slice"):
+        picked = _picked(trace, node)
+        return None if picked is None else (Operand(node, 0), picked[place])
+    return None
 
 
 def _moved(trace: Trace, node: ir.Node, index: int, place: int) -> list[int] | None:
@@ -117,7 +157,7 @@ def _moved(trace: Trace, node: ir.Node, index: int, place: int) -> list[int] | N
     if node.op_type in _MOVES and index == 0:
         return [place]
     if node.op_type == "Concat":
-        parts = _part_lengths(trace, node)
+        parts = _part_sizes(trace, node)
         return None if parts is None else [sum(parts[:index]) + place]
     if node.op_type in ("Gather", "Slice") and index == 0:
         picked = _picked(trace, node)
@@ -125,8 +165,8 @@ def _moved(trace: Trace, node: ir.Node, index: int, place: int) -> list[int] | N
     return None
 
 
-def _part_lengths(trace: Trace, node: ir.Node) -> list[int] | None:
-    """The lengths of the lists that a Concat joins."""
+def _part_sizes(trace: Trace, node: ir.Node) -> list[int] | None:
+    """The sizes of the lists that a Concat joins."""
     found = [_size(trace, Operand(node, index)) for index in range(len(node.inputs))]
     known = [size for size in found if size is not None]
     return known if len(known) == len(found) else None
@@ -134,9 +174,10 @@ def _part_lengths(trace: Trace, node: ir.Node) -> list[int] | None:
 
 def _size(trace: Trace, operand: Operand) -> int | None:
     """The number of numbers in a list; None where it is not known."""
-    tensor, node = trace.tensor(operand), operand.value.producer()
-    if tensor is not None:
-        return int(tensor.size)
+    listed = trace.facts.ints.get(operand.value)
+    if listed is not None:
+        return len(listed)
+    node = operand.value.producer()
     if node is not None and node.domain == "":
         if node.op_type == "Shape" and not node.attributes:
             dims = trace.dims(Operand(node, 0))
@@ -157,39 +198,10 @@ def _picked(trace: Trace, node: ir.Node) -> list[int] | None:
     if size is None:
         return None
     if node.op_type == "Gather":
-        indices = trace.tensor(Operand(node, 1))
-        return None if indices is None else [int(i) % size for i in indices.numpy().reshape(-1)]
+        indices = trace.numbers(Operand(node, 1))
+        return None if indices is None else [index % size for index in indices]
     found = sliced(trace, node)
     if found is None or len(found) != 1:
         return None
     (_, start, end, step) = found[0]
     return list(range(*slice(start, end, step).indices(size)))
-
-
-def sliced(trace: Trace, node: ir.Node) -> list[tuple[int, int, int, int]] | None:
-    """The axes of a Slice, each with start, end and step; None where they are not constant."""
-    lists: list[list[int] | None]
-    if "starts" in node.attributes:
-        lists = [list(node.attributes.get_ints(name, ())) for name in ("starts", "ends", "axes")]
-    else:
-        lists = []
-        for index in range(1, len(node.inputs)):
-            tensor = None if node.inputs[index] is None else trace.tensor(Operand(node, index))
-            absent = node.inputs[index] is None
-            lists.append(
-                [] if absent else None if tensor is None else tensor.numpy().reshape(-1).tolist()
-            )
-    if any(each is None for each in lists):
-        return None
-    starts, ends, axes, steps = [
-        each or [] for each in itertools.islice(itertools.chain(lists, [[], []]), 4)
-    ]
-    return list(
-        zip(
-            axes or range(len(starts)),
-            starts,
-            ends,
-            steps or [1] * len(starts),
-            strict=True,
-        )
-    )

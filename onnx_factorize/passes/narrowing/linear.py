@@ -210,6 +210,19 @@ def _bias(step: Step, bias: Operand) -> None:
         step.same(bias, axis)
 
 
+@rule("GRU", "LSTM", "RNN")
+def recurrent(step: Step) -> None:
+    """The channels of the sequence are multiplied by a weight of their own."""
+    origin = origin_of(step.model, step.node.inputs[1])
+    if not isinstance(origin, Origin) or origin.shared or step.at.output or step.axis != 2:
+        step.mixes()
+    elif step.at.index < 2:
+        step.same(Operand(step.node, 1 - step.at.index), 2)
+        step.reads()
+    else:
+        step.mixes()
+
+
 def product_of_two(step: Step) -> None:
     """A product of two values that are computed: what is summed over stays."""
     a, b, y = Operand(step.node, 0), Operand(step.node, 1), step.output()

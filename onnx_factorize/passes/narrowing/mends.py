@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from .operand import Axis, Use
 
 __all__ = [
     "Constants",
+    "Freeze",
     "Mend",
     "MendGroups",
     "MendIndices",
@@ -35,10 +37,13 @@ class Constants(Protocol):
         """The indices along an axis that stay."""
 
     def read(self, use: Use) -> Indices:
-        """The contents of a constant of integers, as mended so far."""
+        """The integers that an operator is given, as mended so far."""
 
     def write(self, use: Use, contents: Indices) -> None:
-        """Gives an operator a constant of integers with other contents."""
+        """Gives an operator a constant in the place of integers, which others may read still."""
+
+    def alone(self, node: ir.Node, path: Sequence[int]) -> Use:
+        """The end of a path of inputs, of which no operator serves others, too."""
 
     def add(self, node: ir.Node, index: int, contents: Indices) -> None:
         """Gives an operator a constant of integers in place of an input that it lacks."""
@@ -79,23 +84,43 @@ class MendGroups:
 
 @dataclasses.dataclass(frozen=True)
 class MendInteger:
-    """A length in a constant list of lengths: a shape, say.
+    """A length in a list of lengths that are known: a shape, say.
 
     Attributes:
-        use: The list.
+        node: The operator that is given the shape.
+        path: The inputs from there to the list: see `Literal`.
         position: The place in the list.
         axis: The axis whose length it is.
     """
 
-    use: Use
+    node: ir.Node
+    path: tuple[int, ...]
     position: int
     axis: Axis
 
     def __call__(self, constants: Constants) -> None:
         """Writes the length of what stays."""
-        numbers = np.array(constants.read(self.use))
+        use = constants.alone(self.node, self.path)
+        numbers = np.array(constants.read(use))
         numbers.reshape(-1)[self.position] = len(constants.kept(self.axis))
-        constants.write(self.use, numbers)
+        constants.write(use, numbers)
+
+
+@dataclasses.dataclass(frozen=True)
+class Freeze:
+    """Numbers that a graph computes from the length of an axis, and that stay what they were.
+
+    Attributes:
+        use: The list.
+        axis: The axis.
+    """
+
+    use: Use
+    axis: Axis
+
+    def __call__(self, constants: Constants) -> None:
+        """Writes the numbers down, unless that was done."""
+        constants.write(self.use, constants.read(self.use))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from ...arrays import AnyArray
 from ...errors import InputError
-from ...graph import Namer, new_constant, opset, register
+from ...graph import Namer, constant, new_constant, opset, register
+from ...graph.builder import before
 from .._names import linear_names
 from ..clean_up import CleanUp
 from ..linear.site import rearranged
@@ -117,19 +118,47 @@ class _Narrowing(Constants):
         return every if gone is None else np.setdiff1d(every, np.concatenate(gone))
 
     def read(self, use: Use) -> Indices:
-        """The contents of a constant of integers."""
-        tensor = self._trace.tensor(Operand(use.node, use.index))
-        current = use.value.const_value if use.value.producer() is None else None
-        found = current if current is not None else tensor
-        assert found is not None
-        return np.asarray(found.numpy())
+        """The integers that an operator is given, as mended so far."""
+        tensor, facts = constant(use.value), self._trace.facts
+        if tensor is not None:
+            return np.asarray(tensor.numpy())
+        numbers = np.array(facts.ints[use.value], np.int64)
+        return numbers if facts.rank_or_none(use.value) else numbers.reshape(())
 
     def write(self, use: Use, contents: Indices) -> None:
-        """Gives an operator a constant of integers with other contents."""
-        value = self._own(use)
-        array = np.asarray(contents).astype(self.read(use).dtype)
-        value.const_value = ir.tensor(array, name=value.name)
-        value.shape = ir.Shape(array.shape)
+        """Gives an operator a constant in the place of integers, which others may read still."""
+        old = use.value
+        dtype = self._trace.facts.dtype(old) or ir.DataType.INT64
+        array = np.asarray(contents).astype(dtype.numpy())
+        if constant(old) is not None and np.array_equal(self.read(use), array):
+            return
+        if _is_alone(old):
+            old.const_value = ir.tensor(array, name=old.name)
+            return
+        value = self._new(old, ir.tensor(array), use.node)
+        use.node.replace_input_with(use.index, value)
+        self._remove_unread(old)
+
+    def alone(self, node: ir.Node, path: Sequence[int]) -> Use:
+        """The end of a path of inputs, of which no operator serves others, too."""
+        for index in path[:-1]:
+            value = node.inputs[index]
+            behind = None if value is None else value.producer()
+            assert value is not None
+            assert behind is not None
+            if len(value.uses()) > 1 or value.is_graph_output():
+                copy = ir.node(
+                    behind.op_type,
+                    list(behind.inputs),
+                    dict(behind.attributes),
+                    outputs=[ir.Value(name=self._names(f"{value.name}.narrow"), type=value.type)],
+                    name=self._names(f"{behind.name}.narrow"),
+                )
+                before(node)(copy)
+                node.replace_input_with(index, copy.outputs[0])
+                behind = copy
+            node = behind
+        return Use(node, path[-1])
 
     def add(self, node: ir.Node, index: int, contents: Indices) -> None:
         """Gives an operator a constant of integers in place of an input that it lacks."""
@@ -155,22 +184,24 @@ class _Narrowing(Constants):
     def _own(self, use: Use) -> ir.Value:
         """The initializer that an operator alone reads: a new one, where others read it too."""
         value = use.value
-        alone = len(value.uses()) == 1 and not value.is_graph_output()
-        if value.is_initializer() and value.producer() is None and alone:
+        if _is_alone(value):
             return value
         tensor = self._trace.tensor(Operand(use.node, use.index))
         assert tensor is not None
-        shape = ir.Shape(tensor.shape.numpy())
-        new = ir.Value(
-            name=self._names(f"{value.name}.narrow"), shape=shape, type=ir.TensorType(tensor.dtype)
-        )
-        # Contents under a name of their own: a value gives its tensor its name.
-        new.const_value = ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=shape)
-        scope = use.node.graph
-        assert isinstance(scope, ir.Graph)
-        register(self._trace.model, scope, new)
+        new = self._new(value, tensor, use.node)
         use.node.replace_input_with(use.index, new)
         self._remove_unread(value)
+        return new
+
+    def _new(self, value: ir.Value, tensor: ir.TensorProtocol, node: ir.Node) -> ir.Value:
+        """A constant for one operator, named after the value in whose place it is read."""
+        shape, scope = ir.Shape(tensor.shape.numpy()), node.graph
+        name = self._names(f"{value.name}.narrow")
+        new = ir.Value(name=name, shape=shape, type=ir.TensorType(tensor.dtype))
+        # Contents under a name of their own: a value gives its tensor its name.
+        new.const_value = ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=shape)
+        assert isinstance(scope, ir.Graph)
+        register(self._trace.model, scope, new)
         return new
 
     def _remove_unread(self, value: ir.Value) -> None:
@@ -186,6 +217,11 @@ class _Narrowing(Constants):
         node.graph.remove(node, safe=True)
         for each in behind:
             self._remove_unread(each)
+
+
+def _is_alone(value: ir.Value) -> bool:
+    """Tells whether a value is an initializer that one operator reads, and nothing else."""
+    return value.is_initializer() and len(value.uses()) == 1 and not value.is_graph_output()
 
 
 def _declare(value: ir.Value, axis: Axis, length: int) -> None:

@@ -136,7 +136,7 @@ def _count(step: Step, source: int, axis: int) -> None:
     for place in range(rank) if not step.node.attributes.get_int("allowzero", 0) else ():
         # Zero stands for the length of the same axis of the input.
         origin = step.origin(shape, place)
-        zero = isinstance(origin, Literal) and step.number(origin) == 0
+        zero = isinstance(origin, Literal) and origin.number == 0
         if zero and (place == source) != (place == axis):
             step.block(f"the shape of {step.name} counts them in two places")
             return

@@ -9,7 +9,7 @@ from ...graph import opset
 from ..adjoint.facts import Dim
 from .group import Indices
 from .lengths import Literal, ends_of, origin_of_length, sliced
-from .mends import Mend, MendInteger
+from .mends import Freeze, Mend, MendInteger
 from .operand import Axis, Operand
 from .trace import Trace
 
@@ -76,12 +76,10 @@ class Step:
         return None if operand is None else self._trace.tensor(operand)
 
     def integers(self, index: int) -> list[int] | None:
-        """The numbers in an input that is constant; none where it is absent."""
+        """The integers in an input, if all are known; none where it is absent."""
         operand = self.input(index)
-        if operand is None:
-            return []
-        tensor = self._trace.tensor(operand)
-        return None if tensor is None else [int(i) for i in tensor.numpy().reshape(-1)]
+        numbers = () if operand is None else self._trace.numbers(operand)
+        return None if numbers is None else list(numbers)
 
     def dims(self, operand: Operand) -> tuple[Dim, ...] | None:
         """The dimensions of an operand, if its rank is known."""
@@ -97,7 +95,7 @@ class Step:
         return origin_of_length(self._trace, operand, place)
 
     def sliced(self) -> list[tuple[int, int, int, int]] | None:
-        """The axes of a Slice, each with start, end and step, if they are constant."""
+        """The axes of a Slice, each with start, end and step, if they are known."""
         return sliced(self._trace, self.node)
 
     @property
@@ -138,6 +136,7 @@ class Step:
         length: int,
         mine: Indices | None,
         theirs: Indices | None,
+        reached: Axis | None = None,
     ) -> None:
         dims = self.dims(operand)
         if dims is None or axis >= len(dims):
@@ -154,7 +153,7 @@ class Step:
         every = np.arange(length, dtype=np.int64)
         self._trace.touch(other, self.node)
         self._trace.link(
-            self._reached,
+            reached or self._reached,
             every if mine is None else mine,
             other,
             every if theirs is None else theirs,
@@ -198,31 +197,20 @@ class Step:
         if origin is None:
             self.block(f"the shape of {self.name} is computed")
         elif not isinstance(origin, Literal):
-            self._same_length(*origin, found)
-        elif self.number(origin) > 1:
-            if origin.use.node is not self.node:
-                self.counted(origin.use.node.outputs[0], origin.place, found)
-            self.mend(MendInteger(origin.use, origin.position, found))
+            self._join(*origin, self.length, None, None, found)
+        elif origin.number > 1:
+            self.mend(MendInteger(self.node, origin.path, origin.position, found))
 
-    def number(self, literal: Literal) -> int:
-        """The number that is written in a constant."""
-        tensor = self._trace.tensor(Operand(literal.use.node, literal.use.index))
-        assert tensor is not None
-        return int(tensor.numpy().reshape(-1)[literal.position])
-
-    def counted(self, value: ir.Value, place: int, axis: Axis | None = None) -> None:
+    def counted(self, value: ir.Value, place: int) -> None:
         """Says that the length of the channels' axis stands in a list of lengths."""
         ends = ends_of(self._trace, value, place)
         if ends is None:
             self.block(f"'{value.name}' says how many they are, and is used in computations")
-        for operand, end in ends or ():
-            self._same_length(operand, end, axis or self._reached)
-
-    def _same_length(self, operand: Operand, axis: int, reached: Axis) -> None:
-        """Joins an axis that takes its length from another."""
-        before, self._reached = self._reached, reached
-        self._join(operand, axis, reached.length, None, None)
-        self._reached = before
+            return
+        for operand, end in ends.axes:
+            self._join(operand, end, self.length, None, None)
+        for use in ends.known:
+            self.mend(Freeze(use, self._reached))
 
     def reached(self, operand: Operand, axis: int) -> Axis | None:
         """An axis of an operand, if channels have reached it."""

@@ -68,6 +68,15 @@ class Trace:
             self._tensors[use] = constant(operand.value)
         return self._tensors[use]
 
+    def numbers(self, operand: Operand) -> tuple[int, ...] | None:
+        """The integers in an input, if all of them are known."""
+        tensor = self.tensor(operand)
+        if tensor is not None and tensor.dtype in (ir.DataType.INT32, ir.DataType.INT64):
+            return tuple(int(number) for number in tensor.numpy().reshape(-1))
+        listed = self.facts.ints.get(operand.value)
+        known = tuple(number for number in listed or () if isinstance(number, int))
+        return known if listed is not None and len(known) == len(listed) else None
+
     def holder(self, operand: Operand) -> Holder:
         """What has the axes of an operand."""
         if self.tensor(operand) is None:

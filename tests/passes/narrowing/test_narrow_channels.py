@@ -73,6 +73,54 @@ def test_marks_say_which_outputs_are_left_of_the_first():
         assert (mark.width, mark.kept.tolist()) == (6, kept)
 
 
+COMPUTED = {
+    # Numbers that are no lengths stay what they were.
+    "norm": "s = Shape (h) c = Gather (s, one) f = Cast <to = 1> (c) r = Div (h, f)",
+    # As an exporter writes torch.chunk.
+    "chunk": "s = Shape (h) c = Gather (s, one) o = Add (c, one) d = Div (o, two) "
+    "m = Mul (d, two) p = Slice (h, none, d, one) q = Slice (h, d, m, one) t = Neg (q) "
+    "r = Concat <axis = 1> (t, p)",
+    # One list of lengths, for values that are narrowed apart.
+    "shared": "s = Shape (h) n = Gather (s, none) l = Concat <axis = 0> (n, six, open) "
+    "e = Reshape (h, l) [b] i = Conv (h, u) f = Reshape (i, l) a = Relu (e) g = Sigmoid (f) "
+    "eight = Shape (h) t = Concat <axis = 0> (n, six, last) b4 = Reshape (g, t) "
+    "[d] j = Conv (b4, u2) a4 = Reshape (a, t) r = Add (a4, j)",
+    "expand": "m = ReduceMean <keepdims = 1> (h, where) s = Shape (h) r = Expand (m, s)",
+    "constant": "s = Shape (h) k = ConstantOfShape (s) r = Add (h, k)",
+    "gather": "p = Gather <axis = 1> (h, turned) r = Mul (p, h)",
+}
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_lengths_that_the_graph_computes(name, batch):
+    proto = model(
+        "(float[n, 3, 8, 8] x) => (float[n, 4, 8, 8] y) "
+        f"{{ [a] h = Conv (x, w) {COMPUTED[name]} [c] y = Conv (r, z) }}",
+        {
+            "w": normal(0, 6, 3, 1, 1),
+            "z": normal(1, 4, 6, 1, 1),
+            "u": normal(2, 6, 6, 1, 1),
+            "u2": normal(3, 6, 6, 1, 1),
+            "none": np.array([0]),
+            "one": np.array([1]),
+            "two": np.array([2]),
+            "six": np.array([6]),
+            "open": np.array([-1]),
+            "last": np.array([8, 8]),
+            "where": np.array([2, 3]),
+            "turned": np.array([5, 4, 3, 2, 1, 0]),
+        },
+    )
+    groups = channels(proto)[1].groups
+    rng = np.random.default_rng(0)
+    kept = {g.name: np.sort(rng.permutation(g.width)[: g.width // 2]) for g in groups}
+    assert "a" in kept
+    found, made = error(proto, kept, {"x": normal(9, batch, 3, 8, 8)})
+    assert found < 1e-5
+    assert len(made.graph.initializers["w"].const_value.numpy()) < 6
+
+
 def test_marks_that_an_optimizer_drops_are_restored_from_the_models_own_list():
     made = narrow(model(NET, WEIGHTS), {"a": np.array([0, 3])})
     sign(made, {})

@@ -45,7 +45,7 @@ BETWEEN = [
     ("r = Resize (h, none, fewer)", "Resize may resize them"),
     ("r = Slice (h, starts, ends, one, two)", "does not take one range of them"),
     ("i = Gather <axis = 1> (h, zero) u = Unsqueeze (i, one) r = Mul (h, u)", "picks some of them"),
-    ("s = Shape (h) c = Gather (s, one) f = Cast <to = 1> (c) r = Div (h, f)", "how many they are"),
+    ("s = Shape (h) f = Cast <to = 1> (s) m = ReduceMax (f) r = Div (h, m)", "how many they are"),
     ("s = Size (h) f = Cast <to = 1> (s) r = Div (h, f)", "Size is not known"),
     ("q = Squeeze (h) r = Relu (h) z = Relu (q)", "Squeeze names no axes"),
     ("r, k = MaxPool <kernel_shape = [1, 1]> (h) z = Identity (k)", "MaxPool computes something"),
