@@ -134,6 +134,7 @@ class _Narrowing(Constants):
             return
         if _is_alone(old):
             old.const_value = ir.tensor(array, name=old.name)
+            old.shape = ir.Shape(array.shape)
             return
         value = self._new(old, ir.tensor(array), use.node)
         use.node.replace_input_with(use.index, value)
