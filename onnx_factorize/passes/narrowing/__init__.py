@@ -6,6 +6,8 @@ from .find_channels import FindChannels
 from .group import ChannelGroup, Place, Reader, RefusedChannels
 from .narrow_channels import NarrowChannels
 from .provenance import Narrowed, narrowed
+from .registry import rule
+from .step import Step
 from .without_channels import WithoutChannels
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "Place",
     "Reader",
     "RefusedChannels",
+    "Step",
     "WithoutChannels",
     "narrowed",
+    "rule",
 ]
 
 del elementwise, linear, movement, normalization, reduction, reshaping

@@ -98,8 +98,9 @@ def _visit(trace: Trace, axis: Axis, factors: bool) -> None:
 def _ask(trace: Trace, operand: Operand, axis: Axis, factors: bool) -> None:
     node = operand.node
     trace.touch(axis, node)
-    found = RULES.find(node.domain, node.op_type, opset(trace.model))
-    if node.domain not in ("", "ai.onnx") or found is None:
+    version = trace.model.opset_imports.get(node.domain, opset(trace.model))
+    found = RULES.find(node.domain, node.op_type, version)
+    if found is None:
         trace.block(axis, f"{named(node)} is not known to treat them one by one")
     elif not factors and origin_name(node) is not None:
         trace.block(axis, f"'{origin_name(node)}' {_MADE}")
