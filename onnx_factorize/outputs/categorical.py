@@ -16,6 +16,9 @@ __all__ = ["Categorical", "class_axis", "one_hot"]
 
 Mask = npt.NDArray[np.bool_]
 
+# Numbers that are compared at once, in float64: as many as caches hold.
+_AT_ONCE = 1 << 16
+
 # As small as a probability is taken to be.
 FLOOR = 1e-12
 
@@ -46,28 +49,54 @@ class Categorical(OutputDistribution):
         data, axis = positions(dense.shape, mask, dense.ndim - 1), self.axis % dense.ndim
         found = np.zeros((3, len(dense)))
         for block in blocks(dense.shape):
-            p, q = (np.moveaxis(x[block], axis, -1).astype(np.float64) for x in (dense, compressed))
-            divergence = self._divergence(p, q)
-            same = p.argmax(-1) == q.argmax(-1)
+            p, q = (np.moveaxis(x[block], axis, -1) for x in (dense, compressed))
+            divergence, same = self._compared(p, q)
             for row, values in enumerate((divergence, np.ones_like(divergence), same)):
                 found[row, block] = np.where(data[block], values, 0).reshape(len(p), -1).sum(axis=1)
         divergences, predictions, agreements = (rows_of_samples(row, samples) for row in found)
         return Compared(divergences[:, None], predictions[:, None], agreements)
+
+    def _compared(self, p: AnyArray, q: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """The divergence of each prediction, in nats, and whether the likeliest class is the same.
+
+        Args:
+            p: The dense model's values, classes along the last axis.
+            q: The compressed model's.
+        """
+        shape, classes = p.shape[:-1], p.shape[-1]
+        p, q = (x.reshape(-1, classes) for x in (p, q))
+        divergence, same = np.empty(len(p)), np.empty(len(p), bool)
+        # Few at once: in double precision a vocabulary takes many times what the outputs do.
+        for few in blocks(p.shape, _AT_ONCE):
+            own = p[few].astype(np.float64), q[few].astype(np.float64)
+            divergence[few] = self._divergence(*own)
+            same[few] = own[0].argmax(-1) == own[1].argmax(-1)
+        return divergence.reshape(shape), same.reshape(shape)
 
     def _divergence(self, p: AnyArray, q: AnyArray) -> AnyArray:
         """Of each prediction, in nats; classes are along the last axis."""
         log_p, log_q = (self.log_probabilities(x) for x in (p, q))
         # A class that is impossible in the dense model (a logit of minus infinity) adds nothing.
         possible = np.isfinite(log_p)
-        gaps = np.subtract(log_p, log_q, out=np.zeros_like(log_p), where=possible)
+        if possible.all():
+            gaps, weights = log_p - log_q, self._probabilities(p, log_p)
+        else:
+            gaps = np.subtract(log_p, log_q, out=np.zeros_like(log_p), where=possible)
+            weights = np.exp(log_p, where=possible, out=np.zeros_like(log_p))
         with np.errstate(invalid="ignore"):
-            divergence = (np.exp(log_p, where=possible, out=np.zeros_like(p)) * gaps).sum(-1)
+            divergence = np.einsum("nk,nk->n", weights, gaps)
         if self.shift is not None:
             # A class that is ruled out has one number in both models, which moves nothing.
             change = np.where(possible, p - np.where(possible, q, p), 0.0)
             mean = change.sum(-1) / np.maximum((change != 0).sum(-1), 1)
             divergence = divergence + mean**2 / (2 * self.shift * p.shape[-1])
         return np.where(np.isnan(divergence), np.inf, divergence)
+
+    def _probabilities(self, x: AnyArray, logs: AnyArray) -> AnyArray:
+        """Of values whose logarithms are known."""
+        if self.kind.scale == "probability":
+            return np.asarray(np.maximum(x, FLOOR))
+        return np.asarray(np.exp(logs))
 
     def log_probabilities(self, x: AnyArray) -> AnyArray:
         """Of values whose classes are along the last axis."""
@@ -128,6 +157,7 @@ def weight_of(shape: tuple[int, ...], mask: Mask | None, scale: float) -> npt.ND
 def class_axis(probabilities: AnyArray) -> int:
     """The axis along which probabilities sum to one, the last if none does."""
     errors = [
-        float(np.abs(probabilities.sum(axis) - 1).max()) for axis in range(probabilities.ndim)
+        float(np.abs(probabilities.sum(axis, dtype=np.float64) - 1).max())
+        for axis in range(probabilities.ndim)
     ]
     return int(np.argmin(errors)) if min(errors, default=1) < 1e-2 else -1

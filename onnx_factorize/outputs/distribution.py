@@ -181,11 +181,11 @@ def rows_of_samples(values: Float, samples: int) -> Float:
     return summed
 
 
-def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Runs of axis 0 that are small enough to be computed in float64 at once."""
+def blocks(shape: tuple[int, ...], most: int = _BLOCK) -> Iterator[slice]:
+    """Runs of axis 0 of so many elements that they can be computed in float64 at once, or one."""
     length = shape[0] if all(shape) else 0
     each = max(1, int(np.prod(shape[1:])))
-    step = max(1, _BLOCK // each)
+    step = max(1, most // each)
     for start in range(0, length, step):
         yield slice(start, start + step)
 

@@ -14,6 +14,9 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import AnyArray
+from .distribution import blocks
+
 __all__ = ["AxisMoments", "Parts", "find_parts"]
 
 Float = npt.NDArray[np.float64]
@@ -59,8 +62,12 @@ class AxisMoments:
         count, total, squares = np.zeros((3, length))
         return cls(count, total, squares, np.full(length, np.inf), np.full(length, -np.inf))
 
-    def add(self, rows: Float, valid: npt.NDArray[np.bool_]) -> None:
+    def add(self, rows: AnyArray, valid: npt.NDArray[np.bool_]) -> None:
         """Adds numbers, shape (n, length), where they are valid."""
+        for few in blocks(rows.shape):
+            self._add(rows[few].astype(np.float64), valid[few])
+
+    def _add(self, rows: Float, valid: npt.NDArray[np.bool_]) -> None:
         self.count += valid.sum(axis=0)
         kept = np.where(valid, rows, 0)
         self.total += kept.sum(axis=0)

@@ -11,6 +11,7 @@ from ..arrays import AnyArray
 from ..calibration.positions import unmasked
 from ..errors import InputError
 from ..passes import OutputKind
+from .distribution import blocks
 from .fills import find_fills, is_fill
 from .parts import AxisMoments
 
@@ -99,12 +100,12 @@ class OutputSeen:
             if first:
                 self.moments[axis] = AxisMoments.empty(length)
             if axis in self.moments:
-                rows = np.moveaxis(kept, axis, -1).reshape(-1, length).astype(np.float64)
+                rows = np.moveaxis(kept, axis, -1).reshape(-1, length)
                 where = np.moveaxis(valid, axis, -1).reshape(-1, length)
                 self.moments[axis].add(rows, where)
         if first:
             self.total = AxisMoments.empty(1)
-        self.total.add(kept.reshape(-1, 1).astype(np.float64), valid.reshape(-1, 1))
+        self.total.add(kept.reshape(-1, 1), valid.reshape(-1, 1))
 
 
 class ClassesSeen:
@@ -155,9 +156,16 @@ class ClassesSeen:
         self.top += np.bincount(values.argmax(-1), minlength=self.classes)
         if self._kind.certain or self.classes < 2:
             return
+        for few in blocks(values.shape):
+            self._add_logs(values[few], fills)
+
+    def _add_logs(self, values: AnyArray, fills: Collection[float]) -> None:
+        """Adds the logarithms of some predictions, shape (predictions, classes)."""
         ruled_out = is_fill(values, fills)
         values = np.where(ruled_out, -np.inf, values.astype(np.float64))
         values = values[~ruled_out.all(axis=-1)]
+        if not len(values):
+            return
         best = values.max(-1, keepdims=True)
         second = np.partition(values, -2, axis=-1)[:, -2]
         self.saturated += int((best[:, 0] - second > _SATURATED).sum())

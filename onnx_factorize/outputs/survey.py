@@ -122,5 +122,5 @@ def _with_axis(kind: OutputKind, value: npt.NDArray[np.generic]) -> OutputKind:
         return kind
     if value.ndim == 0:
         return OutputKind("gaussian", because="a single score")
-    axis = class_axis(value.astype(np.float64)) if kind.axis is None else kind.axis
+    axis = class_axis(value) if kind.axis is None else kind.axis
     return dataclasses.replace(kind, axis=axis)

@@ -8,7 +8,7 @@ from builders import distribution, normal
 
 from onnx_factorize.calibration import Batch
 from onnx_factorize.evaluation import Divergences
-from onnx_factorize.outputs import class_axis
+from onnx_factorize.outputs import categorical, class_axis
 from onnx_factorize.passes import OutputKind
 
 LOGITS = OutputKind("categorical", -1, "logit")
@@ -154,3 +154,24 @@ def test_what_softmax_does_not_see_counts_where_classes_are_a_guess():
 def test_class_axis_of_what_does_not_sum_to_one():
     assert class_axis(P) == -1
     assert class_axis(_softmax(P, 0)) == 0
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_a_vocabulary_is_compared_few_positions_at_a_time(axis, monkeypatch):
+    kind = OutputKind("categorical", axis, "logit")
+    output = distribution(kind, P)
+    mask = MASK if axis == -1 else None
+    whole = output.compare(P, Q, len(P), mask)
+    doubled = []
+    divergence = categorical.Categorical._divergence
+    monkeypatch.setattr(
+        categorical.Categorical,
+        "_divergence",
+        lambda self, p, q: (doubled.append(p.shape), divergence(self, p, q))[1],
+    )
+    monkeypatch.setattr(categorical, "_AT_ONCE", 2 * P.shape[axis])
+    found = output.compare(P, Q, len(P), mask)
+    assert {shape[0] for shape in doubled} <= {1, 2}
+    assert len(doubled) > 5
+    np.testing.assert_allclose(found.divergences, whole.divergences, rtol=1e-12)
+    np.testing.assert_array_equal(found.agreements, whole.agreements)
