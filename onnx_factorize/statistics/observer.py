@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal
 
@@ -14,7 +15,7 @@ from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
 from ..passes import FixDraws, KeepOutputs, Observe, SeparateUnfoldings, Side, Target
 from ..runtime.footprint import UNKNOWN, fed_bytes
-from ..runtime.session import Runtime
+from ..runtime.session import Runtime, Session
 from .observation import Observation
 from .seeding import Seeding
 from .target_gradients import TargetGradients
@@ -87,8 +88,20 @@ class Observer:
         kept = sorted({*self.taps.values(), *self.gradients.values(), *sizes})
         KeepOutputs(kept)(observed)
         self._taken: float | None = None
-        self._session = runtime.session(observed, kept)
+        self._load = functools.partial(runtime.session, observed, kept)
+        self._loaded: Session | None = self._load()
         self._seeding = Seeding(observed, made.inputs, outputs or {}, model, runtime, shapes, seed)
+
+    @property
+    def _session(self) -> Session:
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def release(self) -> None:
+        """Lets go of what the runtime holds; it is loaded again if anything is run."""
+        self._loaded = None
+        self._seeding.release()
 
     def signal_of(self, target: Target) -> Hashable:
         """A key that tells signals apart: targets of one signal observe the same rows."""

@@ -83,6 +83,10 @@ class Seeding:
         self._shapes.note(batch, shapes)
         return session.run(batch.feeds | self._fed(batch, shapes, draw), batch.origin)
 
+    def release(self) -> None:
+        """Lets go of the plain model, until it is needed again."""
+        self._session = None
+
     def _fed(
         self, batch: Batch, shapes: Mapping[str, tuple[int, ...]], draw: int
     ) -> dict[str, AnyArray]:
