@@ -41,6 +41,7 @@ from .quantization.storage import Quantized, location_of
 from .report.summary import Made, summarize
 from .result import Result
 from .runtime.footprint import footprint_of
+from .runtime.free_memory import memory_of
 from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
@@ -193,6 +194,7 @@ def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> Cali
         run=runtime_of(options.runtime).session(dense).run,
         batch_axis=options.batch_axis,
         mask=options.mask,
+        memory=memory_of(options.memory),
     )
 
 

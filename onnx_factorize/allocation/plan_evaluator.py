@@ -34,9 +34,6 @@ _SAMPLES = 32
 _MOST_SAMPLES = 256
 _MACS = 2**30
 
-# Memory for the dense model's outputs.
-_RECORDED_BYTES = 2**28
-
 
 @dataclasses.dataclass(frozen=True)
 class _Fold:
@@ -90,7 +87,7 @@ class PlanEvaluator:
         self.effort = run.effort
         for fold in range(min(self.effort.compared, len(parts))):
             batches = self.data.micro_batches("calibration", some_of(fold, self.folds, samples))
-            recorded = Recorded.of(dense, batches, _RECORDED_BYTES)
+            recorded = Recorded.of(dense, batches, self.data.memory.answers)
             self._folds.append(_Fold(recorded, *self._others(fold)))
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..options import Selection
+from ..options import Memory, Selection
 from ..passes import DRAWS
 from ..runtime.footprint import Footprint, fed_bytes
 from .batch import Batch, joinable, joined, rows_of
@@ -27,9 +27,6 @@ __all__ = ["CalibrationData"]
 
 Split = Literal["calibration", "holdout"]
 
-# Memory for what is computed of one batch.
-_BATCH_BYTES = 2**28
-
 
 class CalibrationData:
     """Calibration data: two disjoint splits, each of which can be read any number of times.
@@ -42,12 +39,19 @@ class CalibrationData:
             nothing is to be held out.
         axis: Where the samples are in the model's inputs.
         padding: Which of these says what is padding.
+        memory: What they may take, and what is computed of them.
         footprint: What the model takes to run on them; None where that was not measured.
     """
 
     def __init__(
-        self, source: Source, signature: Signature, selection: Selection, axis: BatchAxis
+        self,
+        source: Source,
+        signature: Signature,
+        selection: Selection,
+        axis: BatchAxis,
+        memory: Memory | None = None,
     ) -> None:
+        self.memory = memory or Memory()
         self.axis = axis
         self.padding = Padding()
         self.footprint: Footprint | None = None
@@ -79,7 +83,8 @@ class CalibrationData:
             "holdout": _expand(chosen[mask] if held else chosen, unit),
         }
         self._starts = np.concatenate([[0], np.cumsum(counts)])
-        self._kept = KeptRows(self._starts, np.unique(np.concatenate([*self._rows.values()])))
+        chosen = np.unique(np.concatenate([*self._rows.values()]))
+        self._kept = KeptRows(self._starts, chosen, self.memory.rows)
         self._batch_size = unit if signature.batch else max(1, selection.batch_size)
 
     @property
@@ -165,7 +170,7 @@ class CalibrationData:
             taken = 0.0 if self.footprint is None else self.footprint.running
         for batch in self.batches(split, only=only):
             each = taken * fed_bytes(batch.feeds) / batch.samples
-            yield from self.parts(batch, max(1, int(_BATCH_BYTES / max(1.0, each))))
+            yield from self.parts(batch, max(1, int(self.memory.batch / max(1.0, each))))
 
     def in_order(self, most: int) -> Iterator[tuple[bool, Batch]]:
         """Yields the first samples of all data, each by itself, in the order of the data.

@@ -6,6 +6,7 @@ each time takes as long as to run small models.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,24 +19,22 @@ __all__ = ["BLOCK", "KeptRows"]
 # Rows read from a file at once: bounds memory when a file holds the whole data set.
 BLOCK = 256
 
-# Memory for what was read.
-_BYTES = 2**28
-
 Rows = npt.NDArray[np.int64]
 
 
 class KeptRows:
     """The chosen rows of all records, block by block."""
 
-    def __init__(self, starts: Rows, chosen: Rows) -> None:
+    def __init__(self, starts: Rows, chosen: Rows, room: float = math.inf) -> None:
         """Begins with nothing.
 
         Args:
             starts: Where in the data each record begins, and the last one ends.
             chosen: The rows of the data that will be asked for, in order.
+            room: Bytes for what is kept.
         """
         self._starts, self._chosen = starts, chosen
-        self._room = _BYTES
+        self._room = room
         self._blocks: dict[tuple[int, int], tuple[Rows, Batch]] = {}
 
     def rows(self, read: Callable[[int, Rows], Batch], record: int, rows: Rows) -> Batch:

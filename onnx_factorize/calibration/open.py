@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..foreign import reading, user_code
-from ..options import ImageOptions, Selection
+from ..options import ImageOptions, Memory, Selection
 from ..user_code import imported
 from .batch_axis import axes_of, settled
 from .dataset import CalibrationData
@@ -53,6 +53,7 @@ def open_calibration(
     run: Run | None = None,
     batch_axis: Mapping[str, Any] | None = None,
     mask: Mapping[str, Any] | None = None,
+    memory: Memory | None = None,
 ) -> CalibrationData:
     """Opens calibration data of any form.
 
@@ -69,6 +70,7 @@ def open_calibration(
             what is found is wrong.
         mask: Input name to what numbers other than zero are in it: `keep` for data, `drop` for
             padding, `none` where it is no mask of positions.
+        memory: What the data may take, and what is computed of them.
 
     Raises:
         InputError: Nothing is there, or it cannot be read.
@@ -92,7 +94,7 @@ def open_calibration(
         source = FeedSource(stream, signature, where, selection.samples)
         if not source.counts():
             raise InputError(f"{where} yields no feeds.")
-    data = CalibrationData(source, signature, selection, axis)
+    data = CalibrationData(source, signature, selection, axis, memory)
     padding = given_padding(signature, mask or {})
     if padding is None and run is not None:
         padding = found_padding(signature, data.batches("calibration"), run, mask or {})

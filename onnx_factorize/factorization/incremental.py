@@ -13,15 +13,12 @@ import onnx_ir as ir
 from ..arrays import Arrays
 from ..calibration import Batch
 from ..errors import InputError
+from ..options import Memory
 from ..passes import DRAWS, BeginAt, end_before
 from ..runtime.paging import keep
 from ..runtime.session import Runtime
 
 __all__ = ["IncrementalRun"]
-
-
-# What is kept of all batches at one place, at most.
-_KEPT_BYTES = 2**30
 
 
 class IncrementalRun:
@@ -34,14 +31,22 @@ class IncrementalRun:
         batches: Feeds for that.
     """
 
-    def __init__(self, model: ir.Model, batches: Sequence[Batch], runtime: Runtime) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        batches: Sequence[Batch],
+        runtime: Runtime,
+        most: float = Memory().crossing,
+    ) -> None:
         """Begins at the beginning.
 
         Args:
             model: The model. It is changed.
             batches: What to run it on.
             runtime: How to run it.
+            most: Bytes that are kept of all batches at one place, at most.
         """
+        self._most = most
         self.model, self.batches = model, list(batches)
         self._runtime = runtime
         self._crossing: dict[str, ir.TypeAndShape] = {}
@@ -84,7 +89,7 @@ class IncrementalRun:
             if not all(_is_plain(array) for array in arrays.values()):
                 return None
             size += sum(array.nbytes for array in arrays.values())
-            if size * len(self.batches) > _KEPT_BYTES * (len(found) + 1):
+            if size * len(self.batches) > self._most * (len(found) + 1):
                 return None
             found.append({name: keep(array) for name, array in arrays.items()})
         return found

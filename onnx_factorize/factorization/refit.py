@@ -84,7 +84,7 @@ def refit(
         return found
     wanted = _Wanted(normal, able, factors, data, few, runtime)
     graph = StandingGraph(normal.clone())
-    compressed = IncrementalRun(graph.model, wanted.batches, runtime)
+    compressed = IncrementalRun(graph.model, wanted.batches, runtime, data.memory.crossing)
     for group in _readers_of_one_value(graph.in_order(cut)):
         fitted_here = [target for target in group if target in able]
         if fitted_here:

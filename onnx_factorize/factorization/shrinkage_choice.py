@@ -27,9 +27,6 @@ __all__ = ["CROSS_VALIDATED", "Choice", "choose_shrinkages"]
 # Samples that settle the losses of cuts; the directions are settled by all of them.
 CROSS_VALIDATED = 256
 
-# Memory for the directions of targets that are cross-validated at once.
-_DIRECTIONS_BYTES = 2**29
-
 # Shrinkages that are still tried after the first two folds.
 _SHORTLIST = 3
 
@@ -60,7 +57,7 @@ def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choi
     """
     samples = run.data.calibration_samples
     indices = shrinkages_for(samples, run.effort.metrics)
-    groups = _groups(run.targets, len(indices))
+    groups = _groups(run.targets, len(indices), run.data.memory.operators)
     chosen: dict[str, Choice] = {}
     with run.progress.stage(
         "cross-validate losses", len(groups) * min(CROSS_VALIDATED, samples)
@@ -70,15 +67,15 @@ def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choi
     return chosen
 
 
-def _groups(targets: Sequence[Target], shrinkages: int) -> list[list[Target]]:
+def _groups(targets: Sequence[Target], shrinkages: int, most: float) -> list[list[Target]]:
     """Targets that are cross-validated at once: their directions have room in memory."""
     groups: list[list[Target]] = [[]]
-    room = _DIRECTIONS_BYTES
+    room = most
     for target in targets:
         size = 2 * 4 * shrinkages * target.groups * target.width**2
         if size > room and groups[-1]:
             groups.append([])
-            room = _DIRECTIONS_BYTES
+            room = most
         groups[-1].append(target)
         room -= size
     return groups

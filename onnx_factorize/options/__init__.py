@@ -9,6 +9,7 @@ from .effort import HIGH, LOW, NORMAL, Effort
 from .guarantee import Guarantee, guarantee_asked
 from .images import ImageOptions, Layout
 from .keywords import DataKeywords, OptionKeywords, SweepKeywords
+from .memory import Memory
 from .options import Options
 from .runtime import RuntimeOptions
 from .selection import Selection
@@ -28,6 +29,7 @@ __all__ = [
     "Labels",
     "Layout",
     "MaskMeaning",
+    "Memory",
     "Narrow",
     "OptionKeywords",
     "Options",

@@ -10,6 +10,7 @@ from ..passes import Kind
 from .budget import Budget
 from .guarantee import Guarantee
 from .images import Layout
+from .memory import Memory
 from .training import Precision, SVTKind
 from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption
 
@@ -22,6 +23,7 @@ class DataKeywords(TypedDict, total=False):
     samples: int
     batch_size: int
     seed: int
+    memory: str | float | Memory | None
     runtime: str
     provider: str
     threads: int

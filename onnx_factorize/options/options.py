@@ -17,6 +17,7 @@ from .effort import Effort, effort_named
 from .fields import Named, flat, option, part, parts_of
 from .guarantee import Guarantee, GuaranteeAsked, guarantee_asked
 from .images import ImageOptions
+from .memory import Memory
 from .messages import naming_parameters
 from .runtime import RuntimeOptions
 from .selection import Selection
@@ -56,6 +57,8 @@ class Options:
         state: Input name to the output that is its next value, where the model is a stream;
             `none` where it is none.
         selection: Which samples to use.
+        memory: What a run may take for data and what is computed of them; None for half of what is
+            free, and no more than 2 GB.
         images: How image files become arrays.
         runtime: What runs models, and how.
         finetune: Whether to train the result towards the dense model, in torch.
@@ -141,6 +144,12 @@ class Options:
         metavar="IN=OUT",
         repeated=True,
     )
+    memory: Memory | None = option(
+        None,
+        "Memory for data and what is computed of them, such as 4GB.  [default: half of what is "
+        "free, at most 2GB]",
+        metavar="SIZE",
+    )
     selection: Selection = part(Selection)
     images: ImageOptions = part(ImageOptions, "image_")
     runtime: RuntimeOptions = part(RuntimeOptions)
@@ -224,6 +233,8 @@ class Options:
             own["budget"] = Budget.parse(own["budget"])
         if not isinstance(own.get("budget", Budget()), Budget):
             raise InputError("budget must be text such as 'params=0.5', or a Budget.")
+        if own.get("memory") is not None:
+            own["memory"] = Memory.of(own["memory"])
         check_types(cls, own)
         for name, part_of, prefix in parts_of(cls):
             check_types(part_of, parts.get(name, {}), prefix)
@@ -267,7 +278,9 @@ class Options:
     def as_dict(self) -> dict[str, Any]:
         """The options as plain data, for the report."""
         guarantee = None if self.promise is None else self.promise.option
-        return {**dataclasses.asdict(self), "budget": str(self.budget), "promise": guarantee}
+        memory = None if self.memory is None else self.memory.bytes
+        plain = {"budget": str(self.budget), "promise": guarantee, "memory": memory}
+        return {**dataclasses.asdict(self), **plain}
 
 
 def _unusual(training: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from ..outputs import SURVEYED, counted, output_kinds, survey
 from ..outputs.selection import Selected, selected
 from ..progress import Progress
 from ..runtime.footprint import footprint_of
+from ..runtime.free_memory import memory_of
 from ..runtime.interleaved import Ratio, latencies
 from ..runtime.randomness import Randomness, randomness_of
 from ..runtime.runtimes import runtime_of
@@ -136,6 +137,7 @@ def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> Cali
         run=runtime_of(options.runtime).session(dense).run,
         batch_axis=options.batch_axis,
         mask=options.mask,
+        memory=memory_of(options.memory),
     )
 
 

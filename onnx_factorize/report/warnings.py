@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 from ..allocation.analysis import Analysis, idle_operators
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
+from ..calibration.folds import FOLDS
 from ..errors import named
 from ..factorization.forms import unfoldings_of
 from ..passes import Skipped, Target
 from ..runtime.interleaved import Ratio
+from ..units import size
 
 __all__ = ["hidden_weights", "never_ran", "warnings_of"]
 
@@ -72,6 +74,7 @@ def _of_data(targets: Sequence[Target], analysis: Analysis, data: CalibrationDat
             f"{data.calibration_samples} calibration samples are too few for {len(starved)} of "
             f"{len(targets)} targets (the worst is '{worst}'); {_enough(starved[worst], data)}."
         )
+    yield from _of_memory(targets, data)
     # What stays dense is weighted in no way.
     unreachable = _by_operator(targets, analysis.unreachable.keys() - analysis.never_ran)
     if unreachable:
@@ -80,6 +83,23 @@ def _of_data(targets: Sequence[Target], analysis: Analysis, data: CalibrationDat
         yield (
             f"{len(unreachable)} of the operators have no gradient, and are weighted "
             f"{analysis.weighting.instead}; the first is '{name}': {reason}."
+        )
+
+
+def _of_memory(targets: Sequence[Target], data: CalibrationData) -> Iterator[str]:
+    """A warning where one operator alone takes more memory than a pass may take."""
+
+    def taken(target: Target) -> float:
+        # Two moments, of each fold and of all.
+        return 2.0 * 8 * (FOLDS + 1) * target.groups * target.width**2
+
+    largest = max(targets, key=taken, default=None)
+    if largest is not None and taken(largest) > data.memory.operators:
+        takes, leaves = size(taken(largest)), size(data.memory.operators)
+        yield (
+            f"The moments of '{largest.name}' alone took {takes}, and --memory leaves {leaves} for "
+            "operators: give it four times as much as they take, or leave this one out by "
+            "--exclude."
         )
 
 

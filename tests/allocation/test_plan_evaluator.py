@@ -99,11 +99,11 @@ def test_one_sample_is_enough():
     assert dataclasses.asdict(report)["samples"] == {"calibration": 1, "holdout": 1}
 
 
-def test_groups_of_targets_change_nothing(known, monkeypatch):
+def test_groups_of_targets_change_nothing(known):
     """Targets whose directions do not fit in memory are cross-validated one after the other."""
-    options = Options.of(budget="targets=0.3", samples=160, threads=1)
-    monkeypatch.setattr(choice_module, "_DIRECTIONS_BYTES", 1)
-    assert len(choice_module._groups(known.targets, 14)) == len(known.targets)
+    options = Options.of(budget="targets=0.3", samples=160, threads=1, memory="1MB")
+    assert len(choice_module._groups(known.targets, 14, 1)) == len(known.targets)
+    assert len(choice_module._groups(known.targets, 14, options.memory.operators)) > 1
     again = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
     assert set(again.analysis.candidates[0].losses) == set(known.analysis.candidates[0].losses)
 

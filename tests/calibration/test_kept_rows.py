@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from onnx_factorize.calibration import kept_rows
 from onnx_factorize.calibration.batch import Batch
 from onnx_factorize.calibration.kept_rows import BLOCK, KeptRows
 
@@ -49,10 +48,9 @@ def test_what_was_not_chosen_is_read_by_itself():
     assert reader.read == [(1, [2]), (1, [2]), (1, [2, 4]), (1, [BLOCK + 1])]
 
 
-def test_without_room_what_is_asked_for_is_read_each_time(monkeypatch):
-    monkeypatch.setattr(kept_rows, "_BYTES", 16)
+def test_without_room_what_is_asked_for_is_read_each_time():
     reader = _Reader()
-    kept = KeptRows(STARTS, np.array([0, 1, 3, 4, 5]))
+    kept = KeptRows(STARTS, np.array([0, 1, 3, 4, 5]), 16)
     _rows(kept, reader, 0, 0, 1)
     _rows(kept, reader, 1, 1)
     _rows(kept, reader, 1, 1)
@@ -60,10 +58,9 @@ def test_without_room_what_is_asked_for_is_read_each_time(monkeypatch):
     assert reader.read == [(0, [0]), (0, [0, 1]), (1, [1]), (1, [1])]
 
 
-def test_a_block_that_does_not_fit_is_not_read_whole(monkeypatch):
-    monkeypatch.setattr(kept_rows, "_BYTES", 20)
+def test_a_block_that_does_not_fit_is_not_read_whole():
     reader = _Reader()
-    kept = KeptRows(STARTS, np.array([3, 4, 5, 6]))
+    kept = KeptRows(STARTS, np.array([3, 4, 5, 6]), 20)
     for _ in range(2):
         _rows(kept, reader, 1, 1, 2)
     assert reader.read == [(1, [0]), (1, [1, 2]), (1, [1, 2])]

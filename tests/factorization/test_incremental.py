@@ -8,7 +8,6 @@ import pytest
 from builders import model, normal, run
 
 from onnx_factorize.calibration import Batch
-from onnx_factorize.factorization import incremental
 from onnx_factorize.factorization.incremental import IncrementalRun
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
@@ -70,9 +69,8 @@ def test_what_was_passed_is_final_and_what_comes_may_change(whole, batches):
     np.testing.assert_allclose(current.batches[0].feeds["d"], kept + a, rtol=1e-6)
 
 
-def test_it_stays_where_more_crosses_than_can_be_kept(whole, batches, monkeypatch):
-    monkeypatch.setattr(incremental, "_KEPT_BYTES", 100)
-    current = IncrementalRun(whole, batches, OnnxRuntime(threads=1))
+def test_it_stays_where_more_crosses_than_can_be_kept(whole, batches):
+    current = IncrementalRun(whole, batches, OnnxRuntime(threads=1), most=100)
     current.reach("c")
     assert set(current.batches[0].feeds) == {"x", "mask"}
     assert whole.graph.num_nodes() == 5

@@ -50,3 +50,16 @@ def test_operators_without_a_gradient_are_counted_once():
     warning = next(text for text in report.warnings if "no gradient" in text)
     assert warning.startswith("1 of the operators")
     assert "'first'" in warning
+
+
+def test_an_operator_whose_moments_leave_no_room_is_named():
+    text = "(float[b, 64] x) => (float[b, 96] y) { [a] y = MatMul (x, w) }"
+    proto, data = model(text, {"w": normal(1, WIDE, 96)}), [{"x": normal(2, 160, WIDE)}]
+    found = factorize(proto, data, weighting="activation", threads=1, memory="1MB").report.warnings
+    # Two moments of four folds and of all, 64 x 64 of eight bytes each.
+    (warning,) = [text for text in found if "--memory" in text]
+    assert warning.startswith(
+        "The moments of 'a' alone took 327.68 kB, and --memory leaves 250.00 kB"
+    )
+    found = factorize(proto, data, weighting="activation", threads=1, memory="2MB").report
+    assert not [text for text in found.warnings if "--memory" in text]

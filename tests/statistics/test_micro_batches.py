@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 from builders import model, normal
 
-from onnx_factorize.calibration import Signature, dataset, open_calibration
+from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.options import Selection
 from onnx_factorize.passes import FindTargets
 from onnx_factorize.runtime.footprint import Footprint
@@ -16,6 +18,11 @@ from onnx_factorize.statistics.micro_batches import micro_batches
 from onnx_factorize.statistics.observer import Observer
 
 GRAPH = "(float[b, t, 8] x) => (float[b, t, 4] y) { y = MatMul (x, w) }"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Room:
+    batch: float
 
 
 @pytest.fixture
@@ -31,19 +38,19 @@ def observer_and_data():
     return Observer(graph, finder.targets, OnnxRuntime(threads=1)), data
 
 
-def test_short_samples_come_in_large_batches(observer_and_data, monkeypatch):
+def test_short_samples_come_in_large_batches(observer_and_data):
     observer, data = observer_and_data
     whole = [(b.samples, b.feeds["x"].shape[1]) for b in micro_batches(data, None, observer)]
     assert whole == [(16, 2), (16, 4), (16, 32), (16, 64)]
     # What is observed of 4 samples of 64 places.
-    monkeypatch.setattr(dataset, "_BATCH_BYTES", 4 * 64 * 4 * 4)
+    data.memory = _Room(4 * 64 * 4 * 4)
     found = [(b.samples, b.feeds["x"].shape[1]) for b in micro_batches(data, None, observer)]
     assert found == [(16, 2), (16, 4), (8, 32), (8, 32), (4, 64), (4, 64), (4, 64), (4, 64)]
 
 
-def test_nothing_is_lost_or_told_twice(observer_and_data, monkeypatch):
+def test_nothing_is_lost_or_told_twice(observer_and_data):
     observer, data = observer_and_data
-    monkeypatch.setattr(dataset, "_BATCH_BYTES", 1)
+    data.memory = _Room(1)
     only = np.arange(data.calibration_samples) % 3 == 0
     rows = [b.feeds["x"] for b in micro_batches(data, only, observer)]
     whole = [b.feeds["x"] for b in data.batches("calibration", only=only)]
@@ -52,11 +59,11 @@ def test_nothing_is_lost_or_told_twice(observer_and_data, monkeypatch):
     assert np.array_equal(joined, np.concatenate([row.ravel() for row in whole]))
 
 
-def test_a_model_runs_on_as_much_as_its_values_leave_room_for(observer_and_data, monkeypatch):
+def test_a_model_runs_on_as_much_as_its_values_leave_room_for(observer_and_data):
     _, data = observer_and_data
     # Twice as many bytes for each that is fed, and as much again for the runtime.
     data = data.measured(Footprint(live=2.0, every=0.0))
-    monkeypatch.setattr(dataset, "_BATCH_BYTES", 4 * 64 * 8 * 4 * 4)
+    data.memory = _Room(4 * 64 * 8 * 4 * 4)
     for split in ("calibration", "holdout"):
         found = [(b.samples, b.feeds["x"].shape[1]) for b in data.micro_batches(split)]
         assert found == [(16, 2), (16, 4), (8, 32), (8, 32), (4, 64), (4, 64), (4, 64), (4, 64)]

@@ -1,0 +1,73 @@
+"""The memory that a run may take, and what of it goes where."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from ..errors import InputError
+
+__all__ = ["Memory"]
+
+_SIZE = re.compile(r"([0-9]*\.?[0-9]+)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
+
+_LEAST = 1e6
+
+# With larger batches nothing is faster.
+_BATCH = 2.0**28
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Memory for what a run computes and keeps of the data, beside the model itself.
+
+    Attributes:
+        bytes: All of it.
+    """
+
+    bytes: float = 2.0**31
+
+    def __post_init__(self) -> None:
+        if not self.bytes >= _LEAST:
+            raise InputError("--memory must be at least 1MB.")
+
+    @classmethod
+    def of(cls, given: Any) -> Memory:
+        """Reads what a user gives: `4GB`, `512MB`, `2GiB`, or a number of bytes.
+
+        Raises:
+            InputError: It is of another form.
+        """
+        if isinstance(given, cls):
+            return given
+        match = _SIZE.fullmatch(str(given).strip())
+        if match is None or isinstance(given, bool):
+            raise InputError(f"--memory '{given}' is not a size such as 4GB or 512MB.")
+        power = " kmgt".index((match[2] or " ").lower())
+        return cls(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+    @property
+    def batch(self) -> float:
+        """Of what is computed of the samples that run at once."""
+        return min(self.bytes / 8, _BATCH)
+
+    @property
+    def rows(self) -> float:
+        """Of samples that were read and are kept."""
+        return self.bytes / 8
+
+    @property
+    def answers(self) -> float:
+        """Of answers of the dense model that are kept, of each fold of the data."""
+        return self.bytes / 8
+
+    @property
+    def operators(self) -> float:
+        """Of the operators that are looked at in one pass over the data."""
+        return self.bytes / 4
+
+    @property
+    def crossing(self) -> float:
+        """Of values, mostly on disk, from which a model goes on while its factors are refitted."""
+        return self.bytes / 2
