@@ -48,6 +48,7 @@ class Processor(Progress):
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Follows a stage."""
         start = time.process_time()
         with super().stage(name, total) as advance:
             yield advance
@@ -81,6 +82,7 @@ class Judge:
         self.recorded = Recorded.of(watched, batches)
 
     def divergence(self, model: Any) -> float:
+        """The divergence of a model, in nats."""
         session, found = self.runtime.session(model, list(self.outputs)), Divergences(self.outputs)
         self.recorded.compare(session, found)
         return found.value

@@ -107,20 +107,23 @@ class Allocator:
     def ranks_of(self, candidate: Candidate) -> dict[str, int] | None:
         """The ranks within the budget; None if the forms of the candidate are too dear for it."""
         choices = self._choices(candidate)
-        if _least(choices) > max(self._room, self._least):
-            return None
-        return self._ranks(choices, candidate, self._room)
+        return self._ranks(choices, candidate, max(self._room, self._least))
 
     def _ranks(
         self, choices: Sequence[Choices], candidate: Candidate, room: float
-    ) -> dict[str, int]:
-        """Ranks and widths within a bound."""
+    ) -> dict[str, int] | None:
+        """Ranks and widths within a bound; None if the candidate has none."""
         if self._prices.narrowings and not candidate.uniform:
             found = allocate_jointly(choices, self._prices, candidate.losses, room)
             if found is not None:
                 return found
-        ranks = _allocate(choices, candidate.uniform, room)
-        return ranks | dict.fromkeys((each.name for each in self._prices.narrowings), DENSE)
+        return self._cut(choices, candidate, room) if _least(choices) <= room else None
+
+    def _cut(self, choices: Sequence[Choices], candidate: Candidate, room: float) -> dict[str, int]:
+        """Ranks within a bound, with all channels."""
+        allocate = allocate_uniform if candidate.uniform else allocate_global
+        every = (each.name for each in self._prices.narrowings)
+        return allocate(choices, room) | dict.fromkeys(every, DENSE)
 
     def _choices(self, candidate: Candidate) -> list[Choices]:
         return _choices(self._targets, candidate, self._price, self._options)
@@ -135,17 +138,18 @@ class Allocator:
         unfoldings = [unfolding for target in self._targets for unfolding in unfoldings_of(target)]
         choices = self._choices(candidate)
         for _ in range(_ROUNDS):
-            ranks = self._ranks(choices, candidate, room)
+            ranks = self._ranks(choices, candidate, room) or self._cut(
+                choices, candidate, max(room, _least(choices))
+            )
             cut = [unfolding for unfolding in unfoldings if ranks.get(unfolding.name)]
             spectra = {unfolding.name: analysis.spectrum(unfolding, candidate) for unfolding in cut}
             channels = analysis.channels.taken(ranks)
             model = rewritten(dense, cut, ranks, spectra, analysis.statistics, channels)
             sign(model, self._options.provenance())
             spent = cost_of(ranks, choices, self._prices)
-            predicted = self._fixed + spent
-            cost = self._price.of_rewritten(model, predicted)
+            cost = self._price.of_rewritten(model, self._fixed + spent)
             over = cost - self._wanted
-            if over <= 0 or room <= _least(choices):
+            if over <= 0 or (room <= _least(choices) and not channels.kept):
                 break
             # What was not used must not be given again.
             room = min(room, spent) - over
@@ -158,23 +162,27 @@ class Allocator:
                 _unreachable(self._options, self._price, self._cost, reached, self._targets, idle)
             )
         # What was predicted, in nats where there are gradients, whatever plan was chosen.
-        losses = {
-            target.operator: sum(
-                float(analysis.candidates[0].losses[unfolding.name][ranks[unfolding.name]])
-                for unfolding in unfoldings_of(target)
-                if ranks.get(unfolding.name)
-            )
-            for target in self._targets
-        }
-        for narrowing, width in analysis.channels.chosen(ranks).items():
-            losses[narrowing.name] = float(analysis.channels.losses[narrowing.name][width])
+        losses = _losses_of(ranks, self._targets, analysis)
         statistics = analysis.statistics
         return Allocation(model, candidate, ranks, losses, cut, spectra, statistics, channels)
 
 
-def _allocate(choices: Sequence[Choices], uniform: bool, room: float) -> dict[str, int]:
-    allocate = allocate_uniform if uniform else allocate_global
-    return allocate(choices, max(room, _least(choices)))
+def _losses_of(
+    ranks: Mapping[str, int], targets: Sequence[Target], analysis: Analysis
+) -> dict[str, float]:
+    """The loss predicted for each operator that is cut, and for channels that go."""
+    known = analysis.candidates[0].losses
+    losses = {
+        target.operator: sum(
+            float(known[unfolding.name][ranks[unfolding.name]])
+            for unfolding in unfoldings_of(target)
+            if ranks.get(unfolding.name)
+        )
+        for target in targets
+    }
+    for narrowing, width in analysis.channels.chosen(ranks).items():
+        losses[narrowing.name] = float(analysis.channels.losses[narrowing.name][width])
+    return losses
 
 
 def _least(choices: Sequence[Choices]) -> float:
