@@ -45,11 +45,17 @@ def signatures(labels: Indices, starts: Sequence[int]) -> Indices:
     """
     found = np.zeros(len(labels), np.int64)
     known: dict[tuple[int, int, int], int] = {}
+    seen: set[bytes] = set()
     for axis, (start, end) in enumerate(itertools.pairwise(starts)):
-        touched, counts = np.unique(labels[start:end], return_counts=True)
-        pairs, which = np.unique(np.stack([found[touched], counts]), axis=1, return_inverse=True)
+        own = labels[start:end]
+        if own.tobytes() in seen:
+            continue  # it tells nothing that the other axis did not
+        seen.add(own.tobytes())
+        touched, counts = np.unique(own, return_counts=True)
+        longest = int(counts.max(initial=0)) + 1
+        pairs, which = np.unique(found[touched] * longest + counts, return_inverse=True)
         names = [
-            known.setdefault((int(old), axis, int(count)), len(known) + 1) for old, count in pairs.T
+            known.setdefault((*divmod(int(pair), longest), axis), len(known) + 1) for pair in pairs
         ]
-        found[touched] = np.array(names, np.int64)[which.reshape(-1)]
+        found[touched] = np.array(names, np.int64)[which]
     return found[labels]

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from .._names import linear_names
 from ..linear.layer import Layer
 from ..linear.registry import spec_of
+from ..linear.sharing import asked_once
 from ..linear.weights import COMPUTED
 from .components import components, signatures
 from .follow import follow
@@ -56,13 +57,14 @@ def channels_of(trace: Trace, names: Mapping[ir.Node, str]) -> list[Channels]:
     labels = components(trace.size, *trace.pairs())
     kinds = signatures(labels, starts)
     found: dict[int, dict[Axis, Indices]] = {}
+    sorted_out: dict[bytes, dict[int, Indices]] = {}
     for axis in trace.axes:
         here = slice(axis.start, axis.start + axis.length)
-        for kind in np.unique(kinds[here]):
-            mine = np.flatnonzero(kinds[here] == kind)
-            order = np.argsort(labels[here][mine], kind="stable")
-            width = len(np.unique(labels[here][mine]))
-            found.setdefault(int(kind), {})[axis] = mine[order].reshape(width, -1)
+        own = labels[here].tobytes()
+        if own not in sorted_out:  # most axes hold the same channels as others
+            sorted_out[own] = _elements(labels[here], kinds[here])
+        for kind, elements in sorted_out[own].items():
+            found.setdefault(kind, {})[axis] = elements
     order_of = {node: place for place, node in enumerate(trace.model.graph.all_nodes())}
     every = [_channels(trace, elements, order_of) for elements in found.values()]
     made = [each for each in every if each.producers]
@@ -75,6 +77,17 @@ def channels_of(trace: Trace, names: Mapping[ir.Node, str]) -> list[Channels]:
         part = f" (part {parts[node]})" if parts[node] > 1 else ""
         named.append(dataclasses.replace(each, name=names[node] + part))
     return named
+
+
+def _elements(labels: Indices, kinds: Indices) -> dict[int, Indices]:
+    """The elements of one axis by the kind of their channels, shape (width, count) each."""
+    found = {}
+    for kind in np.unique(kinds):
+        mine = np.flatnonzero(kinds == kind)
+        own = labels[mine]
+        width = len(np.unique(own))
+        found[int(kind)] = mine[np.argsort(own, kind="stable")].reshape(width, -1)
+    return found
 
 
 def _first(trace: Trace, channels: Channels) -> int:
@@ -130,6 +143,7 @@ class FindChannels(ir.passes.InPlacePass):
         self.groups: list[ChannelGroup] = []
         self.refused: list[RefusedChannels] = []
 
+    @asked_once
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass."""
         self.groups, self.refused = [], []

@@ -13,6 +13,7 @@ from ...graph import Namer, constant, new_constant, opset, register
 from ...graph.builder import before
 from .._names import linear_names
 from ..clean_up import CleanUp
+from ..linear.sharing import asked_once
 from ..linear.site import rearranged
 from .find_channels import Channels, channels_of
 from .follow import follow
@@ -49,6 +50,7 @@ class NarrowChannels(ir.passes.InPlacePass):
         """
         self._kept = {name: np.asarray(channels, np.int64) for name, channels in kept.items()}
 
+    @asked_once
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass.
 
