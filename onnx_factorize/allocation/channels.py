@@ -17,6 +17,7 @@ from ..passes.narrowing.group import Indices
 from ..statistics.calibration_run import CalibrationRun, Gathered
 from ..statistics.channel_moments import InputMoments, gather_input_moments, merged_moments
 from .candidate import Candidate
+from .channel_shares import ChannelShares
 
 __all__ = ["Channels", "find_channels", "with_channels"]
 
@@ -60,6 +61,25 @@ class Channels:
             assert self.cuts is not None
             kept[each.group.name] = self.cuts.elimination(each).kept(width)
         return ChannelFactors(kept, self.factors(plan, self.cuts))
+
+    def shares(self, plan: Mapping[str, int]) -> dict[str, ChannelShares]:
+        """Operator to what it still reads and computes of channels, of those that a plan changes.
+
+        Channelwise operators with a weight are among them.
+        """
+        found: dict[str, ChannelShares] = {}
+        for narrowing, width in self.chosen(plan).items():
+            group, now = narrowing.group, (width, narrowing.width)
+            nothing = ChannelShares()
+            for target in narrowing.readers:
+                own = found.get(target.operator, nothing)
+                found[target.operator] = dataclasses.replace(own, reads=now)
+            for target in narrowing.producers:
+                own = found.get(target.operator, nothing)
+                found[target.operator] = dataclasses.replace(own, computes=now)
+            for node in group.nodes:
+                found.setdefault(node.name or "", ChannelShares(computes=now))
+        return found
 
     def cuts_of(self, spectra: Spectra, fold: int) -> ChannelCuts | None:
         """The cuts that all folds but one give.

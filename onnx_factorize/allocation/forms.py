@@ -17,10 +17,19 @@ from ..curve import Curve
 from ..factorization.forms import Form, form_named, form_that_cuts, forms_of, unfoldings_of
 from ..passes import Target
 from .candidates import candidates, faster, only_dense
+from .channel_shares import ChannelShares
 from .lagrangian import DENSE, Choices
 from .price import Price, Taken
 
-__all__ = ["AUTO", "Cut", "cut_of", "cut_unfoldings", "operator_choices", "restricted"]
+__all__ = [
+    "AUTO",
+    "Cut",
+    "cut_of",
+    "cut_unfoldings",
+    "narrowed_cut",
+    "operator_choices",
+    "restricted",
+]
 
 
 # The name of what leaves the form to the budget.
@@ -228,6 +237,12 @@ def cut_of(target: Target, ranks: Mapping[str, int], macs: int) -> Cut:
         round(float(form.macs(taken, own, macs))),
         form.note(taken, own),
     )
+
+
+def narrowed_cut(target: Target, left: ChannelShares) -> Cut:
+    """What is left of an operator that stays one, with fewer channels."""
+    params = round(target.params * left.share)
+    return Cut(left.title, None, target.full_rank, params, 0)
 
 
 def cut_unfoldings(target: Target, ranks: Mapping[str, int]) -> list[Target]:

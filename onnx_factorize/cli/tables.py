@@ -17,7 +17,7 @@ from ..goals.quantities import quantity_of
 from ..notes import notes_of, stream_said
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
-from ..report.report import Report
+from ..report.report import CHANGED, Report
 from ..runtime.interleaved import NOISY, Ratio
 from ..units import count, size
 from .console import say
@@ -68,14 +68,17 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         say(console, f"  {weights['said']}")
     if report.subnormals is not None:
         say(console, f"  {report.subnormals['said']}")
-    factorized = [layer for layer in report.layers if layer.status == "factorized"]
+    factorized = [layer for layer in report.layers if layer.status in CHANGED]
     console.print()
     print_layers(console, report.layers if all_layers else factorized)
     print_unit(console, report.divergence, factorized)
     if not all_layers:
         stay_dense = sum(layer.status == "kept" for layer in report.layers)
         skipped = sum(layer.status == "skipped" for layer in report.layers)
-        said = f"  {len(factorized)} factorized, {stay_dense} kept dense, {skipped} skipped "
+        narrowed = sum(layer.status == "narrowed" for layer in factorized)
+        said = f"  {len(factorized) - narrowed} factorized, "
+        said += f"{narrowed} narrowed, " if narrowed else ""
+        said += f"{stay_dense} kept dense, {skipped} skipped "
         say(console, (f"{said}(-v lists them with the reasons)", "dim"))
     for warning in report.warnings:
         say(console, ("warning:", "yellow"), f" {warning}")

@@ -12,7 +12,7 @@ from ..allocation.candidates import automatic_multiple
 from ..allocation.plan import Plan
 from ..factorization.balance import balanced
 from ..factorization.forms import unfoldings_of
-from ..factorization.rewriting import factors_by_name
+from ..factorization.rewriting import factors_by_name, without_channels
 from ..options import Options
 from ..passes import RewriteTargets, Target, sign
 from .bottleneck import Bottleneck
@@ -79,8 +79,10 @@ def expanded(
     candidate = plan.candidate or analysis.candidates[0]
     spectra = {unfolding.name: analysis.spectrum(unfolding, candidate) for unfolding in cut}
     factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
+    channels = analysis.channels.taken(ranks)
     model = known.start.clone()
-    RewriteTargets(balanced(factors, cut))(model)
+    RewriteTargets(balanced(factors, cut) | dict(channels.factors))(model)
+    without_channels(model, channels)
     sign(model, options.provenance())
     return model
 

@@ -108,7 +108,7 @@ def recover(
     stage = progress.stage("fine-tune", steps_of(known.data, training))
     with in_threads(runtime.threads), full_precision(training.device), stage as advance:
         teacher = Teacher.of(
-            training, known.dense, compressed, known.outputs, runtime, known.computed
+            training, known.dense, compressed, known.outputs, runtime, _comparable(known, plan)
         )
         if training.finds_ranks:
             compressed, plan, recovery = recover_by_svt(
@@ -120,3 +120,12 @@ def recover(
     free = not options.keep_subnormals and (known.subnormals is None or known.subnormals.zeroed)
     DropTiny("all" if free else "factors")(compressed)
     return compressed, plan, recovery
+
+
+def _comparable(known: Calibrated, plan: Plan) -> list[str]:
+    """The values that targets compute in both models, channel by channel."""
+    narrowed = known.analysis.channels.chosen(plan.ranks)
+    gone = {
+        producer.node.outputs[0].name for narrowing in narrowed for producer in narrowing.producers
+    }
+    return [name for name in known.computed if name not in gone]

@@ -18,7 +18,10 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["SCHEMA", "Layer", "Report", "peak_rss_mb", "versions"]
+__all__ = ["CHANGED", "SCHEMA", "Layer", "Report", "peak_rss_mb", "versions"]
+
+# The status of operators that are not what they were.
+CHANGED = ("factorized", "narrowed")
 
 SCHEMA = "onnx-factorize/report/1"
 
@@ -36,7 +39,8 @@ class Layer:
         params: Weights before and after.
         macs: Multiplications for one sample, before and after; None where not counted.
         loss: Predicted loss, in the weighting's unit.
-        status: `factorized`, `kept` (dense, by choice) or `skipped` (not a target).
+        status: `factorized`, `narrowed` (with fewer channels), `kept` (dense, by choice) or
+            `skipped` (not a target).
         reason: Why it was kept or skipped.
         ms: Its latency alone, before and after; None where it was not timed.
         curve: Some ranks with the loss predicted for a cut there, from rank 0 to the full one.

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..allocation.analysis import Analysis
 from ..allocation.calibrated import Calibrated
-from ..allocation.forms import cut_of, cut_unfoldings
 from ..allocation.model_costs import Costs
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
-from ..curve import DENSE
 from ..evaluation import Agreement
 from ..evaluation.stream import Stream
-from ..factorization.forms import form_that_cuts, unfoldings_of
 from ..finetune.training import Recovery
 from ..options import Options
-from ..passes import Skipped, Target, title_of
 from ..quantization.stage import Quantization
 from ..runtime.interleaved import Timing
 from ..runtime.randomness import Randomness
-from .report import Layer, Report
-from .sparse import thinned
-from .warnings import hidden_weights, never_ran, warnings_of
-
-Line = list[tuple[int, float]]
+from .layers import layers_of
+from .report import Report
+from .warnings import hidden_weights, warnings_of
 
 __all__ = ["Made", "summarize"]
 
@@ -116,7 +108,7 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
             "outputs": _outputs(holdout, made.seen),
             "worst": _worst(holdout, data),
         },
-        layers=_layers(known.targets, known.skipped, made.plan, known.costs, known.analysis),
+        layers=layers_of(known.targets, known.skipped, made.plan, known.costs, known.analysis),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         warnings=made.warnings,
         accuracy=(
@@ -187,82 +179,3 @@ def _worst(holdout: Agreement, data: CalibrationData) -> list[dict[str, Any]]:
 
 def _ratio(measured: float, predicted: float) -> float | None:
     return measured / predicted if predicted > 0 else None
-
-
-def _layers(
-    targets: Sequence[Target],
-    skipped: Sequence[Skipped],
-    plan: Plan,
-    costs: Costs,
-    analysis: Analysis,
-) -> list[Layer]:
-    """The outcome for every linear operator."""
-    layers = []
-    for target in targets:
-        cut = cut_of(target, plan.ranks, 0)
-        ms = _milliseconds(target, plan, costs)
-        reason = cut.note
-        if cut.form is None:
-            reason = "costs more to cut than the budget gains"
-            if target.name in analysis.never_ran:
-                reason = never_ran(target, analysis)
-            if target.operator in analysis.broken:
-                reason = f"a cut of it makes {analysis.broken[target.operator]}"
-        if target.name in analysis.unreachable and target.name not in analysis.never_ran:
-            blind = f"weighted {analysis.weighting.instead}: {analysis.unreachable[target.name]}"
-            reason = f"{reason}; {blind}" if reason else blind
-        curve, spectrum = _lines(target, plan, analysis)
-        for use in target.uses:
-            first, own = use is target, costs.arithmetic.nodes.get(use.operator)
-            layers.append(
-                Layer(
-                    use.operator,
-                    use.op_type,
-                    cut.form if first or cut.form is None else title_of(use),
-                    cut.rank,
-                    cut.full_rank,
-                    (target.params, cut.params) if first else (0, 0),
-                    None if own is None else (own, cut_of(target, plan.ranks, own).macs),
-                    plan.losses.get(target.operator) if first else None,
-                    "kept" if cut.form is None else "factorized",
-                    reason if first else f"shares the weight of '{target.name}'",
-                    ms if first else None,
-                    curve if first else None,
-                    spectrum if first else None,
-                )
-            )
-    layers += [Layer.skipped(s.name, s.op_type, s.params, s.reason) for s in skipped]
-    return layers
-
-
-def _lines(target: Target, plan: Plan, analysis: Analysis) -> tuple[Line | None, Line | None]:
-    """The loss curve and the spectrum of a target, in the form that was taken."""
-    unfolding = next(
-        (unfolding for unfolding in unfoldings_of(target) if plan.ranks.get(unfolding.name)), target
-    )
-    rank = plan.ranks.get(unfolding.name, DENSE)
-    losses, squares = (
-        analysis.candidates[0].losses.get(unfolding.name),
-        plan.squares.get(unfolding.name),
-    )
-    return (
-        None if losses is None else thinned(losses, [rank]),
-        None if squares is None else thinned(squares / (squares.sum() or 1.0), [rank - 1]),
-    )
-
-
-def _milliseconds(target: Target, plan: Plan, costs: Costs) -> tuple[float, float] | None:
-    """The latency of an operator alone, before and after; None where it was not timed."""
-    own = costs.curves.get(target.name)
-    if own is None:
-        return None
-    cut = cut_unfoldings(target, plan.ranks)
-    if len(cut) > 1:
-        curves = [costs.curves[unfolding.name] for unfolding in cut]
-        ranks = [np.array([plan.ranks[unfolding.name]]) for unfolding in cut]
-        return own.dense, float(form_that_cuts(cut).latency(cut, curves, ranks)[0])
-    timed = [
-        (v.name, costs.curves[v.name]) for v in unfoldings_of(target) if v.name in costs.curves
-    ]
-    saved = sum(curve.dense - curve.of(plan.ranks.get(name, 0)) for name, curve in timed)
-    return own.dense, own.dense - saved

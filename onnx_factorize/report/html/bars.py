@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..report import CHANGED
+
 __all__ = ["Bar", "Reason", "everywhere", "grouped_by_reason"]
 
 Pair = tuple[float, float]
@@ -78,7 +80,7 @@ def everywhere(report: Mapping[str, Any]) -> list[Bar]:
         what = "embedding tables, normalizations, biases, constants"
         rows.append(("everything else", what, "", "rest", (rest[0], rest[1]), None))
     # An embedding table would leave no room for the bars of all others.
-    scale = [row for row in rows if row[3] in ("factorized", "kept")] or rows
+    scale = [row for row in rows if row[3] in (*CHANGED, "kept")] or rows
     most = max((row[4][0] for row in scale), default=0) or 1
     busiest = max((row[5][0] for row in scale if row[5]), default=0) or 1
     total_params, total_macs = dense["params"] or 1, dense["macs"] or 1
@@ -99,9 +101,11 @@ def _note(layer: Mapping[str, Any]) -> str:
     """A few words on a layer."""
     if layer["status"] == "kept":
         return "kept dense"
-    if layer["status"] != "factorized":
+    if layer["status"] not in CHANGED:
         return "not factorizable"
-    parts = [f"rank {layer['rank']} of {layer['full_rank']}", layer["form"]]
+    parts = [layer["form"]]
+    if layer["rank"] is not None:
+        parts.insert(0, f"rank {layer['rank']} of {layer['full_rank']}")
     if layer.get("ms"):
         before, after = layer["ms"]
         parts.append(f"{before:.3g} → {after:.3g} ms alone")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...notes import notes_of, stream_said
+from ..report import CHANGED
 from .bars import everywhere, grouped_by_reason
 from .charts import cut_chart
 from .dot_plot import Dot, dot_plot
@@ -36,7 +37,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         report: What `Report.as_dict` gives, or what was read from its JSON.
     """
     layers = report["layers"]
-    factorized = [layer for layer in layers if layer["status"] == "factorized"]
+    factorized = [layer for layer in layers if layer["status"] in CHANGED]
     dense = [layer for layer in layers if layer["status"] == "kept"]
     bars = everywhere(report)
     large = {id(bar) for bar in sorted(bars, key=lambda bar: -bar.weight)[:_SHOWN]}
@@ -61,7 +62,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         measured=_measured(report),
         notes=_notes(report),
         tried=_tried(report["divergence"]),
-        left=grouped_by_reason(layer for layer in layers if layer["status"] != "factorized"),
+        left=grouped_by_reason(layer for layer in layers if layer["status"] not in CHANGED),
         command=command_of(report),
         data=json.dumps(report).replace("<", "\\u003c"),
     )

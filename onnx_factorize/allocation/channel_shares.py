@@ -1,0 +1,29 @@
+"""What an operator still reads and computes of channels that were narrowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+__all__ = ["ChannelShares"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelShares:
+    """The channels that one operator still reads, and computes: so many of so many."""
+
+    reads: tuple[int, int] | None = None
+    computes: tuple[int, int] | None = None
+
+    @property
+    def share(self) -> float:
+        """The share of its weights that is left."""
+        pairs = [pair for pair in (self.reads, self.computes) if pair is not None]
+        return math.prod(now / dense for now, dense in pairs)
+
+    @property
+    def title(self) -> str:
+        """As reports call it."""
+        parts = {"reads": self.reads, "computes": self.computes}
+        said = [f"{verb} {p[0]} of {p[1]}" for verb, p in parts.items() if p is not None]
+        return f"{', '.join(said)} channels"
