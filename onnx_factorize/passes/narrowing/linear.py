@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import onnx_ir as ir
@@ -62,22 +63,23 @@ def product_of(model: ir.Model, node: ir.Node) -> Product | str:
         return f"shares its weight '{origin.root.name}' with other operators"
     if node.op_type == "Gather" and node.attributes.get_int("axis", 0) != 0:
         return "picks columns of its weight"
-    if node.op_type in ("Gather", "MatMul") and len(origin.read().shape) != 2:
+    shape = origin.read().shape.numpy()
+    if node.op_type in ("Gather", "MatMul") and (len(shape) < 2 or math.prod(shape[:-2]) != 1):
         return "multiplies by a stack of matrices or a vector"
-    return read(node, index)
+    return read(node, index, len(shape))
 
 
-def _conv(node: ir.Node, weight: int) -> Product | str:
+def _conv(node: ir.Node, weight: int, _: int) -> Product | str:
     groups = node.attributes.get_int("group", 1)
     return Product(0, weight, 1, 1, rows=1, columns=0, convolves=True, groups=groups)
 
 
-def _conv_transpose(node: ir.Node, weight: int) -> Product | str:
+def _conv_transpose(node: ir.Node, weight: int, _: int) -> Product | str:
     groups = node.attributes.get_int("group", 1)
     return Product(0, weight, 1, 1, rows=0, columns=1, convolves=True, groups=groups)
 
 
-def _gemm(node: ir.Node, weight: int) -> Product | str:
+def _gemm(node: ir.Node, weight: int, _: int) -> Product | str:
     trans_a, trans_b = (node.attributes.get_int(name, 0) for name in ("transA", "transB"))
     if weight == 1:
         if trans_a:
@@ -87,13 +89,13 @@ def _gemm(node: ir.Node, weight: int) -> Product | str:
     return Product(1, 0, int(bool(trans_b)), 0, rows=1 - made, columns=made)
 
 
-def _matmul(_: ir.Node, weight: int) -> Product | str:
+def _matmul(_: ir.Node, weight: int, rank: int) -> Product | str:
     if weight == 1:
-        return Product(0, 1, -1, -1, rows=0, columns=1)
-    return Product(1, 0, -2, -2, rows=1, columns=0)
+        return Product(0, 1, -1, -1, rows=rank - 2, columns=rank - 1)
+    return Product(1, 0, -2, -2, rows=rank - 1, columns=rank - 2)
 
 
-def _gather(_: ir.Node, weight: int) -> Product | str:
+def _gather(_: ir.Node, weight: int, __: int) -> Product | str:
     return Product(1, weight, -1, -1, rows=0, columns=1)
 
 
@@ -121,7 +123,8 @@ def linear(step: Step) -> None:
         return
     x, y = Operand(step.node, product.x), step.output()
     rank = step.rank(x)
-    if rank is None or (product.read < 0 and rank < 2):
+    least = max(2, product.rows + 1, product.columns + 1)
+    if rank is None or (product.read < 0 and rank < least):
         step.unknown(x)
         return
     read = product.read % rank

@@ -121,6 +121,41 @@ def test_lengths_that_the_graph_computes(name, batch):
     assert len(made.graph.initializers["w"].const_value.numpy()) < 6
 
 
+HIDDEN = {
+    "weights that a Split computes": "w1, w2 = Split (packed, sizes) [a] h = MatMul (x, w1) "
+    "r = Relu (h) [c] y = MatMul (r, v)",
+    "an Einsum": '[a] h = Einsum <equation = "ij,jk->ik"> (x, w) r = Relu (h) '
+    "[c] y = MatMul (r, v)",
+    "a stack of one": "[a] h = MatMul (x, w3) r = Relu (h) q = Squeeze (r, zero) "
+    "[c] y = MatMul (q, v)",
+    "constants on the left": "t = Transpose (x) [a] h = MatMul (wt, t) r = Relu (h) "
+    "[c] u = MatMul (vt, r) y = Transpose (u)",
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_the_users_own_graph_is_made_readable(name):
+    weights = {"w": normal(0, 3, 6), "v": normal(1, 6, 4)}
+    proto = model(
+        f"(float[n, 3] x) => (float[n, 4] y) {{ {HIDDEN[name]} }}",
+        {
+            **weights,
+            "wt": weights["w"].T.copy(),
+            "vt": weights["v"].T.copy(),
+            "w3": weights["w"][None],
+            "packed": np.concatenate([weights["w"], normal(2, 2, 6)]),
+            "sizes": np.array([3, 2]),
+            "zero": np.array([0]),
+        },
+    )
+    kept = {"a": np.array([0, 2, 5])}
+    dense, finder = channels(proto)
+    mask(finder.groups[0], kept["a"])
+    feeds = {"x": normal(9, 5, 3)}
+    expected, got = (session(each).run(None, feeds)[0] for each in (dense, narrow(proto, kept)))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
 def test_marks_that_an_optimizer_drops_are_restored_from_the_models_own_list():
     made = narrow(model(NET, WEIGHTS), {"a": np.array([0, 3])})
     sign(made, {})
