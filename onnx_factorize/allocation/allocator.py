@@ -22,7 +22,7 @@ from .candidate import Candidate
 from .candidates import automatic_multiple
 from .channel_prices import ChannelPrices
 from .forms import operator_choices, restricted
-from .joint import allocate_jointly, cost_of
+from .joint import allocate_jointly, cost_of, narrowest
 from .lagrangian import DENSE, Choices, allocate_global, allocate_uniform
 from .price import Price
 
@@ -95,7 +95,8 @@ class Allocator:
         self._cost = price.of_model(targets)
         self._wanted = options.budget.limit(self._cost)
         self._fixed = price.of_stored(targets) - sum(choice.dense for choice in choices)
-        self._least = _least(choices)
+        first = analysis.candidates[0]
+        self._least = min(_least(choices), narrowest(choices, self._prices, first.losses))
         least = self._fixed + self._least
         if least > self._wanted:
             if not options.best_effort:
@@ -114,7 +115,9 @@ class Allocator:
     ) -> dict[str, int] | None:
         """Ranks and widths within a bound; None if the candidate has none."""
         if self._prices.narrowings and not candidate.uniform:
-            found = allocate_jointly(choices, self._prices, candidate.losses, room)
+            operators = (target.operator for target in self._targets)
+            by_operator = dict(zip(operators, choices, strict=True))
+            found = allocate_jointly(by_operator, self._prices, candidate.losses, room)
             if found is not None:
                 return found
         return self._cut(choices, candidate, room) if _least(choices) <= room else None

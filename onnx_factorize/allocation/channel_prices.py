@@ -28,7 +28,7 @@ class Item:
     Attributes:
         price: What it costs while all of them are there.
         groups: Indices of the groups that it belongs to.
-        target: The name of the target whose weight it is; None for what is no target's.
+        target: The operator whose weight it is, if that is a target; None for all else.
     """
 
     price: float
@@ -82,7 +82,7 @@ def _item(place: Place, groups: tuple[int, ...], target: Target | None, price: P
     macs = price.costs.arithmetic.nodes.get(place.node.name or "", 0)
     if target is not None:
         taken = Taken.dense(target, macs, price.costs.curves.get(target.name))
-        return Item(float(price.of(target.own, taken)[0]), groups, target.name)
+        return Item(float(price.of(target.own, taken)[0]), groups, target.operator)
     tensor = place.value.const_value
     assert tensor is not None
     size = int(math.prod(tensor.shape.numpy()))

@@ -6,16 +6,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from ..arrays import Array
-from ..factorization.narrowing.channel_cuts import ChannelCuts
+from ..factorization.narrowing.channel_cuts import ChannelCuts, CutsApart
 from ..factorization.narrowing.channel_losses import closed_form_losses, cross_validated_losses
 from ..factorization.narrowing.narrowing import Narrowing, find_narrowings
 from ..factorization.rewriting import ChannelFactors
-from ..factorization.weighting import Spectra
 from ..passes import Factors
 from ..passes.narrowing import RefusedChannels
 from ..passes.narrowing.group import Indices
 from ..statistics.calibration_run import CalibrationRun, Gathered
-from ..statistics.channel_moments import InputMoments, gather_input_moments, merged_moments
+from ..statistics.channel_moments import gather_input_moments, merged_moments
 from .candidate import Candidate
 from .channel_shares import ChannelShares
 
@@ -29,7 +28,7 @@ class Channels:
     Attributes:
         narrowings: The channels.
         refused: Those that may not.
-        moments: The moments of readers' inputs, fold by fold.
+        apart: The cuts that all folds but one give.
         cuts: What all data give.
         losses: By name the loss at every width, shape (width + 1,).
         closed_form: The same under the Kronecker approximation.
@@ -37,7 +36,7 @@ class Channels:
 
     narrowings: Sequence[Narrowing] = ()
     refused: Sequence[RefusedChannels] = ()
-    moments: Sequence[InputMoments] = ()
+    apart: CutsApart | None = None
     cuts: ChannelCuts | None = None
     losses: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     closed_form: Mapping[str, Array] = dataclasses.field(default_factory=dict)
@@ -81,17 +80,9 @@ class Channels:
                 found.setdefault(node.name or "", ChannelShares(computes=now))
         return found
 
-    def cuts_of(self, spectra: Spectra, fold: int) -> ChannelCuts | None:
-        """The cuts that all folds but one give.
-
-        Args:
-            spectra: Those of the same folds.
-            fold: The fold that is left out.
-        """
-        if not self.narrowings:
-            return None
-        others = [part for number, part in enumerate(self.moments) if number != fold]
-        return ChannelCuts(spectra.statistics, merged_moments(others or self.moments))
+    def cuts_of(self, fold: int) -> ChannelCuts | None:
+        """The cuts that all folds but one give."""
+        return None if self.apart is None else self.apart.without(fold)
 
 
 def find_channels(run: CalibrationRun, gathered: Gathered) -> Channels:
@@ -112,11 +103,12 @@ def find_channels(run: CalibrationRun, gathered: Gathered) -> Channels:
     readers = {target.name: target for each in narrowings for target in each.readers}
     moments = gather_input_moments(run, list(readers.values()))
     every = ChannelCuts(gathered.statistics, merged_moments(moments))
+    apart = CutsApart(gathered.parts, moments)
     closed = closed_form_losses(narrowings, every)
     losses = closed
     if run.effort.folds and len(gathered.parts) > 1 and not run.progress.late:
-        losses = cross_validated_losses(run, narrowings, gathered, moments, every)
-    return Channels(narrowings, refused, moments, every, losses, closed)
+        losses = cross_validated_losses(run, narrowings, apart, every)
+    return Channels(narrowings, refused, apart, every, losses, closed)
 
 
 def with_channels(

@@ -8,7 +8,7 @@ other, each with the best of what its neighbours can do, until none changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..curve import DENSE
 from .channel_prices import ChannelPrices, Item
 from .lagrangian import Choices, upgrade
 
-__all__ = ["allocate_jointly", "cost_of"]
+__all__ = ["allocate_jointly", "cost_of", "narrowest"]
 
 # Values of the multiplier that are tried, and rounds of improvements at each.
 _BISECTIONS = 40
@@ -25,7 +25,7 @@ _ROUNDS = 6
 
 
 def allocate_jointly(
-    choices: Sequence[Choices],
+    choices: Mapping[str, Choices],
     prices: ChannelPrices,
     losses: Mapping[str, Array],
     limit: float,
@@ -33,7 +33,7 @@ def allocate_jointly(
     """The ranks and widths that lose least under a bound on the cost, as far as that is found.
 
     Args:
-        choices: The candidates of every target.
+        choices: Operator to the candidates of its target.
         prices: The channels, with what they cost.
         losses: By the name of channels the loss at every width; those without stay.
         limit: The bound.
@@ -59,7 +59,7 @@ def allocate_jointly(
     return found.plan
 
 
-def cost_of(plan: Mapping[str, int], choices: Sequence[Choices], prices: ChannelPrices) -> float:
+def cost_of(plan: Mapping[str, int], choices: Iterable[Choices], prices: ChannelPrices) -> float:
     """What a plan costs, of all that ranks and widths change."""
     factors = np.array(
         [plan[each.name] / each.width if plan.get(each.name) else 1.0 for each in prices.narrowings]
@@ -71,14 +71,30 @@ def cost_of(plan: Mapping[str, int], choices: Sequence[Choices], prices: Channel
     return total
 
 
+def narrowest(
+    choices: Iterable[Choices], prices: ChannelPrices, losses: Mapping[str, Array]
+) -> float:
+    """The cost where channels that have losses are as few as they may be, and nothing is cut."""
+    least = np.array(
+        [
+            widths[0] / widths[-1] if each.name in losses else 1.0
+            for each, widths in zip(prices.narrowings, prices.widths, strict=True)
+        ]
+    )
+    saved = sum(
+        item.price * (1 - float(np.prod(least[list(item.groups)]))) for item in prices.items
+    )
+    return sum(choice.dense for choice in choices) - saved
+
+
 class _State:
     """Ranks and widths."""
 
     def __init__(
-        self, choices: Sequence[Choices], prices: ChannelPrices, losses: Mapping[str, Array]
+        self, choices: Mapping[str, Choices], prices: ChannelPrices, losses: Mapping[str, Array]
     ) -> None:
-        self.choices = {choice.name: choice for choice in choices}
-        self.taken = {choice.name: len(choice.costs) - 1 for choice in choices}
+        self.choices = choices
+        self.taken = {name: len(choice.costs) - 1 for name, choice in choices.items()}
         self.narrowings = prices.narrowings
         self.widths, self.losses = [], []
         for each, widths in zip(prices.narrowings, prices.widths, strict=True):
@@ -92,10 +108,11 @@ class _State:
         for item in prices.items:
             for group in item.groups:
                 self.of_group[group].append(item)
-            if item.target in self.choices:
+            if item.target is not None and item.target in self.choices:
                 self.of_target[item.target] = item
-        dense = sum(choice.dense for choice in choices)
-        lost = sum(float(choice.losses[0]) for choice in choices)
+        dense = sum(choice.dense for choice in choices.values())
+        lost = sum(float(choice.losses[0]) for choice in choices.values())
+        lost += sum(float(own[0]) for own in self.losses)
         self.scale = lost / max(dense, 1e-30)
 
     def copy(self) -> _State:
@@ -156,7 +173,7 @@ class _State:
         for item in self.of_group[group]:
             others = float(np.prod([shares[other] for other in item.groups if other != group]))
             cost = rate * item.price * others * own
-            if item.target in self.choices and others == 1.0:
+            if item.target is not None and item.target in self.choices and others == 1.0:
                 cost[-1] = value[item.target]
             total += cost
         return int(np.argmin(total))

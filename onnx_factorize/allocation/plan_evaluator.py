@@ -170,7 +170,7 @@ class PlanEvaluator:
         others = [part for number, part in enumerate(self._parts) if number != fold]
         first, *rest = others or self._parts
         spectra = Spectra(first.merge(*rest))
-        return spectra, self._channels.cuts_of(spectra, fold)
+        return spectra, self._channels.cuts_of(fold)
 
     def _factors(
         self,

@@ -41,7 +41,8 @@ __all__ = ["compress_command"]
     help="Default: MODEL.factorized.onnx beside MODEL.",
 )
 @fields("budget", "max_divergence", "keep", "prefer", "weighting", "ranks", "effort", "max_time")
-@fields("labels", "draws", "rank_multiple", "form", "include", "exclude", "op_types", "holdout")
+@fields("labels", "draws", "rank_multiple", "form", "narrow")
+@fields("include", "exclude", "op_types", "holdout")
 @click.option(
     "--sweep",
     metavar="LIST",

@@ -65,7 +65,7 @@ def test_it_is_within_the_bound_and_near_the_best(layers, seed, share):
     choices, prices, losses = _problem(layers, seed)
     dense = {c.name: 0 for c in choices} | dict.fromkeys(losses, 0)
     limit = share * cost_of(dense, choices, prices)
-    plan = allocate_jointly(choices, prices, losses, limit)
+    plan = allocate_jointly({c.name: c for c in choices}, prices, losses, limit)
     assert plan is not None
     assert cost_of(plan, choices, prices) <= limit + 1e-9
     narrowed = [name for name in losses if plan[name]]
@@ -85,14 +85,19 @@ def test_it_is_within_the_bound_and_near_the_best(layers, seed, share):
 def test_nothing_goes_where_all_fits():
     choices, prices, losses = _problem(3, 0)
     dense = {c.name: 0 for c in choices} | dict.fromkeys(losses, 0)
-    assert allocate_jointly(choices, prices, losses, cost_of(dense, choices, prices)) == dense
+    assert (
+        allocate_jointly(
+            {c.name: c for c in choices}, prices, losses, cost_of(dense, choices, prices)
+        )
+        == dense
+    )
 
 
 def test_channels_without_losses_stay():
     choices, prices, losses = _problem(3, 1)
     dense = {c.name: 0 for c in choices} | dict.fromkeys(losses, 0)
     limit = 0.6 * cost_of(dense, choices, prices)
-    plan = allocate_jointly(choices, prices, {}, limit)
+    plan = allocate_jointly({c.name: c for c in choices}, prices, {}, limit)
     assert plan is not None
     assert not any(plan[name] for name in losses)
     assert cost_of(plan, choices, prices) <= limit
@@ -100,4 +105,4 @@ def test_channels_without_losses_stay():
 
 def test_what_cannot_be_met_is_none():
     choices, prices, losses = _problem(3, 2)
-    assert allocate_jointly(choices, prices, losses, 1.0) is None
+    assert allocate_jointly({c.name: c for c in choices}, prices, losses, 1.0) is None

@@ -8,7 +8,7 @@ taking the channels out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from ...arrays import Array
 from ...passes import Factors, Target
 from ...passes.narrowing import WithoutChannels
 from ...passes.narrowing.group import Indices
-from ...statistics.channel_moments import InputMoments
-from ...statistics.model_statistics import TargetStatistics
+from ...statistics.channel_moments import InputMoments, merged_moments
+from ...statistics.model_statistics import Statistics, TargetStatistics
 from .elimination import Elimination, Reading, eliminate
 from .narrowing import Narrowing
 
-__all__ = ["ChannelCuts"]
+__all__ = ["ChannelCuts", "CutsApart"]
 
 # Share of its own energy that is added to that of each row: what is regressed on few samples says
 # less of others than it seems to.
@@ -102,3 +102,31 @@ class ChannelCuts:
         return np.asarray(
             gradient + _ON_GRADIENT * float(np.trace(gradient) / max(np.trace(gram), 1e-30)) * gram
         )
+
+
+class CutsApart:
+    """The cuts that all folds of the data but one give, each made once.
+
+    Attributes:
+        folds: The number of folds.
+    """
+
+    def __init__(self, parts: Sequence[Statistics], moments: Sequence[InputMoments]) -> None:
+        """Begins with none.
+
+        Args:
+            parts: The statistics of each fold.
+            moments: The moments of readers' inputs in each fold.
+        """
+        self.folds = len(moments)
+        self._parts, self._moments = parts, moments
+        self._known: dict[int, ChannelCuts] = {}
+
+    def without(self, fold: int) -> ChannelCuts:
+        """The cuts that all folds but one give; all of them where there is but one."""
+        if fold not in self._known:
+            others = [index for index in range(self.folds) if index != fold] or [fold]
+            first, *rest = (self._parts[index] for index in others)
+            moments = merged_moments([self._moments[index] for index in others])
+            self._known[fold] = ChannelCuts(first.merge(*rest), moments)
+        return self._known[fold]

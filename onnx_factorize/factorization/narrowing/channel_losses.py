@@ -17,29 +17,21 @@ import numpy.typing as npt
 from ...arrays import Array
 from ...calibration.folds import some_of
 from ...passes import Target
-from ...statistics.calibration_run import CalibrationRun, Gathered
-from ...statistics.channel_moments import InputMoments, merged_moments
+from ...statistics.calibration_run import CalibrationRun
 from ...statistics.micro_batches import micro_batches
 from ...statistics.observation import Observation
 from ..losses import LossSums
 from ..shrinkage_choice import CROSS_VALIDATED
-from .channel_cuts import ChannelCuts
+from .channel_cuts import ChannelCuts, CutsApart
 from .narrowing import Narrowing
 
-__all__ = ["closed_form_losses", "cross_validated_losses", "cuts_without"]
+__all__ = ["closed_form_losses", "cross_validated_losses"]
 
 # From a reader and what is left out of its input to Σ h gᵀ of each sample.
 _Cross = Callable[[str, npt.NDArray[np.float32]], Array | None]
 
 # Widths at which losses are measured, as shares of all channels.
 _SHARES = (0.9, 0.75, 0.6, 0.45, 0.3, 0.15)
-
-
-def cuts_without(gathered: Gathered, moments: Sequence[InputMoments], fold: int) -> ChannelCuts:
-    """The cuts that all folds but one give; all of them where there is but one."""
-    others = [index for index in range(len(moments)) if index != fold] or [fold]
-    first, *rest = (gathered.parts[index] for index in others)
-    return ChannelCuts(first.merge(*rest), merged_moments([moments[index] for index in others]))
 
 
 def closed_form_losses(narrowings: Sequence[Narrowing], cuts: ChannelCuts) -> dict[str, Array]:
@@ -50,8 +42,7 @@ def closed_form_losses(narrowings: Sequence[Narrowing], cuts: ChannelCuts) -> di
 def cross_validated_losses(
     run: CalibrationRun,
     narrowings: Sequence[Narrowing],
-    gathered: Gathered,
-    moments: Sequence[InputMoments],
+    apart: CutsApart,
     cuts: ChannelCuts,
 ) -> dict[str, Array]:
     """The losses at every width, of unseen samples. The stage is `cross-validate channels`.
@@ -59,18 +50,17 @@ def cross_validated_losses(
     Args:
         run: The model and the data.
         narrowings: The channels.
-        gathered: The statistics of each fold.
-        moments: The moments of readers' inputs in each fold.
+        apart: What all folds but one give.
         cuts: What all folds together give.
     """
     readers = {target.name: target for each in narrowings for target in each.readers}
-    samples, folds = run.data.calibration_samples, min(run.effort.folds, len(moments))
+    samples, folds = run.data.calibration_samples, min(run.effort.folds, apart.folds)
     observer = run.of(list(readers.values())).observer(gradients=True, side="input")
-    tried = min(CROSS_VALIDATED, samples) // len(moments)
+    tried = min(CROSS_VALIDATED, samples) // apart.folds
     sums: dict[str, LossSums] = {}
     with run.progress.stage("cross-validate channels", folds * tried) as advance:
         for fold in range(folds):
-            own = cuts_without(gathered, moments, fold)
+            own = apart.without(fold)
             changes = {each.name: _Changes.of(each, own) for each in narrowings}
             held_out = some_of(fold, run.surveyed.folds, max(1, tried))
             for batch in micro_batches(run.data, held_out, observer):

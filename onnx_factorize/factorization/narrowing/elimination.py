@@ -29,7 +29,7 @@ __all__ = ["Elimination", "Reading", "eliminate"]
 _POOL = 4
 
 # Steps in which all channels go, about: the more go at once, the less is computed.
-_STEPS = 96
+_STEPS = 64
 
 
 @dataclasses.dataclass
@@ -65,12 +65,16 @@ class Elimination:
 
 
 class _State:
-    """What is left of one reading."""
+    """What is left of one reading: of the channels that are still there, by their numbers."""
 
-    def __init__(self, reading: Reading) -> None:
-        self.precision = np.linalg.inv(reading.covariance)
-        self.moment = reading.moment.copy()
-        self.rows = reading.rows
+    def __init__(self, precision: Array, moment: Array, rows: Indices) -> None:
+        self.precision, self.moment, self.rows = precision, moment, rows
+
+    @classmethod
+    def of(cls, reading: Reading) -> _State:
+        """All channels."""
+        precision = np.asarray(np.linalg.inv(reading.covariance))
+        return cls(precision, reading.moment.copy(), reading.rows)
 
     def scores(self, channels: Indices) -> Array:
         """What it loses that one more channel goes, of each of some, shape (channels,)."""
@@ -81,11 +85,9 @@ class _State:
     def within(self, channels: Indices) -> _State:
         """The same of some channels alone: their scores need nothing of the others."""
         rows = self.rows[channels]
-        part = object.__new__(_State)
         inner = np.ix_(rows.reshape(-1), rows.reshape(-1))
-        part.precision, part.moment = self.precision[inner], self.moment[inner]
-        part.rows = np.arange(rows.size).reshape(rows.shape)
-        return part
+        own = np.arange(rows.size).reshape(rows.shape)
+        return _State(self.precision[inner], self.moment[inner], own)
 
     def drop(self, channels: Indices) -> None:
         """Takes channels out: the others make up for them."""
@@ -107,8 +109,8 @@ def eliminate(readings: Sequence[Reading], width: int) -> Elimination:
         readings: What each reader makes of the channels: their losses add up.
         width: The number of channels.
     """
-    states = [_State(reading) for reading in readings]
-    left = np.arange(width)
+    states = [_State.of(reading) for reading in readings]
+    names = left = np.arange(width)
     order: list[int] = []
     losses = [0.0]
     step = max(1, width // _STEPS)
@@ -116,22 +118,30 @@ def eliminate(readings: Sequence[Reading], width: int) -> Elimination:
         count = min(step, len(left))
         scores = sum(state.scores(left) for state in states)
         pool = left[np.argsort(scores, kind="stable")[: _POOL * count]]
-        gone = []
-        parts = [state.within(pool) for state in states]
-        members = np.arange(len(pool))
-        for _ in range(count):
-            lost = sum(part.scores(members) for part in parts)
-            least = int(np.argmin(lost))
-            gone.append(int(pool[members[least]]))
-            losses.append(losses[-1] + float(max(np.asarray(lost)[least], 0.0)))
-            for part in parts:
-                part.drop(members[least : least + 1])
-            members = np.delete(members, least)
-        order += gone
+        gone = _next(states, pool, count, losses)
+        order += names[gone].tolist()
         for state in states:
-            state.drop(np.array(gone))
+            state.drop(gone)
         left = np.setdiff1d(left, gone)
+        if 2 * len(left) < len(names):  # what is left is cheaper to update by itself
+            states = [state.within(left) for state in states]
+            names, left = names[left], np.arange(len(left))
     return Elimination(np.array(order[::-1], np.int64), np.array(losses[::-1]))
+
+
+def _next(states: Sequence[_State], pool: Indices, count: int, losses: list[float]) -> Indices:
+    """Those of a pool that go next, one after the other; what that loses is noted."""
+    parts = [state.within(pool) for state in states]
+    members, gone = np.arange(len(pool)), []
+    for _ in range(count):
+        lost = np.sum([part.scores(members) for part in parts], axis=0)
+        least = int(np.argmin(lost))
+        losses.append(losses[-1] + max(float(lost[least]), 0.0))
+        gone.append(int(members[least]))
+        for part in parts:
+            part.drop(members[least : least + 1])
+        members = np.delete(members, least)
+    return np.asarray(pool[gone])
 
 
 def _scores(precision: Array, moment: Array) -> Array:
