@@ -119,8 +119,9 @@ class Freeze:
     axis: Axis
 
     def __call__(self, constants: Constants) -> None:
-        """Writes the numbers down, unless that was done."""
-        constants.write(self.use, constants.read(self.use))
+        """Writes the numbers down, unless that was done, or nothing reads them any more."""
+        if self.use.node.graph is not None:
+            constants.write(self.use, constants.read(self.use))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -258,9 +258,10 @@ class _Narrowing(Constants):
         return new
 
     def _remove_unread(self, value: ir.Value) -> None:
-        """Removes the Constant, or the Identity, behind a constant that nothing reads any more."""
+        """Removes what computes a value that nothing reads any more."""
         node = value.producer()
-        if value.uses() or value.is_graph_output():
+        outputs = [value] if node is None else node.outputs
+        if any(each.uses() or each.is_graph_output() for each in outputs):
             return
         if node is None:
             self._unread.append(value)

@@ -47,6 +47,15 @@ def test_the_narrowed_graph_is_the_masked_one(kept):
     assert sizes["u"] == (5, 4 * len(kept))
 
 
+@pytest.mark.parametrize(("opset", "ir_version"), [(11, 3), (13, 7), (21, 10)])
+def test_versions_of_the_format(opset, ir_version):
+    """Before the fourth, initializers are inputs, too."""
+    proto = model(NET, WEIGHTS, opset=opset, ir_version=ir_version)
+    found, made = error(proto, {"a": [1, 2]}, FEEDS)
+    assert found < 1e-5
+    assert ir.to_proto(made).ir_version == ir_version
+
+
 def test_all_channels_are_the_same_model_to_the_bit():
     proto = model(NET, WEIGHTS)
     made = narrow(proto, {"a": np.arange(6)})
@@ -85,6 +94,8 @@ COMPUTED = {
     "e = Reshape (h, l) [b] i = Conv (h, u) f = Reshape (i, l) a = Relu (e) g = Sigmoid (f) "
     "eight = Shape (h) t = Concat <axis = 0> (n, six, last) b4 = Reshape (g, t) "
     "[d] j = Conv (b4, u2) a4 = Reshape (a, t) r = Add (a4, j)",
+    "scalar": "s = Shape (h) n = Gather (s, none) c0 = Gather (s, where1) c = Unsqueeze (c0, none) "
+    "l = Concat <axis = 0> (n, c, open) r0 = Reshape (h, l) r = Reshape (r0, s)",
     "expand": "m = ReduceMean <keepdims = 1> (h, where) s = Shape (h) r = Expand (m, s)",
     "constant": "s = Shape (h) k = ConstantOfShape (s) r = Add (h, k)",
     "gather": "p = Gather <axis = 1> (h, turned) r = Mul (p, h)",
@@ -110,6 +121,7 @@ def test_lengths_that_the_graph_computes(name, batch):
             "last": np.array([8, 8]),
             "where": np.array([2, 3]),
             "turned": np.array([5, 4, 3, 2, 1, 0]),
+            "where1": np.array(1),
         },
     )
     groups = channels(proto)[1].groups
