@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -11,20 +11,15 @@ from ...arrays import AnyArray
 from ...errors import InputError
 from ...graph import Namer, constant, new_constant, opset, register
 from ...graph.builder import before
-from .._names import linear_names
 from ..clean_up import CleanUp
-from ..linear.registry import spec_of
-from ..linear.sharing import asked_once
-from ..linear.site import Site, rearranged
-from ..linear.variant import Variant
+from ..linear.site import rearranged
 from ..normalize import LiftWeights
-from ..variants import variant_of
-from .find_channels import Channels, channels_of
-from .follow import follow
+from .find_channels import Channels
 from .group import Indices
 from .mends import Constants
 from .operand import Axis, Operand, Use
 from .provenance import note
+from .readable import MakePlain, followed, members
 from .trace import Trace
 
 __all__ = ["NarrowChannels"]
@@ -56,7 +51,6 @@ class NarrowChannels(ir.passes.InPlacePass):
         """
         self._kept = {name: np.asarray(channels, np.int64) for name, channels in kept.items()}
 
-    @asked_once
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass.
 
@@ -65,12 +59,12 @@ class NarrowChannels(ir.passes.InPlacePass):
         """
         if not self._kept:
             return ir.passes.PassResult(model, modified=False)
-        trace, groups = _followed(model)
-        for make_readable in (LiftWeights, _MakePlain):
+        trace, groups = followed(model)
+        for make_readable in (LiftWeights, MakePlain):
             missing = set(self._kept) - set(groups)
             if missing:
-                make_readable(_members(model, missing))(model)
-                trace, groups = _followed(model)
+                make_readable(members(model, missing))(model)
+                trace, groups = followed(model)
         narrowing = _Narrowing(trace)
         for name, kept in self._kept.items():
             group = groups.get(name)
@@ -83,48 +77,6 @@ class NarrowChannels(ir.passes.InPlacePass):
             narrowing.drop(group, kept)
         narrowing.apply()
         return ir.passes.PassResult(model, modified=True)
-
-
-def _followed(model: ir.Model) -> tuple[Trace, dict[str, Channels]]:
-    """The channels of a model, and those that can go by name."""
-    names = linear_names(model)
-    trace, _ = follow(model, names, factors=True)
-    every = channels_of(trace, names)
-    return trace, {channels.name: channels for channels in every if channels.reason is None}
-
-
-def _members(model: ir.Model, wanted: Collection[str]) -> list[str]:
-    """The operators that have weights of some channels of the normalised model."""
-    normal = model.clone()
-    LiftWeights()(normal)
-    names = linear_names(normal)
-    trace, groups = _followed(normal)
-    return [
-        names[node]
-        for name in wanted
-        for axis in (groups[name].elements if name in groups else ())
-        for node in trace.nodes.get(axis.number, ())
-        if node in names
-    ]
-
-
-class _MakePlain(ir.passes.InPlacePass):
-    """Puts plain operators in the place of those whose channels are followed in no other way."""
-
-    def __init__(self, only: Collection[str]) -> None:
-        self._only = set(only)
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Runs the pass."""
-        modified, free = False, Namer(model)
-        for node, name in linear_names(model).items():
-            spec = spec_of(node)
-            if name in self._only and spec is not None and not spec.is_convolution:
-                variant = variant_of(model, node)
-                if isinstance(variant, Variant):
-                    variant.canonicalize(Site(model, free, node, name))
-                    modified = True
-        return ir.passes.PassResult(model, modified=modified)
 
 
 class _Narrowing(Constants):

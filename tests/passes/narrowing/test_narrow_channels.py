@@ -94,8 +94,10 @@ COMPUTED = {
     "e = Reshape (h, l) [b] i = Conv (h, u) f = Reshape (i, l) a = Relu (e) g = Sigmoid (f) "
     "eight = Shape (h) t = Concat <axis = 0> (n, six, last) b4 = Reshape (g, t) "
     "[d] j = Conv (b4, u2) a4 = Reshape (a, t) r = Add (a4, j)",
-    "scalar": "s = Shape (h) n = Gather (s, none) c0 = Gather (s, where1) c = Unsqueeze (c0, none) "
-    "l = Concat <axis = 0> (n, c, open) r0 = Reshape (h, l) r = Reshape (r0, s)",
+    # The shape is read before the value is whose length stands in it.
+    "scalar": "g0 = Relu (h) s = Shape (g0) n = Gather (s, none) c0 = Gather (s, where1) "
+    "c = Unsqueeze (c0, none) l = Concat <axis = 0> (n, c, open) r0 = Reshape (h, l) "
+    "r = Reshape (r0, s)",
     "expand": "m = ReduceMean <keepdims = 1> (h, where) s = Shape (h) r = Expand (m, s)",
     "constant": "s = Shape (h) k = ConstantOfShape (s) r = Add (h, k)",
     "gather": "p = Gather <axis = 1> (h, turned) r = Mul (p, h)",
