@@ -74,7 +74,7 @@ def _measured(name: str, options: Options, judge: Judge) -> dict[str, Any]:
     calibrating = sum(stages.get(stage, 0.0) for stage in CALIBRATING)
     work = total - sum(stages.get(stage, 0.0) for stage in OUTSIDE)
     costs, report = result.report.model, result.report
-    narrowed = [each for each in report.layers if "channels" in (each.form or "")]
+    narrowed = [each for each in report.layers if each.status == "narrowed"]
     return {
         "divergence": judge.divergence(result.model),
         "params": costs["compressed"].params / costs["dense"].params,
@@ -93,7 +93,8 @@ def _line(row: dict[str, Any]) -> str:
     return (
         f"{row['model']:18s} {row['budget']:13s} {row['narrow']:5s} seed {row['seed']}  "
         f"{row['divergence']:.4f} nats  params {row['params']:.3f}  macs {row['macs']:.3f}  "
-        f"time {row['time']}  work {row['work']:.1f} C  {row['plan']}  {row['tried']}"
+        f"time {row['time'] or 1:.3f}  work {row['work']:.1f} C  {row['plan']}, "
+        f"{row['narrowed']} narrowed"
     )
 
 

@@ -63,7 +63,7 @@ def layers_of(
                     use.op_type,
                     cut.form if first or cut.form is None else title_of(use),
                     cut.rank,
-                    cut.full_rank,
+                    cut.full_rank if left is None else None,
                     (target.params, cut.params) if first else (0, 0),
                     None if own is None else (own, _macs(target, plan, own, left)),
                     _loss(target, plan, channels) if first else None,

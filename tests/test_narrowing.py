@@ -1,0 +1,113 @@
+"""Narrowing end to end: fewer channels in the Lagrangian, in the file, and in the report."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from builders import BUNDLED, BUNDLED_DATA
+from click.testing import CliRunner
+
+from onnx_factorize import factorize, inspect
+from onnx_factorize.cli.main import cli
+from onnx_factorize.errors import BudgetError, InputError
+from onnx_factorize.passes.narrowing import narrowed
+
+FEW = {"samples": 96, "threads": 1, "effort": "low"}
+
+
+@pytest.fixture(scope="module")
+def only():
+    return factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", narrow="only", **FEW)
+
+
+def test_only_channels_go_and_layers_stay_ordinary(only, tmp_path):
+    layers = only.report.layers
+    assert {layer.status for layer in layers} <= {"narrowed", "kept"}
+    changed = [layer for layer in layers if layer.status == "narrowed"]
+    assert changed
+    assert all(layer.params[1] < layer.params[0] for layer in changed)
+    assert all("channels" in layer.form for layer in changed)
+    assert all(layer.macs[1] < layer.macs[0] for layer in changed)
+    costs = only.report.model
+    assert costs["compressed"].params <= 0.5 * costs["dense"].params
+    only.save(tmp_path / "small.onnx")
+    saved = onnx.load(tmp_path / "small.onnx")
+    onnx.checker.check_model(saved, full_check=True)
+    dense = onnx.load(BUNDLED)
+    assert [n.op_type for n in saved.graph.node] == [n.op_type for n in dense.graph.node]
+    assert [n.name for n in saved.graph.node] == [n.name for n in dense.graph.node]
+    assert saved.graph.input == dense.graph.input
+    assert saved.graph.output == dense.graph.output
+
+
+def test_the_figures_of_the_report_are_those_of_the_graph(only):
+    weights = {n: v.const_value.size for n, v in only.model.graph.initializers.items()}
+    by_node = {node.name: node for node in only.model.graph}
+    for layer in only.report.layers:
+        node = by_node[layer.name]
+        assert weights[node.inputs[1].name] == layer.params[1]
+    marks = {node.name: narrowed(node) for node in only.model.graph if narrowed(node)}
+    assert marks
+    for name, mark in marks.items():
+        assert by_node[name].inputs[1].const_value.shape[0] == len(mark.kept) < mark.width
+
+
+def test_nothing_is_narrowed_where_that_is_off():
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", narrow="off", **FEW)
+    assert not any(layer.status == "narrowed" for layer in result.report.layers)
+    assert "without narrowing" not in result.report.divergence["tried"]
+
+
+def test_by_itself_it_is_a_plan_beside_those_of_factors():
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", **FEW)
+    assert {"without narrowing", "narrowing alone"} & set(result.report.divergence["tried"])
+
+
+def test_a_narrowed_model_can_be_narrowed_again(only):
+    again = factorize(only.model, BUNDLED_DATA, budget="params=0.7", narrow="only", **FEW)
+    dense, small = (again.report.model[key].params for key in ("dense", "compressed"))
+    assert small <= 0.7 * dense
+    marks = [narrowed(node) for node in again.model.graph]
+    # Channels are counted by those that the first model had.
+    widths = {mark.width for mark in marks if mark}
+    assert widths
+    assert widths <= {32, 64, 128, 256}
+
+
+def test_inspect_reads_what_was_narrowed(only):
+    assert inspect(only.model).history["options"].startswith("--budget params=0.5")
+
+
+def test_what_channels_alone_cannot_reach_is_said():
+    with pytest.raises(BudgetError, match="cannot be met"):
+        factorize(BUNDLED, BUNDLED_DATA, budget="params=0.0001", narrow="only", **FEW)
+
+
+def test_a_word_that_is_none_gets_a_sentence():
+    with pytest.raises(InputError, match="narrow is auto, off or only, not 'some'"):
+        factorize(BUNDLED, BUNDLED_DATA, narrow="some", **FEW)
+
+
+def test_the_command_line_narrows(tmp_path):
+    report = tmp_path / "report.json"
+    arguments = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "64", "--threads", "1"]
+    arguments += ["-o", str(tmp_path / "m.onnx"), "--report", str(report), "--effort", "low"]
+    told = CliRunner().invoke(cli, [*arguments, "--narrow", "only", "--budget", "targets=0.6"])
+    assert told.exit_code == 0, told.output
+    assert "narrowed" in told.output
+    found = json.loads(report.read_text())
+    assert found["command"]["narrow"] == "only"
+    assert {layer["status"] for layer in found["layers"]} <= {"narrowed", "kept"}
+
+
+@pytest.mark.parametrize("svt", ["none", "soft"])
+def test_narrowed_models_are_trained(svt):
+    pytest.importorskip("torch")
+    options = {"finetune": True, "epochs": 2, "svt": svt} | FEW | {"samples": 160}
+    narrow = "only" if svt == "none" else "auto"
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.4", narrow=narrow, **options)
+    assert result.report.finetune["after"] <= result.report.finetune["before"]
+    assert np.isfinite(result.report.divergence["holdout"])
