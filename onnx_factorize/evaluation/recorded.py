@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from ..arrays import NamedArrays
 from ..calibration import Batch
+from ..runtime.paging import owned
 from ..runtime.session import Session
 from .evaluate import Metric, evaluate
 
@@ -35,7 +36,8 @@ class Recorded:
         size = 0
         for batch in batches:
             taken.append(batch)
-            answers.append(dense.run(batch.feeds, batch.origin))
+            found = dense.run(batch.feeds, batch.origin)
+            answers.append({name: owned(value) for name, value in found.items()})
             size += sum(value.nbytes for value in answers[-1].values())
             if size > most:
                 break

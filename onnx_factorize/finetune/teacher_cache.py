@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..arrays import Arrays
 from ..calibration import Batch
 from ..calibration.batch import rows_of
+from ..runtime.paging import owned
 
 __all__ = ["TeacherCache", "digest"]
 
@@ -65,7 +66,7 @@ class TeacherCache:
                 self._answers = {}
                 return
             for row, key in enumerate(_keys(batch)):
-                self._answers[key] = {name: value[row] for name, value in answers.items()}
+                self._answers[key] = {name: owned(value[row]) for name, value in answers.items()}
             yield batch
 
     def _are_rows(self, batch: Batch, answers: Arrays) -> bool:

@@ -20,7 +20,7 @@ from ..arrays import AnyArray
 from ..files.external import SharedTensor
 from ..files.writing import scratch
 
-__all__ = ["LARGE", "PagedModel", "keep", "spill", "spill_values"]
+__all__ = ["LARGE", "PagedModel", "keep", "owned", "spill", "spill_values"]
 
 
 # Models with more bytes of weights are run from mapped files: in memory a session would hold them
@@ -75,15 +75,23 @@ class _Pager:
 _PAGER = _Pager()
 
 
+def owned(array: AnyArray) -> AnyArray:
+    """An array in memory of its own.
+
+    What a runtime gives lies in the memory of its session, all of which would stay with it.
+    """
+    return array if array.base is None else array.copy()
+
+
 def keep(array: AnyArray) -> AnyArray:
     """An array to keep for long: as it is, or mapped from a file if many are kept already.
 
     The file has no name and goes with the array.
     """
     if array.nbytes <= _SMALL or array.dtype.hasobject:
-        return array
+        return owned(array)
     if _KEPT.bytes + array.nbytes <= _IN_MEMORY:
-        return _KEPT.add(array)
+        return _KEPT.add(owned(array))
     with scratch(), tempfile.TemporaryFile(prefix="onnx-factorize-") as file:
         # Written, not mapped and then filled: where there is no room, that would end the process.
         file.write(np.ascontiguousarray(array).data)

@@ -110,3 +110,13 @@ def test_the_whole_way(large, tmp_path):
     assert np.isfinite(whole).all()
     small = model_io.load(tmp_path / "small.onnx")
     assert {"w.down", "w.up", "v.down", "v.up"} & set(small.graph.initializers)
+
+
+def test_what_is_kept_does_not_keep_the_memory_of_a_session():
+    graph = ir.from_proto(model("(float[n, 4] x) => (float[n, 4] y) { y = Relu (x) }"))
+    y = onnx_runtime.OnnxRuntime(threads=1).session(graph).run({"x": normal(1, 5, 4)})["y"]
+    for array in (y, y[2:], np.ones(2**19)[1:]):
+        kept = paging.keep(array)
+        assert kept.base is None
+        np.testing.assert_array_equal(kept, array)
+        assert paging.owned(kept) is kept
