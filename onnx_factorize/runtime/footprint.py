@@ -35,8 +35,11 @@ class Footprint:
 
     @property
     def running(self) -> float:
-        """What running the model takes: runtimes keep about as much again at hand."""
-        return 2 * self.live
+        """What running the model takes.
+
+        Runtimes keep about as much again at hand, and two models are run beside each other.
+        """
+        return 4 * self.live
 
     def observing(self, observed: float, *, gradients: bool) -> float:
         """What running it takes with values that are observed.
