@@ -47,6 +47,7 @@ def evaluate(
         q = p if compressed is None else compressed(batch)
         for metric in metrics:
             metric.add(batch, p, q)
+        del p, q  # before the next batch runs
         samples += batch.samples
         advance(batch.samples)
         if limit is not None and samples >= limit:

@@ -108,6 +108,7 @@ def cross_validate(
                 for index, squares in changes.items():
                     own = found.setdefault(index, LossSums(np.zeros_like(squares)))
                     own.add(squares, batch.samples)
+            del changes_of  # and what the batch showed, before the next one runs
         advance(batch.samples)
 
 

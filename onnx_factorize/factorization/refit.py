@@ -173,6 +173,7 @@ class _Wanted:
             for name, target in own.items():
                 y = observation.signal(target, self._places[name])
                 self._rows[name].append(None if y is None else keep(y))
+            del observation, y  # before the next batch runs
 
     def regressions(
         self, observations: Iterable[Observation], targets: Sequence[Target]
@@ -200,6 +201,7 @@ class _Wanted:
                 for group, regression in enumerate(sums[target.name]):
                     z = narrowed(target, self._factors[target.name], x[group], group)
                     regression.add(z, y[group] - bias[group].astype(y.dtype))
+            del observation, x  # before the next batch runs
         return sums
 
 

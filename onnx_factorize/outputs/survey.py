@@ -95,6 +95,7 @@ def survey(
         samples += batch.samples
         known_kinds = {name: each.kind for name, each in seen.items()}
         signatures.append(signature(values, known_kinds, batch.samples, batch.mask))
+        del values, value  # before the next batch runs
         advance(batch.samples)
     found = {name: settled(each, told[name]) for name, each in seen.items()}
     outputs = {name: output for name, output in found.items() if output is not None}

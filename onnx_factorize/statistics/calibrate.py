@@ -76,8 +76,8 @@ def gather_statistics(
         statistics = Statistics.empty(targets, observer)
         for batch in micro_batches(data, folds == fold, observer):
             for draw in range(draws if observer.gradients else 1):
-                seen = observer.run(batch, draw)
-                statistics.add(seen, uses, places, signals=not draw)
+                # Without a name: what one batch showed is gone before the next one runs.
+                statistics.add(observer.run(batch, draw), uses, places, signals=not draw)
             advance(batch.samples)
         found.append(statistics)
     for statistics in found:

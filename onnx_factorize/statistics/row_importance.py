@@ -85,6 +85,7 @@ def row_importance(
                 if target.name in observer.gradients:
                     add = _add_embedding_rows if target.embedding else _add_rows
                     add(sums, target, observation)
+            del observation  # before the next batch runs
         advance(batch.samples)
     samples = draws * data.calibration_samples
     finite = observer.gradients.keys() - observer.not_finite

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 
 import numpy as np
 import onnx_ir as ir
 import pytest
-from builders import model, normal
+from builders import BUNDLED, BUNDLED_DATA, model, normal
 
+from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.options import Selection
 from onnx_factorize.passes import FindTargets
@@ -75,3 +77,23 @@ def test_gradients_need_values_that_a_run_lets_go(observer_and_data):
     # y is half as large as x.
     assert observer.taken(data) == 0.5 + 4 * 3.0
     assert Footprint(3.0, 100.0).observing(0.5, gradients=True) == 0.5 + 50
+
+
+@pytest.mark.parametrize("weighting", ["fisher", "diagonal"])
+def test_what_a_batch_showed_is_gone_before_the_next_one_runs(weighting, monkeypatch):
+    run, lasting, count = Observer.run, [], 0
+
+    def watched(self, batch, draw=0):
+        nonlocal count
+        count += 1
+        lasting.extend(each for each in before if each() is not None)
+        observation = run(self, batch, draw)
+        before[:] = [weakref.ref(observation)]
+        return observation
+
+    before = []
+    monkeypatch.setattr(Observer, "run", watched)
+    options = {"budget": "targets=0.5", "samples": 96, "threads": 1, "batch_size": 8}
+    factorize(BUNDLED, BUNDLED_DATA, weighting=weighting, narrow="off", **options)
+    assert count > 8
+    assert not lasting
