@@ -10,6 +10,7 @@ from narrowed_channels import channels, error, mask, narrow
 
 from onnx_factorize.errors import InputError
 from onnx_factorize.passes import RestoreMarks, RewriteTargets, history, sign
+from onnx_factorize.passes.linear.target import target_of
 from onnx_factorize.passes.narrowing import NarrowChannels, narrowed
 
 NET = """(float[n, 3, 8, 8] x) => (float[n, 5] y) {
@@ -192,6 +193,22 @@ def test_channels_that_are_not_there_are_refused(kept):
 def test_a_name_that_is_no_group_is_refused():
     with pytest.raises(InputError, match="no channels 'nothing'"):
         narrow(model(NET, WEIGHTS), {"nothing": np.array([0])})
+
+
+def test_rows_and_columns_are_those_of_the_layers_matrices():
+    dense, finder = channels(model(NET, WEIGHTS))
+    group, kept = finder.groups[0], np.array([1, 3, 4])
+    targets = found(narrow(dense, {"a": kept}))[1].targets
+    made = {target.name: target.matrices()[0] for target in targets}
+    before = {layer.name: target_of(layer).matrices()[0] for layer in group.producers}
+    before |= {reader.layer.name: target_of(reader.layer).matrices()[0] for reader in group.readers}
+    for layer, columns in zip(group.producers, group.columns, strict=True):
+        before[layer.name] = before[layer.name][:, columns[kept].reshape(-1)]
+    for reader in group.readers:
+        before[reader.layer.name] = before[reader.layer.name][reader.rows[kept].reshape(-1)]
+    assert list(before) == ["a", "p", "c"]
+    for name, matrix in before.items():
+        np.testing.assert_array_equal(made[name], matrix)
 
 
 def test_factors_beside_the_channels_shrink_like_weights():
