@@ -16,7 +16,7 @@ from ..linear.site import rearranged
 from ..normalize import LiftWeights
 from .find_channels import Channels
 from .group import Indices
-from .mends import Constants
+from .mends import Constants, Mend
 from .operand import Axis, Operand, Use
 from .provenance import note
 from .readable import MakePlain, followed, members
@@ -96,7 +96,8 @@ class _Narrowing(Constants):
 
     def apply(self) -> None:
         """Changes the graph."""
-        for mend in self._trace.mends:
+        mends: list[Mend] = [*self._trace.freezes, *self._trace.mends]
+        for mend in mends:
             if mend.axis in self._gone:
                 mend(self)
         for node, axis in self._trace.producers.items():
@@ -127,7 +128,7 @@ class _Narrowing(Constants):
         if tensor is not None:
             return np.asarray(tensor.numpy())
         numbers = np.array(facts.ints[use.value], np.int64)
-        return numbers if facts.rank_or_none(use.value) else numbers.reshape(())
+        return numbers.reshape(()) if facts.rank_or_none(use.value) == 0 else numbers
 
     def write(self, use: Use, contents: Indices) -> None:
         """Gives an operator a constant in the place of integers, which others may read still."""

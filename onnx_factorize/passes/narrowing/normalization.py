@@ -17,7 +17,7 @@ _EACH_CHANNEL_SINCE = 21  # before, GroupNormalization had a constant for each g
 def through(step: Step) -> None:
     """The first output has what the first input has; other operands have no channels."""
     x, y = Operand(step.node, 0), step.output()
-    if step.at in (x, y) and len(step.outputs) == 1:
+    if step.at in (x, y) and step.is_single:
         step.same(y if step.at == x else x, step.axis)
     else:
         step.mixes()
@@ -26,7 +26,7 @@ def through(step: Step) -> None:
 @rule("BatchNormalization", "InstanceNormalization")
 def by_channel(step: Step) -> None:
     """Each channel has its own statistics, and its own number in each constant."""
-    if not step.node.attributes.get_int("spatial", 1) or len(step.outputs) > 1:
+    if not step.node.attributes.get_int("spatial", 1) or not step.is_single:
         step.block(f"{step.name} is not in the form that it has in inference")
     elif step.axis > _CHANNELS and step.node.op_type == "InstanceNormalization":
         step.mixes()

@@ -57,6 +57,12 @@ class Step:
         ]
 
     @property
+    def is_single(self) -> bool:
+        """Tells whether nothing reads another output than the first."""
+        others = self.node.outputs[1:]
+        return not any(value.uses() or value.is_graph_output() for value in others)
+
+    @property
     def operands(self) -> list[Operand]:
         """All operands."""
         return self.inputs + self.outputs
@@ -210,7 +216,7 @@ class Step:
         for operand, end in ends.axes:
             self._join(operand, end, self.length, None, None)
         for use in ends.known:
-            self.mend(Freeze(use, self._reached))
+            self._trace.freezes[Freeze(use, self._reached)] = None
 
     def reached(self, operand: Operand, axis: int) -> Axis | None:
         """An axis of an operand, if channels have reached it."""

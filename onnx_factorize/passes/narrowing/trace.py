@@ -11,7 +11,7 @@ from ...graph import constant
 from ..adjoint.facts import Dim, Facts
 from ..linear.weights import replaceable
 from .group import Indices
-from .mends import Mend
+from .mends import Freeze, Mend
 from .operand import Axis, Holder, Operand, Use
 
 __all__ = ["Link", "Trace"]
@@ -39,7 +39,8 @@ class Trace:
         producers: By node, the axis of its output, of linear operators.
         readers: By node, the axis that it multiplies by, of linear operators.
         nodes: By the number of an axis, the nodes that have it, in any of their operands.
-        mends: Numbers to put right.
+        freezes: Numbers that are computed from lengths, and stay what they were.
+        mends: Numbers to put right, once those are written down.
         embeddings: Gathers of rows of a weight.
     """
 
@@ -52,6 +53,7 @@ class Trace:
         self.producers: dict[ir.Node, Axis] = {}
         self.readers: dict[ir.Node, Axis] = {}
         self.nodes: dict[int, dict[ir.Node, None]] = {}
+        self.freezes: dict[Freeze, None] = {}
         self.mends: dict[Mend, None] = {}
         self.embeddings: set[ir.Node] = set()
         self.fresh: list[Axis] = []

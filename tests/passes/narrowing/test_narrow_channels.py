@@ -99,6 +99,13 @@ COMPUTED = {
     "scalar": "g0 = Relu (h) s = Shape (g0) n = Gather (s, none) c0 = Gather (s, where1) "
     "c = Unsqueeze (c0, none) l = Concat <axis = 0> (n, c, open) r0 = Reshape (h, l) "
     "r = Reshape (r0, s)",
+    # A list that two read: one of its numbers is a length for one of them alone, and another says
+    # how many channels are elsewhere.
+    "apart": "[k] k2 = Conv (x, u8) s = Shape (h) sk = Shape (k2) n = Gather (s, none) "
+    "c = Gather (s, one) e8 = Gather (sk, one) l = Concat <axis = 0> (n, c, e8, open) "
+    "r0 = Reshape (h, l) q = Concat <axis = 1> (x, x) g0 = Reshape (q, l) "
+    "g1 = ReduceMax <keepdims = 1> (g0, one) [m] k3 = Conv (k2, v8) r1 = Add (r0, g1) "
+    "r = Add (r1, k3)",
     "expand": "m = ReduceMean <keepdims = 1> (h, where) s = Shape (h) r = Expand (m, s)",
     "constant": "s = Shape (h) k = ConstantOfShape (s) r = Add (h, k)",
     "gather": "p = Gather <axis = 1> (h, turned) r = Mul (p, h)",
@@ -125,6 +132,8 @@ def test_lengths_that_the_graph_computes(name, batch):
             "where": np.array([2, 3]),
             "turned": np.array([5, 4, 3, 2, 1, 0]),
             "where1": np.array(1),
+            "u8": normal(4, 8, 3, 1, 1),
+            "v8": normal(5, 1, 8, 1, 1),
         },
     )
     groups = channels(proto)[1].groups
