@@ -105,6 +105,7 @@ class _Compression:
             lambda budget: self.within(budget, best_effort=True),
             lambda model: self.timed(model).ratio().median,
             self.known.costs,
+            self.known.analysis.channels,
             best_effort=self.options.best_effort,
         )
         sign(model, self.options.provenance())

@@ -7,7 +7,10 @@ from typing import Any
 
 from .runtime.randomness import randomness_said
 
-__all__ = ["notes_of", "stream_said"]
+__all__ = ["CHANGED", "notes_of", "stream_said"]
+
+# The status of operators that are not what they were.
+CHANGED = ("factorized", "narrowed")
 
 
 def notes_of(

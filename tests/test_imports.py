@@ -30,7 +30,7 @@ outputs
 evaluation notes preparation statistics
 factorization.forms
 factorization
-factorization.weightings
+factorization.weightings factorization.narrowing
 allocation
 torch.execution
 torch.operators

@@ -148,18 +148,19 @@ def analyze(
     others = [predicted(get_weighting(name), name) for name in weighting.beside]
     channels = Channels()
     if narrow != "off" and weighting.unit == "nats":
-        channels = find_channels(run, gathered)
+        channels = find_channels(run, gathered, macs)
     evaluator = PlanEvaluator(run, gathered.parts, macs, channels)
     if run.effort.bounded and run.effort.metrics:
         others += _by_closed_form(first, weighting.closed_form(run, gathered, spectra))
     uniformly = dataclasses.replace(first, name="uniform", uniform=True)
     candidates = with_channels([first, uniformly, *others], channels, only=narrow == "only")
+    work = work_of(run, gathered, macs, evaluator.samples, evaluator.measured_folds)
     return dataclasses.replace(
         analysis,
         candidates=candidates,
         evaluator=evaluator,
         channels=channels,
-        work=work_of(run, gathered, macs, evaluator.samples, evaluator.measured_folds),
+        work=dataclasses.replace(work, channels=channels.work),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 from ..arrays import Array
@@ -17,6 +18,7 @@ from ..statistics.calibration_run import CalibrationRun, Gathered
 from ..statistics.channel_moments import gather_input_moments, merged_moments
 from .candidate import Candidate
 from .channel_shares import ChannelShares
+from .work import affordable
 
 __all__ = ["Channels", "find_channels", "with_channels"]
 
@@ -32,6 +34,7 @@ class Channels:
         cuts: What all data give.
         losses: By name the loss at every width, shape (width + 1,).
         closed_form: The same under the Kronecker approximation.
+        work: Multiply-adds that all of this takes.
     """
 
     narrowings: Sequence[Narrowing] = ()
@@ -40,6 +43,7 @@ class Channels:
     cuts: ChannelCuts | None = None
     losses: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     closed_form: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    work: float = 0.0
 
     def chosen(self, plan: Mapping[str, int]) -> dict[Narrowing, int]:
         """The channels that a plan narrows, each with its width."""
@@ -85,12 +89,13 @@ class Channels:
         return None if self.apart is None else self.apart.without(fold)
 
 
-def find_channels(run: CalibrationRun, gathered: Gathered) -> Channels:
+def find_channels(run: CalibrationRun, gathered: Gathered, macs: float = math.inf) -> Channels:
     """Finds channels that may be narrowed, and works out what that loses.
 
     Args:
         run: The model and the data; the targets are operators.
         gathered: The statistics of each fold, with gradients.
+        macs: Multiplications of the dense model for one sample.
     """
     usable = [
         target
@@ -98,6 +103,11 @@ def find_channels(run: CalibrationRun, gathered: Gathered) -> Channels:
         if gathered.ran(target) and target.name not in gathered.unreachable
     ]
     narrowings, refused = find_narrowings(run.normal, usable)
+    paid, work = affordable(run, gathered, macs, narrowings)
+    for each in narrowings:
+        if each not in paid:
+            refused.append(each.refused(f"they are more than --effort {run.effort.name} pays for"))
+    narrowings = paid
     if not narrowings:
         return Channels(refused=refused)
     readers = {target.name: target for each in narrowings for target in each.readers}
@@ -108,7 +118,7 @@ def find_channels(run: CalibrationRun, gathered: Gathered) -> Channels:
     losses = closed
     if run.effort.folds and len(gathered.parts) > 1 and not run.progress.late:
         losses = cross_validated_losses(run, narrowings, apart, every)
-    return Channels(narrowings, refused, apart, every, losses, closed)
+    return Channels(narrowings, refused, apart, every, losses, closed, work)
 
 
 def with_channels(

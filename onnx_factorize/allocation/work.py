@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..factorization.moment_shrinkage import shrinkages_for
+from ..factorization.narrowing.narrowing import Narrowing
 from ..factorization.refit import FITTED
 from ..factorization.shrinkage_choice import CROSS_VALIDATED
 from ..options import HIGH, Effort
 from ..outputs import SURVEYED
 from ..statistics.calibration_run import CalibrationRun, Gathered
+from ..statistics.channel_moments import ROWS_A_DIMENSION
 
-__all__ = ["Work", "as_far_as_it_goes", "work_of"]
+__all__ = ["Work", "affordable", "as_far_as_it_goes", "work_of"]
 
 # A decomposition of n x n in multiply-adds, over n³.
 _EIGH = 9.0
@@ -33,6 +36,10 @@ _STORED = 100.0
 # The share of the work that may go into the losses where more than the least is tried.
 _LOSSES = 0.35
 
+# The same for channels, and an elimination of those of K rows, over K³.
+_CHANNELS = 0.75
+_ELIMINATION = 12.0
+
 # A model whose arithmetic is not known is taken to be small.
 _UNKNOWN = 1e8
 
@@ -47,6 +54,7 @@ class Work:
         evaluation: One plan.
         refit: The refit of one plan, with its two evaluations.
         prediction: What to expect of the plan that is taken.
+        channels: The eliminations of channels, and the cross-validation of their losses.
     """
 
     calibration: float
@@ -54,6 +62,7 @@ class Work:
     evaluation: float
     refit: float
     prediction: float
+    channels: float = 0.0
 
     def evaluations(self, effort: Effort, least: int) -> int | None:
         """The plans that may be measured; None for as many as are worth it.
@@ -64,7 +73,8 @@ class Work:
         """
         if not effort.bounded:
             return None
-        left = effort.work * self.calibration - self.losses - self.refit - self.prediction
+        left = effort.work * self.calibration - self.losses - self.channels
+        left -= self.refit + self.prediction
         return max(least, math.floor(left / self.evaluation))
 
     def foreseen(self, plans: int, seconds: float) -> dict[str, float]:
@@ -101,6 +111,39 @@ def as_far_as_it_goes(run: CalibrationRun, gathered: Gathered, macs: float) -> E
         if work.losses <= _LOSSES * effort.work * work.calibration:
             effort = wider
     return effort
+
+
+def affordable(
+    run: CalibrationRun, gathered: Gathered, macs: float, narrowings: Sequence[Narrowing]
+) -> tuple[list[Narrowing], float]:
+    """The channels whose eliminations a share of the work pays for, the cheapest first.
+
+    Args:
+        run: The model and the data.
+        gathered: What calibration found.
+        macs: Multiplications of the dense model for one sample.
+        narrowings: The channels.
+
+    Returns:
+        Those channels in the order given, and what they take.
+    """
+    effort, forward = run.effort, macs if np.isfinite(macs) and macs > 0 else _UNKNOWN
+    calibrated = run.data.calibration_samples
+    tried = min(CROSS_VALIDATED, calibrated) * min(1.0, effort.folds / max(1, len(gathered.parts)))
+    total = calibrated * forward + tried * (1 + _BACKWARD) * forward * run.sampling.draws
+    times = 1 + max(effort.folds, effort.compared + effort.predicted)
+    least = work_of(run, gathered, macs, 0, 0).calibration
+    most = _CHANNELS * effort.work * least if effort.bounded else np.inf
+    costs = {
+        each.name: sum((_ELIMINATION * times + ROWS_A_DIMENSION) * t.rows**3 for t in each.readers)
+        for each in narrowings
+    }
+    taken = set()
+    for name, cost in sorted(costs.items(), key=lambda pair: pair[1]):
+        if total + cost <= most:
+            taken.add(name)
+            total += cost
+    return [each for each in narrowings if each.name in taken], total
 
 
 def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, folds: int) -> Work:

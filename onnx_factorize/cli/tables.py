@@ -14,10 +14,10 @@ from rich.text import Text
 from ..allocation.model_costs import Figures
 from ..evaluation import Agreement
 from ..goals.quantities import quantity_of
-from ..notes import notes_of, stream_said
+from ..notes import CHANGED, notes_of, stream_said
 from ..report.comparison import Comparison
 from ..report.outlook import Outlook
-from ..report.report import CHANGED, Report
+from ..report.report import Report
 from ..runtime.interleaved import NOISY, Ratio
 from ..units import count, size
 from .console import say

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..allocation.candidates import automatic_multiple, smaller_ranks
+from ..allocation.channels import Channels
 from ..allocation.model_costs import Costs
 from ..allocation.plan import Plan
 from ..curve import DENSE
@@ -100,12 +101,18 @@ def timed_costs(
     return dataclasses.replace(costs, curves=shared)
 
 
-def predicted(costs: Costs, plan: Plan) -> float:
-    """The latency of a plan as a share of the dense model's, from that of its operators."""
+def predicted(costs: Costs, plan: Plan, channels: Channels) -> float:
+    """The latency of a plan as a share of the dense model's, from that of its operators.
+
+    That of one that is narrowed falls with its weights.
+    """
     assert costs.latency_ms is not None
     saved = sum(
         curve.dense - curve.of(plan.ranks.get(name, DENSE)) for name, curve in costs.curves.items()
     )
+    for operator, left in channels.shares(plan.ranks).items():
+        if operator in costs.curves:
+            saved += costs.curves[operator].dense * (1 - left.share)
     return 1 - saved / costs.latency_ms
 
 
@@ -114,6 +121,7 @@ def compress_in_time(
     compress: Callable[[Budget], tuple[ir.Model, Plan]],
     measure: Callable[[ir.Model], float],
     costs: Costs,
+    channels: Channels,
     *,
     best_effort: bool = False,
 ) -> tuple[ir.Model, Plan, Met]:
@@ -128,6 +136,7 @@ def compress_in_time(
             predicted to be the fastest if there is none.
         measure: The latency of a model as a share of the dense model's.
         costs: What the dense model costs, with the latency of its targets.
+        channels: The channels that may be narrowed.
         best_effort: Take the fastest if the budget cannot be met.
 
     Raises:
@@ -139,7 +148,7 @@ def compress_in_time(
 
     def make(share: float) -> None:
         model, plan = compress(Budget("latency", share))
-        made.append((model, plan, predicted(costs, plan), measure(model)))
+        made.append((model, plan, predicted(costs, plan, channels), measure(model)))
 
     share = min(asked, 1.0)
     while len(made) < _MOST:

@@ -18,10 +18,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["CHANGED", "SCHEMA", "Layer", "Report", "peak_rss_mb", "versions"]
-
-# The status of operators that are not what they were.
-CHANGED = ("factorized", "narrowed")
+__all__ = ["SCHEMA", "Layer", "Report", "peak_rss_mb", "versions"]
 
 SCHEMA = "onnx-factorize/report/1"
 

@@ -10,13 +10,13 @@ from .calibration_run import CalibrationRun
 from .micro_batches import micro_batches
 from .moments import Moments
 
-__all__ = ["InputMoments", "gather_input_moments", "merged_moments"]
+__all__ = ["ROWS_A_DIMENSION", "InputMoments", "gather_input_moments", "merged_moments"]
 
 # Target name to the moments of its input; targets that read one value share them.
 InputMoments = Mapping[str, Moments]
 
 # Rows wanted for each dimension of a moment, and places of an image to look at, at least.
-_ROWS_A_DIMENSION = 10
+ROWS_A_DIMENSION = 10
 _PLACES = 16
 
 
@@ -36,7 +36,7 @@ def gather_input_moments(run: CalibrationRun, readers: Sequence[Target]) -> list
     }
     first = {key: each for each, key in reversed(list(zip(readers, keys.values(), strict=True)))}
     places = {
-        key: max(_PLACES, math.ceil(_ROWS_A_DIMENSION * each.rows / samples))
+        key: max(_PLACES, math.ceil(ROWS_A_DIMENSION * each.rows / samples))
         for key, each in first.items()
     }
     found: list[InputMoments] = []

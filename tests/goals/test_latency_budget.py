@@ -22,6 +22,7 @@ from builders import (
 
 from onnx_factorize import BudgetError, factorize, meet_goal, pipeline
 from onnx_factorize.allocation.candidates import candidates
+from onnx_factorize.allocation.channels import Channels
 from onnx_factorize.allocation.forms import operator_choices, restricted
 from onnx_factorize.allocation.model_costs import Costs
 from onnx_factorize.allocation.plan import Plan
@@ -176,7 +177,7 @@ class _Machine:
     def run(self, asked, **more):
         return compress_in_time(
             Budget("latency", asked), self.compress, lambda rank: self.truth(rank / 1000),
-            self.costs, **more,
+            self.costs, Channels(), **more,
         )  # fmt: skip
 
 

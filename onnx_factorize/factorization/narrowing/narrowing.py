@@ -38,6 +38,10 @@ class Narrowing:
         """The name under which plans and losses know them."""
         return f"{self.group.name} (channels)"
 
+    def refused(self, reason: str) -> RefusedChannels:
+        """The same as channels that stay."""
+        return _refused(self.group, reason)
+
     @property
     def width(self) -> int:
         """The number of channels."""
@@ -69,10 +73,14 @@ def find_narrowings(
             producers = tuple(known[p.name] for p in group.producers)
             found.append(Narrowing(group, readers, producers))
             continue
-        first = group.producers[0]
-        operators = tuple(producer.name for producer in group.producers)
-        refused.append(RefusedChannels(first.name, first.op_type, reason, operators))
+        refused.append(_refused(group, reason))
     return found, refused
+
+
+def _refused(group: ChannelGroup, reason: str) -> RefusedChannels:
+    first = group.producers[0]
+    operators = tuple(producer.name for producer in group.producers)
+    return RefusedChannels(first.name, first.op_type, reason, operators)
 
 
 def _refusal(group: ChannelGroup, targets: dict[str, Target]) -> str | None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..report import CHANGED
+from ...notes import CHANGED
 
 __all__ = ["Bar", "Reason", "everywhere", "grouped_by_reason"]
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...notes import notes_of, stream_said
-from ..report import CHANGED
+from ...notes import CHANGED, notes_of, stream_said
 from .bars import everywhere, grouped_by_reason
 from .charts import cut_chart
 from .dot_plot import Dot, dot_plot
