@@ -37,9 +37,10 @@ class Footprint:
     def running(self) -> float:
         """What running the model takes.
 
-        Runtimes keep about as much again at hand, and two models are run beside each other.
+        Runtimes keep about as much again at hand, and three models are loaded at the same time: the
+        dense one of a search, and the two that are compared in the end.
         """
-        return 4 * self.live
+        return 6 * self.live
 
     def observing(self, observed: float, *, gradients: bool) -> float:
         """What running it takes with values that are observed.
