@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
+from rich.console import Console
 
+from ..errors import named
 from ..report.inspection import inspect
 from .console import echo, open_console, say
 from .help import help_option
@@ -14,6 +18,9 @@ from .option_fields import fields
 from .tables import outlook_table
 
 __all__ = ["inspect_command"]
+
+# Groups of channels that are named.
+_NAMED = 6
 
 
 @click.command("inspect")
@@ -42,6 +49,7 @@ def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> N
         f"{found.params:,} parameters, {found.target_params:,} of them ({share:.1%}) factorizable; "
         f"opset {found.opset}",
     )
+    _say_channels(console, found.channels)
     if found.counted_on:
         sample = ", ".join(f"{name} {shape}" for name, shape in found.counted_on.items())
         say(console, (f"  MACs are those of one sample, counted on zeros: {sample}", "dim"))
@@ -54,3 +62,19 @@ def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> N
             f"{','.join(shares)} --dry-run"
         )
         say(console, (hint, "dim"))
+
+
+def _say_channels(console: Console, channels: Sequence[Mapping[str, Any]]) -> None:
+    """Prints which channels between operators may go, and why others may not."""
+    free = [each for each in channels if each["reason"] is None]
+    if free:
+        widths = ", ".join(f"{each['name']} {each['width']}" for each in free[:_NAMED])
+        more = f" and {len(free) - _NAMED} more" if len(free) > _NAMED else ""
+        say(console, f"{len(free)} groups of channels can be narrowed: {widths}{more}")
+    reasons: dict[str, list[str]] = {}
+    for each in channels:
+        if each["reason"] is not None:
+            reasons.setdefault(each["reason"], []).append(each["name"])
+    for reason, names in reasons.items():
+        said = f"  the channels of {named(names)} stay: {reason}"
+        say(console, (said, "dim"))

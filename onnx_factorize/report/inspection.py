@@ -13,6 +13,7 @@ import onnx_ir as ir
 from ..allocation.model_costs import Costs
 from ..calibration import Signature
 from ..errors import InputError
+from ..factorization.narrowing.narrowing import find_narrowings
 from ..files import model_io
 from ..files.sizes import serialized_size
 from ..outputs import recognized
@@ -20,6 +21,7 @@ from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, h
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.runtimes.onnx_runtime import OnnxRuntime
 from ..runtime.session import Runtime
+from .channel_rows import channel_rows
 from .outlook import Outlook, outlook
 from .report import Layer
 
@@ -47,6 +49,7 @@ class Inspection:
         layers: Every linear operator, and every other node with a large constant.
         outlook: What a few budgets would leave of it.
         history: What made the model, if this tool did: version and options.
+        channels: Groups of channels between operators (see `report.channel_rows`).
     """
 
     inputs: list[str]
@@ -61,6 +64,7 @@ class Inspection:
     counted_on: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     outlook: list[Outlook] = dataclasses.field(default_factory=list)
     history: dict[str, str] = dataclasses.field(default_factory=dict)
+    channels: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
@@ -89,6 +93,7 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
     finder(normal)
     others = FindConstants(finder)
     others(normal)
+    channels = channel_rows(*find_narrowings(normal, finder.targets))
     # Last, for it changes the graph: another copy would take as long as all that was found in it.
     arithmetic = _arithmetic_on(zeros, dense, normal, signature, runtime)
     nodes = arithmetic.nodes if arithmetic is not None else {}
@@ -111,6 +116,7 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
         else {name: list(array.shape) for name, array in zeros.items()},
         outlook=outlook(costs, finder.targets, counted=arithmetic is not None),
         history=history(dense),
+        channels=channels,
     )
 
 

@@ -92,6 +92,8 @@ class Report:
             outputs feed no inputs.
         selection: Outputs `behind` a selection, and the values `entering` it; None where there are
             none.
+        channels: Groups of channels between operators (see `report.channel_rows`); empty where they
+            were not looked for.
         command_line: What was typed, if the command line made it.
 
     Example:
@@ -122,6 +124,7 @@ class Report:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     stream: dict[str, Any] | None = None
     selection: dict[str, Any] | None = None
+    channels: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     command_line: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..options import Options
 from ..quantization.stage import Quantization
 from ..runtime.interleaved import Timing
 from ..runtime.randomness import Randomness
+from .channel_rows import channel_rows
 from .layers import layers_of
 from .report import Report
 from .warnings import hidden_weights, warnings_of
@@ -98,6 +99,7 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
         costs.figures(time)
         for costs, time in zip((known.costs, made.costs), made.timing.medians, strict=True)
     )
+    found = known.analysis.channels
     return Report(
         command=made.options.as_dict(),
         model={"dense": dense, "compressed": compressed},
@@ -127,6 +129,7 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
         data=data.as_dict(),
         stream=None if stream is None else stream.as_dict(),
         selection=None if known.selected is None else known.selected.as_dict(),
+        channels=channel_rows(found.narrowings, found.refused, made.plan.ranks, made.plan.losses),
     )
 
 
