@@ -19,7 +19,9 @@ def feeds(model: ir.Model) -> dict[str, np.ndarray]:
     """Noise of small shapes, and for integers zeros and ones."""
     rng, made = np.random.default_rng(0), {}
     for value in model.graph.inputs:
-        sizes = [d if isinstance(d, int) else (2, 32)[i > 0] for i, d in enumerate(value.shape)]
+        sizes = [
+            d if isinstance(d, int) and d > 0 else (2, 32)[i > 0] for i, d in enumerate(value.shape)
+        ]
         noise = rng.standard_normal(sizes)
         dtype = value.dtype.numpy()
         made[value.name] = (noise if dtype.kind == "f" else noise > 0).astype(dtype)
