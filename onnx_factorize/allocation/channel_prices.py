@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..factorization.narrowing.narrowing import Narrowing
+from ..graph import constant
 from ..passes import Target, spec_of
 from ..passes.narrowing import Place
 from .price import Price, Taken
@@ -83,11 +84,10 @@ def _item(place: Place, groups: tuple[int, ...], target: Target | None, price: P
     if target is not None:
         taken = Taken.dense(target, macs, price.costs.curves.get(target.name))
         return Item(float(price.of(target.own, taken)[0]), groups, target.operator)
-    tensor = place.value.const_value
-    assert tensor is not None
+    tensor = constant(place.value)
+    if tensor is None or tensor.dtype == ir.DataType.INT64:  # a shape
+        return Item(0.0, groups)
     size = int(math.prod(tensor.shape.numpy()))
-    if tensor.dtype == ir.DataType.INT64:  # a shape
-        size = 0
     own = macs if spec_of(place.node) is not None and place.index == 1 else 0
     return Item(price.of_rest(size, int(size * tensor.dtype.itemsize), own), groups)
 

@@ -33,7 +33,6 @@ class Channels:
         apart: The cuts that all folds but one give.
         cuts: What all data give.
         losses: By name the loss at every width, shape (width + 1,).
-        closed_form: The same under the Kronecker approximation.
         work: Multiply-adds that all of this takes.
     """
 
@@ -42,7 +41,6 @@ class Channels:
     apart: CutsApart | None = None
     cuts: ChannelCuts | None = None
     losses: Mapping[str, Array] = dataclasses.field(default_factory=dict)
-    closed_form: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     work: float = 0.0
 
     def chosen(self, plan: Mapping[str, int]) -> dict[Narrowing, int]:
@@ -114,11 +112,11 @@ def find_channels(run: CalibrationRun, gathered: Gathered, macs: float = math.in
     moments = gather_input_moments(run, list(readers.values()))
     every = ChannelCuts(gathered.statistics, merged_moments(moments))
     apart = CutsApart(gathered.parts, moments)
-    closed = closed_form_losses(narrowings, every)
-    losses = closed
     if run.effort.folds and len(gathered.parts) > 1 and not run.progress.late:
         losses = cross_validated_losses(run, narrowings, apart, every)
-    return Channels(narrowings, refused, apart, every, losses, closed, work)
+    else:
+        losses = closed_form_losses(narrowings, every)
+    return Channels(narrowings, refused, apart, every, losses, work)
 
 
 def with_channels(
@@ -134,15 +132,17 @@ def with_channels(
     if not channels.losses:
         return list(candidates)
     first, *others = candidates
-    factors = {} if only else first.losses
-    narrowed = dataclasses.replace(first, losses={**factors, **channels.losses})
     if only:
-        return [narrowed]
+        return [dataclasses.replace(first, losses=dict(channels.losses))]
+
+    def narrowed(candidate: Candidate) -> Candidate:
+        losses = {**candidate.losses, **channels.losses}
+        return dataclasses.replace(candidate, losses=losses)
+
     without = dataclasses.replace(first, name="without narrowing")
-    alone = dataclasses.replace(narrowed, name="narrowing alone", losses=dict(channels.losses))
-    by_closed = next((each for each in others if each.name == "closed form"), None)
-    rest = [each for each in others if each is not by_closed]
-    if by_closed is not None:
-        losses = {**by_closed.losses, **channels.closed_form}
-        rest.append(dataclasses.replace(by_closed, losses=losses))
-    return [narrowed, without, alone, *rest]
+    closed = [
+        dataclasses.replace(narrowed(each), name=f"{each.name}, narrowed")
+        for each in others
+        if each.name == "closed form"
+    ]
+    return [narrowed(first), without, *others, *closed]
