@@ -58,6 +58,11 @@ class Allocation:
     statistics: Mapping[str, TargetStatistics]
     channels: ChannelFactors
 
+    @property
+    def fitted(self) -> list[Target]:
+        """What a refit fits: what is cut, and what reads channels of which some are gone."""
+        return [*self.cut, *self.channels.readers]
+
     @functools.cached_property
     def factors(self) -> dict[str, Factors]:
         """The factors of what is cut, as `RewriteTargets` takes them; a large model's are large."""

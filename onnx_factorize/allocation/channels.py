@@ -11,7 +11,7 @@ from ..factorization.narrowing.channel_cuts import ChannelCuts, CutsApart
 from ..factorization.narrowing.channel_losses import closed_form_losses, cross_validated_losses
 from ..factorization.narrowing.narrowing import Narrowing, find_narrowings
 from ..factorization.rewriting import ChannelFactors
-from ..passes import Factors
+from ..passes import Factors, Target
 from ..passes.narrowing import RefusedChannels
 from ..passes.narrowing.group import Indices
 from ..statistics.calibration_run import CalibrationRun, Gathered
@@ -58,10 +58,12 @@ class Channels:
     def taken(self, plan: Mapping[str, int]) -> ChannelFactors:
         """What a plan takes out, by all data."""
         kept: dict[str, Indices] = {}
+        readers: list[Target] = []
         for each, width in self.chosen(plan).items():
             assert self.cuts is not None
             kept[each.group.name] = self.cuts.elimination(each).kept(width)
-        return ChannelFactors(kept, self.factors(plan, self.cuts))
+            readers += each.readers
+        return ChannelFactors(kept, self.factors(plan, self.cuts), readers)
 
     def shares(self, plan: Mapping[str, int]) -> dict[str, ChannelShares]:
         """Operator to what it still reads and computes of channels, of those that a plan changes.

@@ -121,9 +121,11 @@ def _breaks(known: Calibrated, model: ir.Model, allocation: Allocation) -> bool:
         allocation: The cuts, before their factors were refitted.
     """
     dense, guard = known.start, known.analysis.guard
-    if guard is None or not allocation.cut or guard.complaint(model) is None:
+    if guard is None or not allocation.fitted or guard.complaint(model) is None:
         return False
+    channels, ranks = known.analysis.channels, allocation.ranks
     cut = list(dict.fromkeys(unfolding.operator for unfolding in allocation.cut))
+    cut += [narrowing.name for narrowing in channels.chosen(ranks)]
 
     def made(operators: Sequence[str]) -> ir.Model:
         unfoldings = [unfolding for unfolding in allocation.cut if unfolding.operator in operators]
@@ -133,7 +135,7 @@ def _breaks(known: Calibrated, model: ir.Model, allocation: Allocation) -> bool:
             allocation.ranks,
             allocation.spectra,
             allocation.statistics,
-            allocation.channels,
+            channels.taken({name: ranks[name] for name in operators if name in ranks}),
         )
 
     found = guard.culprit(cut, made) or (cut[-1], "outputs not finite once factors are refitted")
@@ -161,7 +163,7 @@ def _compress(
     large = model_io.weight_bytes(dense) > LARGE
     refitted: Refitted | None = None
     expected = None if found is None else found.best.divergence
-    if evaluator is not None and found is not None and allocation.cut and ended is None:
+    if evaluator is not None and found is not None and allocation.fitted and ended is None:
         if not large:
             refitted = _refitted(dense, allocation, found, allocator, analysis, progress)
             allocation = refitted.allocation
@@ -182,11 +184,13 @@ def _compress(
         allocation.candidate,
         ended,
     )
-    if large or not allocation.cut or (gain is None and not options.finetune):
+    if large or not allocation.fitted or (gain is None and not options.finetune):
         return allocation.model, plan, allocation
     factors = allocation.factors if refitted is None else refitted.factors
     if options.finetune:
-        factors = balanced(factors, allocation.cut)
+        read = allocation.channels.factors.keys()
+        cut = {name: each for name, each in factors.items() if name not in read}
+        factors = {**factors, **balanced(cut, allocation.cut)}
     model = dense.clone()
     RewriteTargets(factors)(model)
     without_channels(model, allocation.channels)

@@ -80,7 +80,7 @@ def best_refitted(
 
 def most_cuts(allocations: Sequence[tuple[Allocation, float]]) -> int:
     """The most cuts that are fitted to find the best of some models."""
-    cuts = [len(allocation.cut) for allocation, _ in allocations]
+    cuts = [len(allocation.fitted) for allocation, _ in allocations]
     return sum(cuts) + (_FINALISTS * max(cuts) if len(cuts) > _FINALISTS else 0)
 
 
@@ -109,7 +109,7 @@ def _fitted(
 ) -> dict[str, Factors]:
     return refit(
         evaluator.normal,
-        allocation.cut,
+        allocation.fitted,
         allocation.factors,
         evaluator.data,
         only,

@@ -28,10 +28,12 @@ class ChannelFactors:
     Attributes:
         kept: Group to the channels that stay, as `NarrowChannels` takes them.
         factors: Reader to its factors.
+        readers: The readers.
     """
 
     kept: Mapping[str, Indices]
     factors: Mapping[str, Factors]
+    readers: Sequence[Target] = ()
 
 
 def rewritten(

@@ -19,7 +19,9 @@ from onnx_factorize.progress import Progress
 
 @pytest.fixture(scope="module")
 def known():
-    return calibrated(BUNDLED, BUNDLED_DATA, Options.of(samples=96, threads=1), Progress())
+    return calibrated(
+        BUNDLED, BUNDLED_DATA, Options.of(samples=96, threads=1, narrow="off"), Progress()
+    )
 
 
 def _allocator(known, budget, **options):

@@ -87,7 +87,7 @@ def deep():
     mix = rng.normal(size=(12, 48))
     feeds = [{"x0": (rng.normal(size=(64, 12)) @ mix / 3).astype(np.float32)} for _ in range(8)]
     proto = model(text, weights)
-    options = Options.of(samples=512, threads=1, effort="high")
+    options = Options.of(samples=512, threads=1, effort="high", narrow="off")
     return proto, feeds, calibrated(proto, feeds, options, Progress())
 
 
@@ -166,7 +166,7 @@ def test_what_stands_in_a_branch_is_fitted_before_what_reads_it(monkeypatch):
 
 def test_a_fit_that_gains_is_taken_and_reported(deep):
     proto, feeds, _ = deep
-    options = {"samples": 512, "threads": 1, "budget": "targets=0.15", "ranks": "global"}
+    options = {"samples": 512, "threads": 1, "budget": "targets=0.15", "narrow": "off"}
     report = factorize(proto, feeds, **options).report
     assert report.divergence["refit"] < 0.97
     assert "refit" in report.seconds
@@ -233,7 +233,7 @@ def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
     everything = np.ones(known.data.calibration_samples, bool)
     wanted = refit(
         evaluator.normal,
-        best.allocation.cut,
+        best.allocation.fitted,
         best.allocation.factors,
         evaluator.data,
         everything,

@@ -19,7 +19,7 @@ from onnx_factorize.runtime.runtimes import runtime_of
 
 @pytest.fixture(scope="module")
 def known():
-    options = Options.of(budget="targets=0.5", samples=160, threads=1, narrow="only")
+    options = Options.of(budget="targets=0.5", samples=160, threads=1, narrow="only", effort="high")
     return calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
 
 
