@@ -37,8 +37,8 @@ _STORED = 100.0
 _LOSSES = 0.35
 
 # The same for channels, and an elimination of those of K rows, over K³.
-_CHANNELS = 0.75
-_ELIMINATION = 12.0
+_CHANNELS = 0.9
+_ELIMINATION = 7.0
 
 # A model whose arithmetic is not known is taken to be small.
 _UNKNOWN = 1e8

@@ -16,7 +16,7 @@ __all__ = ["ROWS_A_DIMENSION", "InputMoments", "gather_input_moments", "merged_m
 InputMoments = Mapping[str, Moments]
 
 # Rows wanted for each dimension of a moment, and places of an image to look at, at least.
-ROWS_A_DIMENSION = 10
+ROWS_A_DIMENSION = 8
 _PLACES = 16
 
 

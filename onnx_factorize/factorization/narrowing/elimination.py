@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...arrays import Array
+from ...arrays import AnyArray, Array
 from ...passes.narrowing.group import Indices
 
 __all__ = ["Elimination", "Reading", "eliminate"]
@@ -30,6 +30,10 @@ _POOL = 4
 
 # Steps in which all channels go, about: the more go at once, the less is computed.
 _STEPS = 40
+
+
+# Rows up to which all is computed in double precision; the order of many needs no more than half.
+_EXACT = 256
 
 
 @dataclasses.dataclass
@@ -67,14 +71,15 @@ class Elimination:
 class _State:
     """What is left of one reading: of the channels that are still there, by their numbers."""
 
-    def __init__(self, precision: Array, moment: Array, rows: Indices) -> None:
+    def __init__(self, precision: AnyArray, moment: AnyArray, rows: Indices) -> None:
         self.precision, self.moment, self.rows = precision, moment, rows
 
     @classmethod
     def of(cls, reading: Reading) -> _State:
         """All channels."""
-        precision = np.asarray(np.linalg.inv(reading.covariance))
-        return cls(precision, reading.moment.copy(), reading.rows)
+        dtype = np.float64 if len(reading.moment) <= _EXACT else np.float32
+        precision = np.linalg.inv(reading.covariance).astype(dtype)
+        return cls(precision, reading.moment.astype(dtype), reading.rows)
 
     def scores(self, channels: Indices) -> Array:
         """What it loses that one more channel goes, of each of some, shape (channels,)."""
@@ -145,7 +150,7 @@ def _next(states: Sequence[_State], pool: Indices, count: int, losses: list[floa
     return np.asarray(pool[gone])
 
 
-def _scores(precision: Array, moment: Array) -> Array:
+def _scores(precision: AnyArray, moment: AnyArray) -> Array:
     """½ tr(P⁻¹ M) of each of a stack of matrices, shape (channels, taps, taps)."""
     if precision.shape[1] == 1:
         return np.asarray(0.5 * moment[:, 0, 0] / np.maximum(precision[:, 0, 0], 1e-300))
