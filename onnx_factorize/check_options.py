@@ -24,7 +24,7 @@ def check_options(options: Options) -> None:
     Raises:
         InputError: There is no such budget, weighting, form, quantizer, metric or runtime.
     """
-    get_weighting(options.weighting)
+    weighting = get_weighting(options.weighting)
     price = check_budget(options.budget)
     if options.training.finds_ranks and (price.timed or options.prefers_speed):
         raise InputError(
@@ -38,6 +38,10 @@ def check_options(options: Options) -> None:
     forms = (AUTO, *form_names())
     if options.form not in forms:
         raise InputError(f"There is no form '{options.form}'; use {', '.join(forms)}.")
+    if options.narrow == "only" and (weighting.unit != "nats" or options.ranks == "uniform"):
+        raise InputError(
+            "--narrow only needs losses of the whole model: leave --weighting and --ranks out."
+        )
     if options.quantize not in (None, *get_args(Bits)):
         raise InputError(f"--quantize is int8 or int4, not '{options.quantize}'.")
     if options.promise is not None:

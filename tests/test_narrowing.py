@@ -91,6 +91,18 @@ def test_a_word_that_is_none_gets_a_sentence():
         factorize(BUNDLED, BUNDLED_DATA, narrow="some", **FEW)
 
 
+@pytest.mark.parametrize("options", [{"weighting": "activation"}, {"ranks": "uniform"}])
+def test_only_channels_need_losses_of_the_whole(options):
+    with pytest.raises(InputError, match="needs losses of the whole model"):
+        factorize(BUNDLED, BUNDLED_DATA, narrow="only", **FEW, **options)
+
+
+def test_a_model_without_channels_says_so(mlp):
+    data = {"x": np.random.default_rng(0).normal(size=(64, 24)).astype(np.float32)}
+    with pytest.raises(InputError, match="can be narrowed"):
+        factorize(mlp, [data], narrow="only", exclude=["first"], threads=1)
+
+
 def test_the_command_line_narrows(tmp_path):
     report = tmp_path / "report.json"
     arguments = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "64", "--threads", "1"]

@@ -111,7 +111,8 @@ def analyze(
         narrow: Whether channels may be narrowed too, or nothing else.
 
     Raises:
-        InputError: No target has finite activations.
+        InputError: No target has finite activations, or nothing can be narrowed though nothing else
+            may be done.
     """
     unfoldings = [unfolding for target in run.targets for unfolding in unfoldings_of(target)]
     run = run.of([unfolding for unfolding in unfoldings if weighting.covers(unfolding)])
@@ -143,12 +144,18 @@ def analyze(
         guard=Guard(run.normal, list(run.surveyed.outputs), run.data, run.runtime),
     )
     first = _with_measured(first, run, analysis)
+    if narrow == "only" and len(gathered.parts) < 2:
+        raise InputError(
+            "--narrow only needs more samples: some of them judge what the others gave."
+        )
     if uniform or len(gathered.parts) < 2:
         return dataclasses.replace(analysis, candidates=[first])
     others = [predicted(get_weighting(name), name) for name in weighting.beside]
     channels = Channels()
     if narrow != "off" and weighting.unit == "nats":
         channels = find_channels(run, gathered, macs)
+        if narrow == "only" and not channels.narrowings:
+            raise InputError(_no_channels(channels))
     evaluator = PlanEvaluator(run, gathered.parts, macs, channels)
     if run.effort.bounded and run.effort.metrics:
         others += _by_closed_form(first, weighting.closed_form(run, gathered, spectra))
@@ -162,6 +169,15 @@ def analyze(
         channels=channels,
         work=dataclasses.replace(work, channels=channels.work),
     )
+
+
+def _no_channels(channels: Channels) -> str:
+    """A sentence on a model of which nothing can be narrowed."""
+    said = "No channels of the model can be narrowed"
+    if channels.refused:
+        first = channels.refused[0]
+        said += f": those of '{first.name}', for example, because {first.reason}"
+    return f"{said}; leave --narrow only out."
 
 
 def _by_closed_form(first: Candidate, closed: PredictedLosses | None) -> list[Candidate]:
