@@ -47,7 +47,8 @@ def sounds(samples=96):
 
 @pytest.mark.parametrize("options", [{}, {"weighting": "activation"}, {"ranks": "uniform"}])
 def test_what_breaks_the_model_stays_dense_with_its_reason(options):
-    result = factorize(speech(), sounds(), budget="targets=0.75", threads=1, **options)
+    shared = {"budget": "targets=0.75", "threads": 1, "narrow": "off"}
+    result = factorize(speech(), sounds(), **shared, **options)
     layers = {layer.op_type + layer.name: layer for layer in result.report.layers}
     bank = layers["MatMulMatMul_bank"]
     assert bank.status == "kept"
