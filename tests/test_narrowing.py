@@ -123,3 +123,22 @@ def test_narrowed_models_are_trained(svt):
     result = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.4", narrow=narrow, **options)
     assert result.report.finetune["after"] <= result.report.finetune["before"]
     assert np.isfinite(result.report.divergence["holdout"])
+
+
+def test_reports_and_inspect_list_channels(only):
+    rows = only.report.channels
+    assert {row["name"]: row["width"] for row in rows if row["reason"] is None} == {
+        "node_Conv_25": 32,
+        "node_Conv_26": 64,
+        "node_Conv_27": 128,
+        "node_linear": 256,
+    } or any("--effort low" in (row["reason"] or "") for row in rows)
+    gone = [row for row in rows if row["kept"] and row["kept"] < row["width"]]
+    assert gone
+    assert all(row["loss"] >= 0 and row["reads"] and row["computes"] for row in gone)
+    (output,) = [row for row in inspect(BUNDLED).channels if row["reason"]]
+    assert output["name"] == "node_linear_1"
+    assert output["reason"] == "they are an output, 'logits'"
+    told = CliRunner().invoke(cli, ["inspect", str(BUNDLED)])
+    assert "4 groups of channels can be narrowed: node_Conv_25 32" in told.output
+    assert "the channels of 'node_linear_1' stay: they are an output" in told.output

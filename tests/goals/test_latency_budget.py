@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import onnx_ir as ir
@@ -22,13 +23,14 @@ from builders import (
 
 from onnx_factorize import BudgetError, factorize, meet_goal, pipeline
 from onnx_factorize.allocation.candidates import candidates
+from onnx_factorize.allocation.channel_shares import ChannelShares
 from onnx_factorize.allocation.channels import Channels
 from onnx_factorize.allocation.forms import operator_choices, restricted
 from onnx_factorize.allocation.model_costs import Costs
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.curve import Curve
 from onnx_factorize.factorization.forms import form_named, unfoldings_of
-from onnx_factorize.goals.latency_budget import compress_in_time
+from onnx_factorize.goals.latency_budget import compress_in_time, predicted
 from onnx_factorize.options import Budget
 from onnx_factorize.passes import isolated
 from onnx_factorize.runtime.arithmetic import Arithmetic
@@ -328,3 +330,11 @@ def test_a_slower_result_is_said_to_be_so(monkeypatch, mlp, mlp_feeds):
     options = {"weighting": "activation", "rank_multiple": 1}
     result = factorize(mlp, mlp_feeds, budget="macs=0.8", **options)
     assert any("1.50 times as long" in warning for warning in result.report.warnings)
+
+
+def test_narrowed_operators_save_the_time_of_their_weights():
+    channels = SimpleNamespace(shares=lambda plan: {"t": ChannelShares((3, 4), (1, 2))})
+    costs = Costs(0, 0, Arithmetic(0, {}), None, 10.0, {"t": Curve(4.0, (0, 8), (0.0, 4.0))})
+    plan = Plan({"t": 0, "t (channels)": 3}, {}, "", {}, None)
+    assert predicted(costs, plan, channels) == pytest.approx(1 - 4.0 * (1 - 3 / 8) / 10.0)
+    assert predicted(costs, plan, Channels()) == pytest.approx(1.0)
