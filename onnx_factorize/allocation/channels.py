@@ -103,11 +103,9 @@ def find_channels(run: CalibrationRun, gathered: Gathered, macs: float = math.in
         if gathered.ran(target) and target.name not in gathered.unreachable
     ]
     narrowings, refused = find_narrowings(run.normal, usable)
-    paid, work = affordable(run, gathered, macs, narrowings)
-    for each in narrowings:
-        if each not in paid:
-            refused.append(each.refused(f"they are more than --effort {run.effort.name} pays for"))
-    narrowings = paid
+    dear, work = affordable(run, gathered, macs, narrowings)
+    refused += [each.refused(dear[each.name]) for each in narrowings if each.name in dear]
+    narrowings = [each for each in narrowings if each.name not in dear]
     if not narrowings:
         return Channels(refused=refused)
     readers = {target.name: target for each in narrowings for target in each.readers}

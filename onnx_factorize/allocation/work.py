@@ -115,8 +115,10 @@ def as_far_as_it_goes(run: CalibrationRun, gathered: Gathered, macs: float) -> E
 
 def affordable(
     run: CalibrationRun, gathered: Gathered, macs: float, narrowings: Sequence[Narrowing]
-) -> tuple[list[Narrowing], float]:
-    """The channels whose eliminations a share of the work pays for, the cheapest first.
+) -> tuple[dict[str, str], float]:
+    """Channels whose eliminations a share of the work does not pay for, or memory does not hold.
+
+    The cheapest are taken first.
 
     Args:
         run: The model and the data.
@@ -125,25 +127,27 @@ def affordable(
         narrowings: The channels.
 
     Returns:
-        Those channels in the order given, and what they take.
+        Why the others stay, by name, and what those take that may go.
     """
     effort, forward = run.effort, macs if np.isfinite(macs) and macs > 0 else _UNKNOWN
-    calibrated = run.data.calibration_samples
-    tried = min(CROSS_VALIDATED, calibrated) * min(1.0, effort.folds / max(1, len(gathered.parts)))
+    calibrated, parts = run.data.calibration_samples, max(1, len(gathered.parts))
+    tried = min(CROSS_VALIDATED, calibrated) * min(1.0, effort.folds / parts)
     total = calibrated * forward + tried * (1 + _BACKWARD) * forward * run.sampling.draws
     times = 1 + max(effort.folds, effort.compared + effort.predicted)
     least = work_of(run, gathered, macs, 0, 0).calibration
     most = _CHANNELS * effort.work * least if effort.bounded else np.inf
-    costs = {
-        each.name: sum((_ELIMINATION * times + ROWS_A_DIMENSION) * t.rows**3 for t in each.readers)
-        for each in narrowings
-    }
-    taken = set()
-    for name, cost in sorted(costs.items(), key=lambda pair: pair[1]):
-        if total + cost <= most:
-            taken.add(name)
-            total += cost
-    return [each for each in narrowings if each.name in taken], total
+    room = run.data.memory.channels
+    refused = {}
+    for each in sorted(narrowings, key=lambda each: sum(t.rows**3 for t in each.readers)):
+        cost = sum((_ELIMINATION * times + ROWS_A_DIMENSION) * t.rows**3 for t in each.readers)
+        size = sum(8 * (parts + times) * t.rows**2 for t in each.readers)
+        if total + cost > most:
+            refused[each.name] = f"choosing among them is more than --effort {effort.name} pays for"
+        elif size > room:
+            refused[each.name] = "the moments of what reads them are more than --memory leaves them"
+        else:
+            total, room = total + cost, room - size
+    return refused, total
 
 
 def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, folds: int) -> Work:

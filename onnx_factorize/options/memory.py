@@ -68,6 +68,11 @@ class Memory:
         return self.bytes / 4
 
     @property
+    def channels(self) -> float:
+        """Of the moments of what reads channels that may go, of all folds of the data."""
+        return self.bytes / 2
+
+    @property
     def crossing(self) -> float:
         """Of values, mostly on disk, from which a model goes on while its factors are refitted."""
         return self.bytes / 2
