@@ -106,7 +106,9 @@ def test_groups_of_targets_change_nothing(known):
     assert len(choice_module._groups(known.targets, 14, 1)) == len(known.targets)
     assert len(choice_module._groups(known.targets, 14, options.memory.operators)) > 1
     again = calibrated(BUNDLED, BUNDLED_DATA, options, Progress())
-    assert set(again.analysis.candidates[0].losses) == set(known.analysis.candidates[0].losses)
+    channels = set(known.analysis.channels.losses)  # whose moments do not fit
+    losses = set(known.analysis.candidates[0].losses)
+    assert set(again.analysis.candidates[0].losses) == losses - channels
 
 
 @pytest.mark.parametrize(("measured", "said"), [(0.01, "new ones"), (1.0, "more calibration")])
