@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import Array
 from ..factorization.narrowing.narrowing import Narrowing
 from ..graph import constant
 from ..passes import Target, spec_of
@@ -50,6 +51,15 @@ class ChannelPrices:
     narrowings: Sequence[Narrowing]
     widths: Sequence[npt.NDArray[np.int64]]
     items: Sequence[Item]
+
+    def change(self, shares: Array) -> float:
+        """What the model costs more, or mostly less, with so much of each group's channels left.
+
+        Args:
+            shares: Shape (groups,).
+        """
+        left = (float(np.prod(shares[list(item.groups)])) for item in self.items)
+        return sum(item.price * (share - 1) for item, share in zip(self.items, left, strict=True))
 
     @classmethod
     def of(

@@ -64,11 +64,9 @@ def cost_of(plan: Mapping[str, int], choices: Iterable[Choices], prices: Channel
     factors = np.array(
         [plan[each.name] / each.width if plan.get(each.name) else 1.0 for each in prices.narrowings]
     )
-    total = sum(float(choice.costs[choice.index(plan)]) for choice in choices)
-    for item in prices.items:
-        # What it costs while all channels are there is among the choices, or among what stays.
-        total += item.price * (float(np.prod(factors[list(item.groups)])) - 1)
-    return total
+    # What all channels cost is among the choices, or among what stays.
+    dense = sum(float(choice.costs[choice.index(plan)]) for choice in choices)
+    return dense + prices.change(factors)
 
 
 def narrowest(
@@ -81,10 +79,7 @@ def narrowest(
             for each, widths in zip(prices.narrowings, prices.widths, strict=True)
         ]
     )
-    saved = sum(
-        item.price * (1 - float(np.prod(least[list(item.groups)]))) for item in prices.items
-    )
-    return sum(choice.dense for choice in choices) - saved
+    return sum(choice.dense for choice in choices) + prices.change(least)
 
 
 class _State:
@@ -102,7 +97,7 @@ class _State:
             self.widths.append(widths[-1:] if own is None else widths)
             self.losses.append(np.zeros(1) if own is None else own[self.widths[-1]])
         self.at = [len(widths) - 1 for widths in self.widths]
-        self.items = prices.items
+        self.prices = prices
         self.of_group: list[list[Item]] = [[] for _ in self.widths]
         self.of_target: dict[str, Item] = {}
         for item in prices.items:
@@ -129,10 +124,8 @@ class _State:
     @property
     def cost(self) -> float:
         """What all of it costs."""
-        shares, total = self.shares, 0.0
-        for item in self.items:
-            total += item.price * (float(np.prod(shares[list(item.groups)])) - 1)
-        return total + sum(float(c.costs[self.taken[name]]) for name, c in self.choices.items())
+        taken = sum(float(c.costs[self.taken[name]]) for name, c in self.choices.items())
+        return taken + self.prices.change(self.shares)
 
     @property
     def plan(self) -> dict[str, int]:

@@ -11,10 +11,10 @@ import onnx_ir as ir
 
 from ..factorization.balance import balanced
 from ..factorization.forms import forms_of
-from ..factorization.rewriting import rewritten, without_channels
+from ..factorization.rewriting import rewritten, with_factors
 from ..files import model_io
 from ..options import Options
-from ..passes import RewriteTargets, Target, sign
+from ..passes import Target, sign
 from ..progress import Progress
 from ..runtime.paging import LARGE
 from .allocator import Allocation, Allocator
@@ -191,9 +191,7 @@ def _compress(
         read = allocation.channels.factors.keys()
         cut = {name: each for name, each in factors.items() if name not in read}
         factors = {**factors, **balanced(cut, allocation.cut)}
-    model = dense.clone()
-    RewriteTargets(factors)(model)
-    without_channels(model, allocation.channels)
+    model = with_factors(dense, factors, allocation.channels)
     sign(model, options.provenance())
     return model, plan, allocation
 

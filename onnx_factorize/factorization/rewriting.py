@@ -18,7 +18,7 @@ from .bias_correction import factors_of
 from .forms import form_that_cuts
 from .spectrum import Spectrum
 
-__all__ = ["ChannelFactors", "factors_by_name", "rewritten", "without_channels"]
+__all__ = ["NO_CHANNELS", "ChannelFactors", "factors_by_name", "rewritten", "with_factors"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,12 @@ class ChannelFactors:
         readers: The readers.
     """
 
-    kept: Mapping[str, Indices]
-    factors: Mapping[str, Factors]
+    kept: Mapping[str, Indices] = dataclasses.field(default_factory=dict)
+    factors: Mapping[str, Factors] = dataclasses.field(default_factory=dict)
     readers: Sequence[Target] = ()
+
+
+NO_CHANNELS = ChannelFactors()
 
 
 def rewritten(
@@ -42,7 +45,7 @@ def rewritten(
     ranks: Mapping[str, int],
     spectra: Mapping[str, Spectrum],
     statistics: Mapping[str, TargetStatistics],
-    channels: ChannelFactors | None = None,
+    channels: ChannelFactors = NO_CHANNELS,
 ) -> ir.Model:
     """A copy of a model in which targets have the given ranks.
 
@@ -54,26 +57,34 @@ def rewritten(
         statistics: Unfolding name to what calibration found, for the correction of biases.
         channels: What is narrowed.
     """
-    compressed = model.clone()
-    narrowed = {} if channels is None else dict(channels.factors)
+    narrowed = channels.factors
     if weight_bytes(model) <= LARGE:
-        factors = factors_by_name(targets, ranks, spectra, statistics) | narrowed
-        RewriteTargets(factors)(compressed)
-        without_channels(compressed, channels)
-        return compressed
+        factors = factors_by_name(targets, ranks, spectra, statistics)
+        return with_factors(model, {**factors, **narrowed}, channels)
+    compressed = model.clone()
     # A large model is rewritten operator by operator, so that the factors of one are in memory.
     chosen = _by_operator(targets, ranks)
     parts = (_factors(unfoldings, ranks, spectra, statistics) for unfoldings in chosen.values())
     every = itertools.chain(parts, [narrowed])
     RewriteTargets.in_parts(every, [*chosen, *narrowed], spill_values)(compressed)
-    without_channels(compressed, channels)
+    NarrowChannels(channels.kept)(compressed)
     return compressed
 
 
-def without_channels(model: ir.Model, channels: ChannelFactors | None) -> None:
-    """Takes channels out of a model whose readers have their factors, in place."""
-    if channels is not None and channels.kept:
-        NarrowChannels(channels.kept)(model)
+def with_factors(
+    model: ir.Model, factors: Mapping[str, Factors], channels: ChannelFactors
+) -> ir.Model:
+    """A copy of a model with given factors, those of the readers of channels among them.
+
+    Args:
+        model: The user's model, or the normalised one; it is not changed.
+        factors: Target name to factors.
+        channels: The channels that go.
+    """
+    compressed = model.clone()
+    RewriteTargets(factors)(compressed)
+    NarrowChannels(channels.kept)(compressed)
+    return compressed
 
 
 def factors_by_name(

@@ -12,9 +12,9 @@ from ..allocation.candidates import automatic_multiple
 from ..allocation.plan import Plan
 from ..factorization.balance import balanced
 from ..factorization.forms import unfoldings_of
-from ..factorization.rewriting import factors_by_name, without_channels
+from ..factorization.rewriting import factors_by_name, with_factors
 from ..options import Options
-from ..passes import RewriteTargets, Target, sign
+from ..passes import Target, sign
 from .bottleneck import Bottleneck
 
 __all__ = ["expanded", "multiples_of", "prices_of", "unfoldings_by_value"]
@@ -80,9 +80,8 @@ def expanded(
     spectra = {unfolding.name: analysis.spectrum(unfolding, candidate) for unfolding in cut}
     factors = factors_by_name(cut, ranks, spectra, analysis.statistics)
     channels = analysis.channels.taken(ranks)
-    model = known.start.clone()
-    RewriteTargets(balanced(factors, cut) | dict(channels.factors))(model)
-    without_channels(model, channels)
+    every = {**balanced(factors, cut), **channels.factors}
+    model = with_factors(known.start, every, channels)
     sign(model, options.provenance())
     return model
 
