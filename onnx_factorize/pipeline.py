@@ -46,7 +46,8 @@ from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
 from .runtime.session import Session
-from .statistics.calibration_run import CalibrationRun, Sampling
+from .statistics.calibration_run import CalibrationRun
+from .statistics.sampling import Sampling
 
 __all__ = ["calibrated", "compressed", "run"]
 

@@ -116,6 +116,10 @@ def analyze(
     """
     unfoldings = [unfolding for target in run.targets for unfolding in unfoldings_of(target)]
     run = run.of([unfolding for unfolding in unfoldings if weighting.covers(unfolding)])
+    channels = Channels()
+    if narrow != "off" and weighting.unit == "nats" and not uniform:
+        channels = find_channels(run, macs)
+        run = dataclasses.replace(run, companion=channels.observed)
     gathered = weighting.gather(run)
     spoilt = gathered.not_finite
     if spoilt and not any(each.ran for each in gathered.statistics.values()):
@@ -124,7 +128,9 @@ def analyze(
             f"{next(iter(spoilt.values()))}: check how the data are scaled."
         )
     spectra = Spectra(gathered.statistics)
-    run = dataclasses.replace(run, effort=as_far_as_it_goes(run, gathered, macs))
+    channels = channels.ready(run, gathered)
+    effort = as_far_as_it_goes(run, gathered, macs)
+    run = dataclasses.replace(run, effort=effort, companion=channels.observed)
 
     def predicted(by: Weighting, name: str) -> Candidate:
         found = by.losses(run, gathered, spectra)
@@ -151,11 +157,9 @@ def analyze(
     if uniform or len(gathered.parts) < 2:
         return dataclasses.replace(analysis, candidates=[first])
     others = [predicted(get_weighting(name), name) for name in weighting.beside]
-    channels = Channels()
-    if narrow != "off" and weighting.unit == "nats":
-        channels = find_channels(run, gathered, macs)
-        if narrow == "only" and not channels.narrowings:
-            raise InputError(_no_channels(channels))
+    channels = channels.judged(run, gathered)
+    if narrow == "only" and not channels.narrowings:
+        raise InputError(_no_channels(channels))
     evaluator = PlanEvaluator(run, gathered.parts, macs, channels)
     if run.effort.bounded and run.effort.metrics:
         others += _by_closed_form(first, weighting.closed_form(run, gathered, spectra))

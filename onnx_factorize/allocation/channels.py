@@ -7,15 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..arrays import Array
-from ..factorization.narrowing.channel_cuts import ChannelCuts, CutsApart
-from ..factorization.narrowing.channel_losses import closed_form_losses, cross_validated_losses
+from ..factorization.narrowing.channel_cuts import ChannelCuts
 from ..factorization.narrowing.narrowing import Narrowing, find_narrowings
+from ..factorization.narrowing.observed_channels import ObservedChannels
 from ..factorization.rewriting import ChannelFactors
 from ..passes import Factors, Target
 from ..passes.narrowing import RefusedChannels
 from ..passes.narrowing.group import Indices
 from ..statistics.calibration_run import CalibrationRun, Gathered
-from ..statistics.channel_moments import gather_input_moments, merged_moments
 from .candidate import Candidate
 from .channel_shares import ChannelShares
 from .work import affordable
@@ -30,18 +29,48 @@ class Channels:
     Attributes:
         narrowings: The channels.
         refused: Those that may not.
-        apart: The cuts that all folds but one give.
-        cuts: What all data give.
-        losses: By name the loss at every width, shape (width + 1,).
+        observed: What the data say of them.
+        losses: By name the loss at every width, shape (width + 1,); empty until they are `judged`.
         work: Multiply-adds that all of this takes.
     """
 
     narrowings: Sequence[Narrowing] = ()
     refused: Sequence[RefusedChannels] = ()
-    apart: CutsApart | None = None
-    cuts: ChannelCuts | None = None
+    observed: ObservedChannels | None = None
     losses: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     work: float = 0.0
+
+    def ready(self, run: CalibrationRun, gathered: Gathered) -> Channels:
+        """The same once moments are gathered: losses may be judged of what is left."""
+        left = self._left(run, gathered)
+        if left.observed is not None:
+            left.observed.ready(left.narrowings, gathered)
+        return left
+
+    def judged(self, run: CalibrationRun, gathered: Gathered) -> Channels:
+        """The same with losses."""
+        left = self._left(run, gathered)
+        if left.observed is None:
+            return left
+        losses = {each.name: left.observed.losses(each) for each in left.narrowings}
+        return dataclasses.replace(left, losses=losses)
+
+    def _left(self, run: CalibrationRun, gathered: Gathered) -> Channels:
+        """The same without those around which there is nothing to judge by."""
+        usable = {
+            target.name
+            for target in run.targets
+            if gathered.ran(target) and target.name not in gathered.unreachable
+        }
+        reasons = {each.name: each.unusable(usable) for each in self.narrowings}
+        refused = [
+            each.refused(reason) for each in self.narrowings if (reason := reasons[each.name])
+        ]
+        narrowings = [each for each in self.narrowings if reasons[each.name] is None]
+        observed = self.observed if narrowings else None
+        return dataclasses.replace(
+            self, narrowings=narrowings, refused=[*self.refused, *refused], observed=observed
+        )
 
     def chosen(self, plan: Mapping[str, int]) -> dict[Narrowing, int]:
         """The channels that a plan narrows, each with its width."""
@@ -60,10 +89,11 @@ class Channels:
         kept: dict[str, Indices] = {}
         readers: list[Target] = []
         for each, width in self.chosen(plan).items():
-            assert self.cuts is not None
-            kept[each.group.name] = self.cuts.elimination(each).kept(width)
+            assert self.observed is not None
+            kept[each.group.name] = self.observed.cuts.elimination(each).kept(width)
             readers += each.readers
-        return ChannelFactors(kept, self.factors(plan, self.cuts), readers)
+        cuts = None if self.observed is None else self.observed.cuts
+        return ChannelFactors(kept, self.factors(plan, cuts), readers)
 
     def shares(self, plan: Mapping[str, int]) -> dict[str, ChannelShares]:
         """Operator to what it still reads and computes of channels, of those that a plan changes.
@@ -86,37 +116,25 @@ class Channels:
 
     def cuts_of(self, fold: int) -> ChannelCuts | None:
         """The cuts that all folds but one give."""
-        return None if self.apart is None else self.apart.without(fold)
+        return None if self.observed is None else self.observed.apart.without(fold)
 
 
-def find_channels(run: CalibrationRun, gathered: Gathered, macs: float = math.inf) -> Channels:
-    """Finds channels that may be narrowed, and works out what that loses.
+def find_channels(run: CalibrationRun, macs: float = math.inf) -> Channels:
+    """Finds channels that may be narrowed: those to observe (see `Companion`).
 
     Args:
         run: The model and the data; the targets are operators.
-        gathered: The statistics of each fold, with gradients.
         macs: Multiplications of the dense model for one sample.
     """
-    usable = [
-        target
-        for target in run.targets
-        if gathered.ran(target) and target.name not in gathered.unreachable
-    ]
-    narrowings, refused = find_narrowings(run.normal, usable)
-    dear, work = affordable(run, gathered, macs, narrowings)
+    narrowings, refused = find_narrowings(run.normal, run.targets)
+    dear, work = affordable(run, macs, narrowings)
     refused += [each.refused(dear[each.name]) for each in narrowings if each.name in dear]
     narrowings = [each for each in narrowings if each.name not in dear]
     if not narrowings:
         return Channels(refused=refused)
-    readers = {target.name: target for each in narrowings for target in each.readers}
-    moments = gather_input_moments(run, list(readers.values()))
-    every = ChannelCuts(gathered.statistics, merged_moments(moments))
-    apart = CutsApart(gathered.parts, moments)
-    if run.effort.folds and len(gathered.parts) > 1 and not run.progress.late:
-        losses = cross_validated_losses(run, narrowings, apart, every)
-    else:
-        losses = closed_form_losses(narrowings, every)
-    return Channels(narrowings, refused, apart, every, losses, work)
+    folds = int(run.surveyed.folds.max()) + 1
+    observed = ObservedChannels(narrowings, run.data.calibration_samples, folds)
+    return Channels(narrowings, refused, observed, work=work)
 
 
 def with_channels(

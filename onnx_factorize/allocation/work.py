@@ -37,7 +37,7 @@ _STORED = 100.0
 _LOSSES = 0.35
 
 # The same for channels, and an elimination of those of K rows, over K³.
-_CHANNELS = 0.9
+_CHANNELS = 0.6
 _ELIMINATION = 7.0
 
 # A model whose arithmetic is not known is taken to be small.
@@ -54,7 +54,7 @@ class Work:
         evaluation: One plan.
         refit: The refit of one plan, with its two evaluations.
         prediction: What to expect of the plan that is taken.
-        channels: The eliminations of channels, and the cross-validation of their losses.
+        channels: The eliminations of channels.
     """
 
     calibration: float
@@ -114,7 +114,7 @@ def as_far_as_it_goes(run: CalibrationRun, gathered: Gathered, macs: float) -> E
 
 
 def affordable(
-    run: CalibrationRun, gathered: Gathered, macs: float, narrowings: Sequence[Narrowing]
+    run: CalibrationRun, macs: float, narrowings: Sequence[Narrowing]
 ) -> tuple[dict[str, str], float]:
     """Channels whose eliminations a share of the work does not pay for, or memory does not hold.
 
@@ -122,7 +122,6 @@ def affordable(
 
     Args:
         run: The model and the data.
-        gathered: What calibration found.
         macs: Multiplications of the dense model for one sample.
         narrowings: The channels.
 
@@ -130,14 +129,12 @@ def affordable(
         Why the others stay, by name, and what those take that may go.
     """
     effort, forward = run.effort, macs if np.isfinite(macs) and macs > 0 else _UNKNOWN
-    calibrated, parts = run.data.calibration_samples, max(1, len(gathered.parts))
-    tried = min(CROSS_VALIDATED, calibrated) * min(1.0, effort.folds / parts)
-    total = calibrated * forward + tried * (1 + _BACKWARD) * forward * run.sampling.draws
+    calibrated, parts = run.data.calibration_samples, int(run.surveyed.folds.max()) + 1
     times = 1 + max(effort.folds, effort.compared + effort.predicted)
-    least = work_of(run, gathered, macs, 0, 0).calibration
+    both = (1 + _BACKWARD) * run.sampling.draws
+    least = (min(SURVEYED, calibrated) + calibrated * both) * forward
     most = _CHANNELS * effort.work * least if effort.bounded else np.inf
-    room = run.data.memory.channels
-    refused = {}
+    room, total, refused = run.data.memory.channels, 0.0, {}
     for each in sorted(narrowings, key=lambda each: sum(t.rows**3 for t in each.readers)):
         cost = sum((_ELIMINATION * times + ROWS_A_DIMENSION) * t.rows**3 for t in each.readers)
         size = sum(8 * (parts + times) * t.rows**2 for t in each.readers)

@@ -85,6 +85,7 @@ def cross_validate(
     sums: dict[str, dict[int, LossSums]],
     draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
+    watch: Callable[[Observation], None] = lambda _: None,
 ) -> None:
     """Adds to `sums` what cuts along given directions change on given samples.
 
@@ -96,11 +97,13 @@ def cross_validate(
         sums: Target name to what was found, by shrinkage.
         draws: Labels to draw for each sample.
         advance: Called after each batch with its number of samples.
+        watch: Called with what each batch showed, at each draw.
     """
     wanted = [t for t in targets if t.name in directions and t.name in observer.gradients]
     for batch in batches:
         for draw in range(draws):
-            changes_of = functools.partial(_changes, observer.run(batch, draw), directions)
+            seen = observer.run(batch, draw)
+            changes_of = functools.partial(_changes, seen, directions)
             for target, changes in zip(wanted, in_parallel(changes_of, wanted), strict=True):
                 if not changes:
                     continue
@@ -108,7 +111,8 @@ def cross_validate(
                 for index, squares in changes.items():
                     own = found.setdefault(index, LossSums(np.zeros_like(squares)))
                     own.add(squares, batch.samples)
-            del changes_of  # and what the batch showed, before the next one runs
+            watch(seen)
+            del seen, changes_of  # what the batch showed, before the next one runs
         advance(batch.samples)
 
 

@@ -14,6 +14,8 @@ from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun, Gathered
 from ..statistics.micro_batches import micro_batches
 from ..statistics.model_statistics import Statistics, TargetStatistics
+from ..statistics.observation import Observation
+from ..statistics.observer import Observer
 from .bias_correction import absorbed_mean
 from .kronecker_factors import KroneckerFactors
 from .losses import Directions, LossSums, cross_validate
@@ -64,6 +66,7 @@ def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choi
     ) as advance:
         for group in groups:
             chosen |= _choose(run.of(group), gathered, indices, advance)
+            run = dataclasses.replace(run, companion=None)  # it has seen the samples
     return chosen
 
 
@@ -89,7 +92,8 @@ def _choose(
 ) -> dict[str, Choice]:
     """Chooses for the targets of one group."""
     assert gathered.observer is not None
-    parts, targets = gathered.parts, run.targets
+    observer, parts, targets = gathered.observer, gathered.parts, run.targets
+    companion = run.companion
     sums: dict[str, dict[int, LossSums]] = {}
     tried: dict[str, Sequence[int]] = {target.name: indices for target in targets}
     for fold in range(min(run.effort.folds, len(parts))):
@@ -102,9 +106,11 @@ def _choose(
         others = [part for index, part in enumerate(parts) if index != fold] or parts
         directions = _directions(targets, _merged(others, targets), tried)
         held_out = some_of(fold, run.surveyed.folds, max(1, CROSS_VALIDATED // len(parts)))
-        batches = micro_batches(run.data, held_out, gathered.observer)
+        batches, draws = micro_batches(run.data, held_out, observer), run.sampling.draws
+        if companion is not None:
+            companion.begin(fold)
         cross_validate(
-            gathered.observer, targets, batches, directions, sums, run.sampling.draws, advance
+            observer, targets, batches, directions, sums, draws, advance, _watching(run, observer)
         )
     chosen = {}
     for target in targets:
@@ -113,6 +119,14 @@ def _choose(
             best = _ranking(target, found)[0]
             chosen[target.name] = Choice(best, found[best].losses)
     return chosen
+
+
+def _watching(run: CalibrationRun, observer: Observer) -> Callable[[Observation], None]:
+    """Shows a companion what it wants to see."""
+    companion = run.companion
+    if companion is None:
+        return lambda _: None
+    return lambda seen: companion.judge(observer.at_inputs(seen))
 
 
 def _merged(parts: Sequence[Statistics], targets: Sequence[Target]) -> Statistics:

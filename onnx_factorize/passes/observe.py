@@ -12,6 +12,7 @@ from ..graph.builder import emit
 from ._bodies import ITERATED
 from ._expose import Exposer
 from .find_targets import FindTargets
+from .linear.target import Target
 
 __all__ = ["Observe", "Side"]
 
@@ -37,6 +38,7 @@ class Observe(ir.passes.InPlacePass):
         *,
         points: Mapping[str, ir.Value] | None = None,
         replaced: Mapping[str, ir.Value] | None = None,
+        inputs: Iterable[str] = (),
     ) -> None:
         """Initializes the pass.
 
@@ -45,12 +47,14 @@ class Observe(ir.passes.InPlacePass):
             side: Where.
             points: The values of further unfoldings (see `SeparateUnfoldings`).
             replaced: Target name to the input that it had before unfoldings were separated.
+            inputs: Targets whose inputs are wanted besides.
         """
-        self._wanted = set(names)
+        self._wanted, self._read = set(names), set(inputs)
         self._points = points or {}
         self._replaced = replaced or {}
         self._side = side
         self.taps: dict[str, str] = {}
+        self.inputs: dict[str, str] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Adds the taps."""
@@ -66,25 +70,32 @@ class Observe(ir.passes.InPlacePass):
             assert value.dtype is not None
             self.taps[name] = expose(value, model.graph, value.dtype)
         for target in finder.uses:
-            if not target.is_own:
+            if not target.is_own or not isinstance(target.node.graph, ir.Graph):
                 continue
-            scope = target.node.graph
-            if target.name in self._wanted and isinstance(scope, ir.Graph):
-                assert target.weight.dtype is not None
+            if target.name in self._wanted:
                 side = target.side if self._side == "narrow" else self._side
-                value = target.node.outputs[0]
-                if side == "input":
-                    value = self._replaced.get(target.name, target.x)
-                home = value.graph if isinstance(value.graph, ir.Graph) else scope
-                if home in repeated and target.convolution is None:
-                    width = target.rows if side == "input" else target.columns
-                    embedding = value is target.x and target.embedding
-                    value = _rows(value, 1 if embedding else width, home, expose)
-                dtype = target.weight.dtype
-                if side == "input" and target.embedding:
-                    dtype = value.dtype or ir.DataType.INT64
-                self.taps[target.name] = expose(value, scope, dtype)
+                self.taps[target.name] = self._tap(target, side, expose, repeated)
+            if target.name in self._read:
+                self.inputs[target.name] = self._tap(target, "input", expose, repeated)
         return ir.passes.PassResult(model, modified=bool(self.taps))
+
+    def _tap(self, target: Target, side: str, expose: Exposer, repeated: set[ir.Graph]) -> str:
+        """Exposes one side of a target."""
+        scope = target.node.graph
+        assert isinstance(scope, ir.Graph)
+        assert target.weight.dtype is not None
+        value = target.node.outputs[0]
+        if side == "input":
+            value = self._replaced.get(target.name, target.x)
+        home = value.graph if isinstance(value.graph, ir.Graph) else scope
+        if home in repeated and target.convolution is None:
+            width = target.rows if side == "input" else target.columns
+            embedding = value is target.x and target.embedding
+            value = _rows(value, 1 if embedding else width, home, expose)
+        dtype = target.weight.dtype
+        if side == "input" and target.embedding:
+            dtype = value.dtype or ir.DataType.INT64
+        return expose(value, scope, dtype)
 
 
 def _rows(value: ir.Value, width: int, scope: ir.Graph, expose: Exposer) -> ir.Value:

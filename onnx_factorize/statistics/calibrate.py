@@ -13,6 +13,7 @@ from ..passes import Target
 from .calibration_run import CalibrationRun, Gathered
 from .micro_batches import micro_batches
 from .model_statistics import Statistics
+from .observation import Observation
 from .observed_ranks import note_ranks
 from .observer import Observer
 
@@ -39,8 +40,14 @@ def gather_moments(run: CalibrationRun, *, gradients: bool) -> Gathered:
         folds = run.surveyed.folds
     with run.progress.stage("calibrate", run.data.calibration_samples) as advance:
         observer = run.observer(gradients=gradients)
+        companion = run.companion
+
+        def watch(fold: int, seen: Observation) -> None:
+            if companion is not None:
+                companion.gather(fold, observer.at_inputs(seen))
+
         parts = gather_statistics(
-            observer, run.targets, run.data, folds, run.sampling.draws, advance
+            observer, run.targets, run.data, folds, run.sampling.draws, advance, watch
         )
         return Gathered(parts, observer, observer.unreachable, observer.not_finite)
 
@@ -52,6 +59,7 @@ def gather_statistics(
     folds: npt.NDArray[np.int64] | None = None,
     draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
+    watch: Callable[[int, Observation], None] = lambda *_: None,
 ) -> list[Statistics]:
     """Gathers the moments of each target, apart for each fold of the data.
 
@@ -62,6 +70,7 @@ def gather_statistics(
         folds: The fold of each sample, shape (samples,); None for one fold.
         draws: Labels to draw for each sample, where there are gradients.
         advance: Called after each batch with its number of samples.
+        watch: Called with its fold and with what it showed, in the first draw.
 
     Returns:
         The statistics of each fold; a target in a branch that never ran has a signal of no rows.
@@ -76,8 +85,11 @@ def gather_statistics(
         statistics = Statistics.empty(targets, observer)
         for batch in micro_batches(data, folds == fold, observer):
             for draw in range(draws if observer.gradients else 1):
-                # Without a name: what one batch showed is gone before the next one runs.
-                statistics.add(observer.run(batch, draw), uses, places, signals=not draw)
+                seen = observer.run(batch, draw)
+                statistics.add(seen, uses, places, signals=not draw)
+                if not draw:
+                    watch(fold, seen)
+                del seen  # what one batch showed is gone before the next one runs
             advance(batch.samples)
         found.append(statistics)
     for statistics in found:

@@ -5,39 +5,44 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..options import NORMAL, Effort, Labels, Options
+from ..options import NORMAL, Effort
 from ..outputs import Survey
 from ..passes import Side, Target
 from ..progress import Progress
 from ..runtime.session import Runtime
 from .model_statistics import Statistics
+from .observation import Observation
 from .observer import Observer
+from .sampling import DRAWN, Sampling
 
-__all__ = ["CalibrationRun", "Gathered", "Sampling"]
+__all__ = ["CalibrationRun", "Companion", "Gathered"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """The choice of what is drawn of each sample, or taken from it.
+class Companion(Protocol):
+    """Works out something else from the same runs of the model, which cost more than it does."""
 
-    Attributes:
-        seed: Seed of labels that are drawn, and of the places that are looked at.
-        labels: Whether labels are drawn, or come with the data.
-        draws: Labels to draw for each sample.
-    """
+    @property
+    def readers(self) -> Sequence[Target]:
+        """Targets whose inputs are observed besides."""
 
-    seed: int = 0
-    labels: Labels = "drawn"
-    draws: int = 1
+    def gather(self, fold: int, seen: Observation) -> None:
+        """Looks at a batch of which statistics are gathered.
 
-    @classmethod
-    def of(cls, options: Options) -> Sampling:
-        """As the options ask."""
-        return cls(options.selection.seed, options.labels, options.draws)
+        Args:
+            fold: The fold that its samples belong to.
+            seen: The batch, at the inputs of the readers.
+        """
+
+    def begin(self, fold: int) -> None:
+        """Prepares for the cross-validation of a fold."""
+
+    def judge(self, seen: Observation) -> None:
+        """Looks at a batch of that fold, with gradients, at the inputs of the readers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,7 @@ class CalibrationRun:
         sampling: The labels that gradients are taken at, and the places that are looked at.
         progress: What is told how far the run is.
         effort: What may be computed besides.
+        companion: What else sees what the model is run for.
     """
 
     normal: ir.Model
@@ -60,9 +66,10 @@ class CalibrationRun:
     data: CalibrationData
     surveyed: Survey
     runtime: Runtime
-    sampling: Sampling = Sampling()
+    sampling: Sampling = DRAWN
     progress: Progress = dataclasses.field(default_factory=Progress)
     effort: Effort = NORMAL
+    companion: Companion | None = None
 
     def of(self, targets: Sequence[Target]) -> CalibrationRun:
         """The same of other targets."""
@@ -80,10 +87,10 @@ class CalibrationRun:
             self.targets,
             self.runtime,
             self.surveyed.outputs if gradients else None,
-            self.sampling.seed,
+            self.sampling,
             side=side,
             shapes=self.surveyed.shapes,
-            labels=self.sampling.labels,
+            inputs=() if self.companion is None else self.companion.readers,
         )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 
+from ..parallel import in_parallel
 from ..passes import Target
-from .calibration_run import CalibrationRun
-from .micro_batches import micro_batches
 from .moments import Moments
+from .observation import Observation
 
-__all__ = ["ROWS_A_DIMENSION", "InputMoments", "gather_input_moments", "merged_moments"]
+__all__ = ["ROWS_A_DIMENSION", "InputMoments", "InputSums", "merged_moments"]
 
 # Target name to the moments of its input; targets that read one value share them.
 InputMoments = Mapping[str, Moments]
@@ -20,38 +21,41 @@ ROWS_A_DIMENSION = 8
 _PLACES = 16
 
 
-def gather_input_moments(run: CalibrationRun, readers: Sequence[Target]) -> list[InputMoments]:
-    """Gathers the moments of the inputs of some targets, fold by fold.
+class InputSums:
+    """Sums the moments of what targets read, batch after batch."""
 
-    The stage is called `observe channels`.
+    def __init__(self, readers: Sequence[Target], samples: int) -> None:
+        """Begins with no data.
 
-    Args:
-        run: The model and the data.
-        readers: The targets, in their own unfoldings.
-    """
-    samples, folds = run.data.calibration_samples, run.surveyed.folds
-    observer = run.of(readers).observer(gradients=False, side="input")
-    keys: dict[str, Hashable] = {
-        each.name: (observer.taps[each.name], each.convolution, each.groups) for each in readers
-    }
-    first = {key: each for each, key in reversed(list(zip(readers, keys.values(), strict=True)))}
-    places = {
-        key: max(_PLACES, math.ceil(ROWS_A_DIMENSION * each.rows / samples))
-        for key, each in first.items()
-    }
-    found: list[InputMoments] = []
-    with run.progress.stage("observe channels", samples) as advance:
-        for fold in range(int(folds.max()) + 1):
-            sums = {key: Moments.empty(each.groups, each.rows) for key, each in first.items()}
-            for batch in micro_batches(run.data, folds == fold, observer):
-                seen = observer.run(batch)
-                for key, each in first.items():
-                    rows = seen.signal(each, places[key])
-                    if rows is not None:
-                        sums[key].add(rows)
-                advance(batch.samples)
-            found.append({name: sums[key] for name, key in keys.items()})
-    return found
+        Args:
+            readers: The targets, in their own unfoldings.
+            samples: The samples that will be seen, those of other folds among them.
+        """
+        self._keys: dict[str, Hashable] = {
+            each.name: (each.x.name, each.convolution, each.groups) for each in readers
+        }
+        pairs = zip(readers, self._keys.values(), strict=True)
+        self._first = {key: each for each, key in reversed(list(pairs))}
+        self._places = {
+            key: max(_PLACES, math.ceil(ROWS_A_DIMENSION * each.rows / samples))
+            for key, each in self._first.items()
+        }
+        self._sums = {k: Moments.empty(t.groups, t.rows) for k, t in self._first.items()}
+
+    def add(self, seen: Observation) -> None:
+        """Adds a batch that shows inputs."""
+
+        def add(key: Hashable) -> None:  # no two share what is added to
+            rows = seen.signal(self._first[key], self._places[key])
+            if rows is not None:
+                self._sums[key].add(rows)
+
+        deque(in_parallel(add, list(self._sums)), 0)
+
+    @property
+    def moments(self) -> InputMoments:
+        """Those of each target."""
+        return {name: self._sums[key] for name, key in self._keys.items()}
 
 
 def merged_moments(parts: Sequence[InputMoments]) -> InputMoments:

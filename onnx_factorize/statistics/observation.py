@@ -14,7 +14,7 @@ from ..keyed_random import Keys, keys_of
 from ..passes import Target
 from .im2col import channel_rows, convolution_rows, linear_rows
 
-__all__ = ["FedSignals", "Observation", "Pair", "Shows"]
+__all__ = ["AtInputs", "FedSignals", "Observation", "Pair", "Shows"]
 
 
 # Signals, gradients at the same places, and how many places each stands for.
@@ -51,6 +51,25 @@ class Shows(Protocol):
         """Takes note of a gradient that is not finite."""
 
 
+class AtInputs:
+    """Shows what targets read in a model that is observed elsewhere too (see `Shows`)."""
+
+    def __init__(self, observer: Shows, taps: dict[str, str]) -> None:
+        """Takes the taps there, and gradients as the graph computes them."""
+        self._observer, self.taps = observer, taps
+        self.seed, self.gradients = observer.seed, observer.gradients
+        self.not_finite = observer.not_finite
+        self.back: dict[str, AnyArray] = {}
+
+    def side(self, target: Target) -> Literal["input", "output"]:  # noqa: ARG002 - of all targets
+        """Always the input."""
+        return "input"
+
+    def lose_gradient(self, target: Target, where: str) -> None:
+        """Takes note for both."""
+        self._observer.lose_gradient(target, where)
+
+
 class FedSignals:
     """Shows what targets read where that is fed to a model: nothing is run (see `Shows`)."""
 
@@ -85,6 +104,10 @@ class Observation:
         self._observer = observer
         self._values = values
         self.batch = batch
+
+    def by(self, observer: Shows) -> Observation:
+        """The same values as another shows them."""
+        return Observation(observer, self._values, self.batch)
 
     def ran(self, target: Target) -> bool:
         """Tells whether the target ran: it did not if it is in a branch that was not taken."""

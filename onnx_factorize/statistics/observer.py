@@ -10,13 +10,13 @@ import numpy as np
 import onnx_ir as ir
 
 from ..calibration import Batch, CalibrationData
-from ..options import Labels
 from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
 from ..passes import FixDraws, KeepOutputs, Observe, SeparateUnfoldings, Side, Target
 from ..runtime.footprint import UNKNOWN, fed_bytes
 from ..runtime.session import Runtime, Session
-from .observation import Observation
+from .observation import AtInputs, Observation
+from .sampling import DRAWN, Sampling
 from .seeding import Seeding
 from .target_gradients import TargetGradients
 
@@ -38,11 +38,11 @@ class Observer:
         targets: Sequence[Target],
         runtime: Runtime,
         outputs: Mapping[str, OutputDistribution] | None = None,
-        seed: int = 0,
+        sampling: Sampling = DRAWN,
         *,
         side: Side = "narrow",
         shapes: OutputShapes | None = None,
-        labels: Labels = "drawn",
+        inputs: Sequence[Target] = (),
     ) -> None:
         """Builds the session.
 
@@ -52,11 +52,11 @@ class Observer:
             runtime: How to run the model.
             outputs: Output name to the distribution that the gradient is seeded by; None for no
                 gradients.
-            seed: Seed of the labels that are drawn, and of the places that are looked at.
+            sampling: The labels of gradients, and the places that are looked at.
             side: Where signals are observed. Unless that is the narrow side, gradients are those
                 of y.
             shapes: What is known of the shapes of outputs.
-            labels: Whether labels are drawn, or come with the data.
+            inputs: Targets whose inputs are observed besides (see `at_inputs`).
         """
         observed = model.clone()
         FixDraws()(observed)
@@ -64,15 +64,21 @@ class Observer:
         names = [use.name for use in uses]
         separate = SeparateUnfoldings({target.name for target in targets if not target.is_own})
         separate(observed)
-        observe = Observe(names, side, points=separate.points, replaced=separate.inputs)
+        observe = Observe(
+            names,
+            side,
+            points=separate.points,
+            replaced=separate.inputs,
+            inputs=[target.name for target in inputs],
+        )
         observe(observed)
         self.taps = observe.taps
         self.not_finite: dict[str, str] = {}
         self._leaders = {use.name: target for target in targets for use in target.uses}
         self._side = side
-        self.seed = seed
+        self.seed = sampling.seed
         if outputs is not None:
-            made = TargetGradients.appended(observed, targets, outputs, separate, labels)
+            made = TargetGradients.appended(observed, targets, outputs, separate, sampling.labels)
         else:
             made = TargetGradients()
         self._gradients, self.gradients, self.unreachable = made, made.values, made.unreachable
@@ -85,12 +91,17 @@ class Observer:
             if target.is_own
         }
         sizes = [each.size for each in made.inputs.values()]
-        kept = sorted({*self.taps.values(), *self.gradients.values(), *sizes})
+        self._inputs = AtInputs(self, observe.inputs)
+        kept = sorted(
+            {*self.taps.values(), *observe.inputs.values(), *made.values.values(), *sizes}
+        )
         KeepOutputs(kept)(observed)
         self._taken: float | None = None
         self._load = functools.partial(runtime.session, observed, kept)
         self._loaded: Session | None = self._load()
-        self._seeding = Seeding(observed, made.inputs, outputs or {}, model, runtime, shapes, seed)
+        self._seeding = Seeding(
+            observed, made.inputs, outputs or {}, model, runtime, shapes, self.seed
+        )
 
     @property
     def _session(self) -> Session:
@@ -128,6 +139,10 @@ class Observer:
     def run(self, batch: Batch, draw: int = 0) -> Observation:
         """Runs one batch, with the labels of one of several draws."""
         return Observation(self, self._seeding.run(self._session, batch, draw), batch)
+
+    def at_inputs(self, seen: Observation) -> Observation:
+        """What a run showed at the inputs that are observed besides, with gradients of y."""
+        return seen.by(self._inputs)
 
     def side(self, target: Target) -> Literal["input", "output"]:
         """The side on which the signal of a target is observed."""

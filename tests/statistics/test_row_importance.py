@@ -15,6 +15,7 @@ from onnx_factorize.passes import FindTargets, OutputKind
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from onnx_factorize.statistics.observer import Observer
 from onnx_factorize.statistics.row_importance import row_importance
+from onnx_factorize.statistics.sampling import Sampling
 
 torch = pytest.importorskip("torch")
 
@@ -70,7 +71,8 @@ def test_it_agrees_with_autograd(images):
     data = open_calibration([images], Signature.of(graph), Selection(holdout=0.0, batch_size=5))
     kinds = {"logits": OutputKind("categorical", -1, "logit")}
     outputs = survey(OnnxRuntime().session(graph), kinds, data, labels="given").outputs
-    observer = Observer(graph, finder.targets, OnnxRuntime(), outputs, side="input", labels="given")
+    given = Sampling(labels="given")
+    observer = Observer(graph, finder.targets, OnnxRuntime(), outputs, given, side="input")
     found = row_importance(observer, finder.targets, data)
     for name, expected in _squared_gradients(images).items():
         np.testing.assert_allclose(found[name].mean, expected[None], rtol=1e-4)

@@ -15,17 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...arrays import Array
-from ...calibration.folds import some_of
 from ...passes import Target
-from ...statistics.calibration_run import CalibrationRun
-from ...statistics.micro_batches import micro_batches
 from ...statistics.observation import Observation
 from ..losses import LossSums
-from ..shrinkage_choice import CROSS_VALIDATED
-from .channel_cuts import ChannelCuts, CutsApart
+from .channel_cuts import ChannelCuts
 from .narrowing import Narrowing
 
-__all__ = ["closed_form_losses", "cross_validated_losses"]
+__all__ = ["Changes", "closed_form_losses", "cross_moments", "losses_between"]
 
 # From a reader and what is left out of its input to Σ h gᵀ of each sample.
 _Cross = Callable[[str, npt.NDArray[np.float32]], Array | None]
@@ -39,42 +35,8 @@ def closed_form_losses(narrowings: Sequence[Narrowing], cuts: ChannelCuts) -> di
     return {each.name: cuts.elimination(each).losses for each in narrowings}
 
 
-def cross_validated_losses(
-    run: CalibrationRun,
-    narrowings: Sequence[Narrowing],
-    apart: CutsApart,
-    cuts: ChannelCuts,
-) -> dict[str, Array]:
-    """The losses at every width, of unseen samples. The stage is `cross-validate channels`.
-
-    Args:
-        run: The model and the data.
-        narrowings: The channels.
-        apart: What all folds but one give.
-        cuts: What all folds together give.
-    """
-    readers = {target.name: target for each in narrowings for target in each.readers}
-    samples, folds = run.data.calibration_samples, min(run.effort.folds, apart.folds)
-    observer = run.of(list(readers.values())).observer(gradients=True, side="input")
-    tried = min(CROSS_VALIDATED, samples) // apart.folds
-    sums: dict[str, LossSums] = {}
-    with run.progress.stage("cross-validate channels", folds * tried) as advance:
-        for fold in range(folds):
-            own = apart.without(fold)
-            changes = {each.name: _Changes.of(each, own) for each in narrowings}
-            held_out = some_of(fold, run.surveyed.folds, max(1, tried))
-            for batch in micro_batches(run.data, held_out, observer):
-                for draw in range(run.sampling.draws):
-                    _add(observer.run(batch, draw), readers, changes, sums)
-                advance(batch.samples)
-    return {
-        each.name: _between(each, cuts.elimination(each).losses, sums.get(each.name))
-        for each in narrowings
-    }
-
-
 @dataclasses.dataclass(frozen=True)
-class _Changes:
+class Changes:
     """What becomes of the readers of some channels at a few widths.
 
     Attributes:
@@ -86,7 +48,8 @@ class _Changes:
     means: Mapping[str, npt.NDArray[np.float32]]
 
     @classmethod
-    def of(cls, narrowing: Narrowing, cuts: ChannelCuts) -> _Changes:
+    def of(cls, narrowing: Narrowing, cuts: ChannelCuts) -> Changes:
+        """What some cuts make of the readers."""
         every = [cuts.factors(narrowing, width) for width in _widths(narrowing)]
         weights, means = {}, {}
         for target in narrowing.readers:
@@ -115,15 +78,12 @@ class _Changes:
         return None if total is None else np.square(total, dtype=np.float64)
 
 
-def _add(
-    seen: Observation,
-    readers: Mapping[str, Target],
-    changes: Mapping[str, _Changes],
-    sums: dict[str, LossSums],
-) -> None:
-    """Adds the samples of one batch."""
+def cross_moments(
+    seen: Observation, readers: Mapping[str, Target]
+) -> Callable[[str, npt.NDArray[np.float32]], Array | None]:
+    """From a reader and what is left out of its input to Σ h gᵀ of each sample of a batch."""
 
-    def cross(name: str, mean: npt.NDArray[np.float32]) -> Array | None:
+    def of(name: str, mean: npt.NDArray[np.float32]) -> Array | None:
         pair = seen.paired(readers[name])
         if pair is None:
             return None
@@ -131,18 +91,14 @@ def _add(
         moved = (signal[0] - mean).transpose(0, 2, 1)
         return np.asarray(scale * (moved @ gradient[0]).reshape(len(moved), -1))
 
-    for name, each in changes.items():
-        squares = each.squares(cross)
-        if squares is not None:
-            own = sums.setdefault(name, LossSums(np.zeros(len(squares))))
-            own.add(squares.sum(axis=1), squares.shape[1])
+    return of
 
 
 def _widths(narrowing: Narrowing) -> list[int]:
     return [max(1, int(share * narrowing.width)) for share in _SHARES]
 
 
-def _between(narrowing: Narrowing, closed: Array, measured: LossSums | None) -> Array:
+def losses_between(narrowing: Narrowing, closed: Array, measured: LossSums | None) -> Array:
     """Losses at every width, not increasing, from those at a few."""
     if measured is None or not measured.samples:
         return closed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import onnx_ir as ir
 
@@ -41,6 +41,19 @@ class Narrowing:
     def refused(self, reason: str) -> RefusedChannels:
         """The same as channels that stay."""
         return _refused(self.group, reason)
+
+    def unusable(self, usable: Container[str]) -> str | None:
+        """The reason why they must stay where only some targets may be changed, or None."""
+        roles = [(self.producers, "computes"), (self.readers, "reads")]
+        return next(
+            (
+                f"'{target.name}', which {does} them, is not factorized"
+                for targets, does in roles
+                for target in targets
+                if target.name not in usable
+            ),
+            None,
+        )
 
     @property
     def width(self) -> int:

@@ -42,18 +42,18 @@ def test_weights_of_channels_that_stay_are_the_regression_on_them(known):
     channels = known.analysis.channels
     for narrowing in channels.narrowings:
         width = narrowing.width // 2
-        ((name, factors),) = channels.cuts.factors(narrowing, width).items()
+        ((name, factors),) = channels.observed.cuts.factors(narrowing, width).items()
         target, reader = narrowing.readers[0], narrowing.group.readers[0]
         assert name == target.name
-        kept = reader.rows[channels.cuts.elimination(narrowing).kept(width)].reshape(-1)
+        kept = reader.rows[channels.observed.cuts.elimination(narrowing).kept(width)].reshape(-1)
         gone = np.setdiff1d(np.arange(target.rows), kept)
         product, weight = factors.product()[0], target.matrices()[0]
         assert not product[gone].any()
         # The mean of what the operator computes stays.
-        mean = channels.cuts.mean(target)
+        mean = channels.observed.cuts.mean(target)
         np.testing.assert_allclose(mean @ product + factors.bias_shift, mean @ weight, atol=1e-8)
         # The error that is left has nothing to do with what stays, but for the ridge.
-        energy = channels.cuts._energy(target)
+        energy = channels.observed.cuts._energy(target)
         left = energy @ (weight - product)
         assert np.abs(left[kept]).max() < 1e-6 * np.abs(energy @ weight).max()
 
@@ -96,7 +96,7 @@ def test_more_samples_know_more_of_channels(known):
     narrowing = channels.narrowings[-1]
     width = narrowing.width // 8
     unseen = evaluator.measure({narrowing.name: width}, known.analysis.weighting, {})
-    seen = evaluator.divergence(channels.cuts.factors(narrowing, width), [0, 1])
+    seen = evaluator.divergence(channels.observed.cuts.factors(narrowing, width), [0, 1])
     assert 0 < seen < unseen
 
 
@@ -114,7 +114,7 @@ def test_plain_zeros_lose_more_than_weights_that_make_up(known):
         return found.value
 
     for narrowing in channels.narrowings[:3]:
-        fitted = channels.cuts.factors(narrowing, narrowing.width // 2)
+        fitted = channels.observed.cuts.factors(narrowing, narrowing.width // 2)
         ((name, own),) = fitted.items()
         target = narrowing.readers[0]
         rows = own.down[0].argmax(axis=0)

@@ -1,0 +1,87 @@
+"""Channels that are observed while moments are gathered and losses are cross-validated."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...arrays import Array
+from ...parallel import in_parallel
+from ...passes import Target
+from ...statistics.calibration_run import Gathered
+from ...statistics.channel_moments import InputSums, merged_moments
+from ...statistics.observation import Observation
+from ..losses import LossSums
+from .channel_cuts import ChannelCuts, CutsApart
+from .channel_losses import Changes, cross_moments, losses_between
+from .narrowing import Narrowing
+
+__all__ = ["ObservedChannels"]
+
+
+class ObservedChannels:
+    """What the data say of channels, from runs of the model that others need (see `Companion`).
+
+    Attributes:
+        narrowings: The channels.
+        apart: The cuts that all folds but one give, once `ready`.
+        cuts: What all data give, likewise.
+    """
+
+    def __init__(self, narrowings: Sequence[Narrowing], samples: int, folds: int) -> None:
+        """Begins with no data.
+
+        Args:
+            narrowings: The channels.
+            samples: The samples of all folds.
+            folds: The folds.
+        """
+        self.narrowings = narrowings
+        self._readers = _readers(narrowings)
+        self._sums = [InputSums(self.readers, samples) for _ in range(folds)]
+        self._judged: dict[str, LossSums] = {}
+
+    @property
+    def readers(self) -> Sequence[Target]:
+        """The targets that read them."""
+        return list(self._readers.values())
+
+    def gather(self, fold: int, seen: Observation) -> None:
+        """Adds the moments of a batch of one fold."""
+        self._sums[fold].add(seen)
+
+    def ready(self, narrowings: Sequence[Narrowing], gathered: Gathered) -> None:
+        """Takes what was gathered, for the channels that may still be narrowed."""
+        self.narrowings, self._readers = narrowings, _readers(narrowings)
+        moments = [sums.moments for sums in self._sums]
+        self.cuts = ChannelCuts(gathered.statistics, merged_moments(moments))
+        self.apart = CutsApart(gathered.parts, moments)
+
+    def begin(self, fold: int) -> None:
+        """Works out what becomes of readers by what the other folds say."""
+        own = self.apart.without(fold)
+        self._changes = {each.name: Changes.of(each, own) for each in self.narrowings}
+
+    def judge(self, seen: Observation) -> None:
+        """Adds what that changes on samples of the fold."""
+
+        def add(name: str) -> None:
+            squares = self._changes[name].squares(cross)
+            if squares is not None:
+                own = self._judged.setdefault(name, LossSums(np.zeros(len(squares))))
+                own.add(squares.sum(axis=1), squares.shape[1])
+
+        cross = cross_moments(seen, self._readers)
+        deque(in_parallel(add, list(self._changes)), 0)
+
+    def losses(self, narrowing: Narrowing) -> Array:
+        """The loss at every width, shape (width + 1,): of unseen samples where some were judged."""
+        closed = self.cuts.elimination(narrowing).losses
+        return losses_between(narrowing, closed, self._judged.get(narrowing.name))
+
+
+def _readers(narrowings: Sequence[Narrowing]) -> dict[str, Target]:
+    """The targets that read some channels, by name."""
+    return {target.name: target for each in narrowings for target in each.readers}
