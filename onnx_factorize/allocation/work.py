@@ -38,7 +38,7 @@ _LOSSES = 0.35
 
 # The same for channels, and an elimination of those of K rows, over K³.
 _CHANNELS = 0.6
-_ELIMINATION = 7.0
+_ELIMINATION = 4.0
 
 # A model whose arithmetic is not known is taken to be small.
 _UNKNOWN = 1e8

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arrays import Array
 
-__all__ = ["descending", "leading", "solve_transposed"]
+__all__ = ["descending", "leading", "positive_inverse", "solve_transposed"]
 
 # Rows of a triangular system that are solved at once: the rest of it is matrix products.
 _BLOCK = 64
@@ -33,6 +33,21 @@ def leading(matrix: Array) -> Array:
     """
     values, vectors = np.linalg.eig(matrix)
     return np.asarray(np.abs(np.real(vectors[:, np.argmax(np.real(values))])))
+
+
+def positive_inverse(matrix: Array) -> Array:
+    """The inverse of a positive definite matrix: L⁻ᵀ L⁻¹, in three fifths of a general inverse.
+
+    Raises:
+        numpy.linalg.LinAlgError: It is not positive definite, to rounding.
+    """
+    lower = np.linalg.cholesky(matrix)
+    upper = np.eye(len(lower), dtype=lower.dtype)  # becomes L⁻ᵀ, of which the rest stays zero
+    for first in reversed(range(0, len(lower), _BLOCK)):
+        own, rest = slice(first, first + _BLOCK), slice(first + _BLOCK, None)
+        upper[own, rest] -= lower[rest, own].T @ upper[rest, rest]
+        upper[own, first:] = np.linalg.solve(lower[own, own].T, upper[own, first:])
+    return np.asarray(upper @ upper.T)
 
 
 def solve_transposed(lower: Array, right: Array) -> Array:

@@ -8,7 +8,7 @@ taking the channels out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ...statistics.channel_moments import InputMoments, merged_moments
 from ...statistics.model_statistics import Statistics, TargetStatistics
 from .elimination import Elimination, Reading, eliminate
 from .narrowing import Narrowing
+from .nested_regression import NestedRegression
 
 __all__ = ["ChannelCuts", "CutsApart"]
 
@@ -46,23 +47,36 @@ class ChannelCuts:
         """
         self._statistics, self._moments = statistics, moments
         self._known: dict[str, Elimination] = {}
+        self._fitted: dict[str, NestedRegression] = {}
 
     def elimination(self, narrowing: Narrowing) -> Elimination:
         """The order in which channels go, and what it loses under the Kronecker approximation."""
         if narrowing.name not in self._known:
+            energies = [self._energy(target) for target in narrowing.readers]
+            layers = list(zip(narrowing.readers, narrowing.group.readers, energies, strict=True))
             readings = [
-                Reading(self._energy(target), self._weighed(target), reader.rows)
-                for target, reader in zip(narrowing.readers, narrowing.group.readers, strict=True)
+                Reading(energy, self._weighed(target), reader.rows)
+                for target, reader, energy in layers
             ]
-            self._known[narrowing.name] = eliminate(readings, narrowing.width)
+            found = eliminate(readings, narrowing.width)
+            for target, reader, energy in layers:
+                rows = reader.rows[found.order].reshape(-1)
+                self._fitted[target.name] = NestedRegression.of(rows, energy, _weight(target))
+            self._known[narrowing.name] = found
         return self._known[narrowing.name]
 
     def factors(self, narrowing: Narrowing, width: int) -> dict[str, Factors]:
         """The factors of the readers of some channels at one width, by name."""
-        kept = self.elimination(narrowing).kept(width)
         return {
-            target.name: self._selected(target, reader.rows[kept].reshape(-1))
-            for target, reader in zip(narrowing.readers, narrowing.group.readers, strict=True)
+            target.name: self._selected(target, *regression.on(count))
+            for target, regression, count in self._fits(narrowing, width)
+        }
+
+    def changes(self, narrowing: Narrowing, width: int) -> dict[str, Array]:
+        """What the weights of the readers change by at one width, by name, (K, N) each."""
+        return {
+            target.name: regression.change(count)
+            for target, regression, count in self._fits(narrowing, width)
         }
 
     def mean(self, target: Target) -> Array:
@@ -70,14 +84,18 @@ class ChannelCuts:
         mean = self._moments[target.name].mean[0]
         return mean if target.centred else np.zeros_like(mean)
 
-    def _selected(self, target: Target, rows: Indices) -> Factors:
-        weight, energy = target.matrices()[0], self._energy(target)
-        gone = np.setdiff1d(np.arange(len(weight)), rows)
-        known = energy[np.ix_(rows, rows)]
-        up = weight[rows] + np.linalg.solve(known, energy[np.ix_(rows, gone)] @ weight[gone])
+    def _fits(
+        self, narrowing: Narrowing, width: int
+    ) -> Iterator[tuple[Target, NestedRegression, int]]:
+        """Each reader, its weights on the most important rows, and how many of them stay."""
+        self.elimination(narrowing)
+        for target, reader in zip(narrowing.readers, narrowing.group.readers, strict=True):
+            yield target, self._fitted[target.name], width * reader.rows.shape[1]
+
+    def _selected(self, target: Target, rows: Indices, up: Array) -> Factors:
+        weight, mean = _weight(target), self.mean(target)
         down = np.zeros((len(weight), len(rows)))
         down[rows, np.arange(len(rows))] = 1.0
-        mean = self.mean(target)
         shift = mean @ weight - mean[rows] @ up if target.centred else None
         return Factors(down[None], up[None], shift, chain=WithoutChannels())
 
@@ -94,7 +112,7 @@ class ChannelCuts:
         """W G Wᵀ of a reader, shape (K, K)."""
         found = self._statistics[target.name].gradient
         assert found is not None
-        weight, gradient = target.matrices()[0], found.mean[0]
+        weight, gradient = _weight(target), found.mean[0]
         if target.side == "output":
             unit = _ON_GRADIENT * float(np.trace(gradient)) / len(gradient)
             return np.asarray(weight @ (gradient + unit * np.eye(len(gradient))) @ weight.T)
@@ -102,6 +120,10 @@ class ChannelCuts:
         return np.asarray(
             gradient + _ON_GRADIENT * float(np.trace(gradient) / max(np.trace(gram), 1e-30)) * gram
         )
+
+
+def _weight(target: Target) -> Array:
+    return np.asarray(target.matrices()[0])
 
 
 class CutsApart:

@@ -50,14 +50,13 @@ class Changes:
     @classmethod
     def of(cls, narrowing: Narrowing, cuts: ChannelCuts) -> Changes:
         """What some cuts make of the readers."""
-        every = [cuts.factors(narrowing, width) for width in _widths(narrowing)]
-        weights, means = {}, {}
-        for target in narrowing.readers:
-            weight = target.matrices()[0]
-            changed = [found[target.name].product()[0] - weight for found in every]
-            weights[target.name] = np.stack(changed).reshape(len(every), -1).astype(np.float32)
-            means[target.name] = cuts.mean(target).astype(np.float32)
-        return cls(weights, means)
+        every = [cuts.changes(narrowing, width) for width in _widths(narrowing)]
+        weights = {
+            name: np.stack([found[name] for found in every], dtype=np.float32, casting="same_kind")
+            for name in every[0]
+        }
+        means = {t.name: cuts.mean(t).astype(np.float32) for t in narrowing.readers}
+        return cls({name: each.reshape(len(every), -1) for name, each in weights.items()}, means)
 
     def squares(self, cross: _Cross) -> Array | None:
         """The squared changes of the loss, shape (widths, samples); None where there are none.

@@ -22,6 +22,7 @@ import numpy as np
 
 from ...arrays import AnyArray, Array
 from ...passes.narrowing.group import Indices
+from ..eigen import positive_inverse
 
 __all__ = ["Elimination", "Reading", "eliminate"]
 
@@ -31,6 +32,9 @@ _POOL = 4
 # Steps in which all channels go, about: the more go at once, the less is computed.
 _STEPS = 40
 
+
+# Share of the channels at which those that are gone are no longer carried along.
+_COMPACT = 0.8
 
 # Rows up to which all is computed in double precision; the order of many needs no more than half.
 _EXACT = 256
@@ -73,17 +77,22 @@ class _State:
 
     def __init__(self, precision: AnyArray, moment: AnyArray, rows: Indices) -> None:
         self.precision, self.moment, self.rows = precision, moment, rows
+        # Where a change is written before it is subtracted: to touch new memory takes longer.
+        self._change = np.empty_like(moment)
 
     @classmethod
     def of(cls, reading: Reading) -> _State:
         """All channels."""
         dtype = np.float64 if len(reading.moment) <= _EXACT else np.float32
-        precision = np.linalg.inv(reading.covariance).astype(dtype)
+        precision = positive_inverse(reading.covariance).astype(dtype)
         return cls(precision, reading.moment.astype(dtype), reading.rows)
 
     def scores(self, channels: Indices) -> Array:
         """What it loses that one more channel goes, of each of some, shape (channels,)."""
         rows = self.rows[channels]
+        if rows.shape[1] == 1:
+            known, own = (each.diagonal()[rows[:, 0]] for each in (self.precision, self.moment))
+            return np.asarray(0.5 * own / np.maximum(known, 1e-300))
         taps = rows[:, :, None], rows[:, None, :]
         return _scores(np.asarray(self.precision[taps]), np.asarray(self.moment[taps]))
 
@@ -97,15 +106,27 @@ class _State:
     def drop(self, channels: Indices) -> None:
         """Takes channels out: the others make up for them."""
         gone = self.rows[channels].reshape(-1)
+        if len(gone) == 1:
+            self._drop_row(int(gone[0]))
+            return
         across = self.precision[:, gone]
         # What row of W is added to each row for those that go, with a minus.
         weights = np.linalg.solve(self.precision[np.ix_(gone, gone)], across.T)
-        self.precision -= across @ weights
+        self.precision -= np.matmul(across, weights, out=self._change)
         # (I - wᵀ e) M (I - e w), with e the rows that go, is M less something and its transpose.
         inner = self.moment[np.ix_(gone, gone)]
-        half = (self.moment[:, gone] - 0.5 * weights.T @ inner) @ weights
-        self.moment -= half
-        self.moment -= half.T
+        half = self.moment[:, gone] - 0.5 * weights.T @ inner
+        both = np.hstack([half, weights.T]), np.vstack([weights, half.T])
+        self.moment -= np.matmul(*both, out=self._change)
+
+    def _drop_row(self, gone: int) -> None:
+        """The same of one row, which is a matter of outer products."""
+        across = self.precision[:, gone]
+        weights = across / across[gone]
+        half = self.moment[:, gone] - 0.5 * self.moment[gone, gone] * weights
+        self.precision -= np.multiply.outer(across, weights, out=self._change)
+        self.moment -= np.multiply.outer(half, weights, out=self._change)
+        self.moment -= np.multiply.outer(weights, half, out=self._change)
 
 
 def eliminate(readings: Sequence[Reading], width: int) -> Elimination:
@@ -129,7 +150,7 @@ def eliminate(readings: Sequence[Reading], width: int) -> Elimination:
         for state in states:
             state.drop(gone)
         left = np.setdiff1d(left, gone)
-        if 2 * len(left) < len(names):  # what is left is cheaper to update by itself
+        if len(left) < _COMPACT * len(names):  # what is left is cheaper to update by itself
             states = [state.within(left) for state in states]
             names, left = names[left], np.arange(len(left))
     return Elimination(np.array(order[::-1], np.int64), np.array(losses[::-1]))
@@ -146,13 +167,11 @@ def _next(states: Sequence[_State], pool: Indices, count: int, losses: list[floa
         gone.append(int(members[least]))
         for part in parts:
             part.drop(members[least : least + 1])
-        members = np.delete(members, least)
+        members = members[members != gone[-1]]
     return np.asarray(pool[gone])
 
 
 def _scores(precision: AnyArray, moment: AnyArray) -> Array:
     """½ tr(P⁻¹ M) of each of a stack of matrices, shape (channels, taps, taps)."""
-    if precision.shape[1] == 1:
-        return np.asarray(0.5 * moment[:, 0, 0] / np.maximum(precision[:, 0, 0], 1e-300))
     traces = np.trace(np.linalg.solve(precision, moment), axis1=1, axis2=2)
     return np.asarray(0.5 * traces)
