@@ -35,6 +35,9 @@ class KeptRows:
         """
         self._starts, self._chosen = starts, chosen
         self._room = room
+        # The bytes of a row. Files are read forwards: to look at each block twice, the first row
+        # and then all, would read a compressed file from its beginning for every block.
+        self._row: int | None = None
         self._blocks: dict[tuple[int, int], tuple[Rows, Batch]] = {}
 
     def rows(self, read: Callable[[int, Rows], Batch], record: int, rows: Rows) -> Batch:
@@ -48,7 +51,11 @@ class KeptRows:
         key = record, int(rows[0]) // BLOCK
         if key not in self._blocks and self._room > 0:
             every = self._in_block(*key)
-            if len(every) and self._has_room(read(record, every[:1]), len(every)):
+            if self._row is None:
+                self._row = _size(read(record, rows[:1]))
+            if len(every) * self._row > self._room:
+                self._room = 0  # what comes is alike
+            elif len(every):
                 self._keep(key, every, read(record, every))
         kept, batch = self._blocks.get(key, (rows[:0], None))
         if batch is None or not np.isin(rows, kept).all():
@@ -65,15 +72,9 @@ class KeptRows:
         start, stop = np.searchsorted(self._chosen, [start, stop])
         return self._chosen[start:stop] - first
 
-    def _has_room(self, one: Batch, rows: int) -> bool:
-        """Whether so many rows like one may be kept."""
-        if rows * _size(one) <= self._room:
-            return True
-        self._room = 0  # what comes is alike
-        return False
-
     def _keep(self, key: tuple[int, int], rows: Rows, batch: Batch) -> None:
         self._blocks[key] = rows, batch
+        self._row = -(-_size(batch) // max(1, len(rows)))
         self._room -= _size(batch)
 
 
