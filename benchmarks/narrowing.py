@@ -1,15 +1,16 @@
 """Narrowing beside factors alone, at the same budget, judged on samples that no run has seen.
 
     python -m benchmarks.narrowing [NAME ...] [--budget targets=0.5 ...] [--seed N ...]
-        [--samples 256] [--narrow off --narrow auto] [--save FILE.json]
+        [--samples 256] [--narrow off --narrow auto] [--factors pair] [--save FILE.json]
 
-For each model, budget and seed: the divergence with `--narrow off` and with `--narrow auto`,
+For each model, budget and seed, with each `--narrow` and each `--factors`: the divergence,
 parameters and multiplications of the written model, its time over the dense model's (three
 interleaved rounds on one thread), and what the search took. In the end geometric means of ratios.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from onnx_factorize.pipeline import run
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0,), show_default=True)
 @click.option("--samples", default=256, show_default=True)
 @click.option("--narrow", "ways", multiple=True, default=("off", "auto"), show_default=True)
+@click.option("--factors", "written", multiple=True, default=("pair",), show_default=True)
 @click.option("--effort", default="normal", show_default=True)
 @click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
 def main(
@@ -38,19 +40,22 @@ def main(
     seeds: tuple[int, ...],
     samples: int,
     ways: tuple[str, ...],
+    written: tuple[str, ...],
     effort: str,
     save: Path | None,
 ) -> None:
     """Run the models NAMES, or all."""
-    rows = []
+    rows: list[dict[str, Any]] = []
+    both = list(itertools.product(ways, written))
     for name in names or models.names():
         for seed in seeds:
             judge = Judge(models.get(name), Selection(samples=samples, seed=seed))
             for budget in budgets:
-                for narrow in ways:
+                for narrow, factors in both:
                     options = Options.of(
                         budget=budget,
                         narrow=narrow,
+                        factors=factors,
                         effort=effort,
                         seed=seed,
                         samples=samples,
@@ -58,12 +63,13 @@ def main(
                         threads=1,
                         best_effort=True,
                     )
-                    row = {"model": name, "budget": budget, "narrow": narrow, "seed": seed}
+                    row = {"model": name, "budget": budget, "seed": seed}
+                    row |= {"narrow": narrow, "factors": factors}
                     rows.append(row | _measured(name, options, judge))
                     print(_line(rows[-1]), flush=True)
                     figures.write(save, rows)
-    for narrow in ways[1:]:
-        _compare(rows, ways[0], narrow)
+    for other in both[1:]:
+        _compare(rows, both[0], other)
 
 
 def _measured(name: str, options: Options, judge: Judge) -> dict[str, Any]:
@@ -91,27 +97,30 @@ def _measured(name: str, options: Options, judge: Judge) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> str:
     return (
-        f"{row['model']:18s} {row['budget']:13s} {row['narrow']:5s} seed {row['seed']}  "
+        f"{row['model']:18s} {row['budget']:13s} {row['narrow']:5s}{row['factors']:9s}seed {row['seed']}  "
         f"{row['divergence']:.4f} nats  params {row['params']:.3f}  macs {row['macs']:.3f}  "
         f"time {row['time'] or 1:.3f}  work {row['work']:.1f} C  {row['plan']}, "
         f"{row['narrowed']} narrowed"
     )
 
 
-def _compare(rows: list[dict[str, Any]], one: str, other: str) -> None:
+def _compare(rows: list[dict[str, Any]], one: tuple[str, str], other: tuple[str, str]) -> None:
     """Prints the ratios of one way to the other, model by model, and their geometric mean."""
     found: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if row["narrow"] == other:
+        if (row["narrow"], row["factors"]) == other:
             key = row["model"], row["budget"], row["seed"]
             beside = next(
                 each
                 for each in rows
-                if each["narrow"] == one and (each["model"], each["budget"], each["seed"]) == key
+                if (each["narrow"], each["factors"]) == one
+                and (each["model"], each["budget"], each["seed"]) == key
             )
             found.setdefault(key[:2], []).append(row["divergence"] / beside["divergence"])
     for (name, budget), ratios in found.items():
-        print(f"{name:18s} {budget:13s} {other} / {one}: {np.round(ratios, 3).tolist()}")
+        print(
+            f"{name:18s} {budget:13s} {' '.join(other)} / {' '.join(one)}: {np.round(ratios, 3).tolist()}"
+        )
     every = [np.log(ratio) for ratios in found.values() for ratio in ratios]
     if every:
         print(f"geometric mean {np.exp(np.mean(every)):.3f} of {len(every)} runs")

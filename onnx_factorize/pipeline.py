@@ -11,6 +11,7 @@ import onnx_ir as ir
 from .allocation.analysis import analyze
 from .allocation.calibrated import Calibrated
 from .allocation.forms import restricted
+from .allocation.identity_blocks import as_identity_blocks
 from .allocation.model_costs import Costs, measure_costs
 from .allocation.plan import Plan
 from .allocation.storage import External
@@ -89,6 +90,7 @@ def calibrated(
     with progress.stage("find targets"):
         normal, targets, skipped, excluded = find_targets(start, outputs, chosen, options)
         targets = [restricted(target, options.form) for target in targets]
+        targets = as_identity_blocks(normal, targets, options)
         if options.promise is None:  # what a guarantee searches is the targets alone
             costs = dataclasses.replace(costs, hidden=hidden_params(skipped, options))
 

@@ -20,7 +20,7 @@ _version curve errors graph keyed_random parallel processes progress registering
 foreign passes.adjoint passes.linear
 passes.operators
 user_code passes
-passes.narrowing
+passes.identity_blocks passes.narrowing
 options files
 runtime calibration.inputs
 runtime.runtimes

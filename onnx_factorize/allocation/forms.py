@@ -88,7 +88,11 @@ def operator_choices(
     ]
     if not known:
         return only_dense(target, price, macs)
-    single = {cut[0].name: form_named(f) for f, cut in forms_of(target).items() if len(cut) == 1}
+    single = {
+        cut[0].name: form_named(form).written(cut[0])
+        for form, cut in forms_of(target).items()
+        if len(cut) == 1
+    }
 
     def alone(one: Target) -> Choices:
         lost, curve, by = losses[one.name], curves.get(one.name), single.get(one.name)

@@ -22,6 +22,7 @@ from .analysis import Analysis
 from .calibrated import Calibrated
 from .candidate import Candidate
 from .forms import AUTO
+from .identity_blocks import as_pairs, not_written
 from .plan_evaluator import PlanEvaluator
 from .price import Price
 from .refitted import Refitted, best_refitted, most_cuts
@@ -82,7 +83,8 @@ def compress(
     Operators that break the model when they are cut are found by running it, and stay dense.
 
     Args:
-        known: The calibrated model; that an operator breaks it is noted in its analysis.
+        known: The calibrated model; that an operator breaks it is noted in its analysis, and that
+            one is no identity block in its targets.
         price: The unit of the budget, with what the dense model costs.
         options: The budget, the allocation, and how ranks are rounded.
         progress: What is told how far the run is.
@@ -97,8 +99,12 @@ def compress(
         # Before many plans are evaluated of which none could work.
         _leave_broken(known, price, options)
     model, plan, allocation = _compress(known, price, options, progress)
-    if not _breaks(known, model, allocation):
+    written = allocation.model if options.finetune else model
+    pairs = not_written(written, [cut for cut in allocation.cut if cut.identity])
+    if not pairs and not _breaks(known, model, allocation):
         return model, plan
+    # What would not be exact as an identity block costs more than it was allocated.
+    known.targets[:] = as_pairs(known.targets, pairs)
     return compress(known, price, options, progress)
 
 
@@ -191,7 +197,7 @@ def _compress(
         read = allocation.channels.factors.keys()
         cut = {name: each for name, each in factors.items() if name not in read}
         factors = {**factors, **balanced(cut, allocation.cut)}
-    model = with_factors(dense, factors, allocation.channels)
+    model = with_factors(dense, factors, allocation.channels, identity=not options.finetune)
     sign(model, options.provenance())
     return model, plan, allocation
 

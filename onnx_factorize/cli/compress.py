@@ -41,7 +41,7 @@ __all__ = ["compress_command"]
     help="Default: MODEL.factorized.onnx beside MODEL.",
 )
 @fields("budget", "max_divergence", "keep", "prefer", "weighting", "ranks", "effort", "max_time")
-@fields("labels", "draws", "rank_multiple", "form", "narrow")
+@fields("labels", "draws", "rank_multiple", "form", "factors", "narrow")
 @fields("include", "exclude", "op_types", "holdout")
 @click.option(
     "--sweep",

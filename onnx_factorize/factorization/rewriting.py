@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from ..files.model_io import weight_bytes
 from ..passes import Factors, RewriteTargets, Target
+from ..passes.identity_blocks import WriteIdentityBlocks
 from ..passes.narrowing import NarrowChannels
 from ..passes.narrowing.group import Indices
 from ..runtime.paging import LARGE, spill_values
@@ -64,15 +65,23 @@ def rewritten(
     compressed = model.clone()
     # A large model is rewritten operator by operator, so that the factors of one are in memory.
     chosen = _by_operator(targets, ranks)
+    blocks = {name for name, cut in chosen.items() if form_that_cuts(cut).identity}
     parts = (_factors(unfoldings, ranks, spectra, statistics) for unfoldings in chosen.values())
     every = itertools.chain(parts, [narrowed])
     RewriteTargets.in_parts(every, [*chosen, *narrowed], spill_values)(compressed)
     NarrowChannels(channels.kept)(compressed)
+    if blocks:
+        WriteIdentityBlocks(blocks)(compressed)
+        spill_values(compressed.graph.initializers.values())
     return compressed
 
 
 def with_factors(
-    model: ir.Model, factors: Mapping[str, Factors], channels: ChannelFactors
+    model: ir.Model,
+    factors: Mapping[str, Factors],
+    channels: ChannelFactors,
+    *,
+    identity: bool = True,
 ) -> ir.Model:
     """A copy of a model with given factors, those of the readers of channels among them.
 
@@ -80,11 +89,20 @@ def with_factors(
         model: The user's model, or the normalised one; it is not changed.
         factors: Target name to factors.
         channels: The channels that go.
+        identity: Whether identity blocks are written, or left for later: factors can be trained.
     """
     compressed = model.clone()
     RewriteTargets(factors)(compressed)
     NarrowChannels(channels.kept)(compressed)
+    blocks = _blocks(factors)
+    if identity and blocks:
+        WriteIdentityBlocks(blocks)(compressed)
     return compressed
+
+
+def _blocks(factors: Mapping[str, Factors]) -> set[str]:
+    """The operators whose factors are written as identity blocks."""
+    return {each.operator or name for name, each in factors.items() if each.identity}
 
 
 def factors_by_name(

@@ -23,7 +23,7 @@ from .runtime import RuntimeOptions
 from .selection import Selection
 from .training import Training, without_training
 from .types import check_types
-from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption
+from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
 
 __all__ = ["Options"]
 
@@ -44,6 +44,8 @@ class Options:
         draws: Labels to draw for each sample.
         rank_multiple: Ranks are multiples of it; None picks 16, or less in small models.
         form: How convolutions are cut; `auto` lets the budget choose.
+        factors: Whether two factors are written as such (`pair`), or as an identity block, wherever
+            that can be (`identity`) or is worth it (`auto`).
         narrow: Whether channels between operators may go, where that loses less than factors
             (`auto`), or may not (`off`), or nothing else may be done (`only`).
         include: Regular expressions; only targets whose names match one are touched.
@@ -104,6 +106,10 @@ class Options:
     draws: int = option(1, "Labels to draw for each sample.")
     rank_multiple: int | None = option(None, "Default: 16, or less in small models.")
     form: str = option("auto", "How convolutions are cut: {words}; auto takes the best.")
+    factors: WrittenAs = option(
+        "pair",
+        "auto, pair or identity: a rank takes r (K + N) numbers, or r (K + N - r) as a block.",
+    )
     narrow: Narrow = option(
         "auto",
         "auto, off or only: whether channels between operators may go, too, or nothing else.",
@@ -192,6 +198,8 @@ class Options:
             raise InputError(f"There is no allocation '{self.ranks}'; use global or uniform.")
         if self.narrow not in get_args(Narrow):
             raise InputError(f"--narrow is auto, off or only, not '{self.narrow}'.")
+        if self.factors not in get_args(WrittenAs):
+            raise InputError(f"--factors is auto, pair or identity, not '{self.factors}'.")
         effort_named(self.effort)
         if self.labels not in get_args(Labels):
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")

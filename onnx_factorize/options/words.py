@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["EffortName", "Labels", "MaskMeaning", "Narrow", "Prefer", "Ranks", "StateOption"]
+__all__ = [
+    "EffortName",
+    "Labels",
+    "MaskMeaning",
+    "Narrow",
+    "Prefer",
+    "Ranks",
+    "StateOption",
+    "WrittenAs",
+]
 
 # How much is computed to choose ranks (see `effort`).
 EffortName = Literal["low", "normal", "high"]
@@ -16,6 +25,9 @@ Prefer = Literal["size", "latency"]
 # `global` cuts where least is lost; `uniform` treats all targets alike.
 Ranks = Literal["global", "uniform"]
 Narrow = Literal["auto", "off", "only"]
+
+# The way in which two factors are written: as a pair, or as an identity block.
+WrittenAs = Literal["auto", "pair", "identity"]
 
 # Where labels come from: the model draws them, or the calibration data hold them.
 Labels = Literal["drawn", "given"]

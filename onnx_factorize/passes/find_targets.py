@@ -87,7 +87,8 @@ class FindTargets(ir.passes.InPlacePass):
         repeated: bool = False,
     ) -> None:
         for node in scope:
-            if node not in self.names:
+            # What ends a chain may be a Concat.
+            if node not in self.names and provenance_of(node) is None:
                 continue
             if origin_name(node) is not None:
                 self._chains.setdefault(str(origin_name(node)), []).append(node)

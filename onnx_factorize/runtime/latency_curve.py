@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from ..curve import Curve
 from ..passes import Chain, Factors, RewriteTargets, Target, isolated
+from ..passes.identity_blocks import WriteIdentityBlocks
 from .interleaved import latencies
 from .latency_cache import LatencyCache
 from .session import Runtime
@@ -116,6 +117,7 @@ def _kind(target: Target) -> str:
         f"{target.node.op_type}({', '.join(attributes)}) {weight.dtype} "
         f"{target.groups}x{target.rows}x{target.columns}{' + bias' if biased else ''}"
         f"{'' if target.is_own else f' in its {target.unfolding.name} unfolding'}"
+        f"{' as an identity block' if target.identity else ''}"
     )
 
 
@@ -133,5 +135,7 @@ def _models(
         )
         cut = isolated(target, shape, model)
         RewriteTargets({target.name: factors})(cut)
+        if target.identity:
+            WriteIdentityBlocks()(cut)
         models.append(cut)
     return models

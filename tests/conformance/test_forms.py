@@ -21,6 +21,7 @@ from builders import (
 )
 from click.testing import CliRunner
 
+from onnx_factorize.allocation.identity_blocks import as_identity_blocks, not_written
 from onnx_factorize.allocation.standing_model import StandingModel
 from onnx_factorize.cli.main import cli
 from onnx_factorize.factorization.forms import (
@@ -34,6 +35,7 @@ from onnx_factorize.factorization.forms import (
 from onnx_factorize.factorization.rewriting import factors_by_name, rewritten
 from onnx_factorize.factorization.spectrum import decompose
 from onnx_factorize.files.model_io import parameters
+from onnx_factorize.options import Options
 from onnx_factorize.passes import OWN, Factors, Rewrite, RewriteTargets, Target
 from onnx_factorize.report.inspection import inspect
 from onnx_factorize.runtime.latency_cache import LatencyCache
@@ -174,6 +176,31 @@ def test_it_is_exact_at_full_rank_and_costs_what_it_says(operator, low):
         assert (layer.name, layer.form) == ("c", form.title(unfoldings[0]))
         dearer = form.macs(unfoldings, [rank + 1 for rank in each], 10**6)
         assert 0 < form.macs(unfoldings, each, 10**6) < dearer
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_an_identity_block_costs_what_it_says(operator):
+    text, weights, _ = OPERATORS[operator]
+    proto = model(text, weights)
+    normalised, (target, *_) = found(proto)[0], found(proto)[1].targets
+    marked = as_identity_blocks(normalised, [target], Options.of(factors="identity"))[0]
+    biases = sum(w.size for name, w in weights.items() if name != "w")
+    for unfolding in (marked, *marked.unfoldings):
+        form, rank = form_that_cuts([unfolding]), min(3, unfolding.full_rank - 1)
+        assert form.identity == unfolding.identity
+        spectra = {unfolding.name: decompose(unfolding.matrices())}
+        made = rewritten(normalised, [unfolding], {unfolding.name: rank}, spectra, {})
+        assert not not_written(made, [unfolding] if unfolding.identity else [])
+        splits = [n for n in made.graph if n.op_type == "Split"]
+        extra = sum(len(n.outputs) for n in splits)
+        # A Gemm that reads its weight transposed adds zeros: of the bias there are no more.
+        assert parameters(made) - biases - extra <= form.params([unfolding], [rank])
+        (layer,) = inspect(check(made)).layers
+        assert (layer.name, layer.form) == ("c", form.title(unfolding))
+        dense = 10**6
+        assert form.macs([unfolding], [rank], dense) > 0
+        dearest = form.macs([unfolding], [unfolding.full_rank - 1], dense)
+        assert not unfolding.identity or unfolding.unfolding.stretch > 1 or dearest < dense
 
 
 def _compress(tmp_path, *options):

@@ -46,13 +46,19 @@ class Form(abc.ABC):
     Attributes:
         name: What `--form` calls it.
         nodes: Operators that it has more than the dense one.
+        identity: Whether its factors are written as an identity block.
         replaces: The names of forms that cut the same unfoldings, in whose place it is taken unless
             `--form` names them.
     """
 
     name: str
     nodes: int = 1
+    identity: bool = False
     replaces: tuple[str, ...] = ()
+
+    def written(self, target: Target) -> Form:
+        """The form as it is written for a target, cut in the first of its unfoldings."""
+        return self
 
     @property
     def chain(self) -> Chain | None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...arrays import Array
 from ...passes import OWN, Target, title_of
 from .form import Form, Ranks
+from .identity_block import IdentityBlock
 from .registry import register
 
 __all__ = ["Pair"]
@@ -27,6 +28,10 @@ class Pair(Form):
 
     name: str
     unfolding: str = OWN
+
+    def written(self, target: Target) -> Form:
+        """Two factors, or an identity block of them."""
+        return IdentityBlock(self) if target.identity else self
 
     def cuts(self, target: Target) -> tuple[str, ...]:
         """The one unfolding."""

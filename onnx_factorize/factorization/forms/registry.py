@@ -53,11 +53,12 @@ def forms_of(target: Target) -> dict[str, tuple[Target, ...]]:
 
 
 def form_that_cuts(unfoldings: Sequence[Target]) -> Form:
-    """The form of an operator of which these unfoldings, and no others, are cut."""
+    """The form of an operator of which these unfoldings, and no others, are cut, as written."""
     wanted = {each.unfolding.name for each in unfoldings}
     # Of a form that cuts several unfoldings, one may be cut alone: where latency is the unit.
     every = {**_by_cuts(unfoldings[0], tuple(_FORMS)), **_by_cuts(unfoldings[0])}
-    return next(form for cuts, form in every.items() if set(cuts) == wanted)
+    form = next(form for cuts, form in every.items() if set(cuts) == wanted)
+    return form.written(unfoldings[0])
 
 
 def _by_cuts(target: Target, names: Sequence[str] | None = None) -> dict[tuple[str, ...], Form]:

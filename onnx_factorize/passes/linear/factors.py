@@ -39,6 +39,7 @@ class Factors:
             `up @ inverse` is the identity.
         operator: The name of the operator where factors are those of a further unfolding of it.
         chain: How they become operators; two linear maps of the target's own kind by default.
+        identity: Whether those are then written as an identity block.
         bias_shift: Shape (groups * N,): what the bias must add so that the mean of the output is
             kept; None where the target has no place for it.
     """
@@ -50,6 +51,7 @@ class Factors:
     inverse: Array | None = None
     operator: str | None = None
     chain: Chain | None = None
+    identity: bool = False
 
     @property
     def rank(self) -> int:

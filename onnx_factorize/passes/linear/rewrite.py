@@ -66,14 +66,22 @@ class Rewrite:
     def pair(self, target: Target, factors: Factors) -> None:
         """Rewrites one node: two factors, in the target's unfolding of its weight."""
 
-    def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+    def channels(
+        self,
+        target: Target,
+        value: ir.Value,
+        matrices: Array,
+        suffix: str,
+        bias: Array | None = None,
+    ) -> ir.Value:
         """A linear map from the channels of a value to others.
 
         Args:
             target: The target before whose node it stands.
             value: The value.
             matrices: Shape (groups, channels, others).
-            suffix: What its weight is called, behind the name of the target's.
+            suffix: What its weight and itself are called, behind the names of the target's.
+            bias: What it adds, shape (groups * others,); only where the target adds something.
         """
         raise NotImplementedError(f"{self.site.node.op_type} maps no channels before its own.")
 
@@ -146,10 +154,15 @@ class Rewrite:
         return self.site.initializer(bias, f"{bias.name}.corrected", corrected)
 
     def _insert_before(
-        self, target: Target, op_type: str, inputs: list[ir.Value], attributes: list[ir.Attr]
+        self,
+        target: Target,
+        op_type: str,
+        inputs: list[ir.Value],
+        attributes: list[ir.Attr],
+        suffix: str = "down",
     ) -> ir.Value:
         """Inserts a new node before the target's and returns its output."""
-        output = self.site.op(op_type, *inputs, suffix=".down")
+        output = self.site.op(op_type, *inputs, suffix=f".{suffix}")
         node = output.producer()
         assert node is not None
         assert target.weight.dtype is not None

@@ -54,6 +54,7 @@ class Target:
         group: The layers that read the same weight; None where no other does.
         unfoldings: Further unfoldings of the layer, each for another form.
         forms: The names of the forms in which it may be cut; empty for all.
+        identity: Whether its factors are written as an identity block.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Target:
     group: TiedGroup | None = None
     unfoldings: tuple[Target, ...] = ()
     forms: tuple[str, ...] = ()
+    identity: bool = False
 
     @property
     def operator(self) -> str:

@@ -96,14 +96,22 @@ class RewriteConv(Rewrite):
             self.finish(target, value, factors.up, factors.bias_shift)
             target.node.attributes.update({attribute.name: attribute for attribute in rows})
 
-    def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+    def channels(
+        self,
+        target: Target,
+        value: ir.Value,
+        matrices: Array,
+        suffix: str,
+        bias: Array | None = None,
+    ) -> ir.Value:
         """A pointwise Conv."""
         groups, inner, others = matrices.shape
         ones = [1] * len(self._kernel(target))
         weight = matrices.transpose(0, 2, 1).reshape(groups * others, inner, *ones)
         down = self._weight(target, suffix, weight)
+        inputs = [value, down] + ([] if bias is None else [self._weight(target, "bias", bias)])
         attributes = [ir.AttrInt64("group", groups), ir.AttrInt64s("kernel_shape", ones)]
-        return self._insert_before(target, "Conv", [value, down], attributes)
+        return self._insert_before(target, "Conv", inputs, attributes, suffix)
 
     def kernel(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
         """A Conv with the attributes of the node, and its kernel for other channels.

@@ -72,14 +72,27 @@ class RewriteGemm(Rewrite):
         narrow, wide = factors.down[0], factors.up[0]
         down = self._weight(target, "down", narrow.T if turned else narrow)
         up = self._weight(target, "up", wide.T if turned else wide)
-        value = self._gemm(target, target.x, down, factors.rank, ("transA", "transB"))
+        inputs = [target.x, down, *self._zeros(target, factors.rank)]
+        value = self._gemm(target, inputs, ("transA", "transB"))
         self._become(target, value, up, factors.bias_shift)
 
-    def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+    def channels(
+        self,
+        target: Target,
+        value: ir.Value,
+        matrices: Array,
+        suffix: str,
+        bias: Array | None = None,
+    ) -> ir.Value:
         """A Gemm of a value that is not transposed."""
         turned, matrix = target.layer.transposed_weight, matrices[0]
         weight = self._weight(target, suffix, matrix.T if turned else matrix)
-        return self._gemm(target, value, weight, matrix.shape[1], ("transB",))
+        inputs = [value, weight]
+        if bias is not None:
+            inputs.append(self._weight(target, "bias", bias))
+        else:
+            inputs += self._zeros(target, matrix.shape[1])
+        return self._gemm(target, inputs, ("transB",), suffix)
 
     def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
         """The node reads another value, and another weight."""
@@ -87,15 +100,20 @@ class RewriteGemm(Rewrite):
         up = self._weight(target, "up", matrix.T if turned else matrix)
         self._become(target, value, up, shift)
 
+    def _zeros(self, target: Target, width: int) -> list[ir.Value]:
+        """What a Gemm that adds nothing must add all the same."""
+        turned = target.layer.transposed_weight
+        if not turned and opset(self._model) >= _C_OPTIONAL_SINCE:
+            return []
+        return [self._weight(target, "zero", np.zeros(width if turned else 1))]
+
     def _gemm(
-        self, target: Target, value: ir.Value, weight: ir.Value, width: int, kept: tuple[str, ...]
+        self, target: Target, inputs: list[ir.Value], kept: tuple[str, ...], suffix: str = "down"
     ) -> ir.Value:
-        node, turned, inputs = target.node, target.layer.transposed_weight, [value, weight]
-        if turned or opset(self._model) < _C_OPTIONAL_SINCE:
-            inputs.append(self._weight(target, "zero", np.zeros(width if turned else 1)))
-        names = [name for name in kept if node.attributes.get_int(name, 0)]
+        attributes = target.node.attributes
+        names = [name for name in kept if attributes.get_int(name, 0)]
         return self._insert_before(
-            target, "Gemm", inputs, [node.attributes[name] for name in names]
+            target, "Gemm", inputs, [attributes[name] for name in names], suffix
         )
 
     def _become(self, target: Target, value: ir.Value, up: ir.Value, shift: Array | None) -> None:

@@ -56,10 +56,18 @@ class RewriteMatMul(Rewrite):
         target.node.replace_input_with(0, narrow)
         target.node.replace_input_with(1, up)
 
-    def channels(self, target: Target, value: ir.Value, matrices: Array, suffix: str) -> ir.Value:
+    def channels(
+        self,
+        target: Target,
+        value: ir.Value,
+        matrices: Array,
+        suffix: str,
+        bias: Array | None = None,
+    ) -> ir.Value:
         """A MatMul."""
+        assert bias is None
         weight = self._weight(target, suffix, matrices[0])
-        return self._insert_before(target, "MatMul", [value, weight], [])
+        return self._insert_before(target, "MatMul", [value, weight], [], suffix)
 
     def finish(self, target: Target, value: ir.Value, matrices: Array, shift: Array | None) -> None:
         """The node reads another value, and another weight."""

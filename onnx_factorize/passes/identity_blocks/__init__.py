@@ -1,0 +1,8 @@
+"""Identity blocks in graphs: two factors without the r² numbers that an identity stands for."""
+
+from .reading import BLOCK, identity_blocks_in
+from .sides import sides_of
+from .to_pairs import WritePairs
+from .write import WriteIdentityBlocks
+
+__all__ = ["BLOCK", "WriteIdentityBlocks", "WritePairs", "identity_blocks_in", "sides_of"]

@@ -1,0 +1,59 @@
+"""Factors that stand in a graph, read as targets, and what emits more of their kind."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from ...graph import Namer, scopes
+from ..linear.provenance import origin_name, provenance_of
+from ..linear.registry import spec_of
+from ..linear.rewrite import Rewrite
+from ..linear.site import Site
+from ..linear.target import Target, target_of
+
+__all__ = ["BLOCK", "emitter", "factor_at", "identity_blocks_in", "is_block"]
+
+# What reports call two factors whose identity is not stored: this behind their form.
+BLOCK = ", identity block"
+
+
+def is_block(node: ir.Node) -> bool:
+    """Tells whether a node is the last of an identity block."""
+    made = provenance_of(node)
+    return made is not None and made.form.endswith(BLOCK)
+
+
+def identity_blocks_in(model: ir.Model) -> set[str]:
+    """The operators that a model holds as identity blocks."""
+    nodes = (node for scope, _ in scopes(model.graph) for node in scope)
+    return {str(origin_name(node)) for node in nodes if is_block(node)}
+
+
+def factor_at(model: ir.Model, node: ir.Node) -> Target | None:
+    """A factor as a target, if nothing else reads its weight."""
+    spec = spec_of(node)
+    if spec is None or spec.plain is None:
+        return None
+    layer = spec.plain.find(model, node, node.name or "")
+    if isinstance(layer, str) or layer.embedding or len(layer.weight.uses()) > 1:
+        return None
+    return target_of(layer)
+
+
+def emitter(model: ir.Model, names: Namer, target: Target, place: ir.Node, origin: str) -> Rewrite:
+    """Makes what emits linear maps of the kind of a target.
+
+    Args:
+        model: The model.
+        names: Gives the names of what is made.
+        target: The target.
+        place: The node before which they stand.
+        origin: What they are called after.
+    """
+    spec = spec_of(target.node)
+    assert spec is not None
+    assert spec.plain is not None
+    made = spec.plain.rewrite(model, names)
+    assert isinstance(made, Rewrite)
+    made.site = Site(model, names, place, origin)
+    return made
