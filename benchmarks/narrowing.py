@@ -97,7 +97,8 @@ def _measured(name: str, options: Options, judge: Judge) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> str:
     return (
-        f"{row['model']:18s} {row['budget']:13s} {row['narrow']:5s}{row['factors']:9s}seed {row['seed']}  "
+        f"{row['model']:18s} {row['budget']:13s} {row['narrow']:5s}{row['factors']:9s}"
+        f"seed {row['seed']}  "
         f"{row['divergence']:.4f} nats  params {row['params']:.3f}  macs {row['macs']:.3f}  "
         f"time {row['time'] or 1:.3f}  work {row['work']:.1f} C  {row['plan']}, "
         f"{row['narrowed']} narrowed"
@@ -119,7 +120,8 @@ def _compare(rows: list[dict[str, Any]], one: tuple[str, str], other: tuple[str,
             found.setdefault(key[:2], []).append(row["divergence"] / beside["divergence"])
     for (name, budget), ratios in found.items():
         print(
-            f"{name:18s} {budget:13s} {' '.join(other)} / {' '.join(one)}: {np.round(ratios, 3).tolist()}"
+            f"{name:18s} {budget:13s} {' '.join(other)} / {' '.join(one)}: "
+            f"{np.round(ratios, 3).tolist()}"
         )
     every = [np.log(ratio) for ratios in found.values() for ratio in ratios]
     if every:
