@@ -1,7 +1,8 @@
 """Narrowing beside factors alone, at the same budget, judged on samples that no run has seen.
 
     python -m benchmarks.narrowing [NAME ...] [--budget targets=0.5 ...] [--seed N ...]
-        [--samples 256] [--narrow off --narrow auto] [--factors pair] [--save FILE.json]
+        [--samples 256] [--narrow off --narrow auto] [--factors pair] [--op-type T ...]
+        [--save FILE.json]
 
 For each model, budget and seed, with each `--narrow` and each `--factors`: the divergence,
 parameters and multiplications of the written model, its time over the dense model's (three
@@ -32,6 +33,7 @@ from onnx_factorize.pipeline import run
 @click.option("--samples", default=256, show_default=True)
 @click.option("--narrow", "ways", multiple=True, default=("off", "auto"), show_default=True)
 @click.option("--factors", "written", multiple=True, default=("pair",), show_default=True)
+@click.option("--op-type", "op_types", multiple=True, help="Operators to touch; all by default.")
 @click.option("--effort", default="normal", show_default=True)
 @click.option("--save", type=click.Path(path_type=Path), help="Keep the figures.")
 def main(
@@ -41,6 +43,7 @@ def main(
     samples: int,
     ways: tuple[str, ...],
     written: tuple[str, ...],
+    op_types: tuple[str, ...],
     effort: str,
     save: Path | None,
 ) -> None:
@@ -56,6 +59,7 @@ def main(
                         budget=budget,
                         narrow=narrow,
                         factors=factors,
+                        op_types=op_types,
                         effort=effort,
                         seed=seed,
                         samples=samples,
