@@ -11,7 +11,7 @@ import onnx_ir as ir
 from .allocation.analysis import analyze
 from .allocation.calibrated import Calibrated
 from .allocation.forms import restricted
-from .allocation.identity_blocks import as_identity_blocks
+from .allocation.identity_blocks import as_identity_blocks, check_blocks, written_as_blocks
 from .allocation.model_costs import Costs, measure_costs
 from .allocation.plan import Plan
 from .allocation.storage import External
@@ -33,6 +33,7 @@ from .outputs import SURVEYED, OutputDistribution, Survey, counted, output_kinds
 from .outputs.selection import selected
 from .parallel import one_blas_thread
 from .passes import OutputKind
+from .passes.identity_blocks import WritePairs
 from .preparation.find_targets import find_targets, hidden_params
 from .preparation.subnormals import without_subnormals
 from .progress import Progress
@@ -71,6 +72,7 @@ def calibrated(
         check_torch(options.training.device)
     with progress.stage("read"):
         dense = model_io.load(source)
+        check_blocks(dense, options)
         data = _opened(calibration, dense, options)
         kinds = output_kinds(dense, options.outputs)
         sample = data.typical("holdout")
@@ -137,6 +139,7 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
     if options.finetune:
         asked = dataclasses.replace(options, budget=met.budget)
         model, plan, recovery = _trained(known, dense, model, plan, asked, progress)
+        known = written_as_blocks(known, model, plan.ranks, options)
     model, quantization = quantized(known, model, options, progress)
 
     pair = dense, runtime.session(model, known.watched)
@@ -256,6 +259,7 @@ def _trained(
 ) -> tuple[ir.Model, Plan, Recovery]:
     """The model trained towards the dense one, and what became of it."""
     data, runtime = known.data, runtime_of(options.runtime)
+    WritePairs()(model)  # both factors are trained, whatever is written of them
     start = dense, runtime.session(model, known.watched)
     with progress.stage("verify", data.holdout_samples) as advance:
         untrained = compare_outputs(

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
+from ..errors import InputError
 from ..factorization.forms import form_that_cuts
 from ..options import Options
-from ..passes import Target
-from ..passes.identity_blocks import identity_blocks_in, sides_of
+from ..passes import Target, record
+from ..passes.identity_blocks import WriteIdentityBlocks, identity_blocks_in, sides_of
+from .calibrated import Calibrated
+from .forms import cut_unfoldings
 
-__all__ = ["as_identity_blocks", "as_pairs", "not_written"]
+__all__ = [
+    "as_identity_blocks",
+    "as_pairs",
+    "check_blocks",
+    "not_written",
+    "written_as_blocks",
+]
 
 
 def as_identity_blocks(
@@ -28,15 +37,35 @@ def as_identity_blocks(
         targets: Its targets.
         options: How factors are to be written.
     """
-    if options.factors == "pair" or options.quantize or options.training.finds_ranks:
+    return list(targets) if options.training.finds_ranks else _marked(model, targets, options)
+
+
+def check_blocks(model: ir.Model, options: Options) -> None:
+    """Checks that nothing is to be rounded to few bits that would not survive it.
+
+    Raises:
+        InputError: There is such.
+    """
+    if options.quantize and options.factors == "identity":
+        raise InputError("--quantize would ruin identity blocks: leave --factors identity out.")
+    if options.quantize and identity_blocks_in(model):
+        raise InputError(
+            "The model holds identity blocks, which --quantize would ruin: turn them into pairs "
+            "with the command 'onnx-factorize convert', and quantize those."
+        )
+
+
+def _marked(model: ir.Model, targets: Sequence[Target], options: Options) -> list[Target]:
+    """The targets, marked, whether training finds their ranks or not."""
+    if options.factors == "pair" or options.quantize:
         return list(targets)
-    return [_marked(model, target) for target in targets]
+    return [_all_of(target, lambda each: bool(sides_of(model, each))) for target in targets]
 
 
-def _marked(model: ir.Model, target: Target) -> Target:
+def _all_of(target: Target, identity: Callable[[Target], bool]) -> Target:
+    """A target, all of whose unfoldings are asked."""
     own, *others = (
-        dataclasses.replace(each, identity=bool(sides_of(model, each)))
-        for each in (target, *target.unfoldings)
+        dataclasses.replace(each, identity=identity(each)) for each in (target, *target.unfoldings)
     )
     return own.limited(tuple(others), target.forms)
 
@@ -56,11 +85,31 @@ def not_written(model: ir.Model, cut: Sequence[Target]) -> set[str]:
 
 def as_pairs(targets: Sequence[Target], operators: Collection[str]) -> list[Target]:
     """The same targets, of which the factors of some operators are to stay pairs."""
-    return [_paired(target) if target.operator in operators else target for target in targets]
+    return [
+        _all_of(target, lambda _: False) if target.operator in operators else target
+        for target in targets
+    ]
 
 
-def _paired(target: Target) -> Target:
-    own, *others = (
-        dataclasses.replace(each, identity=False) for each in (target, *target.unfoldings)
-    )
-    return own.limited(tuple(others), target.forms)
+def written_as_blocks(
+    known: Calibrated, model: ir.Model, ranks: Mapping[str, int], options: Options
+) -> Calibrated:
+    """Writes the factors of a model that was trained as identity blocks, those that are to be so.
+
+    Args:
+        known: The calibrated model.
+        model: What was made of it, with pairs of factors; it is changed.
+        ranks: Unfolding name to rank.
+        options: How factors are to be written.
+
+    Returns:
+        The calibrated model, whose targets are marked by what was written.
+    """
+    targets = _marked(known.normal, known.targets, options)
+    cut = [taken for target in targets if (taken := cut_unfoldings(target, ranks))]
+    wanted = {taken[0].operator for taken in cut if form_that_cuts(taken).identity}
+    if wanted:
+        WriteIdentityBlocks(wanted)(model)
+        record(model)
+    pairs = wanted - identity_blocks_in(model)
+    return dataclasses.replace(known, targets=as_pairs(targets, pairs))

@@ -15,6 +15,7 @@ from ..errors import BudgetError, InputError
 from ..files import model_io
 from ..notes import notes_of
 from ..options import Options
+from ..passes.identity_blocks import BLOCK, NOTE, identity_blocks_in
 from ..pipeline import run
 from ..report.report_files import write_sweep
 from ..sweep import budgets_of, run_sweep, with_suffix
@@ -91,6 +92,8 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         result.save(target, reports)
     print_report(console, result.report, all_layers=given["verbose"])
     _say_written(console, [] if given["dry_run"] else [target, *reports])
+    if identity_blocks_in(result.model):
+        say(console, f"it holds identity blocks: {NOTE}")
 
 
 def _sweep(
@@ -136,6 +139,8 @@ def _sweep(
     random = None if first.random is None else first.random["nodes"]
     print_notes(console, notes_of(first.data, first.selection, None, random))
     _say_written(console, written)
+    if any(BLOCK in (layer.form or "") for _, report in found for layer in report.layers):
+        say(console, f"some hold identity blocks: {NOTE}")
 
 
 def _say_written(console: Console, written: Sequence[pathlib.Path]) -> None:

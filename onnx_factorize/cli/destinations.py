@@ -34,12 +34,14 @@ class Destinations:
     def __iter__(self) -> Iterator[pathlib.Path]:
         yield from (*self.models, *self.reports, *self.checkpoints)
 
-    def check(self, model: pathlib.Path, calibration: str, libraries: Sequence[str] = ()) -> None:
+    def check(
+        self, model: pathlib.Path, calibration: str | None = None, libraries: Sequence[str] = ()
+    ) -> None:
         """Finds out now, not after minutes of work, what cannot or must not be written.
 
         Args:
-            model: The dense model.
-            calibration: Its calibration data, as the command line names them.
+            model: The model that is read.
+            calibration: Its calibration data, as the command line names them; None without any.
             libraries: Those of `--custom-ops`.
 
         Raises:
@@ -66,15 +68,19 @@ class Destinations:
                 )
             raise InputError(f"{path} is to be written twice; choose another name for one of them.")
 
-    def _check_read(self, model: pathlib.Path, calibration: str, libraries: Sequence[str]) -> None:
+    def _check_read(
+        self, model: pathlib.Path, calibration: str | None, libraries: Sequence[str]
+    ) -> None:
         """Refuses to write over what the run reads, by whatever name or link."""
         there = [path for path in (*self, *map(_weights_of, self.models)) if path.exists()]
         if not there:
             return
-        inputs = {_identity(model): "is the dense model itself"}
+        inputs = {
+            _identity(model): "is the dense model itself" if calibration else "is what is converted"
+        }
         for weights in external_files(model_io.load(model)):
             inputs[_identity(weights)] = f"holds the weights of {model}"
-        for file in calibration_files(calibration):
+        for file in () if calibration is None else calibration_files(calibration):
             inputs[_identity(file)] = "holds calibration data"
         for library in map(pathlib.Path, libraries):
             inputs[_identity(library)] = "is the library of --custom-ops"

@@ -18,6 +18,7 @@ from ..files import model_io
 from .compare import compare_command
 from .compress import compress_command
 from .console import complain
+from .convert import convert_command
 from .data_options import TYPED
 from .encoding import adapt_streams, escaped
 from .help import help_option, version_option
@@ -84,6 +85,7 @@ def cli() -> None:
     onnx-factorize MODEL --calib DATA [-o OUT]       compress (see: compress --help)
     onnx-factorize inspect MODEL                     what could be compressed, and what not
     onnx-factorize compare DENSE SMALL --calib DATA  two models or more side by side
+    onnx-factorize convert SMALL --factors pair      identity blocks as the factors that they were
 
     \b
     Examples:
@@ -93,7 +95,7 @@ def cli() -> None:
     """  # noqa: D301 - click takes a backspace for "keep these lines"
 
 
-for _command in (compress_command, inspect_command, compare_command):
+for _command in (compress_command, inspect_command, compare_command, convert_command):
     cli.add_command(_command)
 
 

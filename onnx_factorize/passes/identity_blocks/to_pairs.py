@@ -10,7 +10,7 @@ from ...graph import Namer, scopes
 from ..clean_up import CleanUp
 from ..linear.provenance import PREFIX, origin_name
 from ..linear.target import Target
-from .reading import BLOCK, emitter, factor_at, is_block
+from .reading import BLOCK, emitter, factor_at, is_block, take_note
 
 __all__ = ["WritePairs"]
 
@@ -41,6 +41,7 @@ class WritePairs(ir.passes.InPlacePass):
                 self.count += done
         if self.count:
             CleanUp()(model)
+            take_note(model)
         return ir.passes.PassResult(model, modified=self.count > 0)
 
 

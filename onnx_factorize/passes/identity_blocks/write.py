@@ -16,7 +16,7 @@ from ..linear.target import Target
 from ..linear.unfoldings import UNFOLDINGS
 from .block import Block
 from .choose import choose_block
-from .reading import BLOCK, emitter, factor_at
+from .reading import BLOCK, emitter, factor_at, take_note
 from .sides import sides_of_pair
 
 __all__ = ["WriteIdentityBlocks"]
@@ -33,6 +33,7 @@ class WriteIdentityBlocks(ir.passes.InPlacePass):
     side it is the Concat. What a window at an end leaves out is not written.
 
     Attributes:
+        count: How many were written.
         refused: The operators that stay pairs, because an identity block would not be as exact.
     """
 
@@ -44,17 +45,19 @@ class WriteIdentityBlocks(ir.passes.InPlacePass):
         """
         self._only = only
         self.refused: list[str] = []
+        self.count = 0
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Runs the pass on the main graph and every subgraph."""
-        self.refused, written = [], False
+        self.refused, self.count = [], 0
         names = Namer(model)
         for scope, _ in scopes(model.graph):
             for pair in list(_pairs(model, scope, self._only)):
-                written |= self._write(model, names, pair)
-        if written:
+                self.count += self._write(model, names, pair)
+        if self.count:
             CleanUp()(model)
-        return ir.passes.PassResult(model, modified=written)
+            take_note(model)
+        return ir.passes.PassResult(model, modified=self.count > 0)
 
     def _write(self, model: ir.Model, names: Namer, pair: _Pair) -> bool:
         down, up = pair.down, pair.up
