@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +29,30 @@ class Item:
 
     Attributes:
         price: What it costs while all of them are there.
-        groups: Indices of the groups that it belongs to.
+        axes: Of each axis that shrinks, by the index of a group, the share of it that is of its
+            channels: what reads several groups beside each other has them on one axis.
         target: The operator whose weight it is, if that is a target; None for all else.
     """
 
     price: float
-    groups: tuple[int, ...]
+    axes: tuple[Mapping[int, float], ...]
     target: str | None = None
+
+    @property
+    def groups(self) -> set[int]:
+        """Indices of the groups that it belongs to."""
+        return {group for axis in self.axes for group in axis}
+
+    def left(self, shares: Array) -> float:
+        """The share of it that is left, linear in each group's.
+
+        Args:
+            shares: The share of each group's channels that stay, shape (groups,).
+        """
+        return math.prod(
+            1.0 - sum(part * (1.0 - float(shares[group])) for group, part in axis.items())
+            for axis in self.axes
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +75,7 @@ class ChannelPrices:
         Args:
             shares: Shape (groups,).
         """
-        left = (float(np.prod(shares[list(item.groups)])) for item in self.items)
-        return sum(item.price * (share - 1) for item, share in zip(self.items, left, strict=True))
+        return sum(item.price * (item.left(shares) - 1) for item in self.items)
 
     @classmethod
     def of(
@@ -73,33 +89,43 @@ class ChannelPrices:
             price: The unit.
         """
         own = {target.weight: target for target in targets}
-        touched: dict[tuple[object, int], list[int]] = {}
+        touched: dict[tuple[object, int], dict[int, dict[int, float]]] = {}
         places: dict[tuple[object, int], Place] = {}
         for number, narrowing in enumerate(narrowings):
             for place in narrowing.group.places:
                 # What several operators read becomes a constant of each.
                 key = place.node, place.index
-                touched.setdefault(key, []).append(number)
+                axis = touched.setdefault(key, {}).setdefault(place.axis, {})
+                axis[number] = axis.get(number, 0.0) + _part(place)
                 places[key] = place
         items = [
-            _item(places[key], tuple(groups), own.get(places[key].value), price)
-            for key, groups in touched.items()
+            _item(places[key], tuple(axes.values()), own.get(places[key].value), price)
+            for key, axes in touched.items()
         ]
         return cls(narrowings, [_widths(each.width) for each in narrowings], items)
 
 
-def _item(place: Place, groups: tuple[int, ...], target: Target | None, price: Price) -> Item:
+def _part(place: Place) -> float:
+    """The share of its axis that some channels have."""
+    shape = place.value.shape
+    length = None if shape is None else shape.numpy()[place.axis]
+    return place.positions.size / (length or place.positions.size)
+
+
+def _item(
+    place: Place, axes: tuple[Mapping[int, float], ...], target: Target | None, price: Price
+) -> Item:
     """One weight, bias, or other constant."""
     macs = price.costs.arithmetic.nodes.get(place.node.name or "", 0)
     if target is not None:
         taken = Taken.dense(target, macs, price.costs.curves.get(target.name))
-        return Item(float(price.of(target.own, taken)[0]), groups, target.operator)
+        return Item(float(price.of(target.own, taken)[0]), axes, target.operator)
     tensor = constant(place.value)
     if tensor is None or tensor.dtype == ir.DataType.INT64:  # a shape
-        return Item(0.0, groups)
+        return Item(0.0, axes)
     size = int(math.prod(tensor.shape.numpy()))
     own = macs if spec_of(place.node) is not None and place.index == 1 else 0
-    return Item(price.of_rest(size, int(size * tensor.dtype.itemsize), own), groups)
+    return Item(price.of_rest(size, int(size * tensor.dtype.itemsize), own), axes)
 
 
 def _widths(width: int) -> npt.NDArray[np.int64]:

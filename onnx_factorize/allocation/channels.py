@@ -78,22 +78,19 @@ class Channels:
 
     def factors(self, plan: Mapping[str, int], cuts: ChannelCuts | None) -> dict[str, Factors]:
         """Reader to the factors that a plan makes of some statistics."""
-        found: dict[str, Factors] = {}
-        for narrowing, width in self.chosen(plan).items():
-            assert cuts is not None
-            found |= cuts.factors(narrowing, width)
-        return found
+        chosen = self.chosen(plan)
+        return cuts.factors(chosen) if chosen and cuts is not None else {}
 
     def taken(self, plan: Mapping[str, int]) -> ChannelFactors:
         """What a plan takes out, by all data."""
         kept: dict[str, Indices] = {}
-        readers: list[Target] = []
+        readers: dict[str, Target] = {}
         for each, width in self.chosen(plan).items():
             assert self.observed is not None
             kept[each.group.name] = self.observed.cuts.elimination(each).kept(width)
-            readers += each.readers
+            readers |= {target.name: target for target in each.readers}
         cuts = None if self.observed is None else self.observed.cuts
-        return ChannelFactors(kept, self.factors(plan, cuts), readers)
+        return ChannelFactors(kept, self.factors(plan, cuts), list(readers.values()))
 
     def shares(self, plan: Mapping[str, int]) -> dict[str, ChannelShares]:
         """Operator to what it still reads and computes of channels, of those that a plan changes.
@@ -102,16 +99,18 @@ class Channels:
         """
         found: dict[str, ChannelShares] = {}
         for narrowing, width in self.chosen(plan).items():
-            group, now = narrowing.group, (width, narrowing.width)
-            nothing = ChannelShares()
-            for target in narrowing.readers:
-                own = found.get(target.operator, nothing)
-                found[target.operator] = dataclasses.replace(own, reads=now)
-            for target in narrowing.producers:
-                own = found.get(target.operator, nothing)
-                found[target.operator] = dataclasses.replace(own, computes=now)
+            group, gone = narrowing.group, narrowing.width - width
+            for target, reader in zip(narrowing.readers, group.readers, strict=True):
+                own = found.get(target.operator, ChannelShares())
+                channels = target.rows // reader.rows.shape[1]
+                found[target.operator] = own.reading(gone, channels)
+            for target, columns in zip(narrowing.producers, group.columns, strict=True):
+                own = found.get(target.operator, ChannelShares())
+                channels = target.groups * target.columns // columns.shape[1]
+                found[target.operator] = own.computing(gone, channels)
             for node in group.nodes:
-                found.setdefault(node.name or "", ChannelShares(computes=now))
+                own = found.get(node.name or "", ChannelShares())
+                found[node.name or ""] = own.beside(width, narrowing.width)
         return found
 
     def cuts_of(self, fold: int) -> ChannelCuts | None:

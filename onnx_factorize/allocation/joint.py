@@ -164,9 +164,9 @@ class _State:
         own = self.widths[group] / self.widths[group][-1]
         total = self.losses[group].copy()
         for item in self.of_group[group]:
-            others = float(np.prod([shares[other] for other in item.groups if other != group]))
-            cost = rate * item.price * others * own
-            if item.target is not None and item.target in self.choices and others == 1.0:
+            none, every = (item.left(_with(shares, group, share)) for share in (0.0, 1.0))
+            cost = rate * item.price * (none + (every - none) * own)
+            if item.target is not None and item.target in self.choices and every == 1.0:
                 cost[-1] = value[item.target]
             total += cost
         return int(np.argmin(total))
@@ -203,3 +203,8 @@ class _State:
         taken = [self.taken[name] for name in names]
         upgrade([self.choices[name] for name in names], taken, left)
         self.taken |= dict(zip(names, taken, strict=True))
+
+
+def _with(shares: Array, group: int, share: float) -> Array:
+    """The same shares but for one group's."""
+    return np.where(np.arange(len(shares)) == group, share, shares)

@@ -35,6 +35,7 @@ _STORED = 100.0
 
 # The share of the work that may go into the losses where more than the least is tried.
 _LOSSES = 0.35
+_CHEAP_LOSSES = 0.7
 
 # The same for channels, and an elimination of those of K rows, over K³.
 _CHANNELS = 0.6
@@ -73,7 +74,7 @@ class Work:
         """
         if not effort.bounded:
             return None
-        left = effort.work * self.calibration - self.losses - self.channels
+        left = effort.allowed(self.calibration) - self.losses - self.channels
         left -= self.refit + self.prediction
         return max(least, math.floor(left / self.evaluation))
 
@@ -108,7 +109,8 @@ def as_far_as_it_goes(run: CalibrationRun, gathered: Gathered, macs: float) -> E
     for metrics in (run.effort.metrics, HIGH.metrics):
         wider = dataclasses.replace(effort, metrics=metrics, folds=HIGH.folds)
         work = work_of(dataclasses.replace(run, effort=wider), gathered, macs, 0, 0)
-        if work.losses <= _LOSSES * effort.work * work.calibration:
+        share = _CHEAP_LOSSES if effort.is_cheap(work.calibration) else _LOSSES
+        if work.losses <= share * effort.allowed(work.calibration):
             effort = wider
     return effort
 
@@ -133,7 +135,7 @@ def affordable(
     times = 1 + max(effort.folds, effort.compared + effort.predicted)
     both = (1 + _BACKWARD) * run.sampling.draws
     least = (min(SURVEYED, calibrated) + calibrated * both) * forward
-    most = _CHANNELS * effort.work * least if effort.bounded else np.inf
+    most = _CHANNELS * effort.allowed(least) if effort.bounded else np.inf
     room, total, refused = run.data.memory.channels, 0.0, {}
     for each in sorted(narrowings, key=lambda each: sum(t.rows**3 for t in each.readers)):
         cost = sum((_ELIMINATION * times + ROWS_A_DIMENSION) * t.rows**3 for t in each.readers)

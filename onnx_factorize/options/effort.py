@@ -21,6 +21,8 @@ class Effort:
         name: As `--effort` calls it.
         work: What may be computed after the calibration, in what that took; what is left of it
             after the losses goes into plans that are measured.
+        least: Multiply-adds that may be computed in any case: a second or two, which is worth it
+            where a calibration takes less.
         metrics: Shrunk moments that are cross-validated for each target: at most, or where the work
             is bounded at least, and more if that pays for them. With none, losses are those of the
             closed form.
@@ -34,6 +36,7 @@ class Effort:
 
     name: str
     work: float
+    least: float
     metrics: int
     folds: int
     compared: int
@@ -41,16 +44,32 @@ class Effort:
     predicted: int
     thorough: bool = False
 
+    def allowed(self, calibration: float) -> float:
+        """The multiply-adds that may be computed beside a calibration that takes so many."""
+        return max(self.work * calibration, self.least)
+
+    def is_cheap(self, calibration: float) -> bool:
+        """Tells whether a calibration of so many multiply-adds is one of a model that is cheap."""
+        return self.bounded and self.work * calibration < self.least
+
     @property
     def bounded(self) -> bool:
         """Tells whether the work is bounded by that of the calibration, and not by counts alone."""
         return math.isfinite(self.work)
 
 
-LOW = Effort("low", 0.8, metrics=0, folds=0, compared=1, refits=1, predicted=0)
-NORMAL = Effort("normal", 2.0, metrics=3, folds=2, compared=2, refits=1, predicted=1)
+LOW = Effort("low", 0.8, 2e9, metrics=0, folds=0, compared=1, refits=1, predicted=0)
+NORMAL = Effort("normal", 2.0, 1e10, metrics=3, folds=2, compared=2, refits=1, predicted=1)
 HIGH = Effort(
-    "high", math.inf, metrics=14, folds=4, compared=2, refits=64, predicted=4, thorough=True
+    "high",
+    math.inf,
+    math.inf,
+    metrics=14,
+    folds=4,
+    compared=2,
+    refits=64,
+    predicted=4,
+    thorough=True,
 )
 
 EFFORTS = {each.name: each for each in (LOW, NORMAL, HIGH)}

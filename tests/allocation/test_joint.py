@@ -26,14 +26,14 @@ def _problem(layers, seed):
         costs = np.append(dense * np.array([0.3, 0.5, 0.7]), dense)
         lost = np.append(np.sort(rng.exponential(1.0, 3))[::-1], 0.0)
         choices.append(Choices(f"layer{number}", np.array([1, 2, 3, 0]), costs, lost))
-        groups = tuple(g for g in (number - 1, number) if 0 <= g < layers - 1)
-        items.append(Item(dense, groups, f"layer{number}"))
+        axes = tuple({g: 1.0} for g in (number - 1, number) if 0 <= g < layers - 1)
+        items.append(Item(dense, axes, f"layer{number}"))
     for number in range(layers - 1):
         name = f"channels{number}"
         narrowings.append(SimpleNamespace(name=name, width=8))
         own = np.sort(rng.exponential(1.0, 9))[::-1]
         losses[name] = np.append(own[:8], 0.0)
-        items.append(Item(float(rng.integers(1, 20)), (number,)))
+        items.append(Item(float(rng.integers(1, 20)), ({number: 1.0},)))
     return choices, ChannelPrices(narrowings, [WIDTHS] * len(narrowings), items), losses
 
 

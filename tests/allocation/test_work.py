@@ -20,7 +20,7 @@ from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
 
 EFFORTS = (LOW, NORMAL, HIGH)
-WORK = Work(calibration=100.0, losses=40.0, evaluation=7.0, refit=50.0, prediction=10.0)
+WORK = Work(calibration=1e11, losses=4e10, evaluation=7e9, refit=5e10, prediction=1e10)
 
 
 def _known(effort, samples=96):
@@ -29,7 +29,7 @@ def _known(effort, samples=96):
 
 
 def test_what_is_left_of_the_work_goes_into_plans():
-    assert WORK.evaluations(NORMAL, least=4) == 14  # (200 - 40 - 50 - 10) / 7
+    assert WORK.evaluations(NORMAL, least=4) == 14  # (200 - 40 - 50 - 10) / 7, in 1e9
     assert WORK.evaluations(NORMAL, least=20) == 20
     assert WORK.evaluations(LOW, least=3) == 3
     assert WORK.evaluations(HIGH, least=4) is None
@@ -140,9 +140,20 @@ def test_what_stages_will_take_is_said_before(caplog):
 
 
 def test_more_is_cross_validated_where_the_calibration_pays_for_it(monkeypatch):
+    monkeypatch.setattr(work, "_CHEAP_LOSSES", 0.0)
     assert _known(NORMAL).analysis.evaluator.effort.folds == NORMAL.folds
-    monkeypatch.setattr(work, "_LOSSES", 10.0)
+    monkeypatch.setattr(work, "_CHEAP_LOSSES", 10.0)
     effort = _known(NORMAL).analysis.evaluator.effort
     assert (effort.metrics, effort.folds) == (HIGH.metrics, HIGH.folds)
     assert effort.work == NORMAL.work
     assert _known(LOW).analysis.evaluator.effort == LOW
+
+
+def test_a_model_that_is_cheap_is_worth_more_than_its_calibration():
+    few = 1e9
+    assert NORMAL.is_cheap(few)
+    assert NORMAL.allowed(few) == NORMAL.least > NORMAL.work * few
+    assert not NORMAL.is_cheap(1e11)
+    assert NORMAL.allowed(1e11) == 2e11
+    assert not HIGH.is_cheap(few)
+    assert _known(NORMAL).analysis.evaluator.effort.folds == HIGH.folds

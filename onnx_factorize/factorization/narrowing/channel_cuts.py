@@ -8,6 +8,7 @@ taking the channels out.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -35,6 +36,15 @@ _ON_GRADIENT = 0.1
 _LEAST = 1e-6
 
 
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    """A reader of some channels, its weights on the most important rows, and how many stay."""
+
+    target: Target
+    regression: NestedRegression
+    count: int
+
+
 class ChannelCuts:
     """The channels that stay at each width, by some statistics; each group is eliminated once."""
 
@@ -47,7 +57,7 @@ class ChannelCuts:
         """
         self._statistics, self._moments = statistics, moments
         self._known: dict[str, Elimination] = {}
-        self._fitted: dict[str, NestedRegression] = {}
+        self._fitted: dict[tuple[str, str], NestedRegression] = {}
 
     def elimination(self, narrowing: Narrowing) -> Elimination:
         """The order in which channels go, and what it loses under the Kronecker approximation."""
@@ -60,23 +70,34 @@ class ChannelCuts:
             ]
             found = eliminate(readings, narrowing.width)
             for target, reader, energy in layers:
-                rows = reader.rows[found.order].reshape(-1)
-                self._fitted[target.name] = NestedRegression.of(rows, energy, _weight(target))
+                own = reader.rows[found.order].reshape(-1)
+                rows = np.concatenate([np.setdiff1d(np.arange(target.rows), own), own])
+                fitted = NestedRegression.of(rows, energy, _weight(target))
+                self._fitted[narrowing.name, target.name] = fitted
             self._known[narrowing.name] = found
         return self._known[narrowing.name]
 
-    def factors(self, narrowing: Narrowing, width: int) -> dict[str, Factors]:
-        """The factors of the readers of some channels at one width, by name."""
-        return {
-            target.name: self._selected(target, *regression.on(count))
-            for target, regression, count in self._fits(narrowing, width)
-        }
+    def factors(self, widths: Mapping[Narrowing, int]) -> dict[str, Factors]:
+        """The factors of all readers of some channels, by name.
+
+        Args:
+            widths: The channels that are narrowed, each with its width.
+        """
+        fits: dict[str, list[_Fit]] = {}
+        for narrowing, width in widths.items():
+            for fit in self._fits(narrowing, width):
+                fits.setdefault(fit.target.name, []).append(fit)
+        found = {}
+        for name, (fit, *others) in fits.items():
+            rows, up = self._on_all(fit, others) if others else fit.regression.on(fit.count)
+            found[name] = self._selected(fit.target, rows, up)
+        return found
 
     def changes(self, narrowing: Narrowing, width: int) -> dict[str, Array]:
         """What the weights of the readers change by at one width, by name, (K, N) each."""
         return {
-            target.name: regression.change(count)
-            for target, regression, count in self._fits(narrowing, width)
+            fit.target.name: fit.regression.change(fit.count)
+            for fit in self._fits(narrowing, width)
         }
 
     def mean(self, target: Target) -> Array:
@@ -84,13 +105,20 @@ class ChannelCuts:
         mean = self._moments[target.name].mean[0]
         return mean if target.centred else np.zeros_like(mean)
 
-    def _fits(
-        self, narrowing: Narrowing, width: int
-    ) -> Iterator[tuple[Target, NestedRegression, int]]:
-        """Each reader, its weights on the most important rows, and how many of them stay."""
+    def _fits(self, narrowing: Narrowing, width: int) -> Iterator[_Fit]:
         self.elimination(narrowing)
         for target, reader in zip(narrowing.readers, narrowing.group.readers, strict=True):
-            yield target, self._fitted[target.name], width * reader.rows.shape[1]
+            gone = (narrowing.width - width) * reader.rows.shape[1]
+            regression = self._fitted[narrowing.name, target.name]
+            yield _Fit(target, regression, target.rows - gone)
+
+    def _on_all(self, first: _Fit, others: Sequence[_Fit]) -> tuple[Indices, Array]:
+        """The rows that are left where several groups are narrowed, and the weights on them."""
+        gone = np.concatenate([fit.regression.rows[fit.count :] for fit in (first, *others)])
+        kept = np.setdiff1d(first.regression.rows, gone)
+        order = np.concatenate([kept, gone])
+        target = first.target
+        return NestedRegression.of(order, self._energy(target), _weight(target)).on(len(kept))
 
     def _selected(self, target: Target, rows: Indices, up: Array) -> Factors:
         weight, mean = _weight(target), self.mean(target)

@@ -47,7 +47,7 @@ class Reading:
     Attributes:
         covariance: Σ, positive definite, shape (K, K).
         moment: M = W G Wᵀ, shape (K, K).
-        rows: The rows of each channel, shape (width, taps).
+        rows: The rows of each channel, shape (width, taps); others stay.
     """
 
     covariance: Array
@@ -86,6 +86,11 @@ class _State:
         dtype = np.float64 if len(reading.moment) <= _EXACT else np.float32
         precision = positive_inverse(reading.covariance).astype(dtype)
         return cls(precision, reading.moment.astype(dtype), reading.rows)
+
+    @property
+    def reads_others(self) -> bool:
+        """Tells whether there are rows of no channel."""
+        return self.rows.size < len(self.moment)
 
     def scores(self, channels: Indices) -> Array:
         """What it loses that one more channel goes, of each of some, shape (channels,)."""
@@ -138,6 +143,7 @@ def eliminate(readings: Sequence[Reading], width: int) -> Elimination:
     """
     states = [_State.of(reading) for reading in readings]
     names = left = np.arange(width)
+    states = [state.within(left) if state.reads_others else state for state in states]
     order: list[int] = []
     losses = [0.0]
     step = max(1, width // _STEPS)

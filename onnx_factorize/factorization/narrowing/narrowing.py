@@ -74,14 +74,9 @@ def find_narrowings(
     finder(normal)
     known = {target.operator: target.own for target in targets}
     found, refused = [], list(finder.refused)
-    fitted: set[str] = set()
     for group in finder.groups:
         reason = _refusal(group, known)
-        names = {reader.layer.name for reader in group.readers}
-        if reason is None and names & fitted:
-            reason = f"'{min(names & fitted)}' reads others beside them, which may be narrowed"
         if reason is None:
-            fitted |= names
             readers = tuple(known[reader.layer.name] for reader in group.readers)
             producers = tuple(known[p.name] for p in group.producers)
             found.append(Narrowing(group, readers, producers))

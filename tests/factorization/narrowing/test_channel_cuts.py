@@ -42,7 +42,7 @@ def test_weights_of_channels_that_stay_are_the_regression_on_them(known):
     channels = known.analysis.channels
     for narrowing in channels.narrowings:
         width = narrowing.width // 2
-        ((name, factors),) = channels.observed.cuts.factors(narrowing, width).items()
+        ((name, factors),) = channels.observed.cuts.factors({narrowing: width}).items()
         target, reader = narrowing.readers[0], narrowing.group.readers[0]
         assert name == target.name
         kept = reader.rows[channels.observed.cuts.elimination(narrowing).kept(width)].reshape(-1)
@@ -96,7 +96,7 @@ def test_more_samples_know_more_of_channels(known):
     narrowing = channels.narrowings[-1]
     width = narrowing.width // 8
     unseen = evaluator.measure({narrowing.name: width}, known.analysis.weighting, {})
-    seen = evaluator.divergence(channels.observed.cuts.factors(narrowing, width), [0, 1])
+    seen = evaluator.divergence(channels.observed.cuts.factors({narrowing: width}), [0, 1])
     assert 0 < seen < unseen
 
 
@@ -114,7 +114,7 @@ def test_plain_zeros_lose_more_than_weights_that_make_up(known):
         return found.value
 
     for narrowing in channels.narrowings[:3]:
-        fitted = channels.observed.cuts.factors(narrowing, narrowing.width // 2)
+        fitted = channels.observed.cuts.factors({narrowing: narrowing.width // 2})
         ((name, own),) = fitted.items()
         target = narrowing.readers[0]
         rows = own.down[0].argmax(axis=0)
