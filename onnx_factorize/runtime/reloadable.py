@@ -31,6 +31,7 @@ class Reloadable:
         """
         self.dense = Session(model, runtime)
         self._load = runtime.loader(model, changing)
+        self.dense.reload = lambda: self._load({})
 
     def session(self, contents: Mapping[ir.Value, npt.NDArray[Any]]) -> Session:
         """Loads the model with other contents of some initializers; the rest are as they were."""

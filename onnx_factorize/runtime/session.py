@@ -128,6 +128,7 @@ class Session:
         outputs: The names of the outputs that `run` returns.
         draws: The random nodes that were replaced.
         clock: What times a run.
+        reload: What loads it again once it was released; None if it cannot be released.
     """
 
     def __init__(
@@ -160,8 +161,9 @@ class Session:
         self._given = None if as_given else (given, runtime.timed)
         model = fixed_draws(model) if self.draws else model
         self._keyed = any(value.name == DRAWS for value in model.graph.inputs)
+        self.reload: Callable[[], Run] | None = functools.partial(runtime.load, model)
         with reading(f"{runtime.name} cannot load the model"):
-            self._run = runtime.load(model)
+            self._run: Run | None = self.reload()
         self.outputs = list(outputs or (output.name or "" for output in model.graph.outputs))
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], origin: str = "the data") -> Arrays:
@@ -177,6 +179,9 @@ class Session:
         fed = {name: array for name, array in feeds.items() if name != DRAWS}
         if self._keyed:
             fed[DRAWS] = feeds.get(DRAWS, _NO_KEY)
+        if self._run is None:
+            assert self.reload is not None
+            self._run = self.reload()
         with reading(f"The model cannot be run on {origin}"):
             values = self._run(self.outputs, fed)
         return dict(zip(self.outputs, values, strict=True))
@@ -184,8 +189,19 @@ class Session:
     def running(self, run: Run) -> Session:
         """The same session of another load of its model."""
         other = copy.copy(self)
-        other._run, other._given = run, None  # noqa: SLF001 - of its own class
+        other._run, other.reload, other._given = run, None, None  # noqa: SLF001 - of its own class
         return other
+
+    def release(self) -> None:
+        """Lets go of what the runtime holds; the model is loaded again if anything is run.
+
+        A runtime keeps at hand what its largest run took.
+        """
+        if self.reload is not None:
+            self._run = None
+        written = self.__dict__.get("as_written")
+        if written is not None and written is not self:
+            written.release()
 
     @functools.cached_property
     def as_written(self) -> Session:

@@ -109,3 +109,23 @@ def test_a_runtime_that_takes_no_weights_apart_loads_all_again(monkeypatch):
     wanted = feeds["x"] @ weights["w"].T + 6 * weights["b"]
     for each in seen:
         assert_close(each, wanted, 1e-5)
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["lent", "in the graph"])
+def test_the_dense_model_is_itself_again_after_a_release(apart, monkeypatch):
+    """Though the graph may still hold the weights of the last plan."""
+    if not apart:
+        monkeypatch.setattr(OnnxRuntime, "loader", Runtime.loader)
+    text, weights, feeds = GRAPHS["biased"]
+    graph, finder = found(model(text, weights))
+    standing = StandingModel(graph, ["y"], RUNTIME)
+    before = standing.dense.run(feeds)["y"]
+    factors = {t.name: svd_factors(t, 2) for t in finder.targets}
+    cut = standing.session(factors)
+    standing.dense.release()
+    changed = cut.run(feeds)["y"]
+    np.testing.assert_array_equal(standing.dense.run(feeds)["y"], before)
+    np.testing.assert_array_equal(cut.run(feeds)["y"], changed)
+    assert not np.allclose(changed, before)
+    cut.release()  # what was lent weights stays as it is
+    np.testing.assert_array_equal(cut.run(feeds)["y"], changed)
