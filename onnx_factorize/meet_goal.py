@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import onnx_ir as ir
 
 from . import processes
 from .allocation.calibrated import Calibrated
+from .allocation.measured_plans import LateError
 from .allocation.model_costs import Costs
 from .allocation.plan import Plan, compress
 from .calibration import Batch
@@ -22,8 +24,9 @@ from .progress import Progress
 from .quantization.stage import quantize_best
 from .quantization.storage import Quantized
 from .runtime.interleaved import Timing, latencies
+from .runtime.latency_curve import time_models
 from .runtime.runtimes import runtime_of
-from .runtime.session import Session
+from .runtime.session import Runtime, Session
 
 __all__ = ["GoalMet", "meet_goal"]
 
@@ -41,6 +44,7 @@ class GoalMet:
         budget: The budget that it was made with in the end.
         guarantee: How a guarantee is kept, for the report; None without one.
         latency: How a budget of time was met, for the report; None without one.
+        timing: Its latency beside the dense model's, where that was measured already.
     """
 
     model: ir.Model
@@ -48,6 +52,7 @@ class GoalMet:
     budget: Budget
     guarantee: guarantee_search.GuaranteeOutcome | None = None
     latency: dict[str, Any] | None = None
+    timing: Timing | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,17 +91,19 @@ class _Compression:
         """The latency of the dense model and of another, side by side."""
         pair = [self.dense, runtime_of(self.options.runtime).session(model)]
         with self.progress.stage("time"):
-            return latencies(pair, self.sample.feeds, samples=self.sample.samples)
+            found = latencies(pair, self.sample.feeds, samples=self.sample.samples)
+            self.dense.release()
+            return found
 
     def sized(self) -> GoalMet:
         """Meets a budget of what can be counted."""
         options = self.options
-        best = self.within(options.budget, best_effort=options.best_effort)
+        model, plan = self.within(options.budget, best_effort=options.best_effort)
         # Several processes that train one model must not each decide by a clock of its own.
-        unhurried = options.prefer is None and best[1].ended is None
+        unhurried = options.prefer is None and plan.ended is None
         if unhurried and not wants_speed(options) and processes.count() == 1:
-            best = self._no_slower(best)
-        return GoalMet(*best, options.budget)
+            return self._no_slower(model, plan)
+        return GoalMet(model, plan, options.budget)
 
     def in_time(self) -> GoalMet:
         """Meets a budget of time: predicted milliseconds guide, measured ones decide."""
@@ -133,32 +140,50 @@ class _Compression:
         with self.progress.stage("quantize"):
             return quantize_best(known, model, self.dense, runtime, known.watched)[0]
 
-    def _no_slower(self, made: tuple[ir.Model, Plan]) -> tuple[ir.Model, Plan]:
+    def _no_slower(self, model: ir.Model, plan: Plan) -> GoalMet:
         """The same model, or one of faster cuts if this one is slower than the dense model.
 
         Few models become slower, and to time all cuts of all models takes long: so one looks first.
+        Where the time for a search ends before another is found, the first stays.
 
         Args:
-            made: The model and its plan.
+            model: The model.
+            plan: Its plan.
         """
-        timing, known, samples = self.timed(made[0]), self.known, self.sample.samples
+        timing, known, samples = self.timed(model), self.known, self.sample.samples
+        met = GoalMet(model, plan, self.options.budget, timing=timing)
         before, own = timing.medians[0], timing.ratio()
-        if samples * before < _LEAST_MS or not own.slower:
-            return made
-        costs = latency_budget.timed_costs(
-            dataclasses.replace(known.costs, latency_ms=before),
-            samples,
-            known.normal,
-            known.targets,
-            self.options,
-            self.progress,
-        )
+        if samples * before < _LEAST_MS or not own.slower or self.progress.late:
+            return met
         try:
+            costs = latency_budget.timed_costs(
+                dataclasses.replace(known.costs, latency_ms=before),
+                samples,
+                known.normal,
+                known.targets,
+                self.options,
+                self.progress,
+                self._time_models,
+            )
             other = self.within(self.options.budget, costs=costs)
-        except BudgetError:
+        except (BudgetError, LateError):
             # Not without the slower cuts: size is what was asked for.
-            return made
-        return other if self.timed(other[0]).ratio().median < own.median else made
+            return met
+        again = self.timed(other[0])
+        faster = GoalMet(*other, self.options.budget, timing=again)
+        return faster if again.ratio().median < own.median else met
+
+    def _time_models(
+        self, models: Sequence[ir.Model], shape: Sequence[int], runtime: Runtime, others: int
+    ) -> list[float]:
+        """Times models as long as there is time; see `time_models`.
+
+        Raises:
+            LateError: There is none.
+        """
+        if self.progress.late:
+            raise LateError
+        return time_models(models, shape, runtime, others)
 
 
 def meet_goal(

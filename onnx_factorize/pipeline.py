@@ -170,7 +170,11 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         costs = measure_costs(model, sample, runtime, location=known.costs.storage.location)
         if quantization is not None:
             costs = quantization.costs_of(costs)
-        timing = latencies(pair, sample.feeds, samples=sample.samples)
+        # What training and quantization left as it was may have been timed already.
+        timing = met.timing if model is met.model else None
+        for session in pair:
+            session.release()
+        timing = timing or latencies(pair, sample.feeds, samples=sample.samples)
 
     made = Made(
         dataclasses.replace(options, budget=met.budget),
@@ -280,5 +284,9 @@ def _survey(
     """Surveys the outputs of the dense model."""
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
         session = runtime_of(options.runtime).session(dense, list(counted(kinds)))
-        seed = options.selection.seed
-        return survey(session, kinds, data, seed, advance, labels=options.labels)
+        seed, effort = options.selection.seed, options.search_effort
+        folds = effort.dealt(data.calibration_samples)
+        found = survey(session, kinds, data, seed, advance, labels=options.labels, folds=folds)
+        # Of two folds one judges, and the rest is one.
+        alike = np.minimum(found.folds, 1) if effort.judging == 1 else found.folds
+        return dataclasses.replace(found, folds=alike)

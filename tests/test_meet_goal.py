@@ -8,6 +8,8 @@ from builders import timing
 from onnx_factorize import factorize, meet_goal, pipeline
 from onnx_factorize.curve import Curve
 from onnx_factorize.goals import latency_budget
+from onnx_factorize.progress import Progress
+from onnx_factorize.runtime.latency_cache import LatencyCache
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
 SLOW = "first"
@@ -71,3 +73,28 @@ def test_what_cannot_be_had_otherwise_is_slower(timed, mlp, mlp_feeds):
     result = factorize(mlp, mlp_feeds, budget="targets=0.5", **OPTIONS)
     assert timed
     assert SLOW in _cut(result)
+
+
+def test_a_model_is_timed_once_unless_it_changes(timed, mlp, mlp_feeds, monkeypatch):
+    monkeypatch.setattr(meet_goal, "latencies", lambda *_, **__: timing(1.0, 0.75))
+    result = factorize(mlp, mlp_feeds, budget="targets=0.9", **OPTIONS)
+    assert result.report.timing["ratio"] == pytest.approx(0.75)
+    result = factorize(mlp, mlp_feeds, budget="targets=0.9", prefer="size", **OPTIONS)
+    assert result.report.timing["ratio"] == pytest.approx(1.0)
+
+
+def test_no_other_model_is_looked_for_once_the_time_is_over(timed, mlp, mlp_feeds):
+    result = factorize(mlp, mlp_feeds, budget="targets=0.9", max_time=1e-9, **OPTIONS)
+    assert not timed
+    assert SLOW in _cut(result)
+
+
+def test_a_search_for_faster_cuts_ends_with_its_time(mlp, mlp_feeds, monkeypatch):
+    """It may be over while operators are timed: none of those is timed any more."""
+    late = []
+    monkeypatch.setattr(meet_goal, "latencies", lambda *_, **__: timing(1.0, 2.0))
+    monkeypatch.setattr(meet_goal, "time_models", lambda *_: pytest.fail("is timed"))
+    monkeypatch.setattr(Progress, "late", property(lambda _: bool(late) or late.append(1)))
+    monkeypatch.setattr(LatencyCache, "get", lambda *_: None)
+    result = factorize(mlp, mlp_feeds, budget="targets=0.9", **OPTIONS)
+    assert _cut(result)

@@ -160,7 +160,7 @@ def analyze(
     channels = channels.judged(run, gathered)
     if narrow == "only" and not channels.narrowings:
         raise InputError(_no_channels(channels))
-    evaluator = PlanEvaluator(run, gathered.parts, macs, channels)
+    evaluator = PlanEvaluator(run, gathered.parts, macs, channels, spectra)
     if run.effort.bounded and run.effort.metrics:
         others += _by_closed_form(first, weighting.closed_form(run, gathered, spectra))
     uniformly = dataclasses.replace(first, name="uniform", uniform=True)
@@ -203,10 +203,12 @@ def _with_measured(candidate: Candidate, run: CalibrationRun, analysis: Analysis
     with run.progress.stage("measure cuts without gradient", len(targets)) as advance:
         measuring = MeasuredLosses(run, analysis.statistics)
         for target in targets:
-            measured = measuring.of(target, analysis.spectrum(target, candidate))
-            if measured is None:
+            late = bool(measuring.scales) and run.progress.late
+            spectrum = analysis.spectrum(target, candidate)
+            found = measuring.like_others(spectrum) if late else measuring.of(target, spectrum)
+            if found is None:
                 analysis.broken[target.operator] = "outputs not finite"
             else:
-                losses[target.name] = measured
+                losses[target.name] = found
             advance(1)
     return dataclasses.replace(candidate, losses=losses)

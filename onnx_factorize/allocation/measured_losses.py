@@ -23,7 +23,11 @@ _SAMPLES = 32
 
 
 class MeasuredLosses:
-    """Measures one cut of a target after the other: the dense model is run once for all."""
+    """Measures one cut of a target after the other: the dense model is run once for all.
+
+    Attributes:
+        scales: Of each target so far what its relative losses were multiplied by.
+    """
 
     def __init__(self, run: CalibrationRun, statistics: Mapping[str, TargetStatistics]) -> None:
         """Runs the dense model.
@@ -37,6 +41,7 @@ class MeasuredLosses:
         only = run.data.some(_SAMPLES)
         batches = run.data.micro_batches("calibration", only)
         self._recorded = Recorded.of(self._standing.dense, batches)
+        self.scales: list[float] = []
 
     def of(self, target: Target, spectrum: Spectrum) -> Array | None:
         """Relative losses of a target, in the unit of the divergence.
@@ -58,5 +63,18 @@ class MeasuredLosses:
         found = Divergences(self._outputs)
         self._recorded.compare(self._standing.session(factors), found)
         relative = relative_losses(spectrum)
-        losses = np.asarray(relative * (found.value / max(relative[rank], 1e-12)))
-        return losses if np.isfinite(losses).all() else None
+        scale = found.value / max(relative[rank], 1e-12)
+        losses = np.asarray(relative * scale)
+        if not np.isfinite(losses).all():
+            return None
+        self.scales.append(scale)
+        return losses
+
+    def like_others(self, spectrum: Spectrum) -> Array:
+        """Losses of a target that there is no time to measure, at the usual scale of the others.
+
+        Args:
+            spectrum: Its spectrum.
+        """
+        usual = np.exp(np.mean(np.log(np.maximum(self.scales, 1e-30))))
+        return np.asarray(relative_losses(spectrum) * usual)

@@ -95,9 +95,6 @@ def compress(
     Raises:
         BudgetError: The budget cannot be met, and the best effort was not asked for.
     """
-    if known.analysis.evaluator is not None:
-        # Before many plans are evaluated of which none could work.
-        _leave_broken(known, price, options)
     model, plan, allocation = _compress(known, price, options, progress)
     written = allocation.model if options.finetune else model
     pairs = not_written(written, [cut for cut in allocation.cut if cut.identity])
@@ -162,6 +159,12 @@ def _compress(
         # Measured in one form only.
         forms = {} if price.timed else _forms(targets, options)
         searching = _searched(allocator, analysis, evaluator, forms, progress)
+        if searching.broken:
+            # Before many plans are evaluated of which none could work.
+            _leave_broken(known, price, options)
+            analysis = known.analysis.sound
+            allocator = Allocator(targets, analysis, price, options)
+            searching = _searched(allocator, analysis, evaluator, forms, progress, anyway=True)
         found, ended = searching.found, searching.ended
         candidate = found.best.candidate
     with progress.stage("rewrite"):
@@ -173,11 +176,15 @@ def _compress(
         if not large:
             refitted = _refitted(dense, allocation, found, allocator, analysis, progress)
             allocation = refitted.allocation
-        with progress.stage("predict", evaluator.predicted_folds) as advance:
-            chosen = allocation.candidate
-            expected = evaluator.expect(
-                allocation.ranks, chosen.weighting, chosen.shrinkages, advance
-            )
+        # Where no further samples are to be measured, that is known.
+        if evaluator.effort.predicted or allocation.ranks != found.best.ranks:
+            with progress.stage("predict", evaluator.predicted_folds) as advance:
+                chosen = allocation.candidate
+                expected = evaluator.expect(
+                    allocation.ranks, chosen.weighting, chosen.shrinkages, advance
+                )
+    if evaluator is not None:
+        evaluator.release()
     gain = None if refitted is None else refitted.gain
     plan = Plan(
         allocation.ranks,
@@ -208,11 +215,16 @@ def _searched(
     evaluator: PlanEvaluator,
     forms: Forms,
     progress: Progress,
+    *,
+    anyway: bool = False,
 ) -> Search:
-    """A search, ended where its time was over or its user wanted."""
+    """A search, ended where its time was over or its user wanted.
+
+    Unless it is to go on `anyway`, it ends at once where the predicted plan gives no numbers.
+    """
     candidates, work = analysis.candidates, analysis.work
     most = None if work is None else work.evaluations(evaluator.effort, len(candidates))
-    searching = Search(candidates, allocator.ranks_of, evaluator, forms, most)
+    searching = Search(candidates, allocator.ranks_of, evaluator, forms, most, anyway=anyway)
     total = most_measurements(candidates, forms, most)
     if work is not None:
         took = sum(progress.seconds.get(stage, 0.0) for stage in ("survey", "calibrate"))

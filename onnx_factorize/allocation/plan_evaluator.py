@@ -64,6 +64,7 @@ class PlanEvaluator:
         parts: Sequence[Statistics],
         macs: float = np.inf,
         channels: Channels | None = None,
+        known: Spectra | None = None,
     ) -> None:
         """Runs the dense model on the samples to measure on.
 
@@ -72,7 +73,9 @@ class PlanEvaluator:
             parts: The statistics of each fold.
             macs: Multiplications of the dense model for one sample.
             channels: The channels that may be narrowed.
+            known: Spectra that were made already.
         """
+        self._known = known
         self._channels = channels or Channels()
         self.normal, self.runtime, self._targets = run.normal, run.runtime, run.targets
         self.data, self.folds = run.data, run.surveyed.folds
@@ -83,12 +86,16 @@ class PlanEvaluator:
         self._standing = StandingModel(self.normal, list(self._outputs), self.runtime)
         dense = self._standing.dense
         samples = int(np.clip(_MACS // max(macs, 1.0), _SAMPLES, _MOST_SAMPLES))
-        self.samples, self.ease = samples, samples // _SAMPLES
-        self.effort = run.effort
+        self.ease, self.effort = samples // _SAMPLES, run.effort
+        self.samples = samples = min(samples, self.effort.measured)
         for fold in range(min(self.effort.compared, len(parts))):
             batches = self.data.micro_batches("calibration", some_of(fold, self.folds, samples))
             recorded = Recorded.of(dense, batches, self.data.memory.answers)
             self._folds.append(_Fold(recorded, *self._others(fold)))
+
+    def release(self) -> None:
+        """Lets go of what the runtime holds of the dense model, whose answers are kept."""
+        self._standing.dense.release()
 
     @property
     def measured_folds(self) -> int:
@@ -169,7 +176,9 @@ class PlanEvaluator:
         """The spectra, and the cuts of channels, that all folds but one give."""
         others = [part for number, part in enumerate(self._parts) if number != fold]
         first, *rest = others or self._parts
-        spectra = Spectra(first.merge(*rest))
+        statistics = first.merge(*rest) if rest else first
+        known = self._known is not None and self._known.statistics is statistics
+        spectra = self._known if known and self._known else Spectra(statistics)
         return spectra, self._channels.cuts_of(fold)
 
     def _factors(

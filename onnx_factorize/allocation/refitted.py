@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..factorization.refit import FITTED, refit
+from ..factorization.refit import refit
 from ..passes import Factors
 from .allocator import Allocation
 from .plan_evaluator import PlanEvaluator
@@ -57,17 +57,19 @@ def best_refitted(
         evaluator: What measures.
         advance: Called with 1 after each cut.
     """
+    evaluator.release()
+    least = evaluator.effort.fitted
     # Where the model is cheap, and there is enough to fit on, all that is measured is left out.
     thorough = evaluator.effort.thorough and evaluator.ease > 1
-    thorough = thorough and int((evaluator.folds > 1).sum()) >= FITTED
+    thorough = thorough and int((evaluator.folds > 1).sum()) >= least
     unseen = evaluator.folds < (2 if thorough else 1)
     refitted = functools.partial(_refitted, evaluator, unseen, advance)
-    if len(allocations) > _FINALISTS and int((~unseen).sum()) > FITTED:
-        quick = [refitted(FITTED, *each).divergence for each in allocations]
+    if len(allocations) > _FINALISTS and int((~unseen).sum()) > least:
+        quick = [refitted(least, *each).divergence for each in allocations]
         allocations = [
             allocations[number] for number in np.argsort(quick, kind="stable")[:_FINALISTS]
         ]
-    most = FITTED * (evaluator.ease if evaluator.effort.thorough else 1)
+    most = least * (evaluator.ease if evaluator.effort.thorough else 1)
     best = min(
         (refitted(most, *each) for each in allocations), key=lambda result: result.divergence
     )

@@ -8,6 +8,7 @@ of measurements is bounded, not their time, so that a run repeats exactly.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from ..factorization.forms import form_names
@@ -69,6 +70,7 @@ class Search:
 
     Attributes:
         ended: By what it was ended early; None if it was not.
+        broken: Whether the predicted plan gives no numbers, so that others were not measured.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class Search:
         evaluator: PlanEvaluator,
         forms: Forms | None = None,
         most: int | None = None,
+        *,
+        anyway: bool = True,
     ) -> None:
         """Prepares a search.
 
@@ -89,10 +93,13 @@ class Search:
                 only.
             most: The plans that may be measured, if that is bounded: the candidates are in any
                 case, and then what is most likely to find a better one.
+            anyway: Whether to go on where the predicted plan gives no numbers.
         """
         self._candidates, self._forms = candidates, forms or {}
         self._run = MeasuredPlans(allocate, evaluator, most)
+        self._anyway = anyway
         self.ended: str | None = None
+        self.broken = False
 
     def run(
         self, advance: Callable[[int], None] = lambda _: None, late: Callable[[], bool] = bool
@@ -107,6 +114,9 @@ class Search:
         run, run.advance, run.late = self._run, advance, late
         try:
             run.begin(first)
+            self.broken = not (self._anyway or math.isfinite(run.best.divergence))
+            if self.broken:
+                return
             if run.left is None:
                 for candidate in (rescaled(run.best, run.measure), *others):
                     run.evaluate(candidate, candidate.name)

@@ -13,7 +13,6 @@ import numpy as np
 
 from ..factorization.moment_shrinkage import shrinkages_for
 from ..factorization.narrowing.narrowing import Narrowing
-from ..factorization.refit import FITTED
 from ..factorization.shrinkage_choice import CROSS_VALIDATED
 from ..options import HIGH, Effort
 from ..outputs import SURVEYED
@@ -37,8 +36,7 @@ _STORED = 100.0
 _LOSSES = 0.35
 _CHEAP_LOSSES = 0.7
 
-# The same for channels, and an elimination of those of K rows, over K³.
-_CHANNELS = 0.6
+# An elimination of channels of K rows, over K³.
 _ELIMINATION = 4.0
 
 # A model whose arithmetic is not known is taken to be small.
@@ -133,9 +131,9 @@ def affordable(
     effort, forward = run.effort, macs if np.isfinite(macs) and macs > 0 else _UNKNOWN
     calibrated, parts = run.data.calibration_samples, int(run.surveyed.folds.max()) + 1
     times = 1 + max(effort.folds, effort.compared + effort.predicted)
-    both = (1 + _BACKWARD) * run.sampling.draws
-    least = (min(SURVEYED, calibrated) + calibrated * both) * forward
-    most = _CHANNELS * effort.allowed(least) if effort.bounded else np.inf
+    extra = effort.differentiated(calibrated) * ((1 + _BACKWARD) * run.sampling.draws - 1)
+    least = (min(SURVEYED, calibrated) + calibrated + extra) * forward
+    most = effort.channels * effort.allowed(least) if effort.bounded else np.inf
     room, total, refused = run.data.memory.channels, 0.0, {}
     for each in sorted(narrowings, key=lambda each: sum(t.rows**3 for t in each.readers)):
         cost = sum((_ELIMINATION * times + ROWS_A_DIMENSION) * t.rows**3 for t in each.readers)
@@ -163,6 +161,7 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
     calibrated, effort = run.data.calibration_samples, run.effort
     backward = _BACKWARD if gathered.observer is not None and gathered.observer.gradients else 0.0
     both = (1 + backward) * forward * run.sampling.draws
+    few = effort.differentiated(calibrated) if backward else calibrated
     load, made = _LOADED * len(run.normal.graph), 0.0
     each = min(samples, calibrated // max(1, len(gathered.parts)))
     moments, decomposed, coefficients = 0.0, 0.0, 0.0
@@ -182,10 +181,13 @@ def work_of(run: CalibrationRun, gathered: Gathered, macs: float, samples: int, 
     evaluation = folds * (each * forward + load + made)
     # All folds but one are fitted, in the dense model and in the compressed one, and the plain
     # factors and the fitted ones are measured on that.
-    fitted = min(FITTED, calibrated - calibrated // max(1, len(gathered.parts)))
+    fitted = min(effort.fitted, calibrated - calibrated // max(1, len(gathered.parts)))
     refit = 2 * (fitted * forward + load + made) + evaluation
     return Work(
-        calibration=min(SURVEYED, calibrated) * forward + calibrated * (both + moments) + 2 * load,
+        calibration=(min(SURVEYED, calibrated) + calibrated - few) * forward
+        + few * both
+        + calibrated * moments
+        + 2 * load,
         losses=metrics * (effort.folds * decomposed + tried * coefficients)
         + (tried * both if metrics else 0.0),
         evaluation=evaluation,

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from ..arrays import Array
 from ..calibration import CalibrationData
 from ..calibration.folds import some_of
+from ..options import NORMAL
 from ..passes import Factors, FindDownstream, Target, operator_of
 from ..runtime.paging import keep
 from ..runtime.session import Runtime
@@ -29,11 +30,8 @@ from .incremental import IncrementalRun
 from .regression import Regression
 from .standing_graph import StandingGraph
 
-__all__ = ["FITTED", "refit"]
+__all__ = ["refit"]
 
-
-# Samples to fit on, at most, unless the model is cheap.
-FITTED = 256
 
 # Rows wanted for each dimension of z, and how many there must be.
 _ROWS_A_DIMENSION = 40
@@ -51,7 +49,7 @@ def refit(
     only: npt.NDArray[np.bool_],
     runtime: Runtime,
     advance: Callable[[int], None] = lambda _: None,
-    most: int = FITTED,
+    most: int = NORMAL.fitted,
 ) -> dict[str, Factors]:
     """Fits the factors up of cuts to the dense model's values.
 

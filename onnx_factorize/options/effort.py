@@ -5,9 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import InputError
 
 __all__ = ["EFFORTS", "HIGH", "LOW", "NORMAL", "Effort", "effort_named"]
+
+# Gradients of fewer samples say too little.
+_ENOUGH = 64
+
+# With four folds, directions are made of three quarters of the data, close to what all data give.
+_FOLDS = 4
+
+# With so many samples, an eighth is enough to judge by.
+_MANY = 192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +42,13 @@ class Effort:
         compared: Folds on which plans are compared, at most.
         refits: Plans whose factors are refitted, at most.
         predicted: Folds besides on which the plan that is taken is measured in the end, at most.
-        thorough: Whether that is done on twice as many samples, and whether factors are refitted
-            on as many as the model is cheap for.
+        channels: The share of the work that may go into the choice of channels; with none, all stay
+            unless nothing else may go.
+        gradients: The share of the samples of which gradients are taken, if those are enough.
+        measured: Samples of a fold on which plans are compared, at most.
+        fitted: Samples on which factors are refitted, at most.
+        thorough: Whether a plan is measured in the end on twice as many samples, and whether
+            factors are refitted on as many as the model is cheap for.
     """
 
     name: str
@@ -42,6 +59,10 @@ class Effort:
     compared: int
     refits: int
     predicted: int
+    channels: float = 0.6
+    gradients: float = 1.0
+    measured: int = 256
+    fitted: int = 256
     thorough: bool = False
 
     def allowed(self, calibration: float) -> float:
@@ -57,8 +78,51 @@ class Effort:
         """Tells whether the work is bounded by that of the calibration, and not by counts alone."""
         return math.isfinite(self.work)
 
+    @property
+    def for_channels(self) -> Effort:
+        """The same where nothing but channels may go: then those are worth what they take."""
+        if self.channels:
+            return self
+        return dataclasses.replace(
+            self,
+            channels=NORMAL.channels,
+            work=NORMAL.work,
+            least=NORMAL.least,
+            predicted=NORMAL.predicted,
+        )
 
-LOW = Effort("low", 0.8, 2e9, metrics=0, folds=0, compared=1, refits=1, predicted=0)
+    @property
+    def judging(self) -> int:
+        """The folds of the data that judge what the others gave."""
+        return max(self.folds, self.compared + self.predicted)
+
+    def apart(self, folds: npt.NDArray[np.int64] | None) -> int:
+        """The first fold that does more than judge, of those that samples were dealt to."""
+        return int(folds is not None and folds.any() and self.judging == 1)
+
+    def dealt(self, samples: int) -> int:
+        """The folds to which so many samples are dealt; one that is only to judge may be small."""
+        return 2 * _FOLDS if self.judging == 1 and samples >= _MANY else _FOLDS
+
+    def differentiated(self, samples: int) -> int:
+        """Of so many samples, the number of those of which gradients are taken."""
+        return min(samples, max(_ENOUGH, math.ceil(self.gradients * samples)))
+
+
+LOW = Effort(
+    "low",
+    0.8,
+    2e9,
+    metrics=0,
+    folds=0,
+    compared=1,
+    refits=1,
+    predicted=0,
+    channels=0.0,
+    gradients=0.25,
+    measured=32,
+    fitted=64,
+)
 NORMAL = Effort("normal", 2.0, 1e10, metrics=3, folds=2, compared=2, refits=1, predicted=1)
 HIGH = Effort(
     "high",

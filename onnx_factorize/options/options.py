@@ -258,8 +258,9 @@ class Options:
 
     @property
     def search_effort(self) -> Effort:
-        """The work that may go into the choice of ranks."""
-        return effort_named(self.effort)
+        """The work that may go into the choice of ranks, and of channels where that is all."""
+        effort = effort_named(self.effort)
+        return effort.for_channels if self.narrow == "only" else effort
 
     @property
     def prefers_speed(self) -> bool:

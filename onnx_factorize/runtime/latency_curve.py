@@ -88,23 +88,25 @@ def measure_curves(
     # To a power of two, so that models of about one size share what was measured.
     weights = {target.operator: target.params * target.itemsize for target in targets}
     others = min(_CACHES, 1 << max(0, int(sum(weights.values())).bit_length() - 1))
-    for target in targets:
-        shape = shapes.get(target.operator)
-        if shape and all(shape):
-            wanted = grid(ranks[target.name])
-            chain = (chains or {}).get(target.name)
-            named = "" if chain is None else f" as {chain.title(target)}"
-            key = f"{_kind(target)}{named} of {list(shape)} at {list(wanted)}"
-            key += f", {others} bytes between"
-            times = cache.get(key, 1 + len(wanted))
-            if times is None:
-                times = timer(
-                    _models(target, shape, wanted, model, chain), shape, cache.runtime, others
-                )
-                cache.put(key, times)
-            curves[target.name] = Curve(times[0], wanted, tuple(times[1:]))
-        advance(1)
-    cache.save()
+    try:
+        for target in targets:
+            shape = shapes.get(target.operator)
+            if shape and all(shape):
+                wanted = grid(ranks[target.name])
+                chain = (chains or {}).get(target.name)
+                named = "" if chain is None else f" as {chain.title(target)}"
+                key = f"{_kind(target)}{named} of {list(shape)} at {list(wanted)}"
+                key += f", {others} bytes between"
+                times = cache.get(key, 1 + len(wanted))
+                if times is None:
+                    times = timer(
+                        _models(target, shape, wanted, model, chain), shape, cache.runtime, others
+                    )
+                    cache.put(key, times)
+                curves[target.name] = Curve(times[0], wanted, tuple(times[1:]))
+            advance(1)
+    finally:  # a timer may end early
+        cache.save()
     return curves
 
 

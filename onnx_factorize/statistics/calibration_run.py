@@ -113,8 +113,8 @@ class Gathered:
     @functools.cached_property
     def statistics(self) -> Statistics:
         """The statistics of all data."""
-        first, *others = self.parts
-        return first.merge(*others)
+        first, *others = [part for part in self.parts if part.ran] or self.parts[:1]
+        return first.merge(*others) if others else first
 
     def leave_out(self) -> None:
         """Leaves out what the observer has found not to be finite since it was gathered."""

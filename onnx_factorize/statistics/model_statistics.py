@@ -92,6 +92,11 @@ class Statistics(Mapping[str, TargetStatistics]):
     def __len__(self) -> int:
         return len(self._targets)
 
+    @property
+    def ran(self) -> bool:
+        """True if the data reached any target."""
+        return any(each.ran_itself for each in self.values())
+
     def only(self, names: Iterable[str]) -> Statistics:
         """Those of some targets; what they share stays shared."""
         return Statistics({name: self._targets[name] for name in names})

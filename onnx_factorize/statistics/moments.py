@@ -129,7 +129,10 @@ class GradientMoments:
             scale: How many positions each row stands for.
         """
         work = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
-        self.total += scale * np.stack([group.T @ group for group in work])
+        for total, group in zip(self.total, work, strict=True):
+            product = group.T @ group
+            product *= scale
+            np.add(total, product, out=total)
         self.samples += samples
 
     def merge(self, other: GradientMoments) -> None:

@@ -59,3 +59,14 @@ def test_the_dense_model_is_run_once(known, monkeypatch):
     for target in known.targets:
         measuring.of(target, known.analysis.spectrum(target, known.analysis.candidates[0]))
     assert len(loaded) == 1
+
+
+def test_what_there_is_no_time_to_measure_gets_the_scale_of_the_others(known):
+    run, (first, second, *_) = _run(known), known.targets
+    measuring = MeasuredLosses(run, known.analysis.statistics)
+    spectra = [known.analysis.spectrum(t, known.analysis.candidates[0]) for t in (first, second)]
+    found = measuring.of(first, spectra[0])
+    scale = found[0] / relative_losses(spectra[0])[0]
+    np.testing.assert_allclose(
+        measuring.like_others(spectra[1]), scale * relative_losses(spectra[1]), rtol=1e-9
+    )

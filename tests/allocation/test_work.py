@@ -53,13 +53,30 @@ def test_no_more_plans_are_measured_than_the_work_allows(effort):
 def test_the_counted_work_of_the_losses_falls_with_the_effort():
     """A regression test in multiply-adds, which no machine changes."""
     low, normal, high = (_known(each).analysis.work for each in EFFORTS)
-    assert low.calibration == normal.calibration == high.calibration
+    assert low.calibration < normal.calibration == high.calibration
     assert low.losses == 0 < normal.losses < high.losses / 2
     assert low.evaluation < normal.evaluation == high.evaluation
     # Fewer samples make a calibration cheaper, but not a decomposition.
     few = _known(NORMAL, samples=48).analysis.work
     assert few.calibration < normal.calibration
     assert few.losses / few.calibration > normal.losses / normal.calibration
+
+
+def test_a_low_effort_takes_fewer_gradients_but_enough():
+    assert [LOW.differentiated(samples) for samples in (16, 64, 96, 256, 1024)] == [
+        16, 64, 64, 64, 256,
+    ]  # fmt: skip
+    assert NORMAL.differentiated(1024) == 1024
+    few = _known(LOW, samples=240).analysis
+    for found in few.statistics.values():
+        assert found.gradient.samples == 64 < few.evaluator.data.calibration_samples
+
+
+def test_a_low_effort_narrows_only_where_nothing_else_may_go():
+    assert not _known(LOW).analysis.channels.narrowings
+    options = {"budget": "targets=0.9", "samples": 96, "threads": 1, "effort": "low"}
+    report = factorize(BUNDLED, BUNDLED_DATA, narrow="only", **options).report
+    assert any((row["kept"] or 0) < (row["width"] or 0) for row in report.channels)
 
 
 def test_an_effort_that_is_none_gets_a_sentence():

@@ -18,7 +18,7 @@ from onnx_factorize.options import Selection
 from onnx_factorize.outputs import survey
 from onnx_factorize.passes import OutputKind
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
-from onnx_factorize.statistics.calibrate import gather_statistics
+from onnx_factorize.statistics.calibrate import Showing, gather_statistics
 from onnx_factorize.statistics.model_statistics import Statistics, TargetStatistics
 from onnx_factorize.statistics.moments import GradientMoments, Moments, RowImportance
 from onnx_factorize.statistics.observer import Observer
@@ -186,8 +186,8 @@ def test_what_a_model_shows_in_shards_is_what_it_shows_in_one_pass(tmp_path):
     kinds = {name: OutputKind("gaussian") for name in ("y", "back")}
     outputs = survey(OnnxRuntime().session(graph), kinds, data).outputs
     observer = Observer(graph, finder.targets, OnnxRuntime(), outputs)
-    shards = gather_statistics(observer, finder.targets, data, np.arange(24) // 8)
-    (whole,) = gather_statistics(observer, finder.targets, data)
+    shards = gather_statistics(Showing(observer), finder.targets, data, np.arange(24) // 8)
+    (whole,) = gather_statistics(Showing(observer), finder.targets, data)
     for number, shard in enumerate(shards):
         save(shard, tmp_path / f"{number}.npz")
     read = [load(tmp_path / f"{number}.npz") for number in range(3)]

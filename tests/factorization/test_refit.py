@@ -18,7 +18,7 @@ from onnx_factorize.factorization.bias_correction import factors_of
 from onnx_factorize.factorization.refit import refit
 from onnx_factorize.factorization.regression import Regression
 from onnx_factorize.goals.budgets import price_of
-from onnx_factorize.options import Options
+from onnx_factorize.options import HIGH, Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
 
@@ -222,8 +222,8 @@ def test_plans_of_other_origins_are_refitted_unless_they_are_hopeless(deep, monk
 
 def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
     _, _, known = deep
-    monkeypatch.setattr(refitted, "FITTED", 64)
     evaluator, allocations = known.analysis.evaluator, _two_ways(known)
+    monkeypatch.setattr(evaluator, "effort", dataclasses.replace(HIGH, fitted=64))
     best = refitted.best_refitted(allocations, evaluator)
     alone = [refitted.best_refitted([way], evaluator).divergence for way in allocations]
     assert best.divergence == min(alone) < max(alone)
@@ -246,9 +246,9 @@ def test_the_best_after_the_refit_is_taken_and_fitted_on_all(deep, monkeypatch):
 
 def test_of_many_plans_the_best_after_a_quick_refit_are_refitted_in_full(deep, monkeypatch):
     _, _, known = deep
-    monkeypatch.setattr(refitted, "FITTED", 64)
-    monkeypatch.setattr(refitted, "_FINALISTS", 1)
     evaluator, allocations = known.analysis.evaluator, _two_ways(known)
+    monkeypatch.setattr(evaluator, "effort", dataclasses.replace(HIGH, fitted=64))
+    monkeypatch.setattr(refitted, "_FINALISTS", 1)
     fitted = []
     original = refitted.refit
 
