@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..arrays import Array
 from ..factorization.narrowing.narrowing import Narrowing
 from ..graph import constant
 from ..passes import Target, spec_of
@@ -43,16 +42,30 @@ class Item:
         """Indices of the groups that it belongs to."""
         return {group for axis in self.axes for group in axis}
 
-    def left(self, shares: Array) -> float:
-        """The share of it that is left, linear in each group's.
+    def left(self, shares: Sequence[float]) -> float:
+        """The share of it that is left.
 
         Args:
-            shares: The share of each group's channels that stay, shape (groups,).
+            shares: The share of each group's channels that stay.
         """
-        return math.prod(
-            1.0 - sum(part * (1.0 - float(shares[group])) for group, part in axis.items())
-            for axis in self.axes
-        )
+        return self.between(-1, shares)[1]
+
+    def between(self, group: int, shares: Sequence[float]) -> tuple[float, float]:
+        """The same with no channel of one group, and with all: between them it is linear.
+
+        Args:
+            group: The group, whose own share is not heeded.
+            shares: As for `left`.
+        """
+        none = every = 1.0
+        for axis in self.axes:
+            others = 1.0
+            for number, part in axis.items():
+                if number != group:
+                    others -= part * (1.0 - shares[number])
+            none *= others - axis.get(group, 0.0)
+            every *= others
+        return none, every
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +82,8 @@ class ChannelPrices:
     widths: Sequence[npt.NDArray[np.int64]]
     items: Sequence[Item]
 
-    def change(self, shares: Array) -> float:
-        """What the model costs more, or mostly less, with so much of each group's channels left.
-
-        Args:
-            shares: Shape (groups,).
-        """
+    def change(self, shares: Sequence[float]) -> float:
+        """What the model costs more, or mostly less, with so much of each group's channels left."""
         return sum(item.price * (item.left(shares) - 1) for item in self.items)
 
     @classmethod

@@ -61,9 +61,9 @@ def allocate_jointly(
 
 def cost_of(plan: Mapping[str, int], choices: Iterable[Choices], prices: ChannelPrices) -> float:
     """What a plan costs, of all that ranks and widths change."""
-    factors = np.array(
-        [plan[each.name] / each.width if plan.get(each.name) else 1.0 for each in prices.narrowings]
-    )
+    factors = [
+        plan[each.name] / each.width if plan.get(each.name) else 1.0 for each in prices.narrowings
+    ]
     # What all channels cost is among the choices, or among what stays.
     dense = sum(float(choice.costs[choice.index(plan)]) for choice in choices)
     return dense + prices.change(factors)
@@ -73,12 +73,10 @@ def narrowest(
     choices: Iterable[Choices], prices: ChannelPrices, losses: Mapping[str, Array]
 ) -> float:
     """The cost where channels that have losses are as few as they may be, and nothing is cut."""
-    least = np.array(
-        [
-            widths[0] / widths[-1] if each.name in losses else 1.0
-            for each, widths in zip(prices.narrowings, prices.widths, strict=True)
-        ]
-    )
+    least = [
+        float(widths[0] / widths[-1]) if each.name in losses else 1.0
+        for each, widths in zip(prices.narrowings, prices.widths, strict=True)
+    ]
     return sum(choice.dense for choice in choices) + prices.change(least)
 
 
@@ -97,6 +95,7 @@ class _State:
             self.widths.append(widths[-1:] if own is None else widths)
             self.losses.append(np.zeros(1) if own is None else own[self.widths[-1]])
         self.at = [len(widths) - 1 for widths in self.widths]
+        self.parts: list[list[float]] = [(each / each[-1]).tolist() for each in self.widths]
         self.prices = prices
         self.of_group: list[list[Item]] = [[] for _ in self.widths]
         self.of_target: dict[str, Item] = {}
@@ -117,9 +116,9 @@ class _State:
         return other
 
     @property
-    def shares(self) -> Array:
+    def shares(self) -> list[float]:
         """The share of each group's channels that stay."""
-        return np.array([w[i] / w[-1] for w, i in zip(self.widths, self.at, strict=True)])
+        return [parts[i] for parts, i in zip(self.parts, self.at, strict=True)]
 
     @property
     def cost(self) -> float:
@@ -161,14 +160,15 @@ class _State:
     def _best_width(self, group: int, rate: float, value: Mapping[str, float]) -> int:
         """The width of one group that is best beside the others, whose neighbours may be cut."""
         shares = self.shares
-        own = self.widths[group] / self.widths[group][-1]
-        total = self.losses[group].copy()
+        least = slope = cut = 0.0
         for item in self.of_group[group]:
-            none, every = (item.left(_with(shares, group, share)) for share in (0.0, 1.0))
-            cost = rate * item.price * (none + (every - none) * own)
+            none, every = item.between(group, shares)
+            least += item.price * none
+            slope += item.price * (every - none)
             if item.target is not None and item.target in self.choices and every == 1.0:
-                cost[-1] = value[item.target]
-            total += cost
+                cut += value[item.target] - rate * item.price
+        total = self.losses[group] + rate * (least + slope * np.array(self.parts[group]))
+        total[-1] += cut
         return int(np.argmin(total))
 
     def _free(self) -> set[str]:
@@ -203,8 +203,3 @@ class _State:
         taken = [self.taken[name] for name in names]
         upgrade([self.choices[name] for name in names], taken, left)
         self.taken |= dict(zip(names, taken, strict=True))
-
-
-def _with(shares: Array, group: int, share: float) -> Array:
-    """The same shares but for one group's."""
-    return np.where(np.arange(len(shares)) == group, share, shares)
