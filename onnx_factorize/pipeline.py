@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -32,7 +33,7 @@ from .options import Options
 from .outputs import SURVEYED, OutputDistribution, Survey, counted, output_kinds, survey
 from .outputs.selection import selected
 from .parallel import one_blas_thread
-from .passes import OutputKind
+from .passes import OutputKind, Target
 from .passes.identity_blocks import WritePairs
 from .preparation.find_targets import find_targets, hidden_params
 from .preparation.subnormals import without_subnormals
@@ -101,7 +102,8 @@ def calibrated(
     if wants_speed(options):
         alone = latencies([runtime.session(dense)], sample.feeds, samples=sample.samples)
         costs, size = dataclasses.replace(costs, latency_ms=alone.least[0]), sample.samples
-        costs = latency_budget.timed_costs(costs, size, normal, targets, options, progress)
+        timed = functools.partial(_timed, costs, size, normal, options, progress)
+        targets, costs = latency_budget.timed_targets(timed, targets, options)
 
     sampling, effort = Sampling.of(options), options.search_effort
     observed = CalibrationRun(
@@ -206,6 +208,18 @@ def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> Cali
         mask=options.mask,
         memory=memory_of(options.memory),
     )
+
+
+def _timed(
+    costs: Costs,
+    samples: int,
+    normal: ir.Model,
+    options: Options,
+    progress: Progress,
+    targets: list[Target],
+) -> Costs:
+    """The costs with the latencies of targets."""
+    return latency_budget.timed_costs(costs, samples, normal, targets, options, progress)
 
 
 def _check_goals(

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from builders import BUNDLED, BUNDLED_DATA, assert_close, run
+from builders import BUNDLED, BUNDLED_DATA, assert_close, run, weights_as_time
 from click.testing import CliRunner
 
 from onnx_factorize import factorize
@@ -16,6 +16,7 @@ from onnx_factorize.errors import InputError
 from onnx_factorize.files.model_io import load, parameters
 from onnx_factorize.passes.identity_blocks import NOTE, identity_blocks_in
 from onnx_factorize.report.inspection import inspect
+from onnx_factorize.runtime.latency_cache import LatencyCache
 
 QUICK = {"samples": 48, "threads": 1, "narrow": "off", "weighting": "activation"}
 
@@ -50,6 +51,24 @@ def test_the_budget_counts_what_is_written(block):
     assert not identity_blocks_in(pair.model)
     lost, wanted = (sum(x.loss or 0 for x in made.report.layers) for made in (block, pair))
     assert lost <= wanted
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1e9])
+def test_budgets_of_time_take_what_is_faster(penalty, monkeypatch):
+    """On a clock that counts weights, and fines Split and Concat."""
+
+    def clock(models, *_):
+        fined = [any(n.op_type in ("Split", "Concat") for n in each.graph) for each in models]
+        return [
+            time + penalty * fine for time, fine in zip(weights_as_time(models), fined, strict=True)
+        ]
+
+    monkeypatch.setattr("onnx_factorize.goals.latency_budget.time_models", clock)
+    monkeypatch.setattr(LatencyCache, "get", lambda *_: None)
+    monkeypatch.setattr(LatencyCache, "save", lambda _: None)
+    asked = QUICK | {"budget": "latency=0.5", "best_effort": True}
+    made = factorize(BUNDLED, BUNDLED_DATA, factors="auto", **asked)
+    assert bool(identity_blocks_in(made.model)) == (penalty == 0)
 
 
 def test_inspect_and_a_second_run_know_it(block, tmp_path):

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from ..allocation.candidates import automatic_multiple, smaller_ranks
 from ..allocation.channels import Channels
+from ..allocation.identity_blocks import as_pairs
 from ..allocation.model_costs import Costs
 from ..allocation.plan import Plan
 from ..curve import DENSE
@@ -23,7 +24,7 @@ from ..runtime.latency_cache import LatencyCache
 from ..runtime.latency_curve import Timer, measure_curves, time_models
 from ..runtime.runtimes import runtime_of
 
-__all__ = ["Met", "compress_in_time", "predicted", "timed_costs"]
+__all__ = ["Met", "compress_in_time", "predicted", "timed_costs", "timed_targets"]
 
 # A measured latency meets what was asked within this much: less is noise. Where the first model is
 # further off than the second figure, to either side, the prediction is corrected.
@@ -99,6 +100,50 @@ def timed_costs(
         )
     shared = {name: curve.shared(samples) for name, curve in curves.items()}
     return dataclasses.replace(costs, curves=shared)
+
+
+def timed_targets(
+    timed: Callable[[list[Target]], Costs], targets: list[Target], options: Options
+) -> tuple[list[Target], Costs]:
+    """The targets with their latencies, as identity blocks only where those are no slower.
+
+    Both lose the same at a rank, and pairs are measured beside blocks where the choice is free.
+
+    Args:
+        timed: The costs with the latencies of some targets.
+        targets: The targets, marked where an identity block can be.
+        options: Whether it is free.
+    """
+    costs = timed(targets)
+    names = {t.operator for t in targets if any(each.identity for each in unfoldings_of(t))}
+    if options.factors != "auto" or not names:
+        return targets, costs
+    pairs = as_pairs(targets, names)
+    plain = timed([target for target in pairs if target.operator in names])
+    slower = {
+        target.operator
+        for target in targets
+        if target.operator in names and _slower(target, costs, plain)
+    }
+    curves = {
+        unfolding.name: plain.curves[unfolding.name]
+        for target in targets
+        if target.operator in slower
+        for unfolding in unfoldings_of(target)
+        if unfolding.name in plain.curves
+    }
+    return as_pairs(targets, slower), dataclasses.replace(costs, curves={**costs.curves, **curves})
+
+
+def _slower(target: Target, block: Costs, pair: Costs) -> bool:
+    """Tells whether an operator is slower as identity blocks than as pairs, at equal ranks."""
+    ratios = []
+    for unfolding in unfoldings_of(target):
+        own, other = (costs.curves.get(unfolding.name) for costs in (block, pair))
+        if unfolding.identity and own is not None and other is not None and other.ranks:
+            ranks = np.array(other.ranks)
+            ratios.append(np.log(own.at(ranks) / other.at(ranks)).mean())
+    return bool(ratios) and float(np.mean(ratios)) > 0
 
 
 def predicted(costs: Costs, plan: Plan, channels: Channels) -> float:
