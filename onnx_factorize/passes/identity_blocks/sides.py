@@ -13,6 +13,10 @@ __all__ = ["sides_of", "sides_of_pair"]
 # Concat and Split count axes from the end since.
 _NEGATIVE_AXIS_SINCE = 11
 
+# Concat of a product's columns takes less time than Split of what it reads and an Add, unless there
+# are so many times more of them.
+_WIDE = 2
+
 
 def sides_of(model: ir.Model, unfolding: Target) -> tuple[Side, ...]:
     """The sides for a target that is to be cut in one unfolding, the one preferred first.
@@ -53,15 +57,15 @@ def sides_of_pair(model: ir.Model, down: Target, up: Target) -> tuple[Side, ...]
 
 
 def _of_products(model: ir.Model, down: Target, up: Target) -> tuple[Side, ...]:
-    """The side with fewer numbers to move first."""
+    """The output side first, unless many more numbers are to be moved there."""
     if opset(model) < _NEGATIVE_AXIS_SINCE:
         return ()
     sides: list[Side] = []
-    if not down.transposed_input:
-        sides.append("input")
     if up.layer.bias is not None:
         sides.append("output")
-    if down.rows > up.columns:
+    if not down.transposed_input:
+        sides.append("input")
+    if up.columns > _WIDE * down.rows:
         sides.reverse()
     return tuple(sides)
 
