@@ -33,7 +33,7 @@ _LOADED = 5e5
 _STORED = 100.0
 
 # The share of the work that may go into the losses where more than the least is tried.
-_LOSSES = 0.35
+_LOSSES = 0.4
 _CHEAP_LOSSES = 0.7
 
 # An elimination of channels of K rows, over K³.
