@@ -33,7 +33,7 @@ _STARTS = 9
 _ALLOWED = {np.dtype(np.float64): 1e-5, np.dtype(np.float32): 1e-5, np.dtype(np.float16): 2e-3}
 
 # Ends that amplify rounding no more are taken, without a look at what is between them.
-_GOOD = 32.0
+_GOOD = 64.0
 
 # A window between the ends needs one product more: it must be so much better.
 _ALIKE = 2.0
