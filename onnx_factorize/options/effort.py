@@ -22,6 +22,10 @@ _FOLDS = 4
 _MANY = 192
 
 
+# What a model that is cheap is worth more than another.
+_CHEAP = 1.75
+
+
 @dataclasses.dataclass(frozen=True)
 class Effort:
     """The work that may go into the choice of ranks.
@@ -33,8 +37,8 @@ class Effort:
         name: As `--effort` calls it.
         work: What may be computed after the calibration, in what that took; what is left of it
             after the losses goes into plans that are measured.
-        least: Multiply-adds that may be computed in any case: a second or two, which is worth it
-            where a calibration takes less.
+        least: Multiply-adds that are worth it where a calibration takes less than a second or two:
+            so many may be computed, but not twice as much as otherwise.
         metrics: Shrunk moments that are cross-validated for each target: at most, or where the work
             is bounded at least, and more if that pays for them. With none, losses are those of the
             closed form.
@@ -67,7 +71,8 @@ class Effort:
 
     def allowed(self, calibration: float) -> float:
         """The multiply-adds that may be computed beside a calibration that takes so many."""
-        return max(self.work * calibration, self.least)
+        usual = self.work * calibration
+        return max(usual, min(self.least, _CHEAP * usual))
 
     def is_cheap(self, calibration: float) -> bool:
         """Tells whether a calibration of so many multiply-adds is one of a model that is cheap."""

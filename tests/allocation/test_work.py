@@ -167,9 +167,10 @@ def test_more_is_cross_validated_where_the_calibration_pays_for_it(monkeypatch):
 
 
 def test_a_model_that_is_cheap_is_worth_more_than_its_calibration():
-    few = 1e9
+    few = 3e9
     assert NORMAL.is_cheap(few)
     assert NORMAL.allowed(few) == NORMAL.least > NORMAL.work * few
+    assert NORMAL.allowed(1e9) < 2 * NORMAL.work * 1e9
     assert not NORMAL.is_cheap(1e11)
     assert NORMAL.allowed(1e11) == 2e11
     assert not HIGH.is_cheap(few)
