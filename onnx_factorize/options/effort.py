@@ -23,7 +23,7 @@ _MANY = 192
 
 
 # What a model that is cheap is worth more than another.
-_CHEAP = 1.75
+_CHEAP = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Effort:
         work: What may be computed after the calibration, in what that took; what is left of it
             after the losses goes into plans that are measured.
         least: Multiply-adds that are worth it where a calibration takes less than a second or two:
-            so many may be computed, but not twice as much as otherwise.
+            so many may be computed, but twice as much as otherwise at most.
         metrics: Shrunk moments that are cross-validated for each target: at most, or where the work
             is bounded at least, and more if that pays for them. With none, losses are those of the
             closed form.
