@@ -16,6 +16,7 @@ from onnx_factorize.errors import BudgetError, InputError
 from onnx_factorize.passes.narrowing import narrowed
 
 FEW = {"samples": 96, "threads": 1, "effort": "low"}
+NORMAL = FEW | {"effort": "normal"}
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +57,13 @@ def test_the_figures_of_the_report_are_those_of_the_graph(only):
 
 
 def test_nothing_is_narrowed_where_that_is_off():
-    result = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", narrow="off", **FEW)
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", narrow="off", **NORMAL)
     assert not any(layer.status == "narrowed" for layer in result.report.layers)
     assert "without narrowing" not in result.report.divergence["tried"]
 
 
 def test_by_itself_it_is_a_plan_beside_those_of_factors():
-    result = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", **FEW)
+    result = factorize(BUNDLED, BUNDLED_DATA, budget="params=0.5", **NORMAL)
     assert {"without narrowing", "narrowing alone"} & set(result.report.divergence["tried"])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,6 +37,9 @@ _ON_GRADIENT = 0.1
 _LEAST = 1e-6
 
 
+_Part = TypeVar("_Part")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Fit:
     """A reader of some channels, its weights on the most important rows, and how many stay."""
@@ -55,7 +59,8 @@ class ChannelCuts:
             statistics: Target name to what calibration found, with gradients of the readers.
             moments: Reader to the moments of its input.
         """
-        self._statistics, self._moments = statistics, moments
+        self._statistics, self._moments = statistics, dict(moments)
+        self._means: dict[str, Array] = {}
         self._known: dict[str, Elimination] = {}
         self._fitted: dict[tuple[str, str], NestedRegression] = {}
 
@@ -102,7 +107,9 @@ class ChannelCuts:
 
     def mean(self, target: Target) -> Array:
         """What a bias absorbs of a reader's input, shape (K,)."""
-        mean = self._moments[target.name].mean[0]
+        if target.name not in self._means:
+            self._means[target.name] = self._moments[target.name].mean[0]
+        mean = self._means[target.name]
         return mean if target.centred else np.zeros_like(mean)
 
     def _fits(self, narrowing: Narrowing, width: int) -> Iterator[_Fit]:
@@ -128,8 +135,15 @@ class ChannelCuts:
         return Factors(down[None], up[None], shift, chain=WithoutChannels())
 
     def _energy(self, target: Target) -> Array:
-        """The second moment of a reader's input about what a bias absorbs, shape (K, K)."""
-        found = self._moments[target.name]
+        """The second moment of a reader's input about what a bias absorbs, shape (K, K).
+
+        Of moments and their factor one is kept: they are as large as all else together.
+        """
+        known = next((r for (_, name), r in self._fitted.items() if name == target.name), None)
+        if known is not None:
+            return known.energy
+        self.mean(target)
+        found = self._moments.pop(target.name)
         energy = (found.covariance if target.centred else found.second_moment)[0]
         own = np.diag(energy)
         least = max(_LEAST * float(own.mean()), 1e-30)
@@ -155,11 +169,7 @@ def _weight(target: Target) -> Array:
 
 
 class CutsApart:
-    """The cuts that all folds of the data but one give, each made once.
-
-    Attributes:
-        folds: The number of folds.
-    """
+    """The cuts that all folds of the data but one give, each made once."""
 
     def __init__(self, parts: Sequence[Statistics], moments: Sequence[InputMoments]) -> None:
         """Begins with none.
@@ -168,15 +178,17 @@ class CutsApart:
             parts: The statistics of each fold.
             moments: The moments of readers' inputs in each fold.
         """
-        self.folds = len(moments)
         self._parts, self._moments = parts, moments
         self._known: dict[int, ChannelCuts] = {}
 
     def without(self, fold: int) -> ChannelCuts:
         """The cuts that all folds but one give; all of them where there is but one."""
         if fold not in self._known:
-            others = [index for index in range(self.folds) if index != fold] or [fold]
-            first, *rest = (self._parts[index] for index in others)
-            moments = merged_moments([self._moments[index] for index in others])
+            first, *rest = _others(self._parts, fold)
+            moments = merged_moments(_others(self._moments, fold))
             self._known[fold] = ChannelCuts(first.merge(*rest), moments)
         return self._known[fold]
+
+
+def _others(parts: Sequence[_Part], fold: int) -> list[_Part]:
+    return [part for index, part in enumerate(parts) if index != fold] or list(parts)

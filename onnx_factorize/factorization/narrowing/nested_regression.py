@@ -47,6 +47,13 @@ class NestedRegression:
         lower = np.asarray(np.linalg.cholesky(energy[np.ix_(rows, rows)]))
         return cls(rows, lower, weight[rows])
 
+    @property
+    def energy(self) -> Array:
+        """The second moment, in the order of the weight, shape (K, K)."""
+        found = np.empty_like(self.lower)
+        found[np.ix_(self.rows, self.rows)] = self.lower @ self.lower.T
+        return found
+
     def on(self, count: int) -> tuple[Indices, Array]:
         """The first rows, in ascending order, and the weights on them, shape (count, N)."""
         others = self.lower[count:, :count].T @ self.weight[count:]

@@ -47,7 +47,7 @@ def known(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "calib.npz"
     rng = np.random.default_rng(1)
     np.savez(path, x=rng.standard_normal((160, 3, 6, 6)).astype(np.float32))
-    options = Options.of(budget="targets=0.5", samples=160, threads=1, narrow="only")
+    options = Options.of(budget="targets=0.5", samples=160, threads=1, narrow="only", effort="high")
     return calibrated(ir.from_proto(_model()), path, options, Progress())
 
 
