@@ -22,7 +22,7 @@ from ..runtime.runtimes import runtime_of
 __all__ = ["Subnormals", "without_subnormals"]
 
 # Calibration samples whose outputs are compared, at most.
-_SAMPLES = 128
+_SAMPLES = 32
 
 
 @dataclasses.dataclass(frozen=True)
