@@ -12,7 +12,7 @@ from .guarantee import Guarantee
 from .images import Layout
 from .memory import Memory
 from .training import Precision, SVTKind
-from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption
+from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
 
 __all__ = ["DataKeywords", "OptionKeywords", "SweepKeywords"]
 
@@ -50,6 +50,7 @@ class SweepKeywords(DataKeywords, total=False):
     draws: int
     rank_multiple: int | None
     form: str
+    factors: WrittenAs
     narrow: Narrow
     include: str | Sequence[str]
     exclude: str | Sequence[str]
