@@ -76,3 +76,9 @@ class MeasuredPlan:
     candidate: Candidate
     ranks: Mapping[str, int]
     divergence: float
+
+    @property
+    def predicted(self) -> float:
+        """The divergence that its candidate predicts."""
+        cuts = self.candidate.cuts(self.ranks)
+        return sum(self.candidate.loss(cut) for cut in cuts.values())

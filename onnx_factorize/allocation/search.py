@@ -30,6 +30,11 @@ _CHANGES = 8
 # Other forms of single operators that are measured.
 _SWAPS = 12
 
+# Where the best of the candidates is so many times worse than it was predicted to be, some loss is
+# far off, and no candidate may be any good: so many more plans are measured, whatever they take.
+_OFF = 5.0
+_MORE = 13
+
 
 @dataclasses.dataclass(frozen=True)
 class Found:
@@ -152,6 +157,8 @@ def _evaluate_within(run: MeasuredPlans, others: Sequence[Candidate], forms: For
     """Measures the other candidates, and as long as plans may be measured what comes of them."""
     for candidate in others:
         run.evaluate(candidate, candidate.name)
+    if not run.best.candidate.uniform and run.best.divergence > _OFF * run.best.predicted:
+        run.left = max(run.left or 0, _MORE)
     if forms and not run.best.candidate.uniform and run.left:
         _evaluate_forms(run, forms)
     # Single cuts tell nothing by themselves: the plan that follows from them must be affordable.
