@@ -252,13 +252,10 @@ def test_where_plans_are_bounded_no_more_are_measured(most, formed):
 def test_where_predictions_are_far_off_more_is_measured_than_the_work_allows():
     true = _curves({name: 1.0 + place for place, name in enumerate("abcdef")})
     for share, off in ((1.0, False), (0.5, False), (0.01, True)):
-        known = {n: curve * (share if n in "abc" else 0.1 * share) for n, curve in true.items()}
-        candidates = _candidates(known if off else {n: share * c for n, c in true.items()})
-        evaluator = FakeEvaluator(true)
-        found = search(candidates, _allocate, evaluator, most=3)
+        known = {name: share * curve for name, curve in true.items()}
+        candidates, evaluator = _candidates(known), FakeEvaluator(true)
+        search(candidates, _allocate, evaluator, most=3)
         assert (evaluator.measurements > 3) == off
-    bound = search(candidates, _allocate, FakeEvaluator(true), most=3).tried
-    assert found.best.divergence < bound["predicted"]
     one = MeasuredPlan(candidates[0], {"a": 2, "b": 0}, 1.0)
     assert one.predicted == pytest.approx(float(known["a"][2]))
 
