@@ -130,7 +130,7 @@ def affordable(
     """
     effort, forward = run.effort, macs if np.isfinite(macs) and macs > 0 else _UNKNOWN
     calibrated, parts = run.data.calibration_samples, int(run.surveyed.folds.max()) + 1
-    times = 1 + max(effort.folds, effort.compared + effort.predicted)
+    times = 1 + effort.judging
     extra = effort.differentiated(calibrated) * ((1 + _BACKWARD) * run.sampling.draws - 1)
     least = (min(SURVEYED, calibrated) + calibrated + extra) * forward
     most = effort.channels * effort.allowed(least) if effort.bounded else np.inf

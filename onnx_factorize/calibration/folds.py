@@ -12,13 +12,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FOLDS", "deal", "some_of"]
+from ..options import FOLDS
+
+__all__ = ["deal", "some_of"]
 
 Embeddings = npt.NDArray[np.float32]
 Folds = npt.NDArray[np.int64]
-
-# With four folds, directions are made of three quarters of the data, close to what all data give.
-FOLDS = 4
 
 # Clusters so small that samples of one class go to several folds, as they must where data are
 # independent, and so large that what is alike is seldom divided.

@@ -5,7 +5,7 @@ where a run starts (see `check_options`).
 """
 
 from .budget import Budget
-from .effort import HIGH, LOW, NORMAL, Effort
+from .effort import FOLDS, HIGH, LOW, NORMAL, Effort
 from .guarantee import Guarantee, guarantee_asked
 from .images import ImageOptions, Layout
 from .keywords import DataKeywords, OptionKeywords, SweepKeywords
@@ -17,6 +17,7 @@ from .training import Precision, SVTKind, Training, without_training
 from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption
 
 __all__ = [
+    "FOLDS",
     "HIGH",
     "LOW",
     "NORMAL",

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from ..errors import InputError
 
-__all__ = ["EFFORTS", "HIGH", "LOW", "NORMAL", "Effort", "effort_named"]
+__all__ = ["EFFORTS", "FOLDS", "HIGH", "LOW", "NORMAL", "Effort", "effort_named"]
 
 # Gradients of fewer samples say too little.
 _ENOUGH = 64
 
 # With four folds, directions are made of three quarters of the data, close to what all data give.
-_FOLDS = 4
+FOLDS = 4
 
 # With so many samples, an eighth is enough to judge by.
 _MANY = 192
@@ -107,7 +107,7 @@ class Effort:
 
     def dealt(self, samples: int) -> int:
         """The folds to which so many samples are dealt; one that is only to judge may be small."""
-        return 2 * _FOLDS if self.judging == 1 and samples >= _MANY else _FOLDS
+        return 2 * FOLDS if self.judging == 1 and samples >= _MANY else FOLDS
 
     def differentiated(self, samples: int) -> int:
         """Of so many samples, the number of those of which gradients are taken."""

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import CalibrationData
-from ..calibration.folds import FOLDS, deal
+from ..calibration.folds import deal
 from ..errors import InputError
-from ..options import Labels
+from ..options import FOLDS, Labels
 from ..passes import OutputKind
 from ..runtime.session import Session
 from .categorical import class_axis

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from ..allocation.analysis import Analysis, idle_operators
 from ..allocation.plan import Plan
 from ..calibration import CalibrationData
-from ..calibration.folds import FOLDS
 from ..errors import named
 from ..factorization.forms import unfoldings_of
+from ..options import FOLDS
 from ..passes import Skipped, Target
 from ..runtime.interleaved import Ratio
 from ..units import size

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnx_factorize.calibration.folds import FOLDS, deal, some_of
+from onnx_factorize.calibration.folds import deal, some_of
+from onnx_factorize.options import FOLDS
 
 
 def _groups(groups, size, seed=0, noise=0.05):

@@ -9,7 +9,7 @@ between them the shape is that of the Kronecker approximation.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +21,13 @@ from ..losses import LossSums
 from .channel_cuts import ChannelCuts
 from .narrowing import Narrowing
 
-__all__ = ["Changes", "closed_form_losses", "cross_moments", "losses_between"]
+__all__ = ["Changes", "cross_moments", "losses_between"]
 
 # From a reader and what is left out of its input to Σ h gᵀ of each sample.
 _Cross = Callable[[str, npt.NDArray[np.float32]], Array | None]
 
 # Widths at which losses are measured, as shares of all channels.
 _SHARES = (0.9, 0.75, 0.6, 0.45, 0.3, 0.15)
-
-
-def closed_form_losses(narrowings: Sequence[Narrowing], cuts: ChannelCuts) -> dict[str, Array]:
-    """The losses at every width under the Kronecker approximation, by name, (width + 1,) each."""
-    return {each.name: cuts.elimination(each).losses for each in narrowings}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 
@@ -128,13 +130,13 @@ def _factor_of(
     model: ir.Model,
     value: ir.Value | None,
     origin: str | None,
-    among: object = None,
+    among: Collection[ir.Value | None] | None = None,
 ) -> Target | None:
     """The factor that gives a value, if it is of one origin, and reads one of some values."""
     node = None if value is None else value.producer()
     if node is None or origin_name(node) != origin:
         return None
-    if among is not None and node.inputs[0] not in among:  # type: ignore[operator]
+    if among is not None and node.inputs[0] not in among:
         return None
     return factor_at(model, node)
 
