@@ -17,6 +17,7 @@ from .model_statistics import Statistics
 from .observation import Observation
 from .observed_ranks import note_ranks
 from .observer import Observer
+from .row_buffer import RowBuffers
 
 __all__ = ["Showing", "gather_moments", "gather_statistics"]
 
@@ -115,15 +116,16 @@ def gather_statistics(
     places = {name: max(_PLACES, math.ceil(rows)) for name, rows in wanted.items()}
     found = []
     for fold in range(folds.max() + 1):
-        statistics = Statistics.empty(targets, showing.observer)
+        statistics, waiting = Statistics.empty(targets, showing.observer), RowBuffers()
         for observer, batch in showing.batches(data, fold, folds):
             for draw in range(showing.draws if observer.gradients else 1):
                 seen = observer.run(batch, draw)
-                statistics.add(seen, uses, places, signals=not draw)
+                statistics.add(seen, uses, places, waiting, signals=not draw)
                 if not draw:
                     watch(fold, observer.at_inputs(seen))
                 del seen  # what one batch showed is gone before the next one runs
             advance(batch.samples)
+        waiting.flush()
         found.append(statistics)
     if showing.signals is not None:
         showing.observer.not_finite.update(showing.signals.not_finite)

@@ -10,6 +10,7 @@ from ..parallel import in_parallel
 from ..passes import Target
 from .moments import Moments
 from .observation import Observation
+from .row_buffer import RowBuffers
 
 __all__ = ["ROWS_A_DIMENSION", "InputMoments", "InputSums", "merged_moments"]
 
@@ -41,6 +42,7 @@ class InputSums:
             for key, each in self._first.items()
         }
         self._sums = {k: Moments.empty(t.groups, t.rows) for k, t in self._first.items()}
+        self._waiting = RowBuffers()
 
     def add(self, seen: Observation) -> None:
         """Adds a batch that shows inputs."""
@@ -48,13 +50,14 @@ class InputSums:
         def add(key: Hashable) -> None:  # no two share what is added to
             rows = seen.signal(self._first[key], self._places[key])
             if rows is not None:
-                self._sums[key].add(rows)
+                self._waiting.add(key, self._sums[key].add, rows)
 
         deque(in_parallel(add, list(self._sums)), 0)
 
     @property
     def moments(self) -> InputMoments:
         """Those of each target."""
+        self._waiting.flush()
         return {name: self._sums[key] for name, key in self._keys.items()}
 
 

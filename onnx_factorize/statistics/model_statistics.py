@@ -8,8 +8,11 @@ the sums of different samples in any order, and a file keeps them between proces
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from ..errors import InputError
 from ..parallel import in_parallel
@@ -17,6 +20,7 @@ from ..passes import Target
 from .moments import GradientMoments, Moments, RowImportance
 from .observation import Observation
 from .observer import Observer
+from .row_buffer import RowBuffers
 
 __all__ = ["Statistics", "TargetStatistics"]
 
@@ -106,6 +110,7 @@ class Statistics(Mapping[str, TargetStatistics]):
         observation: Observation,
         targets: Sequence[Target],
         places: Mapping[str, int],
+        waiting: RowBuffers,
         *,
         signals: bool = True,
     ) -> None:
@@ -115,6 +120,7 @@ class Statistics(Mapping[str, TargetStatistics]):
             observation: The batch.
             targets: The targets, tied ones among them.
             places: Target name to the places of an image to look at in each sample, at most.
+            waiting: Where rows wait; they are all added once it is flushed.
             signals: Whether signals are added; they are the same in every draw of labels.
         """
         leading = self._leading(targets) if signals else set()
@@ -124,11 +130,16 @@ class Statistics(Mapping[str, TargetStatistics]):
             if target.name in leading:
                 rows = observation.signal(target, places[target.name])
                 if rows is not None:
-                    own.signal.add(rows)
+                    waiting.add(id(own.signal), own.signal.add, rows)
             if own.gradient is not None:
                 found = observation.gradient(target, places[target.name])
                 if found is not None:
-                    own.gradient.add(found[0], observation.batch.samples, found[1])
+                    rows, scale = found
+                    own.gradient.samples += observation.batch.samples
+                    if scale != 1:  # rows that wait together may stand for different numbers
+                        rows = rows * rows.dtype.type(np.sqrt(scale))
+                    take = functools.partial(own.gradient.add, samples=0)
+                    waiting.add(id(own.gradient), take, rows)
 
         deque(in_parallel(add, targets), 0)
 

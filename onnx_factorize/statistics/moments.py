@@ -14,6 +14,17 @@ from ..runtime.paging import keep
 __all__ = ["GradientMoments", "Moments", "RowImportance"]
 
 
+def _gram(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The sum of the products of rows, shape (rows, K), in their precision if that holds it."""
+    # x.T @ x of one array is BLAS' syrk, at half the arithmetic of a product.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = rows.T @ rows
+    if np.isfinite(np.trace(found)):  # no element is larger than the diagonal's
+        return found
+    wide = rows.astype(np.float64)
+    return wide.T @ wide
+
+
 @dataclasses.dataclass
 class Moments:
     """The first two moments of rows, group by group.
@@ -60,8 +71,7 @@ class Moments:
         centred = work - self.reference.astype(work.dtype)[:, None, :]
         self.total += centred.sum(axis=1, dtype=np.float64)
         for products, group in zip(self.products, centred, strict=True):
-            # x.T @ x of one array is BLAS' syrk, at half the arithmetic of a product.
-            np.add(products, group.T @ group, out=products)
+            np.add(products, _gram(group), out=products)
         self.count += rows.shape[1]
 
     def merge(self, other: Moments) -> None:
@@ -71,9 +81,10 @@ class Moments:
         if not self.count:
             self.reference = other.reference.copy()
         shift = other.reference - self.reference
-        cross = other.total[:, :, None] * shift[:, None, :]
-        self.products += other.products + cross + cross.transpose(0, 2, 1)
-        self.products += other.count * shift[:, :, None] * shift[:, None, :]
+        self.products += other.products
+        # t sᵀ + s tᵀ + n s sᵀ, as one product of two columns by two rows.
+        half = other.total + 0.5 * other.count * shift
+        self.products += np.stack([half, shift], 2) @ np.stack([shift, half], 1)
         self.total += other.total + other.count * shift
         self.count += other.count
 
@@ -130,7 +141,7 @@ class GradientMoments:
         """
         work = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
         for total, group in zip(self.total, work, strict=True):
-            product = group.T @ group
+            product = _gram(group)
             product *= scale
             np.add(total, product, out=total)
         self.samples += samples
