@@ -34,6 +34,7 @@ from .observe_ranks import ObserveRanks, note
 from .observe_sizes import ObserveSizes, Sized
 from .recognize_outputs import Kind, OutputKind, RecognizeOutputs
 from .rewrite_targets import RewriteTargets
+from .rotate_factors import RotateFactors
 from .seed_outputs import OutputSeed, SeedInputs, SeedOutputs
 from .separate_unfoldings import SeparateUnfoldings
 from .sort_nodes import SortNodes
@@ -71,6 +72,7 @@ __all__ = [
     "RestoreMarks",
     "Rewrite",
     "RewriteTargets",
+    "RotateFactors",
     "SeedInputs",
     "SeedOutputs",
     "SeparateUnfoldings",

@@ -24,7 +24,7 @@ from ..calibration import CalibrationData
 from ..errors import InputError
 from ..files import model_io
 from ..foreign import attempt, reading
-from ..passes import DRAWS, OperatorSpec, every_operator, spec_of
+from ..passes import DRAWS, OperatorSpec, RotateFactors, every_operator, spec_of
 
 __all__ = ["SAMPLES", "Bits", "Mode", "bytes_per_weight", "mode_of", "quantize"]
 
@@ -90,6 +90,7 @@ def quantize(
     advance: Callable[[int], None] = lambda _: None,
     *,
     reduced: bool = False,
+    rotated: bool = True,
 ) -> ir.Model:
     """Quantizes a model.
 
@@ -100,12 +101,16 @@ def quantize(
         advance: Called after each batch with its number of samples.
         reduced: Use 7 of the 8 bits of a weight, so that sums of two products fit in 16 bits, in
             which x86 processors without VNNI instructions take them.
+        rotated: Give pairs of factors a basis in which no number is large first.
 
     Raises:
         InputError: The model is too large, or onnxruntime's quantizer refuses it or finds nothing.
     """
     if model_io.weight_bytes(model) > model_io.PROTOBUF_LIMIT:
         raise InputError("A model above 2 GB cannot be quantized by this version.")
+    if rotated:
+        model = model.clone()
+        RotateFactors()(model)
     proto = ir.to_proto(model_io.inlined(model))
     # The quantizers report their progress and their advice to the root logger.
     disabled = logging.root.manager.disable

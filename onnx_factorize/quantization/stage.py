@@ -107,7 +107,8 @@ def quantize_best(
     """Quantizes a model with as many bits of each weight as lose least.
 
     Whether sums of 8-bit products saturate depends on the processor, and how much that loses on the
-    weights: so both are measured.
+    weights: so both are measured. In 4 bits, factors are taken as they are where rotated ones lose
+    more: the numbers that share a scale are few, and may be alike already.
 
     Args:
         known: The calibrated model; results are stored as `Quantized` says.
@@ -124,9 +125,6 @@ def quantize_best(
     mode, data, outputs = known.costs.storage.mode, known.data, known.outputs
     names = list(dict.fromkeys([*outputs, *watched]))
     full = quantize_watched(model, mode, data, names, advance)
-    if mode == "weights":
-        return full, None
-    reduced = quantize_watched(model, mode, data, names, reduced=True)
 
     def loss(candidate: ir.Model) -> float:
         session = runtime.session(candidate, list(outputs))
@@ -135,6 +133,10 @@ def quantize_best(
         )
         return found.divergence
 
+    if mode == "weights":
+        plain = quantize_watched(model, mode, data, names, rotated=False)
+        return min((full, plain), key=loss), None
+    reduced = quantize_watched(model, mode, data, names, reduced=True)
     bits = WeightBits(loss(full), loss(reduced))
     return (full if bits.used == 8 else reduced), bits
 
@@ -147,6 +149,7 @@ def quantize_watched(
     advance: Callable[[int], None] = lambda _: None,
     *,
     reduced: bool = False,
+    rotated: bool = True,
 ) -> ir.Model:
     """Quantizes a model so that values by which it is compared keep their names.
 
@@ -157,8 +160,10 @@ def quantize_watched(
         names: The values.
         advance: Called after each batch with its number of samples.
         reduced: See `quantize`.
+        rotated: Likewise.
     """
-    result = quantize(with_outputs(model, names), mode, data, advance, reduced=reduced)
+    watched = with_outputs(model, names)
+    result = quantize(watched, mode, data, advance, reduced=reduced, rotated=rotated)
     own = {value.name for value in model.graph.outputs}
     result.graph.outputs[:] = [value for value in result.graph.outputs if value.name in own]
     return result

@@ -18,11 +18,11 @@ def _gram(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The sum of the products of rows, shape (rows, K), in their precision if that holds it."""
     # x.T @ x of one array is BLAS' syrk, at half the arithmetic of a product.
     with np.errstate(over="ignore", invalid="ignore"):
-        found = rows.T @ rows
+        found: npt.NDArray[Any] = rows.T @ rows
     if np.isfinite(np.trace(found)):  # no element is larger than the diagonal's
         return found
     wide = rows.astype(np.float64)
-    return wide.T @ wide
+    return np.asarray(wide.T @ wide)
 
 
 @dataclasses.dataclass

@@ -9,9 +9,9 @@ from ..linear.provenance import PREFIX, origin_name, provenance_of
 from ..linear.registry import spec_of
 from ..linear.rewrite import Rewrite
 from ..linear.site import Site
-from ..linear.target import Target, target_of
+from ..linear.target import Target
 
-__all__ = ["BLOCK", "NOTE", "emitter", "factor_at", "identity_blocks_in", "is_block", "take_note"]
+__all__ = ["BLOCK", "NOTE", "emitter", "identity_blocks_in", "is_block", "take_note"]
 
 # What reports call two factors whose identity is not stored: this behind their form.
 BLOCK = ", identity block"
@@ -39,17 +39,6 @@ def take_note(model: ir.Model) -> None:
     model.metadata_props.pop(_KEY, None)
     if count:
         model.metadata_props[_KEY] = f"{count}; {NOTE}"
-
-
-def factor_at(model: ir.Model, node: ir.Node) -> Target | None:
-    """A factor as a target, if nothing else reads its weight."""
-    spec = spec_of(node)
-    if spec is None or spec.plain is None:
-        return None
-    layer = spec.plain.find(model, node, node.name or "")
-    if isinstance(layer, str) or layer.embedding or len(layer.weight.uses()) > 1:
-        return None
-    return target_of(layer)
 
 
 def emitter(model: ir.Model, names: Namer, target: Target, place: ir.Node, origin: str) -> Rewrite:

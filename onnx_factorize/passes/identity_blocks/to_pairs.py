@@ -10,9 +10,10 @@ import onnx_ir as ir
 from ...arrays import Array
 from ...graph import Namer, scopes
 from ..clean_up import CleanUp
+from ..factor_pairs import factor_at
 from ..linear.provenance import PREFIX, origin_name
 from ..linear.target import Target
-from .reading import BLOCK, emitter, factor_at, is_block, take_note
+from .reading import BLOCK, emitter, is_block, take_note
 
 __all__ = ["WritePairs"]
 

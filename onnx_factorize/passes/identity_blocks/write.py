@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Container, Iterator
+from collections.abc import Container
 
 import onnx_ir as ir
 
 from ...arrays import Array
 from ...graph import Namer, scopes
 from ..clean_up import CleanUp
-from ..linear.provenance import PREFIX, origin_name, provenance_of
+from ..factor_pairs import FactorPair, factor_pairs
+from ..linear.provenance import PREFIX
 from ..linear.site import Site
-from ..linear.target import Target
-from ..linear.unfoldings import UNFOLDINGS
 from .block import Block
 from .choose import choose_block
-from .reading import BLOCK, emitter, factor_at, take_note
+from .reading import BLOCK, emitter, take_note
 from .sides import sides_of_pair
 
 __all__ = ["WriteIdentityBlocks"]
@@ -52,14 +50,14 @@ class WriteIdentityBlocks(ir.passes.InPlacePass):
         self.refused, self.count = [], 0
         names = Namer(model)
         for scope, _ in scopes(model.graph):
-            for pair in list(_pairs(model, scope, self._only)):
+            for pair in list(factor_pairs(model, scope, self._only)):
                 self.count += self._write(model, names, pair)
         if self.count:
             CleanUp()(model)
             take_note(model)
         return ir.passes.PassResult(model, modified=self.count > 0)
 
-    def _write(self, model: ir.Model, names: Namer, pair: _Pair) -> bool:
+    def _write(self, model: ir.Model, names: Namer, pair: FactorPair) -> bool:
         down, up = pair.down, pair.up
         sides = sides_of_pair(model, down, up)
         dtype = up.weight.dtype
@@ -75,56 +73,10 @@ class WriteIdentityBlocks(ir.passes.InPlacePass):
         return True
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pair:
-    """Two operators, one behind the other, that were one.
-
-    Attributes:
-        origin: The name of that.
-        down: The first, as a target.
-        up: The last.
-    """
-
-    origin: str
-    down: Target
-    up: Target
-
-
-def _pairs(model: ir.Model, scope: ir.Graph, only: Container[str] | None) -> Iterator[_Pair]:
-    """The pairs of a graph."""
-    for node in scope:
-        origin = origin_name(node)
-        if origin is None or provenance_of(node) is None:
-            continue
-        if only is not None and origin not in only:
-            continue
-        value = node.inputs[0]
-        before = None if value is None else value.producer()
-        if before is None or origin_name(before) != origin or _is_longer(before, origin):
-            continue
-        if len(before.outputs[0].uses()) > 1 or before.outputs[0].is_graph_output():
-            continue
-        down, up = factor_at(model, before), factor_at(model, node)
-        if down is not None and up is not None and down.node.op_type == up.node.op_type:
-            yield _Pair(origin, down, _by_channels(up))
-
-
-def _is_longer(first: ir.Node, origin: str) -> bool:
-    """Tells whether others of the same origin stand before a node."""
-    sources = [value.producer() for value in first.inputs if value is not None]
-    return any(source is not None and origin_name(source) == origin for source in sources)
-
-
-def _by_channels(up: Target) -> Target:
-    """A factor up, with its channels alone in the rows: a kernel is in the columns."""
-    seen = UNFOLDINGS["input"].of(up.unfolding)
-    return up if seen is None else dataclasses.replace(up, unfolding=seen)
-
-
 class _Emitter:
     """Writes one block."""
 
-    def __init__(self, model: ir.Model, names: Namer, pair: _Pair) -> None:
+    def __init__(self, model: ir.Model, names: Namer, pair: FactorPair) -> None:
         self._down, self._up = pair.down, pair.up
         self._first, self._last = (
             emitter(model, names, each, each.node, pair.origin) for each in (pair.down, pair.up)
