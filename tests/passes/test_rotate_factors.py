@@ -107,8 +107,7 @@ def test_int8_loses_less_of_components_that_differ(spread):
     decaying = rng.standard_normal((48, 48)) * np.geomspace(1, 0.01, 48)
     w = (np.linalg.qr(rng.standard_normal((48, 48)))[0] @ decaying)[:, :40].astype(np.float32)
     plain = _pair(model(PRODUCT, {"w": w, "b": normal(2, 40)}), 24, spread)
-    rotated, x = plain.clone(), normal(4, 200, 48)
-    RotateFactors()(rotated)
+    x = normal(4, 200, 48)
     data = open_calibration([{"x": x}], Signature.of(plain), Selection(batch_size=16), None)
     wanted = run(check(plain), {"x": x})[0]
     lost = [
