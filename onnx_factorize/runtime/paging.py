@@ -27,11 +27,16 @@ __all__ = ["LARGE", "PagedModel", "keep", "owned", "spill", "spill_values"]
 # two or three times.
 LARGE = 1 << 28
 
-# What is smaller stays where it is.
+# What is smaller stays where it is: weights that a session would map, and arrays that are kept.
 _SMALL = 1 << 20
+_TINY = 1 << 14
 
 # Arrays that `keep` leaves in memory, together.
 _IN_MEMORY = 1 << 28
+
+# Bytes of small arrays that share a mapping, and what each begins at a multiple of.
+_SHELVED = 1 << 24
+_ALIGNED = 64
 
 # How often mapped pages are let go. Reading weights at 4 GB/s, it leaves 200 MB of them resident;
 # arrays that are kept are read at a fraction of that.
@@ -96,20 +101,49 @@ def owned(array: AnyArray) -> AnyArray:
 def keep(array: AnyArray) -> AnyArray:
     """An array to keep for long: as it is, or mapped from a file if many are kept already.
 
-    The file has no name and goes with the array.
+    The file has no name and goes with the array, or with the last of several that share it.
     """
-    if array.nbytes <= _SMALL or array.dtype.hasobject:
+    if array.nbytes <= _TINY or array.dtype.hasobject:
         return owned(array)
     if _KEPT.bytes + array.nbytes <= _IN_MEMORY:
         return _KEPT.add(owned(array))
+    if array.nbytes <= _SMALL:
+        return _SHELF.add(array)
+    return np.frombuffer(_mapping(array), array.dtype).reshape(array.shape)
+
+
+def _mapping(array: AnyArray) -> mmap.mmap:
+    """A mapping of a file without a name that begins with the bytes of an array."""
     with scratch(), tempfile.TemporaryFile(prefix="onnx-factorize-") as file:
         # Written, not mapped and then filled: where there is no room, that would end the process.
         file.write(np.ascontiguousarray(array).data)
         file.flush()
         mapping = mmap.mmap(file.fileno(), array.nbytes)
-    mapped = np.frombuffer(mapping, array.dtype).reshape(array.shape)
     _PAGER.watch(mapping, kept=True)
-    return mapped
+    return mapping
+
+
+class _Shelf:
+    """A mapping in which small arrays stand side by side."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._mapping: mmap.mmap | None = None
+        self._used = 0
+
+    def add(self, array: AnyArray) -> AnyArray:
+        """Copies an array there, into a new mapping where the last one is full."""
+        with self._lock:
+            if self._mapping is None or self._used + array.nbytes > len(self._mapping):
+                self._mapping, self._used = _mapping(np.zeros(_SHELVED, np.uint8)), 0
+            mapping, start = self._mapping, self._used
+            self._used += -(-array.nbytes // _ALIGNED) * _ALIGNED
+        copied = np.frombuffer(mapping, array.dtype, array.size, start).reshape(array.shape)
+        copied[...] = array
+        return copied
+
+
+_SHELF = _Shelf()
 
 
 class _Kept:

@@ -102,6 +102,25 @@ def test_many_arrays_are_kept_on_disk(monkeypatch):
     assert paging.keep(small) is small
 
 
+def test_small_arrays_share_a_file(monkeypatch):
+    monkeypatch.setattr(paging, "_KEPT", paging._Kept())
+    monkeypatch.setattr(paging, "_SHELF", paging._Shelf())
+    monkeypatch.setattr(paging, "_IN_MEMORY", 0)
+    monkeypatch.setattr(paging, "_SHELVED", 1 << 20)
+    shapes = [(seed, 100 + 7 * seed, 67 + seed) for seed in range(1, 9)]  # 28 kB to 0.5 MB
+    arrays = [normal(number, *shape) for number, shape in enumerate(shapes)]
+    arrays.insert(3, arrays[3].astype(np.float64))
+    kept = [paging.keep(array) for array in arrays]
+    bases = {id(each.base) for each in kept}
+    assert len(bases) <= len(kept)
+    kept[0] += 1
+    time.sleep(8 * paging._SECONDS)
+    np.testing.assert_array_equal(kept[0], arrays[0] + 1)
+    for array, copied in zip(arrays[1:], kept[1:], strict=True):
+        assert copied is not array
+        np.testing.assert_array_equal(copied, array)
+
+
 def test_the_whole_way(large, tmp_path):
     feeds = [{"x": normal(6, 8, 600), "c": np.array(True)}]
     result = factorize(large, feeds, budget="targets=0.6", weighting="activation", threads=1)

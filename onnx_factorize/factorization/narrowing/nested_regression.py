@@ -16,6 +16,7 @@ import numpy as np
 
 from ...arrays import Array
 from ...passes.narrowing.group import Indices
+from ...runtime.paging import keep
 from ..eigen import solve_transposed
 
 __all__ = ["NestedRegression"]
@@ -45,7 +46,7 @@ class NestedRegression:
             weight: W, shape (K, N).
         """
         lower = np.asarray(np.linalg.cholesky(energy[np.ix_(rows, rows)]))
-        return cls(rows, lower, weight[rows])
+        return cls(rows, keep(lower), weight[rows])
 
     @property
     def energy(self) -> Array:
