@@ -128,7 +128,7 @@ LOW = Effort(
     measured=32,
     fitted=64,
 )
-NORMAL = Effort("normal", 1.7, 1e10, metrics=3, folds=2, compared=2, refits=1, predicted=0)
+NORMAL = Effort("normal", 2.0, 1e10, metrics=3, folds=2, compared=2, refits=1, predicted=0)
 HIGH = Effort(
     "high",
     math.inf,
