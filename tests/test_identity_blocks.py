@@ -100,7 +100,20 @@ def test_convert_refuses_what_holds_none(tmp_path):
     asked = ["convert", str(BUNDLED), "--factors", "pair", "-o", str(tmp_path / "out.onnx")]
     with pytest.raises(InputError, match="holds no identity blocks"):
         CliRunner().invoke(cli, asked, catch_exceptions=False, standalone_mode=False)
+    asked[3] = "rotated"
+    with pytest.raises(InputError, match="holds no pairs of factors"):
+        CliRunner().invoke(cli, asked, catch_exceptions=False, standalone_mode=False)
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_convert_rotates_pairs_for_other_quantizers(block, feeds, tmp_path):
+    once = tmp_path / "once.onnx"
+    block.save(once)
+    assert "rotated pairs now" in _command("convert", once, "--factors", "rotated")
+    rotated = onnx.load(tmp_path / "once.rotated.onnx")
+    assert not identity_blocks_in(load(rotated))
+    for ours, theirs in zip(run(rotated, feeds), run(onnx.load(once), feeds), strict=True):
+        assert_close(ours, theirs, 1e-4)
 
 
 def test_it_says_not_to_quantize_afterwards(tmp_path):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pathlib
 
 import click
+import onnx_ir as ir
 
 from ..errors import InputError
 from ..files import model_io
-from ..passes import record
+from ..passes import RotateFactors, record
 from ..passes.identity_blocks import WriteIdentityBlocks, WritePairs
 from .console import open_console, say
 from .destinations import Destinations
@@ -22,17 +23,18 @@ __all__ = ["convert_command"]
 @click.argument("result", metavar="RESULT", type=click.Path())
 @click.option(
     "--factors",
-    type=click.Choice(["pair", "identity"]),
+    type=click.Choice(["pair", "identity", "rotated"]),
     required=True,
     help="pair: identity blocks become the factors that they stand for, which a quantizer may "
-    "round. identity: factors become identity blocks, where that is exact enough.",
+    "round. identity: factors become identity blocks, where that is exact enough. rotated: all are "
+    "pairs, in which no number is large; a quantizer of your own loses less of them.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(),
     metavar="OUT",
-    help="Default: RESULT.pair.onnx or RESULT.identity.onnx beside RESULT.",
+    help="Default: RESULT.pair.onnx, or what it is, beside RESULT.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @help_option
@@ -45,23 +47,35 @@ def convert_command(result: str, factors: str, output: str | None, *, quiet: boo
     destinations.check(source)
     expect(destinations)
     model = model_io.load(source)
-    converting = WritePairs() if factors == "pair" else WriteIdentityBlocks()
-    converting(model)
-    if not converting.count:
+    count = _written(model, factors)
+    if not count:
         raise InputError(_nothing(result, factors))
     record(model)
     model_io.save(model, target, external=model_io.is_external(model))
     console, _ = open_console(quiet=quiet)
-    say(console, f"{converting.count} operators are written as {_WORDS[factors]} now")
+    say(console, f"{count} operators are written as {_WORDS[factors]} now")
     say(console, "wrote ", (str(target), "bold"))
 
 
-_WORDS = {"pair": "pairs of factors", "identity": "identity blocks"}
+_WORDS = {"pair": "pairs of factors", "identity": "identity blocks", "rotated": "rotated pairs"}
+
+
+def _written(model: ir.Model, factors: str) -> int:
+    """Writes the factors of a model in place, and counts those that it wrote."""
+    pairs, blocks, rotated = WritePairs(), WriteIdentityBlocks(), RotateFactors()
+    if factors == "identity":
+        blocks(model)
+        return blocks.count
+    pairs(model)
+    if factors == "pair":
+        return pairs.count
+    rotated(model)
+    return rotated.count
 
 
 def _nothing(result: str, factors: str) -> str:
-    other = "identity" if factors == "pair" else "pair"
+    other = _WORDS["identity" if factors == "pair" else "pair"]
     return (
-        f"{result} holds no {_WORDS[other]} that could be written as {_WORDS[factors]}; give a "
+        f"{result} holds no {other} that could be written as {_WORDS[factors]}; give a "
         "model that onnx-factorize made with them."
     )
