@@ -105,11 +105,12 @@ def calibrated(
         timed = functools.partial(_timed, costs, size, normal, options, progress)
         targets, costs = latency_budget.timed_targets(timed, targets, options)
 
-    sampling, effort = Sampling.of(options), options.search_effort
+    effort, macs = options.search_effort, costs.arithmetic.total
+    sampling = Sampling.of(options, measured.calibration_samples, macs)
     observed = CalibrationRun(
         normal, targets, measured, surveyed, runtime, sampling, progress, effort
     )
-    weighting, macs = get_weighting(options.weighting), costs.arithmetic.total
+    weighting = get_weighting(options.weighting)
     uniform = options.ranks == "uniform"
     analysis = analyze(observed, weighting, macs, uniform=uniform, narrow=options.narrow)
     return Calibrated(

@@ -25,6 +25,12 @@ _MANY = 192
 # What a model that is cheap is worth more than another.
 _CHEAP = 2.0
 
+# Labels that are drawn for each sample, at most, and the multiply-adds that they are worth: a label
+# says little of a model that is nearly certain of another.
+_DRAWS = 4
+_DRAWN = 6e10
+_WITH_GRADIENTS = 3.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
@@ -108,6 +114,18 @@ class Effort:
     def dealt(self, samples: int) -> int:
         """The folds to which so many samples are dealt; one that is only to judge may be small."""
         return 2 * FOLDS if self.judging == 1 and samples >= _MANY else FOLDS
+
+    def draws(self, samples: int, macs: float) -> int:
+        """Labels to draw for each of so many samples: more where the model is cheap.
+
+        Args:
+            samples: The samples that are calibrated on.
+            macs: Multiplications of the model for one of them.
+        """
+        if self.gradients < 1 or not math.isfinite(macs) or macs <= 0:
+            return 1
+        worth = _DRAWN / (_WITH_GRADIENTS * macs * samples)
+        return max(1, min(_DRAWS, math.floor(worth)))
 
     def differentiated(self, samples: int) -> int:
         """Of so many samples, the number of those of which gradients are taken."""

@@ -47,7 +47,7 @@ class SweepKeywords(DataKeywords, total=False):
     effort: EffortName
     max_time: float | None
     labels: Labels
-    draws: int
+    draws: int | None
     rank_multiple: int | None
     form: str
     factors: WrittenAs

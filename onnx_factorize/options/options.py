@@ -41,7 +41,7 @@ class Options:
             None for as long as the effort allows. Then a run does not repeat exactly.
         labels: Where weightings that use gradients take labels from: `drawn` by the model itself
             (the true Fisher information), or `given` with the data (the empirical one).
-        draws: Labels to draw for each sample.
+        draws: Labels to draw for each sample; None for up to 4 where the model is cheap.
         rank_multiple: Ranks are multiples of it; None picks 16, or less in small models.
         form: How convolutions are cut; `auto` lets the budget choose.
         factors: Whether two factors are written as such (`pair`), or as an identity block, wherever
@@ -103,7 +103,9 @@ class Options:
     labels: Labels = option(
         "drawn", "drawn by the model itself, or given as `label` with the data."
     )
-    draws: int = option(1, "Labels to draw for each sample.")
+    draws: int | None = option(
+        None, "Labels to draw for each sample. Default: up to 4 where the model is cheap."
+    )
     rank_multiple: int | None = option(None, "Default: 16, or less in small models.")
     form: str = option("auto", "How convolutions are cut: {words}; auto takes the best.")
     factors: WrittenAs = option(
@@ -203,14 +205,15 @@ class Options:
         effort_named(self.effort)
         if self.labels not in get_args(Labels):
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")
-        if self.labels == "given" and self.draws > 1:
+        if self.labels == "given" and (self.draws or 1) > 1:
             raise InputError("Labels that are given are not drawn: leave --draws out.")
         if self.prefer not in (None, *get_args(Prefer)):
             raise InputError(f"--prefer is size or latency, not '{self.prefer}'.")
 
     def _check_numbers(self) -> None:
         """Finds numbers that are out of range."""
-        at_least("--draws", self.draws, 1)
+        if self.draws is not None:
+            at_least("--draws", self.draws, 1)
         if self.max_time is not None and not self.max_time > 0:
             raise InputError("--max-time must be above 0 seconds.")
         if self.rank_multiple is not None:

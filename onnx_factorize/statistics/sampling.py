@@ -24,9 +24,19 @@ class Sampling:
     draws: int = 1
 
     @classmethod
-    def of(cls, options: Options) -> Sampling:
-        """As the options ask."""
-        return cls(options.selection.seed, options.labels, options.draws)
+    def of(cls, options: Options, samples: int, macs: float) -> Sampling:
+        """As the options ask.
+
+        Args:
+            options: The options.
+            samples: The samples that are calibrated on.
+            macs: Multiplications of the model for one of them.
+        """
+        draws = options.draws
+        if draws is None:
+            drawn = options.labels == "drawn"
+            draws = options.search_effort.draws(samples, macs) if drawn else 1
+        return cls(options.selection.seed, options.labels, draws)
 
 
 # Labels that are drawn, one for each sample.

@@ -18,6 +18,7 @@ from onnx_factorize.errors import InputError
 from onnx_factorize.options import HIGH, LOW, NORMAL, Options
 from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
+from onnx_factorize.statistics.sampling import Sampling
 
 EFFORTS = (LOW, NORMAL, HIGH)
 WORK = Work(calibration=1e11, losses=4e10, evaluation=7e9, refit=5e10, prediction=1e10)
@@ -36,6 +37,17 @@ def test_what_is_left_of_the_work_goes_into_plans():
 
 
 @pytest.mark.parametrize("effort", EFFORTS, ids=lambda each: each.name)
+def test_more_labels_are_drawn_where_that_is_cheap():
+    assert [NORMAL.draws(128, macs) for macs in (1e6, 4e7, 6e7, 4e8)] == [4, 3, 2, 1]
+    assert NORMAL.draws(4096, 1e6) == 4 > NORMAL.draws(16384, 1e6) == 1
+    assert LOW.draws(128, 1e6) == 1
+    for unknown in (0.0, float("inf"), float("nan")):
+        assert NORMAL.draws(128, unknown) == 1
+    drawn = Sampling.of(Options.of(draws=2), 128, 1e6), Sampling.of(Options.of(), 128, 1e6)
+    assert [each.draws for each in drawn] == [2, 4]
+    assert Sampling.of(Options.of(labels="given"), 128, 1e6).draws == 1
+
+
 def test_no_more_plans_are_measured_than_the_work_allows(effort):
     known = _known(effort)
     analysis, evaluator = known.analysis, known.analysis.evaluator
