@@ -36,7 +36,6 @@ def test_what_is_left_of_the_work_goes_into_plans():
     assert WORK.evaluations(HIGH, least=4) is None
 
 
-@pytest.mark.parametrize("effort", EFFORTS, ids=lambda each: each.name)
 def test_more_labels_are_drawn_where_that_is_cheap():
     assert [NORMAL.draws(128, macs) for macs in (1e6, 4e7, 6e7, 4e8)] == [4, 3, 2, 1]
     assert NORMAL.draws(4096, 1e6) == 4 > NORMAL.draws(16384, 1e6) == 1
@@ -48,6 +47,7 @@ def test_more_labels_are_drawn_where_that_is_cheap():
     assert Sampling.of(Options.of(labels="given"), 128, 1e6).draws == 1
 
 
+@pytest.mark.parametrize("effort", EFFORTS, ids=lambda each: each.name)
 def test_no_more_plans_are_measured_than_the_work_allows(effort):
     known = _known(effort)
     analysis, evaluator = known.analysis, known.analysis.evaluator
