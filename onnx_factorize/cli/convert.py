@@ -34,7 +34,7 @@ __all__ = ["convert_command"]
     "--output",
     type=click.Path(),
     metavar="OUT",
-    help="Default: RESULT.pair.onnx, or what it is, beside RESULT.",
+    help="Default: RESULT.pair.onnx, .identity.onnx or .rotated.onnx beside RESULT.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @help_option

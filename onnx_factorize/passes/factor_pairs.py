@@ -7,12 +7,14 @@ from collections.abc import Container, Iterator
 
 import onnx_ir as ir
 
+from ..graph import Namer
 from .linear.provenance import origin_name, provenance_of
 from .linear.registry import spec_of
+from .linear.rewrite import Rewrite
 from .linear.target import Target, target_of
 from .linear.unfoldings import UNFOLDINGS
 
-__all__ = ["FactorPair", "factor_at", "factor_pairs"]
+__all__ = ["FactorPair", "factor_at", "factor_pairs", "rewrite_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,22 @@ def factor_at(model: ir.Model, node: ir.Node, *, embedding: bool = False) -> Tar
     if isinstance(layer, str) or len(layer.weight.uses()) > 1:
         return None
     return None if layer.embedding and not embedding else target_of(layer)
+
+
+def rewrite_of(model: ir.Model, names: Namer, factor: Target) -> Rewrite:
+    """Makes what rewrites operators of the kind of a factor.
+
+    Args:
+        model: The model.
+        names: Gives the names of what is made.
+        factor: The factor.
+    """
+    spec = spec_of(factor.node)
+    assert spec is not None
+    assert spec.plain is not None
+    made = spec.plain.rewrite(model, names)
+    assert isinstance(made, Rewrite)
+    return made
 
 
 def _is_longer(first: ir.Node, origin: str) -> bool:

@@ -7,9 +7,7 @@ import onnx_ir as ir
 
 from ..arrays import Array
 from ..graph import Namer, scopes
-from .factor_pairs import FactorPair, factor_pairs
-from .linear.registry import spec_of
-from .linear.rewrite import Rewrite
+from .factor_pairs import FactorPair, factor_pairs, rewrite_of
 
 __all__ = ["RotateFactors"]
 
@@ -53,12 +51,7 @@ def _rotate(model: ir.Model, names: Namer, pair: FactorPair) -> bool:
         return False
     every = [_rotated(*each, seed) for seed, each in enumerate(zip(first, last, strict=True))]
     for target, made in zip((down, up), zip(*every, strict=True), strict=True):
-        spec = spec_of(target.node)
-        assert spec is not None
-        assert spec.plain is not None
-        rewrite = spec.plain.rewrite(model, names)
-        assert isinstance(rewrite, Rewrite)
-        rewrite.replace(target, np.stack(made), None)
+        rewrite_of(model, names, target).replace(target, np.stack(made), None)
     return True
 
 

@@ -1,12 +1,12 @@
-"""Factors that stand in a graph, read as targets, and what emits more of their kind."""
+"""Identity blocks that stand in a graph, and what emits more of their kind."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
 from ...graph import Namer, scopes
+from ..factor_pairs import rewrite_of
 from ..linear.provenance import PREFIX, origin_name, provenance_of
-from ..linear.registry import spec_of
 from ..linear.rewrite import Rewrite
 from ..linear.site import Site
 from ..linear.target import Target
@@ -51,10 +51,6 @@ def emitter(model: ir.Model, names: Namer, target: Target, place: ir.Node, origi
         place: The node before which they stand.
         origin: What they are called after.
     """
-    spec = spec_of(target.node)
-    assert spec is not None
-    assert spec.plain is not None
-    made = spec.plain.rewrite(model, names)
-    assert isinstance(made, Rewrite)
+    made = rewrite_of(model, names, target)
     made.site = Site(model, names, place, origin)
     return made
