@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).parents[1] / "onnx_factorize"
 LAYERS = """
 arrays
 _version curve errors graph keyed_random parallel processes progress registering units
+passes.adjoint.emission
+passes.adjoint.bodies
 foreign passes.adjoint passes.linear
 passes.operators
 user_code passes

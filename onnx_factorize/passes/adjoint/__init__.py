@@ -19,7 +19,7 @@ from onnx_factorize.passes.adjoint import (
     resize,
 )
 from onnx_factorize.passes.adjoint.append import AppendAdjoint
-from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 from onnx_factorize.passes.adjoint.registry import rule
 from onnx_factorize.passes.adjoint.step import Step
 

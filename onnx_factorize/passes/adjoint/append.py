@@ -8,8 +8,8 @@ import onnx_ir as ir
 
 from onnx_factorize.graph import opset
 from onnx_factorize.passes.adjoint import control_flow, functions, scopes
-from onnx_factorize.passes.adjoint.emit import Emitter
-from onnx_factorize.passes.adjoint.facts import Facts
+from onnx_factorize.passes.adjoint.emission.emit import Emitter
+from onnx_factorize.passes.adjoint.emission.facts import Facts
 from onnx_factorize.passes.adjoint.inference import correct
 from onnx_factorize.passes.adjoint.sweep import Sweep, Ways
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.facts import Dim, Facts
+from onnx_factorize.passes.adjoint.emission.facts import Dim, Facts
 
 
 def contents(node: ir.Node, facts: Facts) -> tuple[Dim, ...] | None:

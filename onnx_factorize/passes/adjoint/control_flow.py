@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnx_factorize.graph import defined
-from onnx_factorize.passes.adjoint.blocks import BRANCHES, Block, Branching
-from onnx_factorize.passes.adjoint.emit import Emitter
+from onnx_factorize.passes.adjoint.emission.blocks import BRANCHES, Block, Branching
+from onnx_factorize.passes.adjoint.emission.emit import Emitter
 from onnx_factorize.passes.adjoint.sweep import Sweep
 
 

@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from onnx_factorize.graph import subgraphs
-from onnx_factorize.passes.adjoint import dims_fixed
+from onnx_factorize.passes.adjoint import dims_fixed, dims_fused
 from onnx_factorize.passes.adjoint.contents import contents, integer, integers
 from onnx_factorize.passes.adjoint.dims_movement import gather_nd, quotient, range_, reshape, slice_
-from onnx_factorize.passes.adjoint.facts import Dim, Facts
+from onnx_factorize.passes.adjoint.emission.facts import Dim, Facts
 
 Dims = tuple[Dim, ...]
 
 _SAME_NAMES = """Abs BatchNormalization Cast Ceil Celu Clip Cos CumSum Dropout Elu Erf Exp Floor
     Gelu GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization
     LayerNormalization LeakyRelu Log LogSoftmax LpNormalization LRN MeanVarianceNormalization Mish
-    Neg Not PRelu QuickGelu RMSNormalization Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax
+    Neg Not PRelu RMSNormalization Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax
     Softplus Softsign Sqrt Swish Tanh ThresholdedRelu Trilu"""
 _BROADCAST_NAMES = """Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul
     Or Pow Sub Sum Where Xor"""
@@ -40,6 +40,8 @@ def visit(node: ir.Node, facts: Facts) -> None:
         return
     output = node.outputs[0]
     derived = _derive(node, facts) if node.domain in ("", "ai.onnx") else None
+    if derived is None:
+        dims_fused.fill(node, facts, visit)
     if derived is not None:
         inferred = facts.dims.get(output)
         if inferred is None:

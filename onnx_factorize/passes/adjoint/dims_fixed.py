@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.facts import Facts
+from onnx_factorize.passes.adjoint.emission.facts import Facts
 
 _RECURRENT = ("GRU", "LSTM", "RNN")
 _WINDOWS = ("AveragePool", "LpPool", "MaxPool")

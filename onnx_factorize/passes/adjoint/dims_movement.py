@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnx_factorize.passes.adjoint.contents import integer, integers
-from onnx_factorize.passes.adjoint.facts import Dim, Facts
+from onnx_factorize.passes.adjoint.emission.facts import Dim, Facts
 
 Dims = tuple[Dim, ...]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.errors import NoRuleError
-from onnx_factorize.passes.adjoint.facts import FLOATS
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.facts import FLOATS
 from onnx_factorize.passes.adjoint.registry import Cotangents, rule, zero
 from onnx_factorize.passes.adjoint.step import Step
 

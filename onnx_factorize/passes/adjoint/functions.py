@@ -1,4 +1,4 @@
-"""Differentiation of operators through the bodies of their ONNX functions."""
+"""Differentiation of operators through bodies: of their ONNX functions, and those in `bodies`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import onnx_ir as ir
 
 from onnx_factorize.graph import subgraphs
 from onnx_factorize.graph.inline import expand, inline
-from onnx_factorize.passes.adjoint import dims
-from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint import bodies, dims
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 from onnx_factorize.passes.adjoint.sweep import Sweep
 
 _BODIES = ("function", "context_dependent_function")  # absent from onnx's type stubs
 
 
 def differentiate(sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | None]) -> None:
-    """Emit a node's function body beside it, and differentiate that.
+    """Emit a node's body beside it, and differentiate that.
 
     The node stays: what the body recomputes serves its derivative only.
 
     Raises:
-        NoRuleError: The operator has no function body, or types for it are missing.
+        NoRuleError: The operator has no body, or types for it are missing.
     """
     body = _inline(sweep, node)
     values: dict[str, ir.Value] = {
@@ -56,6 +56,8 @@ def differentiate(sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | N
     sweep.reach(nodes)
     for i, cotangent in enumerate(cotangents):
         if cotangent is not None:
+            if f"output_{i}" not in values:
+                raise NoRuleError("no rule for a gradient through its secondary outputs")
             sweep.contribute(values[f"output_{i}"], cotangent)
     sweep.run(nodes)
 
@@ -63,6 +65,8 @@ def differentiate(sweep: Sweep, node: ir.Node, cotangents: Sequence[ir.Value | N
 def _inline(sweep: Sweep, node: ir.Node) -> ir.Model:
     """Return a model of the node alone, replaced by its function body."""
     local = node.op_identifier() in sweep.model.functions
+    if not local and bodies.has_body(node):
+        return _inferred(bodies.build(node, sweep.facts, sweep.opset))
     if not local and not _has_body(sweep, node):
         raise NoRuleError("no rule")
     try:
@@ -72,13 +76,16 @@ def _inline(sweep: Sweep, node: ir.Node) -> ir.Model:
         else:
             kind = node.domain, node.op_type
             expand(alone, lambda inner, _: (inner.domain, inner.op_type) == kind)
-        proto = onnx.shape_inference.infer_shapes(ir.to_proto(alone), data_prop=True)
-        body = ir.from_proto(proto)
+        body = _inferred(alone)
     except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
         raise NoRuleError("no rule, and its function body cannot be inlined") from error
     if any(inner.op_type == node.op_type and inner.domain == node.domain for inner in body.graph):
         raise NoRuleError("no rule")
     return body
+
+
+def _inferred(body: ir.Model) -> ir.Model:
+    return ir.from_proto(onnx.shape_inference.infer_shapes(ir.to_proto(body), data_prop=True))
 
 
 def _has_body(sweep: Sweep, node: ir.Node) -> bool:

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from onnx_factorize.passes.adjoint import dims
-from onnx_factorize.passes.adjoint.facts import Facts
+from onnx_factorize.graph import opset
+from onnx_factorize.passes.adjoint import bodies, dims
+from onnx_factorize.passes.adjoint.emission.facts import Facts
 
 # In the meta of a value: its rank and its type, where runs of the data showed them.
 RANK, DTYPE = "observed rank", "observed type"
@@ -26,7 +27,7 @@ _LOGGER = logging.getLogger("onnx_ir.passes.common.shape_inference")
 
 def infer(model: ir.Model) -> Facts:
     """Collect the facts of a model's values, subgraphs included."""
-    facts = Facts()
+    facts = Facts(opset(model))
     copy = model.clone()
     for value in copy.graph.inputs:
         if value.shape is not None:  # some exporters write -1 for a dynamic dimension
@@ -40,18 +41,45 @@ def infer(model: ir.Model) -> Facts:
                     value.shape = ir.Shape([None] * value.meta[RANK])
                     dtype = value.meta.get(DTYPE, value.dtype) or ir.DataType.FLOAT
                     value.type = ir.TensorType(dtype)
+    _learn(model, copy, facts)
+    if _hand_on(model, copy, facts):  # onnx's inference goes on behind fused operators
+        facts = Facts(facts.opset)
+        _learn(model, copy, facts)
+    return facts
+
+
+def _learn(model: ir.Model, copy: ir.Model, facts: Facts) -> None:
+    """Run onnx's inference on a copy, and learn from it."""
     level = _LOGGER.level
     _LOGGER.setLevel(logging.ERROR)
     try:
         ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(copy)
     finally:
         _LOGGER.setLevel(level)
-    for graph, inferred in zip(model.graphs(), copy.graphs(), strict=True):
-        for value, twin in zip(_values(graph), _values(inferred), strict=True):
-            facts.learn(value, twin.shape, twin.dtype)
-            facts.learn_constant(value)
+    for value, twin in _pairs(model, copy):
+        facts.learn(value, twin.shape, twin.dtype)
+        facts.learn_constant(value)
     dims.propagate(model.graph, facts)
-    return facts
+
+
+def _hand_on(model: ir.Model, copy: ir.Model, facts: Facts) -> bool:
+    """Tell a copy what bodies told of the outputs of fused operators; return whether it is new."""
+    found = False
+    for value, twin in _pairs(model, copy):
+        node = value.producer()
+        known, dtype = facts.dims.get(value), facts.dtype(value)
+        if node is None or not bodies.has_body(node) or known is None or dtype is None:
+            continue
+        if twin.shape is None or twin.dtype is None:
+            twin.shape = ir.Shape([dim if isinstance(dim, int) else None for dim in known])
+            twin.type = ir.TensorType(dtype)
+            found = True
+    return found
+
+
+def _pairs(model: ir.Model, copy: ir.Model) -> Iterator[tuple[ir.Value, ir.Value]]:
+    for graph, other in zip(model.graphs(), copy.graphs(), strict=True):
+        yield from zip(_values(graph), _values(other), strict=True)
 
 
 def correct(model: ir.Model, facts: Facts) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnx_factorize.passes.adjoint.convolution import Window, scattered, window
-from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 from onnx_factorize.passes.adjoint.movement import scatter
 from onnx_factorize.passes.adjoint.registry import Cotangents, rule
 from onnx_factorize.passes.adjoint.step import Step

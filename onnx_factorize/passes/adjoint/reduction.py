@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 from onnx_factorize.passes.adjoint.registry import Cotangents, rule, zero
 from onnx_factorize.passes.adjoint.step import Step
 

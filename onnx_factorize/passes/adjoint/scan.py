@@ -8,7 +8,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from onnx_factorize.graph.builder import Attribute
-from onnx_factorize.passes.adjoint.blocks import Block
+from onnx_factorize.passes.adjoint.emission.blocks import Block
 from onnx_factorize.passes.adjoint.step import Step
 
 Values = list[ir.Value]

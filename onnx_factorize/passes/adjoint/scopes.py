@@ -9,9 +9,9 @@ import onnx_ir as ir
 
 from onnx_factorize.graph import subgraphs
 from onnx_factorize.graph.builder import emit
-from onnx_factorize.passes.adjoint.blocks import BRANCHES, Block
-from onnx_factorize.passes.adjoint.emit import Emitter
-from onnx_factorize.passes.adjoint.facts import Facts
+from onnx_factorize.passes.adjoint.emission.blocks import BRANCHES, Block
+from onnx_factorize.passes.adjoint.emission.emit import Emitter
+from onnx_factorize.passes.adjoint.emission.facts import Facts
 
 
 def free_prefix(model: ir.Model) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.emit import Emitter
-from onnx_factorize.passes.adjoint.errors import NoRuleError
-from onnx_factorize.passes.adjoint.facts import Facts
+from onnx_factorize.passes.adjoint.emission.emit import Emitter
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.facts import Facts
 
 
 class Step:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnx_factorize.graph import captured, subgraphs, within
-from onnx_factorize.passes.adjoint.emit import Emitter
-from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.emit import Emitter
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 from onnx_factorize.passes.adjoint.inference import infer
 from onnx_factorize.passes.adjoint.registry import RULES, is_zero
 from onnx_factorize.passes.adjoint.step import Step

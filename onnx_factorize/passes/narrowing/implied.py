@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ...graph import constant, subgraphs
 from ..adjoint import dims
-from ..adjoint.facts import Facts
+from ..adjoint.emission.facts import Facts
 from .group import Indices
 from .linear import product_of
 

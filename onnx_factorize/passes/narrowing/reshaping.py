@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..adjoint.dims_movement import quotient
-from ..adjoint.facts import Dim
+from ..adjoint.emission.facts import Dim
 from .group import Indices
 from .lengths import Literal
 from .operand import Operand

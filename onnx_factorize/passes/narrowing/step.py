@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ...graph import opset
-from ..adjoint.facts import Dim
+from ..adjoint.emission.facts import Dim
 from .group import Indices
 from .lengths import Literal, ends_of, origin_of_length, sliced
 from .mends import Freeze, Mend, MendInteger

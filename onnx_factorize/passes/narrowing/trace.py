@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ...graph import constant
-from ..adjoint.facts import Dim, Facts
+from ..adjoint.emission.facts import Dim, Facts
 from ..linear.weights import replaceable
 from .group import Indices
 from .mends import Freeze, Mend

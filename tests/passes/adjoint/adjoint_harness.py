@@ -43,10 +43,21 @@ def session(model: ir.Model | onnx.ModelProto) -> ort.InferenceSession:
 class Adjoint:
     """A model with its adjoint appended, all float outputs seeded by extra inputs."""
 
-    def __init__(self, proto: onnx.ModelProto, wanted: Sequence[str]) -> None:
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        wanted: Sequence[str],
+        through: Sequence[str] | None = None,
+        run: bool = True,
+    ) -> None:
+        """Append it; `through` names the outputs that are seeded, all of floats unless given."""
         self.model = ir.from_proto(proto)
         graph = self.model.graph
-        self.outputs = [value for value in graph.outputs if value.dtype in _FLOATS]
+        self.outputs = [
+            value
+            for value in graph.outputs
+            if value.dtype in _FLOATS and (through is None or value.name in through)
+        ]
         self.seeds = {}
         for value in self.outputs:
             seed = ir.Value(name=f"seed.{value.name}", type=value.type, shape=value.shape)
@@ -67,7 +78,8 @@ class Adjoint:
                 self.names.append(gradient.name)
                 if not gradient.is_graph_output():
                     graph.outputs.append(gradient)
-        self.session = session(self.model)
+        if run:
+            self.session = session(self.model)
 
     def run(self, feeds: Arrays, cotangents: Arrays) -> list[npt.NDArray[np.generic]]:
         seeds = {f"seed.{name}": array for name, array in cotangents.items()}

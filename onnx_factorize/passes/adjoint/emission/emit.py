@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.errors import NoRuleError
-from onnx_factorize.passes.adjoint.nodes import Nodes
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.nodes import Nodes
 
 __all__ = ["Emitter"]
 

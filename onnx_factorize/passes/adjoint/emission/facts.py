@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 
 Dim = Hashable
 """A static dimension (int), or a token; equal tokens are equal at run time."""
@@ -26,16 +27,27 @@ FLOATS = frozenset(
 class Facts:
     """Facts by value, valid for every input that the model accepts."""
 
-    def __init__(self) -> None:
+    def __init__(self, opset: int = 1) -> None:
+        """Begin with nothing known.
+
+        Args:
+            opset: The opset of the model's standard operators.
+        """
+        self.opset = opset
         self.dims: dict[ir.Value, tuple[Dim, ...]] = {}
         self.dtypes: dict[ir.Value, ir.DataType] = {}
         self.ints: dict[ir.Value, tuple[Dim, ...]] = {}
-        self._fresh = 0
+        self._numbers = itertools.count(1)
 
     def fresh(self) -> Dim:
         """Return a token of a dimension that nothing is known of."""
-        self._fresh += 1
-        return ("?", self._fresh)
+        return ("?", next(self._numbers))
+
+    def apart(self) -> Facts:
+        """Return facts of other values, none so far, whose tokens these may take over."""
+        other = Facts(self.opset)
+        other._numbers = self._numbers
+        return other
 
     # Questions.
 

@@ -13,8 +13,8 @@ import onnx_ir as ir
 
 from onnx_factorize.graph import new_constant
 from onnx_factorize.graph.builder import Attribute, emit_many
-from onnx_factorize.passes.adjoint.blocks import Block, Branching
-from onnx_factorize.passes.adjoint.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.blocks import Block, Branching
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 
 
 class Nodes:

@@ -1,0 +1,13 @@
+"""Bodies of onnxruntime's fused operators: the standard operators that each stands for.
+
+The adjoint takes them as it takes function bodies of standard operators, and inference of shapes
+goes on through them. The model keeps its fused nodes: a body serves the analysis only.
+One file a family; `body` registers one, ``docs/adjoint.md`` says how to add one.
+"""
+
+from onnx_factorize.passes.adjoint.bodies import activation, normalization, rotary
+from onnx_factorize.passes.adjoint.bodies.build import build, has_body
+
+__all__ = ["build", "has_body"]
+
+del activation, normalization, rotary

@@ -1,0 +1,61 @@
+"""Bodies as models of their own, one for a node."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnx_factorize.passes.adjoint.bodies.call import Call
+from onnx_factorize.passes.adjoint.bodies.registry import BODIES, MICROSOFT
+from onnx_factorize.passes.adjoint.emission.emit import Emitter
+from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.facts import Facts
+
+
+def has_body(node: ir.Node) -> bool:
+    """Tell whether an operator has a body here."""
+    return BODIES.find(node.domain, node.op_type, 1) is not None
+
+
+def build(node: ir.Node, facts: Facts, opset: int) -> ir.Model:
+    """Build the body of a node at an opset.
+
+    Returns:
+        A model with the inputs `input_0`, `input_1`, …, those that are present, and the outputs
+        `output_0`, …, those that the node wants and the body gives.
+
+    Raises:
+        NoRuleError: The body does not serve this node.
+    """
+    function = BODIES.find(node.domain, node.op_type, 1)
+    assert function is not None
+    arguments = [_argument(facts, i, value) for i, value in enumerate(node.inputs)]
+    e = Emitter(opset, "body_")
+    call = Call(node, e, facts, arguments)
+    outputs = []
+    for i, value in enumerate(function(call)):
+        if value is not None and call.wants(i):
+            own = e.copy(value)
+            own.name = f"output_{i}"
+            outputs.append(own)
+    graph = ir.Graph(
+        [value for value in arguments if value is not None],
+        outputs,
+        nodes=e.block.nodes,
+        initializers=e.initializers,
+        opset_imports={"": opset, MICROSOFT: 1},
+        name="body",
+    )
+    return ir.Model(graph, ir_version=8)
+
+
+def _argument(facts: Facts, index: int, value: ir.Value | None) -> ir.Value | None:
+    """Return a stand-in for an input, with what is certain of its type and shape."""
+    if value is None or not value.name:
+        return None
+    dtype, dims = facts.dtype(value), facts.dims.get(value)
+    if dtype is None:
+        raise NoRuleError(f"the type of its input {value.name!r} is unknown")
+    shape = None
+    if dims is not None:
+        shape = ir.Shape([dim if isinstance(dim, int) else None for dim in dims])
+    return ir.Value(name=f"input_{index}", type=ir.TensorType(dtype), shape=shape)

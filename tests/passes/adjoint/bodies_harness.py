@@ -1,0 +1,94 @@
+"""Bodies of fused operators beside onnxruntime's kernels, and their adjoints in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from adjoint_harness import Adjoint, Arrays, differences, evaluator, parse, session, widened
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from onnx_factorize.passes.adjoint import bodies
+from onnx_factorize.passes.adjoint.inference import infer
+
+
+def body(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model's one node as its body, with the names of the model."""
+    model = ir.from_proto(proto)
+    (node,) = model.graph
+    made = bodies.build(node, infer(model), model.opset_imports[""])
+    for value in made.graph.inputs:
+        value.name = node.inputs[int(value.name.removeprefix("input_"))].name
+    for value in made.graph.outputs:
+        outer = node.outputs[int(value.name.removeprefix("output_"))]
+        value.name, value.type = outer.name, outer.type
+    for value in list(made.graph.inputs):
+        constant = model.graph.initializers.get(value.name)
+        if constant is not None:
+            made.graph.inputs.remove(value)
+            value.const_value = constant.const_value
+            made.graph.initializers.add(value)
+    return ir.to_proto(made)
+
+
+def check_body(
+    text: str,
+    feeds: Arrays,
+    wanted: Sequence[str] | None = None,
+    *,
+    opset: int = 18,
+    tolerance: float = 1e-5,
+    rows: np.ndarray | None = None,
+    through: Sequence[str] = ("y",),
+) -> None:
+    """Check a body's values by onnxruntime's kernel, and its gradients by differences in float64.
+
+    Args:
+        text: A graph of one node.
+        feeds: Its inputs.
+        wanted: The inputs to differentiate by: all of floats unless given.
+        opset: The opset of the standard operators.
+        tolerance: Of the values, absolute and relative.
+        rows: A mask of the rows of `y` that count; others are padding, which may be anything.
+        through: The outputs that gradients come from.
+    """
+    names = list(wanted or [name for name, a in feeds.items() if a.dtype == np.float32])
+    proto = parse(text, opset)
+    outputs = [info.name for info in proto.graph.output]
+    expected = dict(zip(outputs, session(proto).run(None, feeds), strict=True))
+    made = body(proto)
+    given = [info.name for info in made.graph.output]
+    for name, array in zip(given, session(made).run(None, feeds), strict=True):
+        found, truth = array, expected[name]
+        if rows is not None and name == "y":
+            found, truth = found[rows], truth[rows]
+        np.testing.assert_allclose(found, truth, rtol=tolerance, atol=tolerance, err_msg=name)
+    generator = np.random.default_rng(7)
+    cotangents = {name: generator.standard_normal(expected[name].shape) for name in through}
+    if rows is not None:
+        cotangents["y"][~rows] = 0
+    _check_gradients(text, feeds, cotangents, names, opset)
+
+
+def _check_gradients(
+    text: str, feeds: Arrays, cotangents: Arrays, names: Sequence[str], opset: int
+) -> None:
+    """The node itself has no kernel of doubles: nothing but its gradients is computed."""
+    proto = parse(widened(text), opset)
+    wide = {n: a.astype(np.float64) if a.dtype == np.float32 else a for n, a in feeds.items()}
+    adjoint = Adjoint(proto, names, through=list(cotangents), run=False)
+    assert not adjoint.step.unreachable, adjoint.step.unreachable
+    model = adjoint.model
+    del model.graph.outputs[: len(proto.graph.output)]
+    RemoveUnusedNodesPass()(model)
+    seeds = {f"seed.{name}": array for name, array in cotangents.items()}
+    found = evaluator(ir.to_proto(model))({**wide, **seeds})
+    expected = differences(body(proto), wide, cotangents, names, 1e-5)
+    for name, gradient, truth in zip(names, adjoint.names, expected, strict=True):
+        ours = found[gradient]
+        assert ours.shape == truth.shape, name
+        assert ours.dtype == np.float64, name
+        error = np.linalg.norm(ours - truth) / max(np.linalg.norm(truth), 1e-3)
+        assert error < 1e-6, f"{name}: relative error {error:.1e}"
