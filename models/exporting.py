@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 
+# The metadata that name the modules around a node.
+_SCOPES = "pkg.torch.onnx.name_scopes"
+
 
 def export(
     network: "nn.Module",
@@ -25,6 +28,7 @@ def export(
     *,
     output: str,
     dynamic: dict[str, dict[int, str]],
+    scopes: bool = False,
 ) -> None:
     """Export a module, and compare the file with it.
 
@@ -36,6 +40,7 @@ def export(
         path: the file to write.
         output: the output's name.
         dynamic: for each input, the names of its dynamic axes.
+        scopes: whether nodes keep the paths of the modules that they come from.
 
     Raises:
         RecipeError: the exported file's outputs differ from the module's by more than 1e-4.
@@ -64,7 +69,7 @@ def export(
             verbose=False,
         )
     assert program is not None
-    _forget_origins(program.model)
+    _forget_origins(program.model, _SCOPES if scopes else None)
     program.save(str(path))
     model = Model(path)
     for feed in feeds:
@@ -75,11 +80,12 @@ def export(
             raise RecipeError(f"The export to {path.name} differs from torch by {error:.1e}.")
 
 
-def _forget_origins(model: "ir.Model") -> None:
+def _forget_origins(model: "ir.Model", kept: str | None) -> None:
     """Drop the metadata that name this machine's paths (stack traces of the tracing)."""
     model.metadata_props.clear()
     for node in model.graph:
-        node.metadata_props.clear()
+        for key in set(node.metadata_props) - {kept}:
+            del node.metadata_props[key]
         for value in node.outputs:
             value.metadata_props.clear()
     for value in (*model.graph.inputs, *model.graph.initializers.values()):

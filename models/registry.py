@@ -13,6 +13,7 @@ from models.recipes.ppocr_cls import PpOcrCls
 from models.recipes.ppocr_det import PpOcrDet
 from models.recipes.ppocr_rec import PpOcrRec
 from models.recipes.silero import SileroVad, SileroVadIf
+from models.recipes.smollm2 import SmolLm2
 
 _RECIPES: tuple[type[Recipe], ...] = (
     FashionCnn,
@@ -27,6 +28,7 @@ _RECIPES: tuple[type[Recipe], ...] = (
     CrepeTinyRecipe,
     FashionResNet,
     FashionVit,
+    SmolLm2,
 )
 
 
