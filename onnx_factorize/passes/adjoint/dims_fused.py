@@ -22,6 +22,11 @@ _SAME = frozenset(
 )
 
 
+def tells(node: ir.Node) -> bool:
+    """Tell whether something is known of an operator that onnx does not know."""
+    return (node.domain, node.op_type) in _SAME or bodies.has_body(node)
+
+
 def fill(node: ir.Node, facts: Facts, visit: Callable[[ir.Node, Facts], None]) -> None:
     """Give a fused operator's outputs what its body tells of them.
 
@@ -58,6 +63,8 @@ def _inside(
     for value in body.graph.initializers.values():
         inner.learn_constant(value)
     for each in body.graph:
+        for value in each.outputs:
+            inner.learn(value, value.shape, value.dtype)
         visit(each, inner)
     for value in body.graph.outputs:  # the first argument's type is that of all outputs
         inner.dtypes[value] = body.graph.inputs[0].dtype or ir.DataType.FLOAT

@@ -66,7 +66,7 @@ def _inline(sweep: Sweep, node: ir.Node) -> ir.Model:
     """Return a model of the node alone, replaced by its function body."""
     local = node.op_identifier() in sweep.model.functions
     if not local and bodies.has_body(node):
-        return _inferred(bodies.build(node, sweep.facts, sweep.opset))
+        return bodies.build(node, sweep.facts, sweep.opset)
     if not local and not _has_body(sweep, node):
         raise NoRuleError("no rule")
     try:
@@ -76,16 +76,12 @@ def _inline(sweep: Sweep, node: ir.Node) -> ir.Model:
         else:
             kind = node.domain, node.op_type
             expand(alone, lambda inner, _: (inner.domain, inner.op_type) == kind)
-        body = _inferred(alone)
+        body = bodies.inferred(alone)
     except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
         raise NoRuleError("no rule, and its function body cannot be inlined") from error
     if any(inner.op_type == node.op_type and inner.domain == node.domain for inner in body.graph):
         raise NoRuleError("no rule")
     return body
-
-
-def _inferred(body: ir.Model) -> ir.Model:
-    return ir.from_proto(onnx.shape_inference.infer_shapes(ir.to_proto(body), data_prop=True))
 
 
 def _has_body(sweep: Sweep, node: ir.Node) -> bool:

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from onnx_factorize.graph import opset
-from onnx_factorize.passes.adjoint import bodies, dims
+from onnx_factorize.passes.adjoint import dims, dims_fused
 from onnx_factorize.passes.adjoint.emission.facts import Facts
 
 # In the meta of a value: its rank and its type, where runs of the data showed them.
@@ -63,12 +63,12 @@ def _learn(model: ir.Model, copy: ir.Model, facts: Facts) -> None:
 
 
 def _hand_on(model: ir.Model, copy: ir.Model, facts: Facts) -> bool:
-    """Tell a copy what bodies told of the outputs of fused operators; return whether it is new."""
+    """Tell a copy what is known of outputs of fused operators; return whether it is news."""
     found = False
     for value, twin in _pairs(model, copy):
         node = value.producer()
         known, dtype = facts.dims.get(value), facts.dtype(value)
-        if node is None or not bodies.has_body(node) or known is None or dtype is None:
+        if node is None or not dims_fused.tells(node) or known is None or dtype is None:
             continue
         if twin.shape is None or twin.dtype is None:
             twin.shape = ir.Shape([dim if isinstance(dim, int) else None for dim in known])

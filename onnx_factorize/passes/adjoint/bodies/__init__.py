@@ -6,8 +6,8 @@ One file a family; `body` registers one, ``docs/adjoint.md`` says how to add one
 """
 
 from onnx_factorize.passes.adjoint.bodies import activation, normalization, rotary
-from onnx_factorize.passes.adjoint.bodies.build import build, has_body
+from onnx_factorize.passes.adjoint.bodies.build import build, has_body, inferred
 
-__all__ = ["build", "has_body"]
+__all__ = ["build", "has_body", "inferred"]
 
 del activation, normalization, rotary

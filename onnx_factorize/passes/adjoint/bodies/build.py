@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 
 from onnx_factorize.passes.adjoint.bodies.call import Call
@@ -21,7 +22,7 @@ def build(node: ir.Node, facts: Facts, opset: int) -> ir.Model:
 
     Returns:
         A model with the inputs `input_0`, `input_1`, …, those that are present, and the outputs
-        `output_0`, …, those that the node wants and the body gives.
+        `output_0`, …, those that the node wants and the body gives; types and shapes are inferred.
 
     Raises:
         NoRuleError: The body does not serve this node.
@@ -45,7 +46,12 @@ def build(node: ir.Node, facts: Facts, opset: int) -> ir.Model:
         opset_imports={"": opset, MICROSOFT: 1},
         name="body",
     )
-    return ir.Model(graph, ir_version=8)
+    return inferred(ir.Model(graph, ir_version=8))
+
+
+def inferred(body: ir.Model) -> ir.Model:
+    """Return a small model with what onnx infers of its types and shapes."""
+    return ir.from_proto(onnx.shape_inference.infer_shapes(ir.to_proto(body), data_prop=True))
 
 
 def _argument(facts: Facts, index: int, value: ir.Value | None) -> ir.Value | None:
