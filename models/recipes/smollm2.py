@@ -56,7 +56,12 @@ class SmolLm2(Recipe):
         say("Exporting the decoder")
         _export(decoder, tokenizer, folder / "model.onnx")
 
-    def measure(self, model: Model, dense: Model, limit: int | None) -> dict[str, float]:
+    def measure(
+        self,
+        model: Model,
+        dense: Model,  # noqa: ARG002 (a perplexity is of one model)
+        limit: int | None,
+    ) -> dict[str, float]:
         """Return the perplexities of the three texts; `limit` bounds the windows of each."""
         return {
             f"perplexity {name}": perplexity(model, self.test_path / name, limit) for name in TEXTS
@@ -119,9 +124,7 @@ def _batches(ids: Array, size: int) -> list[Array]:
     return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
-def _export(
-    decoder: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", path: Path
-) -> None:
+def _export(decoder: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", path: Path) -> None:
     import torch  # noqa: PLC0415
 
     from models.exporting import export  # noqa: PLC0415

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def print_layers(console: Console, layers: Sequence[Layer], *, decided: bool = T
     """
     heading = "rank" if decided or any(layer.rank for layer in layers) else "full rank"
     columns: list[tuple[Column, list[str | Text]]] = [
-        (Column("node", overflow="fold"), [Text(escaped(layer.name)) for layer in layers]),
+        (Column("node", overflow="fold"), [Text(escaped(name)) for name in _names(layers)]),
         (Column("operator", no_wrap=True), [layer.op_type for layer in layers]),
         (
             Column("form or reason"),
@@ -52,6 +53,15 @@ def print_layers(console: Console, layers: Sequence[Layer], *, decided: bool = T
     for row in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*row)
     console.print(table)
+
+
+def _names(layers: Sequence[Layer]) -> list[str]:
+    """The modules that operators come from, for a reader, where each is that of one alone."""
+    shared = Counter(layer.module for layer in layers)
+    return [
+        layer.module if layer.module and shared[layer.module] == 1 else layer.name
+        for layer in layers
+    ]
 
 
 def _dim(text: str) -> Text:

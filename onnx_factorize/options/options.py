@@ -48,7 +48,8 @@ class Options:
             that can be (`identity`) or is worth it (`auto`).
         narrow: Whether channels between operators may go, where that loses less than factors
             (`auto`), or may not (`off`), or nothing else may be done (`only`).
-        include: Regular expressions; only targets whose names match one are touched.
+        include: Regular expressions; only targets whose names, or the modules that they were
+            exported from, match one are touched.
         exclude: Regular expressions; targets whose names match one stay dense.
         op_types: Only targets of these operators are touched; empty for all.
         outputs: Output name to what it stands for, where recognition is wrong.
@@ -270,13 +271,24 @@ class Options:
         """Tells whether time is to be small, whatever the budget is of."""
         return self.prefer == "latency"
 
-    def excluded(self, name: str, op_type: str) -> str | None:
-        """The reason why an operator is left alone; None where it may be touched."""
+    def excluded(self, name: str, op_type: str, module: str | None = None) -> str | None:
+        """The reason why an operator is left alone; None where it may be touched.
+
+        Args:
+            name: Its name.
+            op_type: The operator.
+            module: The module that it was exported from: patterns may match that instead.
+        """
+        names = (name,) if module is None else (name, module)
+
+        def matches(pattern: str) -> bool:
+            return any(re.search(pattern, each) for each in names)
+
         if self.op_types and op_type not in self.op_types:
             return "is excluded by --op-type"
-        if self.include and not any(re.search(pattern, name) for pattern in self.include):
+        if self.include and not any(map(matches, self.include)):
             return "is excluded by --include"
-        if any(re.search(pattern, name) for pattern in self.exclude):
+        if any(map(matches, self.exclude)):
             return "is excluded by --exclude"
         return None
 

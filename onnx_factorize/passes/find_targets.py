@@ -10,6 +10,7 @@ from ..graph import scopes
 from ._bodies import ITERATED, unobservable
 from ._names import linear_names
 from .linear.marks import shared_weight, source_of
+from .linear.module_path import module_path
 from .linear.provenance import origin_name, provenance_of
 from .linear.registry import spec_of
 from .linear.sharing import asked_once
@@ -139,7 +140,10 @@ class FindTargets(ir.passes.InPlacePass):
                 self._left.setdefault(shared.name, self.names[node])
         hidden = is_hidden(node) or reason == DEQUANTIZED
         params = self._params(node)
-        self.skipped.append(Skipped(self.names[node], node.op_type, params, reason, counted=hidden))
+        name, module = self.names[node], module_path(node)
+        self.skipped.append(
+            Skipped(name, node.op_type, params, reason, counted=hidden, module=module)
+        )
 
     def _params(self, node: ir.Node) -> int:
         """Elements of the weights of an operator, without those that an earlier one listed."""
@@ -164,6 +168,7 @@ class FindTargets(ir.passes.InPlacePass):
                 sum(self._params(node) for node in nodes),
                 f"was factorized before{rank}: it is left as it is",
                 made,
+                module=module_path(nodes[-1]),
             )
         )
 

@@ -52,7 +52,10 @@ def find_targets(
         selections = ", ".join(dict.fromkeys(chosen.behind.values()))
         reason = f"acts only behind {selections}, where models cannot be compared"
         unseen = [target for target in targets if target.node not in nodes]
-        excluded += [Skipped(each.name, each.op_type, each.params, reason) for each in unseen]
+        excluded += [
+            Skipped(each.name, each.op_type, each.params, reason, module=each.module)
+            for each in unseen
+        ]
         targets = [target for target in targets if target.node in nodes]
     if not targets:
         raise InputError(_no_targets(len(finder.targets), finder.skipped))
@@ -62,7 +65,11 @@ def find_targets(
 def hidden_params(skipped: Sequence[Skipped], options: Options) -> int:
     """Weights that a budget of targets counts though none of them can be cut."""
     counted = (each for each in skipped if each.counted)
-    return sum(each.params for each in counted if options.excluded(each.name, each.op_type) is None)
+    return sum(
+        each.params
+        for each in counted
+        if options.excluded(each.name, each.op_type, each.module) is None
+    )
 
 
 def _chosen(targets: Sequence[Target], options: Options) -> tuple[list[Target], list[Skipped]]:
@@ -70,14 +77,14 @@ def _chosen(targets: Sequence[Target], options: Options) -> tuple[list[Target], 
     chosen, left = [], []
     for target in targets:
         # Operators that share a weight are treated together or not at all.
-        reasons = (options.excluded(use.name, use.op_type) for use in target.uses)
+        reasons = (options.excluded(use.name, use.op_type, use.module) for use in target.uses)
         reason = next(filter(None, reasons), None)
         if reason is None:
             chosen.append(target)
             continue
         for use in target.uses:
             params = target.params if use is target else 0
-            left.append(Skipped(use.name, use.op_type, params, reason))
+            left.append(Skipped(use.name, use.op_type, params, reason, module=use.module))
     return chosen, left
 
 

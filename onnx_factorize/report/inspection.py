@@ -139,6 +139,7 @@ def _target(target: Target, use: Target, macs: int | None) -> Layer:
         loss=None,
         status="kept",
         reason=None if use is target else f"shares the weight of '{target.name}'",
+        module=use.module,
     )
 
 
@@ -150,7 +151,7 @@ def _size(dense: ir.Model) -> int:
 
 def _skipped(skip: Skipped) -> Layer:
     """An operator that is no target; the form and the rank of one that was factorized before."""
-    layer = Layer.skipped(skip.name, skip.op_type, skip.params, skip.reason)
+    layer = Layer.skipped(skip)
     if skip.provenance is not None:
         layer.form, layer.rank = skip.provenance.form, skip.provenance.rank
         layer.full_rank = skip.provenance.full_rank

@@ -72,10 +72,11 @@ def layers_of(
                     ms if first else None,
                     curve if first else None,
                     spectrum if first else None,
+                    use.module,
                 )
             )
     for skip in skipped:
-        layer = Layer.skipped(skip.name, skip.op_type, skip.params, skip.reason)
+        layer = Layer.skipped(skip)
         left = shares.get(skip.name)
         now = skip.params if left is None else round(skip.params * left.share)
         layers.append(dataclasses.replace(layer, params=(skip.params, now)))

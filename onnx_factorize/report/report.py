@@ -12,6 +12,7 @@ from typing import Any
 
 from .._version import __version__
 from ..allocation.model_costs import Figures
+from ..passes import Skipped
 
 try:
     import resource
@@ -43,6 +44,7 @@ class Layer:
         curve: Some ranks with the loss predicted for a cut there, from rank 0 to the full one.
         spectrum: Some indices from 0 with σ² of the directions that were cut, as a share of
             their sum.
+        module: The module that it was exported from, where the exporter says so.
     """
 
     name: str
@@ -58,11 +60,25 @@ class Layer:
     ms: tuple[float, float] | None = None
     curve: list[tuple[int, float]] | None = None
     spectrum: list[tuple[int, float]] | None = None
+    module: str | None = None
 
     @classmethod
-    def skipped(cls, name: str, op_type: str, params: int, reason: str) -> Layer:
+    def skipped(cls, skip: Skipped) -> Layer:
         """A linear operator that is no target."""
-        return cls(name, op_type, None, None, None, (params, params), None, None, "skipped", reason)
+        params = (skip.params, skip.params)
+        return cls(
+            name=skip.name,
+            op_type=skip.op_type,
+            form=None,
+            rank=None,
+            full_rank=None,
+            params=params,
+            macs=None,
+            loss=None,
+            status="skipped",
+            reason=skip.reason,
+            module=skip.module,
+        )
 
 
 @dataclasses.dataclass

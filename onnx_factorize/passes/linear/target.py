@@ -14,6 +14,7 @@ import onnx_ir as ir
 from ...arrays import Array
 from .convolution import Convolution
 from .layer import Layer
+from .module_path import module_path
 from .provenance import Provenance
 from .unfoldings import UNFOLDINGS, Unfolding
 
@@ -69,6 +70,11 @@ class Target:
     def operator(self) -> str:
         """The name of the operator, whichever unfolding of it this is."""
         return self.layer.name
+
+    @property
+    def module(self) -> str | None:
+        """The path of the module that it was exported from, where the exporter says so."""
+        return module_path(self.node)
 
     @property
     def is_own(self) -> bool:
@@ -280,6 +286,7 @@ class Skipped:
         provenance: What it was before this tool rewrote it, if it did.
         counted: Whether a budget of targets counts its weights: an optimizer or a quantizer hides
             them, or nothing is known of the operator.
+        module: The path of the module that it was exported from, where the exporter says so.
     """
 
     name: str
@@ -288,3 +295,4 @@ class Skipped:
     reason: str
     provenance: Provenance | None = None
     counted: bool = False
+    module: str | None = None
