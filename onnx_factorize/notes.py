@@ -16,6 +16,7 @@ CHANGED = ("factorized", "narrowed")
 def notes_of(
     data: Mapping[str, Any],
     selection: Mapping[str, Any] | None,
+    caches: Mapping[str, Any] | None,
     stream: str | None,
     random: Sequence[str] | None,
 ) -> list[str]:
@@ -24,6 +25,7 @@ def notes_of(
     Args:
         data: The section of the report.
         selection: The section of the report; None where nothing is selected.
+        caches: The section of the report; None where no output only feeds caches.
         stream: What is said of the stream; None where there is no state.
         random: The random nodes; None where there are none.
 
@@ -31,8 +33,7 @@ def notes_of(
         A line each, where that is not plain.
     """
     lines = [part["said"] for part in data.values() if part["said"] is not None]
-    if selection is not None:
-        lines.append(selection["said"])
+    lines += [part["said"] for part in (selection, caches) if part is not None]
     if stream is not None:
         lines.append(stream)
     if random:

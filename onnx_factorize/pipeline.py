@@ -31,6 +31,7 @@ from .goals.guarantee import MeasuredGuarantee
 from .meet_goal import meet_goal
 from .options import Options
 from .outputs import SURVEYED, OutputDistribution, Survey, counted, output_kinds, survey
+from .outputs.caches import but_caches, uncounted
 from .outputs.selection import selected
 from .parallel import one_blas_thread
 from .passes import OutputKind, Target
@@ -125,6 +126,7 @@ def calibrated(
         analysis,
         subnormals,
         chosen,
+        uncounted(dense, kinds),
         state,
         () if hint is None else (hint,),
     )
@@ -204,7 +206,7 @@ def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> Cali
         Signature.of(dense),
         options.selection,
         options.images,
-        run=runtime_of(options.runtime).session(dense).run,
+        run=runtime_of(options.runtime).session(dense, but_caches(dense)).run,
         batch_axis=options.batch_axis,
         mask=options.mask,
         memory=memory_of(options.memory),

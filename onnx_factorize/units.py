@@ -1,11 +1,16 @@
-"""Numbers as people read them."""
+"""Numbers and lists as people read them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 # In the order of the ASCII characters.
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-__all__ = ["count", "nats", "size"]
+__all__ = ["count", "listed", "nats", "size"]
+
+# So many names are said one by one.
+_NAMED = 3
 
 
 def count(number: float) -> str:
@@ -32,3 +37,11 @@ def nats(value: float | None) -> str:
         return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
     digits, exponent = f"{value:.1e}".split("e")
     return f"{digits}·10{str(int(exponent)).translate(_RAISED)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """All names, or the first and the last of many: `'k0' to 'v9' (20)`."""
+    quoted = [f"'{name}'" for name in names]
+    if len(names) <= _NAMED:
+        return ", ".join(quoted)
+    return f"{quoted[0]} to {quoted[-1]} ({len(names)})"

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from ..calibration import CalibrationData
 from ..evaluation.state import State
 from ..outputs import OutputDistribution
+from ..outputs.caches import Caches
 from ..outputs.selection import Selected
 from ..passes import Skipped, Target
 from ..preparation.subnormals import Subnormals
@@ -34,6 +35,7 @@ class Calibrated:
         analysis: What every cut of every target loses.
         subnormals: What became of the dense model's subnormal weights; None where it has none.
         selected: Outputs that are what a selection chose; None where there are none.
+        caches: Outputs that only feed caches, and do not count; None where there are none.
         state: What is carried from step to step; None where samples are no steps.
         hints: What the user should know of the data, one sentence each.
     """
@@ -49,6 +51,7 @@ class Calibrated:
     analysis: Analysis
     subnormals: Subnormals | None = None
     selected: Selected | None = None
+    caches: Caches | None = None
     state: State | None = None
     hints: tuple[str, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from .batch import Batch
 from .dataset import CalibrationData
-from .inputs.signature import InputSpec, Signature
+from .inputs import InputSpec, Signature
 from .open import Calibration, calibration_files, open_calibration
 
 __all__ = [

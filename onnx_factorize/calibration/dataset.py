@@ -107,13 +107,18 @@ class CalibrationData:
         """Tells whether the model takes samples in any number, or one by one."""
         return self._signature.batched and self._signature.batch in (None, 1)
 
+    @property
+    def filled(self) -> frozenset[str]:
+        """Names of the inputs that the data lack, and that are filled in."""
+        return self._signature.fills.names
+
     def as_dict(self) -> dict[str, Any]:
         """The reading of the data, for the report."""
-        labels = {"said": self._said_of_labels}
         return {
+            "filled": self._signature.fills.as_dict(),
             "batch_axis": self.axis.as_dict(),
             "mask": self.padding.as_dict(),
-            "labels": labels,
+            "labels": {"said": self._said_of_labels},
         }
 
     def batches(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import AnyArray
 from .batch import Batch, rows_of
-from .inputs.signature import InputSpec
+from .inputs.spec import InputSpec
 from .masks import is_lengths
 
 __all__ = ["MASKS", "Candidate", "candidates", "may_mask"]
@@ -75,6 +75,8 @@ def candidates(
         seen += batch.samples
         if len(padded) == len(specs) or seen >= _LOOKED_AT:
             break
+    if first is not None and single and first.samples > 1:
+        first = rows_of(first, slice(0, 1))  # where none is padded, one is as good as many
     for spec in specs:
         sample = padded.get(spec.name, first)
         if sample is None or spec.name not in sample.feeds:

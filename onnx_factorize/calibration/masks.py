@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..options import MaskMeaning
-from .inputs.signature import InputSpec, Signature
+from .inputs import InputSpec, Signature
 
 __all__ = ["Padding", "given_padding", "is_lengths"]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from PIL import Image
 
+from ..arrays import Arrays
 from ..errors import InputError
 from ..foreign import reading, user_code
 from ..options import ImageOptions, Memory, Selection
@@ -77,19 +78,20 @@ def open_calibration(
     """
     selection, images = selection or Selection(), images or ImageOptions()
     given = axes_of(batch_axis or {})
-    looked_at = _HEADS if run is not None else 0
+    looked_at = _HEADS if run is not None or signature.fills else 0
     path = _path_of(calibration)
     source: Source
     if path is not None:
         source = _from_path(path, signature, images)
         heads = [source.head(i) for i in range(min(looked_at, source.records))]
-        signature, axis = settled(signature, heads, run, given)
+        signature, axis = settled(_completed(signature, heads), heads, run, given)
         source = _from_path(path, signature, images)
     else:
         feeds, where = _made(calibration)
         stream = _iterate(feeds, where)
         first = list(itertools.islice(stream, looked_at))
-        signature, axis = settled(signature, heads_of(first, signature), run, given)
+        heads = heads_of(first, signature)
+        signature, axis = settled(_completed(signature, heads), heads, run, given)
         stream = itertools.chain(first, stream)
         source = FeedSource(stream, signature, where, selection.samples)
         if not source.counts():
@@ -100,6 +102,11 @@ def open_calibration(
         padding = found_padding(signature, data.batches("calibration"), run, mask or {})
     data.padding = padding or Padding()
     return data
+
+
+def _completed(signature: Signature, heads: Sequence[Arrays]) -> Signature:
+    """The signature by which what the first record lacks is filled in."""
+    return signature.lacking(heads[0].keys()) if heads and signature.fills else signature
 
 
 def _path_of(calibration: Calibration) -> pathlib.Path | None:

@@ -49,7 +49,8 @@ def found_padding(
         run: The model.
         left_out: Names of inputs that the user says are no masks.
     """
-    skipped = set(left_out)
+    # What is filled in marks nothing as padding.
+    skipped = {*left_out, *signature.fills.names}
     specs = [s for s in signature.everything if s.name not in skipped and may_mask(s)]
     if not specs:
         return Padding()

@@ -49,6 +49,7 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
     found = comparisons[0]
     random = None if found.random is None else found.random.nodes
     chosen = None if found.selected is None else found.selected.as_dict()
+    caches = None if found.caches is None else found.caches.as_dict()
     streams = [
         stream_said(
             None if each.stream is None else each.stream.as_dict(), each.agreement.divergence
@@ -62,11 +63,11 @@ def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **gi
             file = each.compressed.file or name
             print_time(console, each.time, f"{file}: ")
             print_notes(console, [] if stream is None else [f"{file}: {stream}"])
-        print_notes(console, notes_of(found.data, chosen, None, random))
+        print_notes(console, notes_of(found.data, chosen, caches, None, random))
         return
     console.print(
         comparison_table(found.dense, found.compressed, found.agreement.accuracy, time=found.time)
     )
     print_time(console, found.time)
     print_agreement(console, found.agreement)
-    print_notes(console, notes_of(found.data, chosen, streams[0], random))
+    print_notes(console, notes_of(found.data, chosen, caches, streams[0], random))

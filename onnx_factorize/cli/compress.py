@@ -137,7 +137,7 @@ def _sweep(
     print_samples(console, found[0][1].samples["holdout"])
     first = found[0][1]
     random = None if first.random is None else first.random["nodes"]
-    print_notes(console, notes_of(first.data, first.selection, None, random))
+    print_notes(console, notes_of(first.data, first.selection, first.caches, None, random))
     _say_written(console, written)
     if any(BLOCK in (layer.form or "") for _, report in found for layer in report.layers):
         say(console, f"some hold identity blocks: {NOTE}")

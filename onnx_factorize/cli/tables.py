@@ -52,7 +52,7 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         _print_output(console, name, output["holdout"], output)
     stream = stream_said(report.stream, report.divergence["holdout"])
     random = None if report.random is None else report.random["nodes"]
-    print_notes(console, notes_of(report.data, report.selection, stream, random))
+    print_notes(console, notes_of(report.data, report.selection, report.caches, stream, random))
     if report.promise is not None:
         _print_guarantee(console, report.promise)
     if report.finetune is not None:

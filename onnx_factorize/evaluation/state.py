@@ -7,7 +7,7 @@ is what the dense model gives on the sample before, samples are steps of a strea
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -16,7 +16,7 @@ from ..arrays import AnyArray
 from ..calibration import Batch, CalibrationData
 from ..errors import InputError
 from ..options import StateOption
-from ..passes import FindState
+from ..passes import FindCaches, FindState
 from ..runtime.session import Runtime
 
 __all__ = ["State", "find_state"]
@@ -77,23 +77,36 @@ def find_state(
     """
     if asked == "none":
         return None, None
-    finder = FindState()
-    finder(dense)
     if asked:
-        _check(dense, asked)
+        _check(dense, asked, data.filled)
         return State(dict(asked), certain=False), None
-    if not finder.pairs:
-        return None, None
-    joined = _joined(dense, data, finder.pairs, runtime)
+    pairs, alike = _pairs(dense, data.filled)
+    joined = _joined(dense, data, pairs, runtime) if pairs else {}
     if joined:
         return State(joined, certain=True), None
-    if not finder.alike:
+    if not alike:
         return None, None
-    options = " ".join(f"--state {i}={o}" for i, o in finder.alike[:4])
+    options = " ".join(f"--state {i}={o}" for i, o in alike[:4])
     return None, (
         "The outputs look as if they feed inputs again, but the samples are not steps of a stream: "
         f"only single steps were verified; add {options} to verify along the data, in their order."
     )
+
+
+def _pairs(
+    dense: ir.Model, filled: Collection[str]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The pairs that may be states, and those of them whose names are alike.
+
+    What is filled in is empty at every step, and so comes from none before. A cache is no other
+    output's than its own.
+    """
+    state, caches = FindState(), FindCaches()
+    state(dense)
+    caches(dense)
+    own = {cache.input: cache.output for cache in caches.caches}
+    left = [(i, o) for i, o in state.pairs if i not in filled and own.get(i, o) == o]
+    return left, [pair for pair in left if pair in state.alike]
 
 
 def _joined(
@@ -130,8 +143,8 @@ def _near(given: AnyArray, found: AnyArray) -> bool:
     return bool(np.abs(given.astype(np.float64) - found).max() <= _NEAR * scale)
 
 
-def _check(dense: ir.Model, asked: Mapping[str, str]) -> None:
-    """Finds what cannot be a state."""
+def _check(dense: ir.Model, asked: Mapping[str, str], filled: Collection[str]) -> None:
+    """Finds what cannot be a state; what is filled in stands for the first step alone."""
     inputs = {value.name: value for value in dense.graph.inputs}
     outputs = {value.name: value for value in dense.graph.outputs}
     for given, back in asked.items():
@@ -142,6 +155,11 @@ def _check(dense: ir.Model, asked: Mapping[str, str]) -> None:
                     f"--state names '{name}', which is no {what} of the model; its {what}s are "
                     f"{names}."
                 )
+        if given in filled:
+            raise InputError(
+                f"--state names '{given}', which the data lack: give it for each step, with all "
+                "else that the model is fed there."
+            )
         if inputs[given].dtype != outputs[back].dtype:
             raise InputError(
                 f"--state: the input '{given}' and the output '{back}' are of different types."

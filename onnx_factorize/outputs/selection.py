@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from ..passes import ExposeSelection, OutputKind, RecognizeOutputs, selects
+from .caches import cache_outputs
 
 __all__ = ["BY_USER", "Selected", "recognized", "selected"]
 
@@ -69,4 +70,7 @@ def recognized(model: ir.Model, ignored: Collection[str] = ()) -> dict[str, Outp
     kinds = dict(recognize.kinds)
     for name, selection in expose.behind.items():
         kinds[name] = OutputKind("ignore", because=f"what {selection} chooses")
-    return kinds
+    unseen = OutputKind("ignore", because="a cache, which only the next step reads")
+    caches = dict.fromkeys(cache_outputs(model), unseen)
+    others = [kind.kind for name, kind in kinds.items() if name not in caches]
+    return kinds | caches if set(others) - {"ignore"} else kinds

@@ -12,6 +12,7 @@ from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
 from .expose_selection import ExposeSelection, selects, upstream
+from .find_caches import Cache, FindCaches
 from .find_constants import FindConstants
 from .find_downstream import FindDownstream
 from .find_state import FindState
@@ -45,6 +46,7 @@ __all__ = [
     "OWN",
     "AddShifts",
     "BeginAt",
+    "Cache",
     "Chain",
     "CleanUp",
     "Convolution",
@@ -53,6 +55,7 @@ __all__ = [
     "DropTiny",
     "ExposeSelection",
     "Factors",
+    "FindCaches",
     "FindConstants",
     "FindDownstream",
     "FindState",

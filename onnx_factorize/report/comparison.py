@@ -17,6 +17,7 @@ from ..evaluation.stream import Stream, along_stream
 from ..files import model_io
 from ..options import Options
 from ..outputs import SURVEYED, counted, output_kinds, survey
+from ..outputs.caches import Caches, but_caches, uncounted
 from ..outputs.selection import Selected, selected
 from ..progress import Progress
 from ..runtime.footprint import footprint_of
@@ -39,6 +40,7 @@ class Comparison:
         time: The latency of the second as a share of that of the first.
         stream: How the second does along the data with its own states; None without.
         selected: Outputs that are what a selection chose; None where there are none.
+        caches: Outputs that only feed caches, and do not count; None where there are none.
         random: The random nodes of the first model; None where it has none.
         data: How the data were read: see `CalibrationData.as_dict`.
     """
@@ -51,6 +53,7 @@ class Comparison:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     stream: Stream | None = None
     selected: Selected | None = None
+    caches: Caches | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
@@ -94,7 +97,7 @@ def compare_several(
     data = _opened(calibration, models[0], options)
     data = data.measured(footprint_of(models[0], data.typical("calibration").feeds, runtime))
     kinds = output_kinds(models[0], options.outputs)
-    chosen = selected(models[0], kinds)
+    chosen, caches = selected(models[0], kinds), uncounted(models[0], kinds)
     with progress.stage("survey", min(SURVEYED, data.calibration_samples)) as advance:
         first = runtime.session(models[0], list(counted(kinds)))
         found = survey(first, kinds, data, advance=advance).outputs
@@ -119,7 +122,15 @@ def compare_several(
         ]
     return [
         Comparison(
-            figures[0], own, agreement, timing.ratio(index), random, data.as_dict(), stream, chosen
+            figures[0],
+            own,
+            agreement,
+            timing.ratio(index),
+            random,
+            data.as_dict(),
+            stream,
+            chosen,
+            caches,
         )
         for index, (own, agreement, stream) in enumerate(
             zip(figures[1:], agreements, streams, strict=True), 1
@@ -134,7 +145,7 @@ def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> Cali
         Signature.of(dense),
         dataclasses.replace(options.selection, holdout=0.0),
         options.images,
-        run=runtime_of(options.runtime).session(dense).run,
+        run=runtime_of(options.runtime).session(dense, but_caches(dense)).run,
         batch_axis=options.batch_axis,
         mask=options.mask,
         memory=memory_of(options.memory),

@@ -86,6 +86,8 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
     runtime = OnnxRuntime(custom_ops=tuple(custom_ops))
     dense = model_io.load(model)
     signature = Signature.of(dense)
+    fills = signature.fills.names
+    signature = signature.lacking({s.name for s in signature.inputs if s.name not in fills})
     zeros = _zeros(signature)
     normal = dense.clone()
     LiftWeights()(normal)
@@ -159,16 +161,16 @@ def _skipped(skip: Skipped) -> Layer:
 
 
 def _zeros(signature: Signature) -> dict[str, npt.NDArray[Any]]:
-    """A sample of zeros; without an input whose rank is not declared."""
+    """A sample of zeros, the first of a decoder; without an input whose rank is not declared."""
     feeds: dict[str, npt.NDArray[Any]] = {}
     for spec in signature.inputs:
-        if spec.dims is None:
+        if spec.dims is None or spec.name in signature.fills.names:
             continue
         shape = [d if isinstance(d, int) else _OPEN_AXIS for d in spec.dims]
         if signature.batched and not isinstance(spec.dims[0], int):
             shape[0] = 1
         feeds[spec.name] = np.zeros(shape, spec.dtype)
-    return feeds
+    return feeds | signature.fills.made(feeds)
 
 
 def _arithmetic_on(

@@ -108,6 +108,7 @@ class Report:
             outputs feed no inputs.
         selection: Outputs `behind` a selection, and the values `entering` it; None where there are
             none.
+        caches: The `outputs` that only feed caches, and do not count; None where there are none.
         channels: Groups of channels between operators (see `report.channel_rows`); empty where they
             were not looked for.
         command_line: What was typed, if the command line made it.
@@ -140,6 +141,7 @@ class Report:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     stream: dict[str, Any] | None = None
     selection: dict[str, Any] | None = None
+    caches: dict[str, Any] | None = None
     channels: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     command_line: str | None = None
 

@@ -129,6 +129,7 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
         data=data.as_dict(),
         stream=None if stream is None else stream.as_dict(),
         selection=None if known.selected is None else known.selected.as_dict(),
+        caches=None if known.caches is None else known.caches.as_dict(),
         channels=channel_rows(found.narrowings, found.refused, made.plan.ranks, made.plan.losses),
     )
 

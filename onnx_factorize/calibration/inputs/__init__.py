@@ -1,5 +1,6 @@
 """The inputs of a model, and arrays that fit them."""
 
-from .signature import InputSpec, Signature
+from .signature import Signature
+from .spec import InputSpec
 
 __all__ = ["InputSpec", "Signature"]

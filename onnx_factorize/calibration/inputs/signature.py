@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,43 +13,17 @@ import onnx_ir as ir
 
 from ...arrays import Arrays
 from ...errors import InputError
-from ...passes import random_nodes
+from ...passes import FindCaches, random_nodes
 from .arrays import as_array, converted
+from .fills import Fills
 from .labels import LABEL_KEYS, read_labels
+from .spec import InputSpec, spec_of
 
 __all__ = ["InputSpec", "Signature"]
 
 
 # An axis with such a name runs over time, not over samples, even where it comes first.
 _NOT_A_BATCH = re.compile(r"seq|len|time|frame|step|token|height|width", re.IGNORECASE)
-
-
-@dataclasses.dataclass(frozen=True)
-class InputSpec:
-    """One input of the model.
-
-    Attributes:
-        name: Its name.
-        dtype: The numpy type of its elements.
-        dims: One entry an axis: a length, a symbol, or None where nothing is declared. None in
-            place of the tuple means that not even the number of axes is declared.
-        shared: Whether all samples that run at once share it: then it has no row for each.
-    """
-
-    name: str
-    dtype: np.dtype[np.generic]
-    dims: tuple[int | str | None, ...] | None
-    shared: bool = False
-
-    def describe(self) -> str:
-        """The input as a user would write it: `float32[batch, 3, 224, 224]`."""
-        if self.dims is None:
-            return f"{self.dtype}"
-        return f"{self.dtype}[{', '.join('?' if d is None else str(d) for d in self.dims)}]"
-
-    def is_column(self, shape: tuple[int, ...]) -> bool:
-        """Tells whether an array without the last axis, of length 1, is a column of a table."""
-        return self.dims is not None and self.dims[1:] == (1,) and len(shape) == 1 and shape[0] != 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +38,8 @@ class Signature:
         batch: The length of that axis if the model fixes it, else None.
         extra: Inputs that may be fed: those of an optional type, and those with a default value.
         draws: Whether the model draws random numbers: then samples are fed with their keys.
+        fills: Inputs that are filled in where the data lack them; all that could be, as long as
+            it is not known what the data hold (see `lacking`).
     """
 
     inputs: tuple[InputSpec, ...]
@@ -71,6 +47,7 @@ class Signature:
     batch: int | None
     extra: tuple[InputSpec, ...] = ()
     draws: bool = False
+    fills: Fills = dataclasses.field(default_factory=Fills)
 
     @classmethod
     def of(cls, model: ir.Model) -> Signature:
@@ -80,25 +57,26 @@ class Signature:
             default = value.name in model.graph.initializers
             if default and model.ir_version < _DEFAULTS_SINCE:
                 continue
-            spec = _spec(value)
+            spec = spec_of(value)
             if default:
                 extra.append(dataclasses.replace(spec, shared=True))
             elif isinstance(value.type, ir.OptionalType):
                 extra.append(spec)
             else:
                 inputs.append(spec)
-        first = {spec.dims[0] if spec.dims else 0 for spec in inputs}
-        (lead,) = first if len(first) == 1 else (0,)
-        batched = (
-            bool(inputs) and lead != 0 and not (isinstance(lead, str) and _NOT_A_BATCH.search(lead))
-        )
-        batch = lead if batched and isinstance(lead, int) else None
-        extra = [
-            spec if spec.dims and spec.dims[0] == lead else dataclasses.replace(spec, shared=True)
-            for spec in extra
-        ]
+        finder = FindCaches()
+        finder(model)
         draws = bool(random_nodes(model))
-        return cls(tuple(inputs), batched, batch, tuple(extra), draws)
+        found = _batched(cls(tuple(inputs), False, None, tuple(extra), draws))
+        return dataclasses.replace(found, fills=Fills.of(inputs, finder.caches))
+
+    def lacking(self, given: Collection[str]) -> Signature:
+        """The signature for data that hold some inputs: what is filled in follows their samples."""
+        fills = self.fills.without(given)
+        inputs = tuple(
+            dataclasses.replace(spec, shared=spec.name in fills.shared) for spec in self.inputs
+        )
+        return _batched(dataclasses.replace(self, inputs=inputs, fills=fills))
 
     @property
     def everything(self) -> tuple[InputSpec, ...]:
@@ -157,18 +135,23 @@ class Signature:
         Raises:
             InputError: An input is missing, or has a wrong type or shape.
         """
-        missing = [spec.name for spec in self.inputs if spec.name not in arrays]
+        filled = self.fills.names
+        missing = [s.name for s in self.inputs if s.name not in arrays and s.name not in filled]
         if missing:
             raise InputError(
                 f"{origin} has no array for the model's input {_quoted(missing)}; it holds "
                 f"{_quoted(arrays) or 'nothing'}. Name each array after the input that it feeds."
             )
-        given = [*self.inputs, *(s for s in self.extra if arrays.get(s.name) is not None)]
+        given = [s for s in self.inputs if s.name in arrays]
+        given += [s for s in self.extra if arrays.get(s.name) is not None]
         found = {
             spec.name: as_array(arrays[spec.name], f"{origin}: input '{spec.name}'")
             for spec in given
         }
         fitted = {spec.name: self._fit(spec, found[spec.name], origin) for spec in given}
+        made = self.fills.made(fitted)
+        given += [spec for spec in self.inputs if spec.name in made]
+        fitted |= {s.name: self._fit(s, made[s.name], origin) for s in given if s.name in made}
         if self.batched:
             own = [spec.name for spec in given if not spec.shared]
             lengths = {name: len(fitted[name]) for name in own if fitted[name].ndim}
@@ -204,23 +187,18 @@ class Signature:
 _DEFAULTS_SINCE = 4
 
 
-def _spec(value: ir.Value) -> InputSpec:
-    """The shape and type that an input of a graph wants.
-
-    Raises:
-        InputError: Something else than a tensor.
-    """
-    kind = value.type.elem_type if isinstance(value.type, ir.OptionalType) else value.type
-    if not isinstance(kind, ir.TensorType) or value.dtype is None:
-        raise InputError(
-            f"The model's input '{value.name}' is not a tensor, and only tensors can be "
-            "read from calibration data."
-        )
-    dims = None if value.shape is None else tuple(_dim(d) for d in value.shape)
-    text = value.dtype == ir.DataType.STRING
-    dtype: np.dtype[np.generic] = np.dtype(np.str_) if text else np.dtype(value.dtype.numpy())
-    assert value.name is not None
-    return InputSpec(value.name, dtype, dims)
+def _batched(signature: Signature) -> Signature:
+    """A signature with the samples that its inputs declare; what is filled in follows the rest."""
+    filled, extra = signature.fills.names, signature.extra
+    first = {s.dims[0] if s.dims else 0 for s in signature.inputs if s.name not in filled}
+    (lead,) = first if len(first) == 1 else (0,)
+    batched = lead != 0 and not (isinstance(lead, str) and _NOT_A_BATCH.search(lead))
+    extra = tuple(
+        spec if spec.dims and spec.dims[0] == lead else dataclasses.replace(spec, shared=True)
+        for spec in extra
+    )
+    batch = lead if batched and isinstance(lead, int) else None
+    return dataclasses.replace(signature, batched=batched, batch=batch, extra=extra)
 
 
 def _with_batch_axis(spec: InputSpec, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -240,13 +218,6 @@ def _fits(dims: tuple[int | str | None, ...], shape: tuple[int, ...], *, by_row:
         not isinstance(dim, int) or length == dim or (axis == 0 and by_row)
         for axis, (dim, length) in enumerate(zip(dims, shape, strict=True))
     )
-
-
-def _dim(dim: int | ir.SymbolicDim) -> int | str | None:
-    """A dimension as declared; lengths below one are an exporter's way to say "any"."""
-    if isinstance(dim, int):
-        return dim if dim > 0 else None
-    return str(dim.value) if dim.value not in (None, "", "?") else None
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from ...arrays import Arrays
 from ...errors import InputError
 from ...foreign import reading
 from ...options import ImageOptions
-from ..inputs.signature import InputSpec, Signature
+from ..inputs import InputSpec, Signature
 from .source import Source
 
 __all__ = ["ImageSource"]

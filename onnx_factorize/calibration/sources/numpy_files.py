@@ -89,6 +89,9 @@ class NumpySource(Source):
 
     def _only_input(self) -> str:
         names = [spec.name for spec in self._signature.inputs]
+        filled = self._signature.fills.names
+        if len(names) > 1:
+            names = [name for name in names if name not in filled] or names
         if len(names) != 1:
             raise InputError(
                 f"{self._files[0]} is a .npy file, which feeds one input, but the model has "

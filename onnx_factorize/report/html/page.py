@@ -72,7 +72,8 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     random = report.get("random")
     stream = stream_said(report.get("stream"), report["divergence"]["holdout"])
     nodes = None if random is None else random["nodes"]
-    return notes_of(report.get("data") or {}, report.get("selection"), stream, nodes)
+    selection, caches = report.get("selection"), report.get("caches")
+    return notes_of(report.get("data") or {}, selection, caches, stream, nodes)
 
 
 def _drawable(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,0 +1,104 @@
+"""Finds the caches of a decoder: what it gives of the keys and values for its next step."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection
+
+import onnx_ir as ir
+
+from .find_state import FindState
+
+__all__ = ["Cache", "FindCaches"]
+
+# Exporters call so what is fed again as "past…".
+_PRESENT = re.compile(r"(^|[._/])presents?(_key_values)?([._]|$)", re.IGNORECASE)
+_AXES = 4  # of samples, heads, positions and channels, in some order
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """An input that takes what a decoder kept of the positions before.
+
+    Attributes:
+        input: Its name.
+        output: The output that is its next value.
+        axis: The axis of the positions.
+        grows: Whether the output is longer along it than the input, by what is fed in this step;
+            else it is kept as it is (of an encoder's positions).
+    """
+
+    input: str
+    output: str
+    axis: int
+    grows: bool
+
+
+class FindCaches(ir.passes.InPlacePass):
+    """Pairs the caches among the inputs with the outputs that take their places; only reads.
+
+    An input and an output of a type, whose names differ only in what says which comes first (see
+    `FindState`), are a cache if they have four axes or more, and
+
+    - are alike along all of them but one, which is no axis of samples and has another symbol in
+      the output: a recurrent state keeps its shape;
+    - or are alike along all, one of them open, and the output is called `present…`.
+
+    Outputs of four axes called `present…` are caches without an input, too: of a model for the
+    first step alone.
+
+    Attributes:
+        caches: What inputs take.
+        outputs: The names of all outputs that only feed caches.
+    """
+
+    def __init__(self) -> None:
+        self.caches: list[Cache] = []
+        self.outputs: list[str] = []
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fills the attributes."""
+        finder = FindState()
+        finder(model)
+        inputs = {value.name: value for value in model.graph.inputs}
+        outputs = {value.name: value for value in model.graph.outputs}
+        samples = {value.shape[0] for value in inputs.values() if value.shape}
+        for given, back in finder.alike:
+            cache = _cache(inputs[given], outputs[back], samples)
+            if cache is not None:
+                self.caches.append(cache)
+        fed = {cache.output for cache in self.caches}
+        self.outputs = [
+            name for name, value in outputs.items() if name and (name in fed or _is_present(value))
+        ]
+        return ir.passes.PassResult(model, modified=False)
+
+
+def _cache(given: ir.Value, back: ir.Value, samples: Collection[object]) -> Cache | None:
+    """The cache that an input and an output are; None where they are none.
+
+    Args:
+        given: The input.
+        back: The output.
+        samples: The first axes of all inputs.
+    """
+    if given.shape is None or back.shape is None or len(given.shape) < _AXES:
+        return None
+    pairs = list(zip(given.shape, back.shape, strict=True))
+    open_axes = [
+        axis
+        for axis, (length, _) in enumerate(pairs)
+        if axis and not isinstance(length, int) and (length.value is None or length not in samples)
+    ]
+    longer = [axis for axis in open_axes if pairs[axis][0] != pairs[axis][1]]
+    if len(longer) == 1:
+        return Cache(given.name or "", back.name or "", longer[0], grows=True)
+    if _is_present(back) and not longer and len(open_axes) == 1:
+        return Cache(given.name or "", back.name or "", open_axes[0], grows=False)
+    return None
+
+
+def _is_present(value: ir.Value) -> bool:
+    many = value.shape is not None and len(value.shape) >= _AXES
+    return many and bool(_PRESENT.search(value.name or ""))

@@ -1,0 +1,134 @@
+"""Decoders with caches, from token ids alone, end to end."""
+
+import json
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from onnx_factorize import InputError, compare, factorize
+from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.evaluation.state import find_state
+from onnx_factorize.options import Selection
+from onnx_factorize.outputs.caches import but_caches
+from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
+from tests.builders import run
+from tests.commands import main_of
+from tests.decoders import decoder, text
+
+CACHES = ["present.0.key", "present.0.value"]
+
+
+def opened(proto, data, **options):
+    """The data, and how many rows the model was run on to look at them."""
+    dense = ir.from_proto(proto)
+    session = OnnxRuntime().session(dense, but_caches(dense))
+    rows = []
+
+    def counting(feeds):
+        rows.append(len(feeds["input_ids"]))
+        return session.run(feeds)
+
+    data = open_calibration(data, Signature.of(dense), Selection(), run=counting, **options)
+    return data, sum(rows)
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    path, ids, small = (tmp_path / name for name in ("d.onnx", "ids.npz", "small.onnx"))
+    onnx.save(decoder(), path)
+    np.savez(ids, input_ids=text())
+    arguments = [str(path), "--calib", str(ids), "-o", str(small), "--report", f"{small}.json"]
+    arguments += ["--budget", "targets=0.7", "--threads", "1", "--effort", "low"]
+    code, out, _ = main_of(arguments, monkeypatch, capsys)
+    assert code == 0
+    assert "'position_ids': 0, 1, 2, …" in out
+    assert "only feed caches, which does not count" in out
+    report = json.loads((tmp_path / "small.onnx.json").read_text())
+    assert report["data"]["filled"]["inputs"]["past_key_values.0.key"] == "an empty cache"
+    assert report["caches"]["outputs"] == CACHES
+    assert list(report["divergence"]["outputs"]) == ["logits"]
+    assert report["warnings"] == []
+    written = onnx.load(small)
+    assert [value.name for value in written.graph.output] == ["logits", *CACHES]
+    # What is written runs a second step with the caches of the first.
+    first = {"input_ids": text(2, 5), "attention_mask": np.ones((2, 5), np.int64)}
+    first |= {"position_ids": np.tile(np.arange(5), (2, 1))}
+    first |= dict.fromkeys(
+        ["past_key_values.0.key", "past_key_values.0.value"], np.zeros((2, 2, 0, 4), np.float32)
+    )
+    given = run(written, first)
+    later = {"input_ids": text(2, 1), "attention_mask": np.ones((2, 6), np.int64)}
+    later |= {"position_ids": np.full((2, 1), 5)}
+    later |= {"past_key_values.0.key": given[1], "past_key_values.0.value": given[2]}
+    assert run(written, later)[1].shape == (2, 2, 6, 4)
+
+
+def test_caches_count_where_the_user_says_so():
+    feeds = [{"input_ids": text()}]
+    found = compare(decoder(), decoder(), feeds, outputs={"present.*": "gaussian"}, threads=1)
+    assert set(found.agreement.outputs) == {"logits", *CACHES}
+    assert found.caches is None
+    plain = compare(decoder(), decoder(), feeds, threads=1)
+    assert plain.caches.outputs == tuple(CACHES)
+    assert plain.as_dict()["data"]["filled"]["inputs"]["attention_mask"] == "ones"
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_opening_runs_few_samples(merged):
+    data, rows = opened(decoder(merged=merged), [{"input_ids": text()}])
+    assert rows <= 5
+    assert data.axis.how == "checked"
+    assert data.padding.input is None
+    assert next(data.batches("calibration")).mask is None
+
+
+def test_a_mask_that_marks_all_is_tried_on_one_sample():
+    mask = np.ones((40, 12), np.int64)
+    data, rows = opened(decoder(), [{"input_ids": text(), "attention_mask": mask}])
+    assert data.padding.means == "keep"
+    assert rows <= 20
+
+
+def test_a_mask_that_pads_is_heeded():
+    mask = np.ones((40, 12), np.int64)
+    mask[::2, 8:] = 0
+    data, _ = opened(decoder(), [{"input_ids": text(), "attention_mask": mask}])
+    assert (data.padding.input, data.padding.means) == ("attention_mask", "keep")
+
+
+def test_a_single_array_feeds_the_ids(tmp_path):
+    np.save(tmp_path / "ids.npy", text())
+    data, _ = opened(decoder(), tmp_path / "ids.npy")
+    assert data.available == 40
+    assert data.filled >= {"attention_mask", "position_ids"}
+
+
+def test_empty_caches_are_no_stream():
+    proto = decoder()
+    data, _ = opened(proto, [{"input_ids": text()}])
+    assert find_state(ir.from_proto(proto), data, None, OnnxRuntime()) == (None, None)
+    asked = {"past_key_values.0.key": "present.0.key"}
+    with pytest.raises(InputError, match=r"names 'past_key_values\.0\.key', which the data lack"):
+        find_state(ir.from_proto(proto), data, asked, OnnxRuntime())
+
+
+def test_what_is_missing_all_the_same(tmp_path, monkeypatch, capsys):
+    path, ids = tmp_path / "d.onnx", tmp_path / "ids.npz"
+    onnx.save(decoder(), path)
+    np.savez(ids, input_ids=text(), **{"past_key_values.0.key": np.zeros((40, 2, 3, 4), "f4")})
+    code, _, err = main_of([str(path), "--calib", str(ids)], monkeypatch, capsys)
+    assert code == 1
+    assert "has no array for the model's input 'past_key_values.0.value'" in err
+    assert len(err.strip().splitlines()) == 1
+    np.savez(ids, tokens=text())
+    code, _, err = main_of([str(path), "--calib", str(ids)], monkeypatch, capsys)
+    assert code == 1
+    assert "has no array for the model's input 'input_ids'" in err
+
+
+def test_python_says_it_too():
+    result = factorize(
+        decoder(), [{"input_ids": text()}], budget="targets=0.8", threads=1, effort="low"
+    )
+    assert result.report.data["filled"]["said"].startswith("Inputs that the data lack")
