@@ -2,38 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from onnx_factorize.passes.adjoint.emission.emit import Emitter
 from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
-from onnx_factorize.passes.adjoint.emission.facts import Facts
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """The type and shape of an input, as far as they are certain.
+
+    Attributes:
+        dtype: Its element type.
+        dims: Its static dimensions, None in the place of others; None where its rank is unknown.
+    """
+
+    dtype: ir.DataType
+    dims: tuple[int | None, ...] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """All of a node that its body depends on.
+
+    Attributes:
+        domain: The operator's domain.
+        op_type: The operator.
+        attributes: Names and values, in order.
+        inputs: What is known of each; None where it is absent.
+        outputs: Whether each is wanted.
+        opset: The opset of the standard operators.
+    """
+
+    domain: str
+    op_type: str
+    attributes: tuple[tuple[str, object], ...]
+    inputs: tuple[Argument | None, ...]
+    outputs: tuple[bool, ...]
+    opset: int
 
 
 class Call:
     """One node of a fused operator: its arguments, its attributes, and what is certain of them.
 
     Attributes:
-        node: The node.
         e: Emits the body's nodes.
+        arguments: Stand-ins for the inputs.
     """
 
-    def __init__(
-        self, node: ir.Node, e: Emitter, facts: Facts, arguments: Sequence[ir.Value | None]
-    ) -> None:
-        self.node = node
+    def __init__(self, signature: Signature, e: Emitter) -> None:
         self.e = e
-        self._facts = facts
-        self._arguments = arguments
+        self._signature = signature
+        self._attributes = dict(signature.attributes)
+        self.arguments = [
+            None
+            if argument is None
+            else ir.Value(
+                name=f"input_{i}",
+                type=ir.TensorType(argument.dtype),
+                shape=None if argument.dims is None else ir.Shape(argument.dims),
+            )
+            for i, argument in enumerate(signature.inputs)
+        ]
 
     # Arguments.
 
     def maybe(self, index: int) -> ir.Value | None:
         """Return an argument, or None if it is absent."""
-        return self._arguments[index] if index < len(self._arguments) else None
+        return self.arguments[index] if index < len(self.arguments) else None
 
     def x(self, index: int = 0) -> ir.Value:
         """Return an argument that must be present.
@@ -58,21 +97,32 @@ class Call:
 
     def wants(self, index: int) -> bool:
         """Tell whether the node has an output."""
-        return index < len(self.node.outputs) and bool(self.node.outputs[index].name)
+        outputs = self._signature.outputs
+        return index < len(outputs) and outputs[index]
 
     # Attributes.
 
     def integer(self, name: str, default: int) -> int:
         """Return an integer attribute."""
-        return int(self.node.attributes.get_int(name, default))
+        value = self._attributes.get(name, default)
+        assert isinstance(value, int)
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """Return a list attribute, empty unless given."""
+        value = self._attributes.get(name, ())
+        assert isinstance(value, tuple)
+        return value
 
     def number(self, name: str, default: float) -> float:
         """Return a float attribute."""
-        return float(self.node.attributes.get_float(name, default))
+        value = self._attributes.get(name, default)
+        assert isinstance(value, float)
+        return value
 
     def string(self, name: str, default: str) -> str:
         """Return a string attribute."""
-        return str(self.node.attributes.get_string(name, default))
+        return str(self._attributes.get(name, default))
 
     def refuse_attributes(self, **usual: float | str) -> None:
         """Refuse if one of these attributes is not what it usually is.
@@ -81,29 +131,28 @@ class Call:
             NoRuleError: It is not.
         """
         for name, value in usual.items():
-            attribute = self.node.attributes.get(name)
-            if attribute is not None and attribute.value != value:
-                raise NoRuleError(f"no body for {name} = {attribute.value}")
+            given = self._attributes.get(name, value)
+            if given != value:
+                raise NoRuleError(f"no body for {name} = {given}")
 
     # Facts.
 
     def rank(self, index: int) -> int:
-        """Return an argument's rank, or refuse."""
-        return self._facts.rank(self._outer(index))
+        """Return an argument's rank.
+
+        Raises:
+            NoRuleError: It is unknown.
+        """
+        shape = self.x(index).shape
+        if shape is None:
+            raise NoRuleError(f"the rank of its input {index} is unknown")
+        return len(shape)
 
     def static(self, index: int, axis: int) -> int | None:
         """Return a dimension of an argument, if it is static."""
-        return self._facts.static(self._outer(index), axis)
-
-    def array(self, index: int) -> npt.NDArray[np.generic] | None:
-        """Return the contents of an argument if it is constant."""
-        return self._facts.array(self._outer(index))
-
-    def _outer(self, index: int) -> ir.Value:
-        self.x(index)
-        value = self.node.inputs[index]
-        assert value is not None
-        return value
+        shape = self.x(index).shape
+        dim = None if shape is None else shape[axis]
+        return dim if isinstance(dim, int) else None
 
     @property
     def dtype(self) -> ir.DataType:
