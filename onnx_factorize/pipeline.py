@@ -47,6 +47,7 @@ from .result import Result
 from .runtime.footprint import footprint_of
 from .runtime.free_memory import memory_of
 from .runtime.interleaved import latencies
+from .runtime.paging import spill_large
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
 from .runtime.session import Session
@@ -74,6 +75,7 @@ def calibrated(
         check_torch(options.training.device)
     with progress.stage("read"):
         dense = model_io.load(source)
+        spill_large(dense)
         check_blocks(dense, options)
         data = _opened(calibration, dense, options)
         kinds = output_kinds(dense, options.outputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,15 +26,25 @@ class SharedTensor(ir.ExternalTensor):
 
     Its location is the whole path and its base folder is none: which files a model may name was
     checked when it was read (see `locate`).
+
+    Attributes:
+        folder: A temporary folder that lives as long as any tensor of it; None for a user's file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], offset: int, like: ir.TensorProtocol) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        offset: int,
+        like: ir.TensorProtocol,
+        folder: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
         """Notes where a tensor is.
 
         Args:
             path: The file.
             offset: Where in it the tensor begins, in bytes.
             like: A tensor of the same name, type and shape.
+            folder: The temporary folder that the file is in, if it is in one.
         """
         shape = ir.Shape(like.shape.numpy())
         super().__init__(
@@ -46,6 +57,7 @@ class SharedTensor(ir.ExternalTensor):
             doc_string=like.doc_string,
             metadata_props=dict(like.metadata_props),
         )
+        self.folder = folder
         self._reading = threading.Lock()
 
     def numpy(self) -> npt.NDArray[Any]:

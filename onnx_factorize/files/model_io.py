@@ -180,11 +180,12 @@ def save(
 
 def inlined(model: ir.Model) -> ir.Model:
     """The model with its weights in memory, if any are external."""
-    return ir.external_data.load_to_model(model.clone()) if any(external_tensors(model)) else model
+    away = any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors(model))
+    return ir.external_data.load_to_model(model.clone()) if away else model
 
 
 def is_external(model: ir.Model) -> bool:
-    """Tells whether some weights are kept in other files."""
+    """Tells whether a user keeps some weights in other files."""
     return any(True for _ in external_tensors(model))
 
 
@@ -222,5 +223,7 @@ def weight_bytes(model: ir.Model) -> int:
 
 
 def external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
-    """Yields the constant tensors that are kept in other files."""
-    return (tensor for tensor in tensors(model) if isinstance(tensor, ir.ExternalTensor))
+    """Yields the constant tensors that a user keeps in other files."""
+    for tensor in tensors(model):
+        if isinstance(tensor, ir.ExternalTensor) and getattr(tensor, "folder", None) is None:
+            yield tensor

@@ -18,6 +18,7 @@ from ..passes import (
     upstream,
     with_outputs,
 )
+from ..runtime.paging import spill_large
 
 __all__ = ["find_targets", "hidden_params"]
 
@@ -41,6 +42,7 @@ def find_targets(
     """
     normal = with_outputs(model, outputs).clone()
     LiftWeights()(normal)
+    spill_large(normal)  # what is turned or cast is computed once
     finder = FindTargets()
     finder(normal)
     others = FindConstants(finder)

@@ -13,10 +13,9 @@ import numpy as np
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
-from ..files.model_io import weight_bytes
 from ..options import Options
 from ..passes import DropTiny
-from ..runtime.paging import LARGE, spill
+from ..runtime.paging import spill_large
 from ..runtime.runtimes import runtime_of
 
 __all__ = ["Subnormals", "without_subnormals"]
@@ -76,8 +75,7 @@ def without_subnormals(
         return dense, None
     if options.keep_subnormals:
         return dense, Subnormals(drop.numbers, zeroed=False, samples=0)
-    if weight_bytes(dropped) > LARGE:
-        spill(dropped)
+    spill_large(dropped)
     before, after = (runtime_of(options.runtime).session(model) for model in (dense, dropped))
     samples, equal = 0, True
     for batch in data.micro_batches("calibration", data.some(_SAMPLES)):

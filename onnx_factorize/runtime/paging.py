@@ -18,14 +18,18 @@ import onnxruntime as ort
 
 from ..arrays import AnyArray
 from ..files.external import SharedTensor
+from ..files.model_io import weight_bytes
 from ..files.writing import scratch
 
-__all__ = ["LARGE", "PagedModel", "keep", "owned", "spill", "spill_values"]
+__all__ = ["LARGE", "PagedModel", "keep", "owned", "spill_large", "spill_values"]
 
 
 # Models with more bytes of weights are run from mapped files: in memory a session would hold them
 # two or three times.
 LARGE = 1 << 28
+
+# Weights of more bytes are let go while models run; fewer stay in memory, once for all models.
+_PAGED = 1 << 30
 
 # What is smaller stays where it is: weights that a session would map, and arrays that are kept.
 _SMALL = 1 << 20
@@ -164,16 +168,20 @@ class _Kept:
 _KEPT = _Kept()
 
 
-def spill(model: ir.Model) -> None:
+def spill_large(model: ir.Model) -> None:
+    """Moves the large weights of a model to a temporary file, once, if there are many of them.
+
+    Each session would write a file of its own.
+    """
+    if weight_bytes(model) > LARGE:
+        spill_values(model.graph.initializers.values())
+
+
+def spill_values(values: Iterable[ir.Value]) -> None:
     """Moves large weights that are in memory, or computed when read, to a temporary file.
 
     The file lives as long as any of its tensors does.
     """
-    spill_values(model.graph.initializers.values())
-
-
-def spill_values(values: Iterable[ir.Value]) -> None:
-    """The same of some weights alone."""
     chosen = [
         value
         for value in values
@@ -191,8 +199,8 @@ def spill_values(values: Iterable[ir.Value]) -> None:
             assert tensor is not None
             offset = file.tell()
             file.write(np.ascontiguousarray(tensor.numpy()).data)
-            value.const_value = SharedTensor(pathlib.Path(folder.name) / _DATA, offset, tensor)
-            value.const_value.meta["folder"] = folder
+            path = pathlib.Path(folder.name) / _DATA
+            value.const_value = SharedTensor(path, offset, tensor, folder)
 
 
 class PagedModel:
@@ -214,18 +222,24 @@ class PagedModel:
             options: The session options to add to.
         """
         paged = model.clone()
-        spill(paged)
+        spill_values(paged.graph.initializers.values())
         with scratch():
             self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
         self.path = pathlib.Path(self._folder.name) / "model.onnx"
         self.options = options
         self._kept: list[Any] = []  # onnxruntime borrows what it is given
+        large = [
+            tensor
+            for value in paged.graph.initializers.values()
+            if isinstance(tensor := value.const_value, ir.ExternalTensor) and _is_large(tensor)
+        ]
+        watched = sum(tensor.nbytes for tensor in large) > _PAGED
         lent, end = [], 0
         for value in paged.graph.initializers.values():
             tensor = value.const_value
             if isinstance(tensor, ir.ExternalTensor) and _is_large(tensor):
                 name = value.name or ""
-                self._lend(tensor, name)
+                self._lend(tensor, name, watched=watched)
                 lent.append((value, _placeholder(tensor, end, name)))
                 value.const_value = ir.tensor(np.zeros((0,), tensor.dtype.numpy()), name=name)
                 end += tensor.nbytes
@@ -244,11 +258,11 @@ class PagedModel:
             str(self.path), self.options, [provider], disabled_optimizers=["ConstantFolding"]
         )
 
-    def _lend(self, tensor: ir.ExternalTensor, name: str) -> None:
+    def _lend(self, tensor: ir.ExternalTensor, name: str, *, watched: bool) -> None:
         array: AnyArray = tensor.numpy()
         lent = ort.OrtValue.ortvalue_from_numpy(array)
         self._kept += [tensor, array, lent]
-        if tensor.raw is not None:
+        if watched and tensor.raw is not None:
             _PAGER.watch(tensor.raw)
         self.options.add_initializer(name, lent)
 

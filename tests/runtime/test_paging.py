@@ -16,7 +16,7 @@ from onnx_factorize import factorize
 from onnx_factorize.factorization import rewriting
 from onnx_factorize.files import model_io
 from onnx_factorize.runtime import paging
-from onnx_factorize.runtime.paging import spill
+from onnx_factorize.runtime.paging import spill_large
 from onnx_factorize.runtime.runtimes import onnx_runtime
 
 BODY = """(float[b, 600] x, bool c) => (float[b, 600] y) {
@@ -35,6 +35,7 @@ WEIGHTS = {
 def everything_is_large(monkeypatch):
     for module in (paging, onnx_runtime, rewriting):
         monkeypatch.setattr(module, "LARGE", 1000)
+    monkeypatch.setattr(paging, "_PAGED", 0)
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -70,7 +71,7 @@ def test_old_models_whose_initializers_are_inputs(ir_version):
 
 def test_what_is_spilled_reads_the_same_and_goes_with_its_model():
     loaded = model_io.load(model(BODY, WEIGHTS))
-    spill(loaded)
+    spill_large(loaded)
     tensor = loaded.graph.initializers["w"].const_value
     assert isinstance(tensor, ir.ExternalTensor)
     folder = pathlib.Path(tensor.path).parent
