@@ -5,9 +5,15 @@ goes on through them. The model keeps its fused nodes: a body serves the analysi
 One file a family; `body` registers one, ``docs/adjoint.md`` says how to add one.
 """
 
-from onnx_factorize.passes.adjoint.bodies import activation, group_query, normalization, rotary
+from onnx_factorize.passes.adjoint.bodies import (
+    activation,
+    group_query,
+    multi_head,
+    normalization,
+    rotary,
+)
 from onnx_factorize.passes.adjoint.bodies.build import build, has_body, inferred
 
 __all__ = ["build", "has_body", "inferred"]
 
-del activation, group_query, normalization, rotary
+del activation, group_query, multi_head, normalization, rotary
