@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ...graph import opset
+from ..adjoint.bodies.products import ACTIVATIONS
 from ..linear.multiplications import of_conv, of_gemm, of_matmul
 from ..linear.operator_spec import MICROSOFT, OperatorSpec
 from ..linear.registry import register
@@ -17,15 +18,6 @@ from ..linear.variant import Variant
 
 __all__ = ["FusedLayer", "FusedMatMul"]
 
-# The parameters of each activation: the names of its attributes as a standard operator.
-_ACTIVATIONS: dict[str, tuple[str, ...]] = {
-    "": (),
-    "HardSigmoid": ("alpha", "beta"),
-    "LeakyRelu": ("alpha",),
-    "Relu": (),
-    "Sigmoid": (),
-    "Tanh": (),
-}
 _C_OPTIONAL_SINCE = 11
 
 
@@ -76,7 +68,7 @@ class FusedLayer(Variant):
         if len(node.inputs) > 3 and node.inputs[3] is not None:
             value = site.op("Add", value, node.inputs[3], suffix=".add")
         if self.activation:
-            names = _ACTIVATIONS[self.activation]
+            names = ACTIVATIONS[self.activation]
             attributes = dict(zip(names, self.parameters, strict=True))
             value = site.op(self.activation, value, suffix=".activation", **attributes)
         site.close(value)
@@ -99,9 +91,9 @@ def _read_layer(
 ) -> Variant | str | None:
     """Reads a FusedGemm or a FusedConv."""
     activation = node.attributes.get_string("activation", "")
-    if activation not in _ACTIVATIONS or node.inputs[1] is not weight:
+    if activation not in ACTIVATIONS or node.inputs[1] is not weight:
         return f"is fused with {activation}: factorize the model as it was exported"
-    count = len(_ACTIVATIONS[activation])
+    count = len(ACTIVATIONS[activation])
     if node.op_type == "FusedConv":
         attribute = node.attributes.get("activation_params")
         parameters = tuple(attribute.as_floats()) if attribute is not None else ()

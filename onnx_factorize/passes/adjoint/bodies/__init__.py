@@ -10,10 +10,11 @@ from onnx_factorize.passes.adjoint.bodies import (
     group_query,
     multi_head,
     normalization,
+    products,
     rotary,
 )
 from onnx_factorize.passes.adjoint.bodies.build import build, has_body, inferred
 
 __all__ = ["build", "has_body", "inferred"]
 
-del activation, group_query, multi_head, normalization, rotary
+del activation, group_query, multi_head, normalization, products, rotary

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
+from onnx_factorize.graph.builder import Attribute
 from onnx_factorize.passes.adjoint.emission.emit import Emitter
 from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 
@@ -113,6 +114,20 @@ class Call:
         value = self._attributes.get(name, ())
         assert isinstance(value, tuple)
         return value
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Return a list attribute of floats, empty unless given."""
+        value = self._attributes.get(name, ())
+        assert isinstance(value, tuple)
+        return value
+
+    def others(self, *names: str) -> dict[str, Attribute]:
+        """Return all attributes but some."""
+        return {
+            name: value
+            for name, value in self._attributes.items()
+            if name not in names and isinstance(value, int | float | str | tuple)
+        }
 
     def number(self, name: str, default: float) -> float:
         """Return a float attribute."""
