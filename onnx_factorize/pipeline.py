@@ -29,7 +29,7 @@ from .goals import guarantee_search, latency_budget
 from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
 from .meet_goal import meet_goal
-from .options import Options
+from .options import FileOptions, Options
 from .outputs import SURVEYED, OutputDistribution, Survey, counted, output_kinds, survey
 from .outputs.caches import but_caches, uncounted
 from .outputs.selection import selected
@@ -207,7 +207,7 @@ def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> Cali
         calibration,
         Signature.of(dense),
         options.selection,
-        options.images,
+        FileOptions(options.images, options.texts),
         run=runtime_of(options.runtime).session(dense, but_caches(dense)).run,
         batch_axis=options.batch_axis,
         mask=options.mask,

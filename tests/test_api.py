@@ -33,7 +33,7 @@ def test_keywords_are_the_options():
     assert set(names) | aliases | {"promise"} == set(OptionKeywords.__annotations__)
     priced = {"budget", "max_divergence", "keep", "promise"}
     assert set(SweepKeywords.__annotations__) == set(OptionKeywords.__annotations__) - priced
-    about_data = {"selection", "images", "runtime"}
+    about_data = {"selection", "images", "texts", "runtime"}
     for name in DataKeywords.__annotations__:
         of_model = ("outputs", "batch_axis", "mask", "state", "memory")
         assert names[name].part in about_data or name in of_model
@@ -45,7 +45,7 @@ def test_keywords_take_what_fields_hold():
         if named.default == () or isinstance(named.default, tuple):
             assert isinstance(named.default, tuple)
             assert typing.get_args(hints[name])[0] is str
-        elif name not in ("quantize", "image_size", "checkpoint", "budget", "memory"):
+        elif name not in ("quantize", "image_size", "checkpoint", "tokenizer", "budget", "memory"):
             assert hints[name] == named.type, name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import pathlib
@@ -13,7 +14,7 @@ from PIL import Image
 from ..arrays import Arrays
 from ..errors import InputError
 from ..foreign import reading, user_code
-from ..options import ImageOptions, Memory, Selection
+from ..options import FileOptions, Memory, Selection
 from ..user_code import imported
 from .batch_axis import axes_of, settled
 from .dataset import CalibrationData
@@ -27,6 +28,8 @@ from .sources import (
     NumpySource,
     ProtobufSource,
     Source,
+    TextSource,
+    TokenizedTexts,
     feeds_of,
     heads_of,
 )
@@ -41,7 +44,7 @@ _HEADS = 2
 
 _FORMS = (
     "a folder of .npz or .npy files, a .npz file, a folder with test_data_set_*/input_*.pb, a "
-    "folder of images, or module:callable"
+    "folder of images, a .txt file or a folder of them, or module:callable"
 )
 
 
@@ -49,7 +52,7 @@ def open_calibration(
     calibration: Calibration,
     signature: Signature,
     selection: Selection | None = None,
-    images: ImageOptions | None = None,
+    files: FileOptions | None = None,
     *,
     run: Run | None = None,
     batch_axis: Mapping[str, Any] | None = None,
@@ -64,7 +67,7 @@ def open_calibration(
             makes one of the last three.
         signature: What the model wants to be fed.
         selection: Which samples to use.
-        images: How image files become arrays.
+        files: How images and texts become arrays.
         run: Runs the model on feeds, to check what its graph says of its inputs; None to take the
             graph's word.
         batch_axis: Input name to 0, if its first axis runs over samples, or None (or `none`), where
@@ -76,16 +79,17 @@ def open_calibration(
     Raises:
         InputError: Nothing is there, or it cannot be read.
     """
-    selection, images = selection or Selection(), images or ImageOptions()
+    selection = selection or Selection()
     given = axes_of(batch_axis or {})
     looked_at = _HEADS if run is not None or signature.fills else 0
     path = _path_of(calibration)
     source: Source
     if path is not None:
-        source = _from_path(path, signature, images)
+        source_for = _from_path(path, files or FileOptions())
+        source = source_for(signature)
         heads = [source.head(i) for i in range(min(looked_at, source.records))]
         signature, axis = settled(_completed(signature, heads), heads, run, given)
-        source = _from_path(path, signature, images)
+        source = source_for(signature)
     else:
         feeds, where = _made(calibration)
         stream = _iterate(feeds, where)
@@ -142,27 +146,32 @@ def calibration_files(calibration: str) -> list[pathlib.Path]:
     return _files_in(path)[1] if path.exists() else []
 
 
-def _from_path(path: pathlib.Path, signature: Signature, images: ImageOptions) -> Source:
+def _from_path(path: pathlib.Path, options: FileOptions) -> Callable[[Signature], Source]:
+    """The data in a file or folder, as what reads them for a signature."""
     with reading(f"{path} cannot be read"):
         form, files = _files_in(path)
     if form == "numpy":
-        return NumpySource(files, signature)
+        return functools.partial(NumpySource, files)
     if form == "protobuf":
-        return ProtobufSource(sorted({file.parent for file in files}), signature)
-    return ImageSource(files, signature, images)
+        return functools.partial(ProtobufSource, sorted({file.parent for file in files}))
+    if form == "texts":
+        return functools.partial(TextSource, TokenizedTexts(files, options.texts))
+    return functools.partial(ImageSource, files, options=options.images)
 
 
 def _files_in(
     path: pathlib.Path,
-) -> tuple[Literal["numpy", "protobuf", "images"], list[pathlib.Path]]:
+) -> tuple[Literal["numpy", "protobuf", "images", "texts"], list[pathlib.Path]]:
     """The form of the data in a folder, and its files.
 
     Raises:
         InputError: There is none.
     """
     if path.is_file():
+        if path.suffix == ".txt":
+            return "texts", [path]
         if path.suffix not in (".npz", ".npy"):
-            raise InputError(f"{path} is neither .npz nor .npy; --calib takes {_FORMS}.")
+            raise InputError(f"{path} is neither .npz, .npy nor .txt; --calib takes {_FORMS}.")
         return "numpy", [path]
     if not os.access(path, os.R_OK | os.X_OK):
         raise InputError(f"{path} cannot be read: no permission to list what is in it.")
@@ -183,6 +192,9 @@ def _files_in(
     pictures = [file for file in files if file.suffix.lower() in known]
     if pictures:
         return "images", pictures
+    texts = [file for file in files if file.suffix == ".txt"]
+    if texts:
+        return "texts", texts
     what = "is empty" if not files else f"holds no calibration data ({files[0].name}, …)"
     raise InputError(f"{path} {what}; --calib takes {_FORMS}.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -82,7 +82,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         return
     checkpoints = options.training.checkpoints
     destinations = Destinations([target], reports, checkpoints)
-    destinations.check(pathlib.Path(model), given["calib"], given["custom_ops"])
+    destinations.check(pathlib.Path(model), given["calib"], *_also_read(given))
     expect([target, *reports])
     expect_checkpoint(given["checkpoint"])
     console, progress = open_console(quiet=given["quiet"])
@@ -112,7 +112,7 @@ def _sweep(
         [with_suffix(target, budget) for budget in budgets],
         [*(with_suffix(path, budget) for budget in budgets for path in reports), *pages],
     )
-    destinations.check(pathlib.Path(model), given["calib"], given["custom_ops"])
+    destinations.check(pathlib.Path(model), given["calib"], *_also_read(given))
     expect(destinations)
     console, progress = open_console(quiet=given["quiet"])
     found, unmet = [], []
@@ -141,6 +141,11 @@ def _sweep(
     _say_written(console, written)
     if any(BLOCK in (layer.form or "") for _, report in found for layer in report.layers):
         say(console, f"some hold identity blocks: {NOTE}")
+
+
+def _also_read(given: Mapping[str, Any]) -> tuple[Sequence[str], str | None]:
+    """The libraries, and the tokenizer, that options name."""
+    return given["custom_ops"], given["tokenizer"]
 
 
 def _say_written(console: Console, written: Sequence[pathlib.Path]) -> None:

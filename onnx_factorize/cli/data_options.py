@@ -30,12 +30,14 @@ def data_options(command: _Command) -> _Command:
                 type=click.Path(),
                 metavar="PATH",
                 help="Calibration data: a folder of .npz (keys are input names) or .npy, a .npz, "
-                "a folder with test_data_set_*, a folder of images, or module:callable.",
+                "a folder with test_data_set_*, a folder of images, a .txt or a folder of them, or "
+                "module:callable.",
             ),
             fields("samples", "batch_size", "seed", "memory"),
             fields("runtime", "provider", "threads", "custom_ops"),
             fields("outputs", "batch_axis", "mask", "state"),
             fields("image_mean", "image_std", "image_layout", "image_size"),
+            fields("tokenizer", "length"),
             click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
         ]
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..calibration import calibration_files
 from ..errors import InputError
@@ -35,7 +35,11 @@ class Destinations:
         yield from (*self.models, *self.reports, *self.checkpoints)
 
     def check(
-        self, model: pathlib.Path, calibration: str | None = None, libraries: Sequence[str] = ()
+        self,
+        model: pathlib.Path,
+        calibration: str | None = None,
+        libraries: Sequence[str] = (),
+        tokenizer: str | None = None,
     ) -> None:
         """Finds out now, not after minutes of work, what cannot or must not be written.
 
@@ -43,6 +47,7 @@ class Destinations:
             model: The model that is read.
             calibration: Its calibration data, as the command line names them; None without any.
             libraries: Those of `--custom-ops`.
+            tokenizer: That of `--tokenizer`.
 
         Raises:
             InputError: A path cannot be written, would be written twice, or holds something that
@@ -54,7 +59,10 @@ class Destinations:
         for path in self:
             with reading(f"{path} cannot be written"):
                 _check_writable(path)
-        self._check_read(model, calibration, libraries)
+        named = dict.fromkeys(libraries, "is the library of --custom-ops")
+        if tokenizer is not None:
+            named[tokenizer] = "is the tokenizer"
+        self._check_read(model, calibration, named)
 
     def _check_distinct(self) -> None:
         seen: dict[pathlib.Path, pathlib.Path] = {}
@@ -69,7 +77,7 @@ class Destinations:
             raise InputError(f"{path} is to be written twice; choose another name for one of them.")
 
     def _check_read(
-        self, model: pathlib.Path, calibration: str | None, libraries: Sequence[str]
+        self, model: pathlib.Path, calibration: str | None, named: Mapping[str, str]
     ) -> None:
         """Refuses to write over what the run reads, by whatever name or link."""
         there = [path for path in (*self, *map(_weights_of, self.models)) if path.exists()]
@@ -82,8 +90,9 @@ class Destinations:
             inputs[_identity(weights)] = f"holds the weights of {model}"
         for file in () if calibration is None else calibration_files(calibration):
             inputs[_identity(file)] = "holds calibration data"
-        for library in map(pathlib.Path, libraries):
-            inputs[_identity(library)] = "is the library of --custom-ops"
+        for option, said in named.items():
+            if pathlib.Path(option).exists():
+                inputs[_identity(pathlib.Path(option))] = said
         for path in there:
             if _identity(path) in inputs:
                 said = inputs[_identity(path)]

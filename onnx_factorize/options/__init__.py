@@ -6,6 +6,7 @@ where a run starts (see `check_options`).
 
 from .budget import Budget
 from .effort import FOLDS, HIGH, LOW, NORMAL, Effort
+from .files import FileOptions
 from .guarantee import Guarantee, guarantee_asked
 from .images import ImageOptions, Layout
 from .keywords import DataKeywords, OptionKeywords, SweepKeywords
@@ -13,6 +14,7 @@ from .memory import Memory
 from .options import Options
 from .runtime import RuntimeOptions
 from .selection import Selection
+from .texts import TextOptions
 from .training import Precision, SVTKind, Training, without_training
 from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption
 
@@ -25,6 +27,7 @@ __all__ = [
     "DataKeywords",
     "Effort",
     "EffortName",
+    "FileOptions",
     "Guarantee",
     "ImageOptions",
     "Labels",
@@ -42,6 +45,7 @@ __all__ = [
     "Selection",
     "StateOption",
     "SweepKeywords",
+    "TextOptions",
     "Training",
     "guarantee_asked",
     "without_training",

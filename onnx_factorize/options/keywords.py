@@ -36,6 +36,8 @@ class DataKeywords(TypedDict, total=False):
     image_std: str | Sequence[float]
     image_layout: Layout | None
     image_size: str | tuple[int, int] | None
+    tokenizer: str | os.PathLike[str] | None
+    length: int | None
 
 
 class SweepKeywords(DataKeywords, total=False):

@@ -21,6 +21,7 @@ from .memory import Memory
 from .messages import naming_parameters
 from .runtime import RuntimeOptions
 from .selection import Selection
+from .texts import TextOptions
 from .training import Training, without_training
 from .types import check_types
 from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
@@ -63,6 +64,7 @@ class Options:
         memory: What a run may take for data and what is computed of them; None for half of what is
             free, and no more than 2 GB.
         images: How image files become arrays.
+        texts: How text files become token ids.
         runtime: What runs models, and how.
         finetune: Whether to train the result towards the dense model, in torch.
         training: For how long and how fast.
@@ -161,6 +163,7 @@ class Options:
     )
     selection: Selection = part(Selection)
     images: ImageOptions = part(ImageOptions, "image_")
+    texts: TextOptions = part(TextOptions)
     runtime: RuntimeOptions = part(RuntimeOptions)
     finetune: bool = option(False, "Train the result towards MODEL (needs torch).")
     training: Training = part(Training)

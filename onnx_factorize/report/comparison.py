@@ -15,7 +15,7 @@ from ..evaluation import Agreement, compare_outputs
 from ..evaluation.state import find_state
 from ..evaluation.stream import Stream, along_stream
 from ..files import model_io
-from ..options import Options
+from ..options import FileOptions, Options
 from ..outputs import SURVEYED, counted, output_kinds, survey
 from ..outputs.caches import Caches, but_caches, uncounted
 from ..outputs.selection import Selected, selected
@@ -144,7 +144,7 @@ def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> Cali
         calibration,
         Signature.of(dense),
         dataclasses.replace(options.selection, holdout=0.0),
-        options.images,
+        FileOptions(options.images, options.texts),
         run=runtime_of(options.runtime).session(dense, but_caches(dense)).run,
         batch_axis=options.batch_axis,
         mask=options.mask,

@@ -234,9 +234,9 @@ def _expect(message, path, signature=None):
 def test_missing_and_empty(tmp_path):
     _expect("does not exist", tmp_path / "gone")
     _expect("is empty", tmp_path)
-    (tmp_path / "notes.txt").write_text("no data")
-    _expect(r"holds no calibration data \(notes.txt", tmp_path)
-    _expect("neither .npz nor .npy", tmp_path / "notes.txt")
+    (tmp_path / "notes.md").write_text("no data")
+    _expect(r"holds no calibration data \(notes.md", tmp_path)
+    _expect("neither .npz, .npy nor .txt", tmp_path / "notes.md")
     np.savez(tmp_path / "zero.npz", x=X[:0])
     _expect("hold 0 samples", tmp_path / "zero.npz")
     np.savez(tmp_path / "none.npz")

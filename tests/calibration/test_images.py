@@ -10,7 +10,7 @@ from PIL import Image
 
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.errors import InputError
-from onnx_factorize.options import ImageOptions, Selection
+from onnx_factorize.options import FileOptions, ImageOptions, Selection
 
 PLAIN = ImageOptions(mean=(0, 0, 0), std=(1, 1, 1))
 RAMP = np.tile(np.linspace(0, 1, 8), (8, 1))
@@ -22,7 +22,7 @@ def _signature(inputs="float[batch, 3] x"):
 
 def _read(folder, inputs, images=PLAIN):
     """The first image of a folder, as the model is fed it."""
-    data = open_calibration(folder, _signature(inputs), Selection(holdout=0.0), images)
+    data = open_calibration(folder, _signature(inputs), Selection(holdout=0.0), FileOptions(images))
     return next(data.batches("calibration")).feeds["x"][0]
 
 
@@ -36,7 +36,7 @@ def test_images(layout, tmp_path):
         tmp_path,
         _signature(f"float[b, {dims}] x"),
         Selection(holdout=0.0),
-        ImageOptions(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0)),
+        FileOptions(ImageOptions(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))),
     )
     found = np.concatenate([b.feeds["x"] for b in data.batches("calibration")])
     assert data.available == 2
@@ -51,7 +51,7 @@ def test_image_size_comes_from_the_option_where_the_model_leaves_it_open(tmp_pat
     with pytest.raises(InputError, match="--image-size"):
         open_calibration(tmp_path, signature)
     options = ImageOptions(mean=(0, 0, 0), std=(1, 1, 1), size=(8, 16))
-    data = open_calibration(tmp_path, signature, images=options)
+    data = open_calibration(tmp_path, signature, files=FileOptions(options))
     image = next(data.batches("calibration")).feeds["x"]
     assert image.shape == (1, 3, 8, 16)
     np.testing.assert_allclose(image[0].mean((1, 2)), [1, 0, 0], atol=0.02)
@@ -89,14 +89,16 @@ def test_an_image_that_lies_on_its_side_is_turned(tmp_path):
 def test_images_that_do_not_fit(inputs, options, message, tmp_path):
     Image.new("RGB", (5, 5)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=message):
-        open_calibration(tmp_path, _signature(inputs), images=ImageOptions(**options))
+        open_calibration(tmp_path, _signature(inputs), files=FileOptions(ImageOptions(**options)))
 
 
 def test_a_deviation_of_zero(tmp_path):
     Image.new("RGB", (5, 5)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="--image-std"):
         open_calibration(
-            tmp_path, _signature("float[b, 3, 4, 4] x"), images=ImageOptions(std=(1, 0, 1))
+            tmp_path,
+            _signature("float[b, 3, 4, 4] x"),
+            files=FileOptions(ImageOptions(std=(1, 0, 1))),
         )
 
 

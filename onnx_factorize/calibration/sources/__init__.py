@@ -6,6 +6,7 @@ from .images import ImageSource
 from .numpy_files import NumpySource
 from .protobuf import ProtobufSource
 from .source import Source
+from .texts import TextSource, TokenizedTexts
 
 __all__ = [
     "FeedSource",
@@ -14,6 +15,8 @@ __all__ = [
     "NumpySource",
     "ProtobufSource",
     "Source",
+    "TextSource",
+    "TokenizedTexts",
     "feeds_of",
     "heads_of",
 ]
