@@ -88,6 +88,6 @@ def test_a_small_folder_for_temporary_files(no_room, monkeypatch):
     with pytest.raises(InputError, match="set TMPDIR"):
         paging.keep(np.ones(1_000_000))
     text = "(float[b, 600] x) => (float[b, 600] y) { y = MatMul (x, w) }"
+    loaded = model_io.load(model(text, {"w": normal(1, 600, 600)}))
     with pytest.raises(InputError, match="set TMPDIR"):
-        loaded = model_io.load(model(text, {"w": normal(1, 600, 600)}))
         paging.spill_values(loaded.graph.initializers.values())
