@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from onnx_factorize.graph import subgraphs
-from onnx_factorize.passes.adjoint import dims_fixed, dims_fused
+from onnx_factorize.passes.adjoint import dims_fixed, dims_fused, types
 from onnx_factorize.passes.adjoint.contents import contents, integer, integers
 from onnx_factorize.passes.adjoint.dims_movement import gather_nd, quotient, range_, reshape, slice_
 from onnx_factorize.passes.adjoint.emission.facts import Dim, Facts
@@ -54,6 +54,7 @@ def visit(node: ir.Node, facts: Facts) -> None:
     _visit_all(node, facts)
     if node.domain in ("", "ai.onnx"):
         dims_fixed.fill(node, facts)
+        types.fill(node, facts)
     if output not in facts.ints:
         found = contents(node, facts)
         if found is not None:

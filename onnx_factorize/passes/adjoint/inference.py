@@ -22,6 +22,8 @@ from onnx_factorize.passes.adjoint.emission.facts import Facts
 # In the meta of a value: its rank and its type, where runs of the data showed them.
 RANK, DTYPE = "observed rank", "observed type"
 
+_ROUNDS = 4
+
 _LOGGER = logging.getLogger("onnx_ir.passes.common.shape_inference")
 
 
@@ -42,7 +44,9 @@ def infer(model: ir.Model) -> Facts:
                     dtype = value.meta.get(DTYPE, value.dtype) or ir.DataType.FLOAT
                     value.type = ir.TensorType(dtype)
     _learn(model, copy, facts)
-    if _hand_on(model, copy, facts):  # onnx's inference goes on behind fused operators
+    for _ in range(_ROUNDS):  # onnx's inference goes on behind fused operators
+        if not _hand_on(model, copy, facts):
+            break
         facts = Facts(facts.opset)
         _learn(model, copy, facts)
     return facts
