@@ -70,11 +70,12 @@ _FIRST = "{p}nk = Identity ({p}kh)\n    {p}nv = Identity ({p}vh)"
 _NEXT = "{p}nk = Concat <axis = 2> (pk, {p}kh)\n    {p}nv = Concat <axis = 2> (pv, {p}vh)"
 
 
-def decoder(*, merged: bool = False) -> onnx.ModelProto:
+def decoder(*, merged: bool = False, width: str = str(WIDTH)) -> onnx.ModelProto:
     """A decoder as Optimum exports it.
 
     Args:
         merged: Whether it has one branch for the first step and one for the next.
+        width: The length of a head that is declared: onnxruntime-genai's builder has a symbol.
     """
     inputs = {n: v for n, v in _INPUTS.items() if merged or n != "use_cache_branch"}
     if merged:
@@ -87,6 +88,7 @@ def decoder(*, merged: bool = False) -> onnx.ModelProto:
     else:
         body = _body("", _NEXT)
     heading = f"({', '.join(inputs.values())}) => ({', '.join(_OUTPUTS.values())})"
+    heading = heading.replace(f"sequence_length, {WIDTH}]", f"sequence_length, {width}]")
     proto = model(f"{heading} {{ {body} }}", _weights(), opset=18)
     for names in (inputs, _OUTPUTS):
         for name, declared in names.items():

@@ -12,7 +12,7 @@ from .cuts import RestoreMarks, record, sign
 from .differentiate import Differentiate
 from .drop_tiny import DropTiny
 from .expose_selection import ExposeSelection, selects, upstream
-from .find_caches import Cache, FindCaches
+from .find_caches import Cache, FindCaches, with_lengths
 from .find_constants import FindConstants
 from .find_downstream import FindDownstream
 from .find_state import FindState
@@ -102,5 +102,6 @@ __all__ = [
     "spec_of",
     "title_of",
     "upstream",
+    "with_lengths",
     "with_outputs",
 ]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import onnx_ir as ir
 
+from .adjoint import inference
 from .find_state import FindState
 
-__all__ = ["Cache", "FindCaches"]
+__all__ = ["Cache", "FindCaches", "with_lengths"]
 
 # Exporters call so what is fed again as "past…".
 _PRESENT = re.compile(r"(^|[._/])presents?(_key_values)?([._]|$)", re.IGNORECASE)
 _AXES = 4  # of samples, heads, positions and channels, in some order
+_OPEN = 2  # of these, samples and positions have no length of their own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Cache:
         input: Its name.
         output: The output that is its next value.
         axis: The axis of the positions.
+        lengths: The lengths of all axes; None for those of samples and positions, and where neither
+            end declares one (see `with_lengths`).
         grows: Whether the output is longer along it than the input, by what is fed in this step;
             else it is kept as it is (of an encoder's positions).
     """
@@ -32,6 +36,7 @@ class Cache:
     input: str
     output: str
     axis: int
+    lengths: tuple[int | None, ...]
     grows: bool
 
 
@@ -93,10 +98,37 @@ def _cache(given: ir.Value, back: ir.Value, samples: Collection[object]) -> Cach
     ]
     longer = [axis for axis in open_axes if pairs[axis][0] != pairs[axis][1]]
     if len(longer) == 1:
-        return Cache(given.name or "", back.name or "", longer[0], grows=True)
-    if _is_present(back) and not longer and len(open_axes) == 1:
-        return Cache(given.name or "", back.name or "", open_axes[0], grows=False)
-    return None
+        (axis,) = longer
+    elif _is_present(back) and not longer and len(open_axes) == 1:
+        (axis,) = open_axes
+    else:
+        return None
+    lengths = [next((d for d in pair if isinstance(d, int)), None) for pair in pairs]
+    lengths[0] = lengths[axis] = None
+    return Cache(given.name or "", back.name or "", axis, tuple(lengths), grows=bool(longer))
+
+
+def with_lengths(model: ir.Model, caches: Sequence[Cache]) -> list[Cache]:
+    """The caches with the lengths that follow from what the model computes, where none is declared.
+
+    Args:
+        model: The model; it is not changed.
+        caches: Its caches.
+    """
+    if all(cache.lengths.count(None) <= _OPEN for cache in caches):
+        return list(caches)
+    facts = inference.infer(model)
+    found = []
+    for cache in caches:
+        back = next(value for value in model.graph.outputs if value.name == cache.output)
+        computed = facts.dims.get(back)
+        lengths = list(cache.lengths)
+        if computed is not None and len(computed) == len(lengths):
+            for axis, length in enumerate(computed):
+                if axis not in (0, cache.axis) and isinstance(length, int):
+                    lengths[axis] = lengths[axis] or length
+        found.append(dataclasses.replace(cache, lengths=tuple(lengths)))
+    return found
 
 
 def _is_present(value: ir.Value) -> bool:

@@ -3,7 +3,7 @@
 import onnx_ir as ir
 import pytest
 
-from onnx_factorize.passes import Cache, FindCaches
+from onnx_factorize.passes import Cache, FindCaches, with_lengths
 from tests.builders import model
 from tests.decoders import decoder
 
@@ -23,7 +23,7 @@ def test_as_exporters_write_them(merged):
     finder(ir.from_proto(decoder(merged=merged)))
     assert finder.outputs == ["present.0.key", "present.0.value"]
     assert finder.caches == [
-        Cache(f"past_key_values.0.{part}", f"present.0.{part}", 2, grows=True)
+        Cache(f"past_key_values.0.{part}", f"present.0.{part}", 2, (None, 2, None, 4), grows=True)
         for part in ("key", "value")
     ]
 
@@ -73,3 +73,13 @@ def test_the_first_step_alone_has_outputs_only():
     )
     finder = found(text, y="present.0.value")
     assert (finder.caches, finder.outputs) == ([], ["present.0.value"])
+
+
+def test_lengths_that_follow_from_the_graph():
+    dense = ir.from_proto(decoder(width="kv_cache_dim"))
+    finder = FindCaches()
+    finder(dense)
+    assert [cache.lengths for cache in finder.caches] == [(None, 2, None, None)] * 2
+    assert [cache.lengths for cache in with_lengths(dense, finder.caches)] == [
+        (None, 2, None, 4)
+    ] * 2

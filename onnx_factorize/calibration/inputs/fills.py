@@ -133,17 +133,16 @@ class _Fill:
 
     @classmethod
     def of_cache(cls, cache: Cache, spec: InputSpec, lead: InputSpec) -> _Fill | None:
-        """An empty cache; None where it has other samples, or its other axes are open."""
+        """An empty cache; None where it has other samples, or a length is not known."""
         dims, samples = spec.dims or (), (lead.dims or ())[0]
         same = dims[0] == samples or not (isinstance(dims[0], int) or isinstance(samples, int))
-        others = [d for axis, d in enumerate(dims) if axis not in (0, cache.axis)]
-        if not same or not all(isinstance(d, int) for d in others):
+        known = [n for axis, n in enumerate(cache.lengths) if axis not in (0, cache.axis)]
+        if not same or None in known:
             return None
 
         def make(prompt: _Prompt) -> AnyArray:
-            shape = [d if isinstance(d, int) else 0 for d in dims]
-            shape[0], shape[cache.axis] = prompt.rows, 0
-            return np.zeros(shape, spec.dtype)
+            shape = [length or 0 for length in cache.lengths]
+            return np.zeros((prompt.rows, *shape[1:]), spec.dtype)
 
         return cls(spec, "an empty cache", make, cache)
 

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from ...arrays import Arrays
 from ...errors import InputError
-from ...passes import FindCaches, random_nodes
+from ...passes import FindCaches, random_nodes, with_lengths
 from .arrays import as_array, converted
 from .fills import Fills
 from .labels import LABEL_KEYS, read_labels
@@ -66,9 +66,10 @@ class Signature:
                 inputs.append(spec)
         finder = FindCaches()
         finder(model)
+        fills = Fills.of(inputs, with_lengths(model, finder.caches))
         draws = bool(random_nodes(model))
         found = _batched(cls(tuple(inputs), False, None, tuple(extra), draws))
-        return dataclasses.replace(found, fills=Fills.of(inputs, finder.caches))
+        return dataclasses.replace(found, fills=fills)
 
     def lacking(self, given: Collection[str]) -> Signature:
         """The signature for data that hold some inputs: what is filled in follows their samples."""
