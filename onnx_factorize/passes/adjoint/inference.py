@@ -35,9 +35,14 @@ def infer(model: ir.Model) -> Facts:
         if value.shape is not None:  # some exporters write -1 for a dynamic dimension
             sizes = [None if isinstance(dim, int) and dim < 0 else dim for dim in value.shape]
             value.shape = ir.Shape(sizes)
+    names: set[str | None] = set()
     for graph in copy.graphs():
         for node in graph:
             for value in node.outputs:
+                if value.name and value.name in names:
+                    # What one branch tells onnx's inference of a name, it takes for all.
+                    value.name = f"{value.name}#{len(names)}"
+                names.add(value.name)
                 value.shape = None
                 if RANK in value.meta:  # seen in runs, where inference was silent
                     value.shape = ir.Shape([None] * value.meta[RANK])

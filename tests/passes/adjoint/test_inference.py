@@ -37,3 +37,24 @@ def test_onnx_infers_on_behind_fused_operators() -> None:
     facts = infer(model)
     assert facts.dims[y] == (2, 2, 4, 6)
     assert facts.dtype(y) == ir.DataType.FLOAT16
+
+
+def test_branches_that_call_values_alike_share_no_facts() -> None:
+    text = """(float[N, 4] x, int64[1] k, bool first) => (float[r, c] y) {
+        y = If (first) <
+            then_branch = t () => (float[r, c] a) {
+                s = Shape (x)
+                m = Reshape (x, s)
+                a = Flatten (m)
+            },
+            else_branch = e () => (float[r, c] b) {
+                one = Constant <value_ints = [1]> ()
+                s = Concat <axis = 0> (k, one, k)
+                m = Reshape (x, s)
+                b = Flatten (m)
+            }>
+    }"""
+    graph = ir.from_proto(parse(text))
+    facts = infer(graph)
+    named = [node.outputs[0] for inner in graph.graphs() for node in inner]
+    assert [len(facts.dims[value]) for value in named if value.name == "m"] == [2, 3]
