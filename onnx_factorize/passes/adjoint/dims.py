@@ -185,17 +185,19 @@ def shifted(dim: Dim, offset: int) -> Dim:
     return ("plus", dim, offset) if offset else dim
 
 
-def _concat(node: ir.Node, known: Sequence[Dims | None], facts: Facts) -> Dims | None:
+def _concat(node: ir.Node, known: Sequence[Dims | None], _facts: Facts) -> Dims | None:
     shapes = [dims for dims in known if dims is not None]
     if len(shapes) < len(known) or len({len(dims) for dims in shapes}) != 1:
         return None
     axis = integer(node, "axis", 1) % len(shapes[0])
     column = [dims[axis] for dims in shapes]
-    total: Dim = facts.fresh()
     dynamic = [dim for dim in column if not isinstance(dim, int)]
-    if len(dynamic) <= 1:
-        static = sum(dim for dim in column if isinstance(dim, int))
-        total = shifted(dynamic[0], static) if dynamic else static
+    static = sum(dim for dim in column if isinstance(dim, int))
+    total: Dim = static
+    if len(dynamic) == 1:
+        total = shifted(dynamic[0], static)
+    elif dynamic:
+        total = shifted(("sum", *sorted(dynamic, key=repr)), static)
     return (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
 
 

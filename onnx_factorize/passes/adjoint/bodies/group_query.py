@@ -39,7 +39,7 @@ def _group_query_attention(c: Call) -> Outputs:
         q, k = (rotation(x, at, whole=width == size) for x in (q, k))
     presents: list[ir.Value | None] = [k, v]
     if c.maybe(3) is not None:
-        k, v = (e.concat([c.x(i), x], 2) for i, x in ((3, k), (4, v)))
+        k, v = (heads.cached(e, c.x(i), x) for i, x in ((3, k), (4, v)))
         presents = [places.stored(c, x) if c.wants(i) else None for i, x in ((1, k), (2, v))]
     attend = core.Attention(
         core.scale_of(c, size), c.number("softcap", 0.0), _masks(c, places), _sink(c)

@@ -30,3 +30,12 @@ def fold(e: Emitter, x: ir.Value, groups: int) -> ir.Value:
 def spread(e: Emitter, x: ir.Value, count: int, length: ir.Value) -> ir.Value:
     """Repeat what counts for all heads, or rows: (B, 1 or N, 1 or S, T) to (B, N, S, T)."""
     return e.expand(x, shape(e, 1, count, length, 1))
+
+
+def cached(e: Emitter, past: ir.Value, new: ir.Value) -> ir.Value:
+    """Emit keys (or values) of a cache (B, N, P, H) and new ones (B, N, S, H) behind them.
+
+    The cache has the new ones' lengths but for its own; now that is known before it runs, too.
+    """
+    whole = shape(e, e.dim(new, 0), e.dim(new, 1), e.dim(past, 2), e.dim(new, 3))
+    return e.concat([e.reshape(past, whole), new], 2)

@@ -20,7 +20,7 @@ def _multi_head_attention(c: Call) -> Outputs:
     e, count = c.e, c.integer("num_heads", 0)
     q, k, v = _heads(c, count)
     if c.maybe(6) is not None:
-        k, v = e.concat([c.x(6), k], 2), e.concat([c.x(7), v], 2)
+        k, v = heads.cached(e, c.x(6), k), heads.cached(e, c.x(7), v)
     attend = core.Attention(core.scale_of(c, _size(c, count)), masks=masks(c, 4, 5, q, k))
     return [heads.join(e, attend(c, q, k, v, (count, count))), k, v]
 
@@ -90,7 +90,7 @@ def _attention(c: Call) -> Outputs:
     q, k, v = (heads.split(e, part, count) for part in e.split(made, sizes, 2))
     if c.maybe(4) is not None:
         old = (e.squeeze(e.slice(c.x(4), [i], [i + 1], [0]), [0]) for i in (0, 1))
-        k, v = (e.concat([past, new], 2) for past, new in zip(old, (k, v), strict=True))
+        k, v = (heads.cached(e, past, new) for past, new in zip(old, (k, v), strict=True))
     present = None
     if c.wants(1):
         present = e.concat([e.unsqueeze(x, [0]) for x in (k, v)], 0)
