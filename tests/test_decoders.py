@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from onnx_factorize import InputError, compare, factorize
+from onnx_factorize import BudgetError, InputError, compare, factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.evaluation.state import find_state
 from onnx_factorize.options import Selection
@@ -132,3 +132,29 @@ def test_python_says_it_too():
         decoder(), [{"input_ids": text()}], budget="targets=0.8", threads=1, effort="low"
     )
     assert result.report.data["filled"]["said"].startswith("Inputs that the data lack")
+
+
+def steps(proto):
+    """Prompts, and the step behind each with the caches that the dense model gave."""
+    names = [value.name for value in proto.graph.output]
+    for ids in text()[:, None]:
+        prompt = {"input_ids": ids[:, :-1], "use_cache_branch": np.array([False])}
+        yield prompt
+        wants = Signature.of(ir.from_proto(proto)).lacking(prompt.keys())
+        given = dict(zip(names, run(proto, wants.conform(prompt, "")), strict=True))
+        caches = {f"past_key_values.{name[8:]}": given[name] for name in CACHES}
+        yield {"input_ids": ids[:, -1:], "use_cache_branch": np.array([True]), **caches}
+
+
+def test_a_merged_decoder_needs_both_branches():
+    proto = decoder(merged=True)
+    options = {"budget": "targets=0.7", "threads": 1, "effort": "low", "prefer": "size"}
+    with pytest.raises(BudgetError, match="never ran 'Gather_l_e'"):
+        factorize(proto, [{"input_ids": text()}], **options)
+    report = factorize(proto, steps(proto), **options).report
+    assert report.data["filled"]["inputs"]["past_key_values.0.key"] == "an empty cache"
+    assert report.warnings == []
+    names = [layer.name for layer in report.layers if layer.status == "factorized"]
+    assert {name.replace("_l_", "_f_") for name in names} == {
+        name.replace("_l_", "_f_") for name in names if "_f_" in name
+    }
