@@ -43,7 +43,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     code, out, _ = main_of(arguments, monkeypatch, capsys)
     assert code == 0
     assert "'position_ids': 0, 1, 2, …" in out
-    assert "only feed caches, which does not count" in out
+    assert "only feed caches, and so do not count" in out
     report = json.loads((tmp_path / "small.onnx.json").read_text())
     assert report["data"]["filled"]["inputs"]["past_key_values.0.key"] == "an empty cache"
     assert report["caches"]["outputs"] == CACHES

@@ -28,7 +28,7 @@ class Caches:
     def said(self) -> str:
         """The same, as one line."""
         return (
-            f"{listed(self.outputs)}: only feed caches, which does not count "
+            f"{listed(self.outputs)}: only feed caches, and so do not count "
             "(--outputs NAME=gaussian overrules)"
         )
 
