@@ -231,11 +231,16 @@ def _pad(s: Step) -> Cotangents:
         array = s.array(1)
         pads = None if array is None else [int(i) for i in array.reshape(-1)]
     if pads is None:
-        front = e.neg(e.slice(s.x(1), [0], [len(axes)], [0]))
-        back = e.neg(e.slice(s.x(1), [len(axes)], [2 * len(axes)], [0]))
-        if len(axes) < rank:
-            raise NoRuleError("run-time padding of some axes")
-        return {0: e.pad(s.g, e.concat([front, back], 0))}
+        amounts = s.x(1)
+        if axes != list(range(rank)):
+            at = {side * rank + axis: side * len(axes) + i
+                  for side in (0, 1) for i, axis in enumerate(axes)}  # fmt: skip
+            each = [
+                e.slice(amounts, [at[i]], [at[i] + 1], [0]) if i in at else e.ints([0])
+                for i in range(2 * rank)
+            ]
+            amounts = e.concat(each, 0)
+        return {0: e.pad(s.g, e.neg(amounts))}
     opposite = [0] * (2 * rank)
     for i, axis in enumerate(axes):
         opposite[axis], opposite[axis + rank] = -pads[i], -pads[i + len(axes)]

@@ -68,7 +68,8 @@ class Sweep:
 
     def carries(self, node: ir.Node) -> bool:
         """Tell whether a node's outputs may depend on a needed value."""
-        return any(v in self.needed for v in node.inputs) or any(
+        read = node.inputs[:1] if node.op_type == "CastLike" else node.inputs  # then a type's
+        return any(v in self.needed for v in read) or any(
             v in self.needed
             for graph in subgraphs(node)
             for v in (*graph.outputs, *captured(graph))

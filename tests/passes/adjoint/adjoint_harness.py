@@ -95,7 +95,7 @@ _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
 def widened(text: str) -> str:
     """Return the text of a graph of floats as one of doubles."""
     text = re.sub(r"\bfloat(?=[\[ ])", "double", text)
-    return text.replace("<to = 1>", "<to = 11>")
+    return text.replace("<to = 1>", "<to = 11>").replace("stash_type = 1>", "stash_type = 11>")
 
 
 class Erf(OpRun):

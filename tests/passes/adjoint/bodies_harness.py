@@ -10,6 +10,7 @@ import onnx_ir as ir
 from adjoint_harness import Adjoint, Arrays, evaluator, parse, session, widened
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from onnx_factorize.graph.inline import expand
 from onnx_factorize.passes.adjoint import bodies
 from onnx_factorize.passes.adjoint.inference import infer
 
@@ -20,6 +21,9 @@ def body(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model's one node as its body, with the names of the model."""
     model = ir.from_proto(proto)
     (node,) = model.graph
+    if not bodies.has_body(node):  # one of the standard, whose schema has a function
+        expand(model, lambda inner, _: inner.op_type == node.op_type)
+        return ir.to_proto(model)
     made = bodies.build(node, infer(model), model.opset_imports[""]).clone()
     for value in made.graph.inputs:
         value.name = node.inputs[int(value.name.removeprefix("input_"))].name
