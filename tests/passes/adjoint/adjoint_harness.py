@@ -118,7 +118,27 @@ class Gelu(OpRun):
         return (0.5 * x * (1 + erf(x * math.sqrt(0.5))),)
 
 
-OPERATORS = [Erf, Gelu]
+class FastGelu(OpRun):
+    """As onnxruntime has it, in the input's own precision."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, x, bias=0.0):
+        x = x + bias
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+        return (0.5 * x * (1 + np.tanh(inner)),)
+
+
+class QuickGelu(OpRun):
+    """As onnxruntime has it, in the input's own precision."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, x, alpha=1.702):
+        return (x / (1 + np.exp(-float(alpha) * x)),)
+
+
+OPERATORS = [Erf, Gelu, FastGelu, QuickGelu]
 
 
 def evaluator(proto: onnx.ModelProto) -> Callable[[Arrays], Arrays]:

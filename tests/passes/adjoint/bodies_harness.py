@@ -21,7 +21,7 @@ def body(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model's one node as its body, with the names of the model."""
     model = ir.from_proto(proto)
     (node,) = model.graph
-    if not bodies.has_body(node):  # one of the standard, whose schema has a function
+    if not bodies.has_body(node):  # it has a rule, or its schema has a function
         expand(model, lambda inner, _: inner.op_type == node.op_type)
         return ir.to_proto(model)
     made = bodies.build(node, infer(model), model.opset_imports[""]).clone()

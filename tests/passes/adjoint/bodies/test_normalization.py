@@ -55,3 +55,11 @@ def test_skip_simplified_layer_normalization(bias: str, total: bool, kind: str, 
     feeds |= {"bias": normal(4, seed=4)} if bias else {}
     wanted = [name for name in feeds if name != "gamma"]
     check_body(text, feeds, wanted, opset=opset, through=["y", "t"] if total else ["y"])
+
+
+@pytest.mark.parametrize("opset", [13, 21])
+def test_simplified_layer_normalization(opset: int) -> None:
+    """In the standard's domain, where onnxruntime has it."""
+    text = """(float[B,T,4] x, float[4] g) => (float[B,T,C] y) {
+        y = SimplifiedLayerNormalization <axis = -1, epsilon = 0.01> (x, g) }"""
+    check_body(text, {"x": normal(2, 3, 4), "g": normal(4, seed=1)}, ["x"], opset=opset)
