@@ -24,6 +24,17 @@ _SHARE_OF_ROWS = 1e-2
 
 _STANDARD = ("", "ai.onnx")
 _RUNTIME = (MICROSOFT, "com.ms.")
+# Of onnxruntime's operators those that hold tables of angles, scales and biases, but no matrix.
+_WITHOUT_MATRIX = frozenset(
+    [
+        "BiasGelu",
+        "GroupQueryAttention",
+        "MultiHeadAttention",
+        "RotaryEmbedding",
+        "SkipLayerNormalization",
+        "SkipSimplifiedLayerNormalization",
+    ]
+)
 
 
 class FindConstants(ir.passes.InPlacePass):
@@ -31,7 +42,8 @@ class FindConstants(ir.passes.InPlacePass):
 
     - Nodes of onnxruntime's domains, as its optimizer makes them, and of domains of others are
       *counted*: they may well multiply by what they hold, and a budget of targets must know.
-    - Standard operators add, look up or compare: they are listed and not counted.
+    - Standard operators add, look up or compare: they are listed and not counted; so are those of
+      onnxruntime's that hold no matrix.
 
     A constant that several nodes read is listed with the first of them, and behind operators that
     are computed from constants alone with what reads the result.
@@ -115,7 +127,8 @@ class FindConstants(ir.passes.InPlacePass):
 
 def _reason(node: ir.Node) -> tuple[str, bool]:
     """The reason why a node is no target, and whether it may hold weights all the same."""
-    if node.domain in _STANDARD:
+    plain = node.domain == MICROSOFT and node.op_type in _WITHOUT_MATRIX
+    if node.domain in _STANDARD or plain:
         return f"{node.op_type} does not multiply by its constant as by a matrix", False
     if node.domain.startswith(_RUNTIME):
         return (

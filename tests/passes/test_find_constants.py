@@ -46,6 +46,19 @@ def test_large_constants_of_any_node():
     }
 
 
+def test_tables_of_angles_are_no_weights():
+    proto = model(
+        """(float[1, 4, 64] x, int64[1, 4] at) => (float[1, 4, 64] y) {
+        [turn] a = com.microsoft.RotaryEmbedding (x, at, cos, sin)
+        [other] y = com.microsoft.Unheard (a, w) }""",
+        {"cos": normal(1, 512, 32), "sin": normal(2, 512, 32), "w": normal(3, 64, 64)},
+    )
+    assert _listed(proto) == {
+        "turn": ("RotaryEmbedding", 2 * 512 * 32, False),
+        "other": ("Unheard", 4096, True),
+    }
+
+
 def test_a_constant_is_listed_once():
     proto = model(
         "(float[64, 32] x) => (float[64, 32] y) { [one] a = Add (x, p) [two] y = Add (a, p) }",
