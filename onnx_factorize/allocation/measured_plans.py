@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from .candidate import Candidate, MeasuredPlan
@@ -14,6 +15,9 @@ _Cut = tuple[str, tuple[tuple[str, int], ...]]
 
 # The predicted plan is left only for one that is better by more than chance.
 _MARGIN = 0.97
+
+# A plan that diverges so many times as much as the best is not worth more samples.
+_HOPELESS = 2.0
 
 
 class LateError(Exception):
@@ -42,6 +46,7 @@ class MeasuredPlans:
         self.late: Callable[[], bool] = bool
         self._allocate, self._evaluator = allocate, evaluator
         self._seen: dict[_Cut, float] = {}
+        self._most = math.inf
         self.plans: list[MeasuredPlan] = []
         self.tried: dict[str, float] = {}
 
@@ -49,7 +54,7 @@ class MeasuredPlans:
         """Measures the candidate that is preferred."""
         plan = self._plan(first)
         assert plan is not None
-        self.best = plan
+        self._keep(plan)
         self.tried = {first.name: plan.divergence}
 
     def evaluate(self, candidate: Candidate, name: str) -> None:
@@ -59,18 +64,20 @@ class MeasuredPlans:
             return
         better = plan.divergence < _MARGIN * self.best.divergence
         if better:
-            self.best = plan
+            self._keep(plan)
         if better or name == candidate.name:
             self.tried[name] = plan.divergence
 
-    def measure(self, candidate: Candidate, ranks: Mapping[str, int]) -> float:
-        """The divergence of a plan."""
+    def measure(
+        self, candidate: Candidate, ranks: Mapping[str, int], most: float = math.inf
+    ) -> float:
+        """The divergence of a plan; of one that diverges by more than `most`, roughly."""
         if self.plans and self.late():
             raise LateError
         key = cut_of_plan(candidate, ranks)
         if key not in self._seen:
             self._seen[key] = self._evaluator.measure(
-                ranks, candidate.weighting, candidate.shrinkages
+                ranks, candidate.weighting, candidate.shrinkages, most
             )
             if self.left is not None:
                 self.left = max(0, self.left - 1)
@@ -81,8 +88,13 @@ class MeasuredPlans:
         ranks = self._allocate(candidate)
         if ranks is None:
             return None
-        self.plans.append(MeasuredPlan(candidate, ranks, self.measure(candidate, ranks)))
+        found = self.measure(candidate, ranks, self._most)
+        self.plans.append(MeasuredPlan(candidate, ranks, found))
         return self.plans[-1]
+
+    def _keep(self, plan: MeasuredPlan) -> None:
+        """Takes note of the best so far."""
+        self.best, self._most = plan, _HOPELESS * plan.divergence
 
 
 def cut_of_plan(candidate: Candidate, ranks: Mapping[str, int]) -> _Cut:

@@ -112,6 +112,7 @@ class PlanEvaluator:
         ranks: Mapping[str, int],
         weighting: Weighting,
         shrinkages: Mapping[str, MomentShrinkage],
+        most: float = np.inf,
     ) -> float:
         """The divergence of a plan, in nats; infinite if its outputs are not finite.
 
@@ -119,10 +120,13 @@ class PlanEvaluator:
             ranks: Target name to rank; 0 keeps a target dense.
             weighting: The weighting that gives the directions.
             shrinkages: Target name to the shrinkage of the moments of its directions.
+            most: A plan that diverges by more is not measured on further folds.
         """
         self.measurements += 1
         found = Divergences(self._outputs)
         for fold in self._folds:
+            if found.samples and found.value > most:
+                break
             factors = self._factors((fold.spectra, fold.cuts), ranks, weighting, shrinkages)
             self._add(fold, factors, found)
         return found.value

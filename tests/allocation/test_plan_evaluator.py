@@ -43,6 +43,16 @@ def test_deeper_cuts_measure_more(known):
     assert found[0] > found[1] > found[2] > 0
 
 
+def test_a_plan_without_hope_is_measured_on_one_fold(known):
+    evaluator, candidate = known.analysis.evaluator, known.analysis.candidates[0]
+    plan = {each.name: 4 for each in known.targets}
+    one = evaluator.measure(plan, candidate.weighting, candidate.shrinkages, 0.0)
+    both = evaluator.measure(plan, candidate.weighting, candidate.shrinkages, 2 * one + 1)
+    assert evaluator.measured_folds == 2
+    assert one > 0
+    assert one != both == evaluator.measure(plan, candidate.weighting, candidate.shrinkages)
+
+
 def test_what_is_expected_is_the_divergence_of_all_folds(monkeypatch):
     monkeypatch.setitem(effort.EFFORTS, "high", dataclasses.replace(effort.HIGH, compared=99))
     options = Options.of(budget="targets=0.3", samples=160, threads=1, effort="high")

@@ -30,10 +30,11 @@ class FakeEvaluator:
     """Measures the true losses, which the candidates need not know."""
 
     def __init__(self, true):
-        self.true, self.measurements = true, 0
+        self.true, self.measurements, self.most = true, 0, []
 
-    def measure(self, ranks, weighting, shrinkages):
+    def measure(self, ranks, weighting, shrinkages, most=np.inf):
         self.measurements += 1
+        self.most.append(most)
         factor = 1.0 if weighting.name == "fisher" else 2.0
         return factor * sum(self.true[name][rank] for name, rank in ranks.items() if rank)
 
@@ -97,6 +98,14 @@ def test_a_wrong_prediction_isrescaled(factor):
     assert min(found.tried.values()) < 1.1 * best
 
 
+def test_other_plans_are_given_up_by_the_best_so_far():
+    true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
+    evaluator = FakeEvaluator(true)
+    found = search(_candidates(true), _allocate, evaluator)
+    assert evaluator.most[0] == np.inf  # nothing to compare with
+    assert evaluator.most[1] == 2 * found.tried["predicted"]
+
+
 def test_another_candidate_wins_where_it_is_better():
     true = _curves({"a": 1.0, "b": 1.0, "c": 1.0})
     wrong = _curves({"a": 1e6, "b": 1e-6, "c": 1e-6})
@@ -124,8 +133,8 @@ def test_what_is_not_finite_never_wins():
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
 
     class Broken(FakeEvaluator):
-        def measure(self, ranks, weighting, shrinkages):
-            value = super().measure(ranks, weighting, shrinkages)
+        def measure(self, ranks, weighting, shrinkages, most=np.inf):
+            value = super().measure(ranks, weighting, shrinkages, most)
             return float("inf") if weighting.name == "activation" else value
 
     found = search(_candidates(true), _allocate, Broken(true))
@@ -277,10 +286,10 @@ def test_an_interrupted_search_has_the_best_so_far():
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
 
     class Interrupted(FakeEvaluator):
-        def measure(self, ranks, weighting, shrinkages):
+        def measure(self, ranks, weighting, shrinkages, most=np.inf):
             if self.measurements == 2:
                 raise KeyboardInterrupt
-            return super().measure(ranks, weighting, shrinkages)
+            return super().measure(ranks, weighting, shrinkages, most)
 
     one = Search(_candidates(true), _allocate, Interrupted(true))
     with pytest.raises(KeyboardInterrupt):
