@@ -101,7 +101,7 @@ def test_a_wrong_prediction_isrescaled(factor):
 def test_other_plans_are_given_up_by_the_best_so_far():
     true = _curves({"a": 1.0, "b": 4.0, "c": 0.1})
     evaluator = FakeEvaluator(true)
-    found = search(_candidates(true), _allocate, evaluator)
+    found = search(_candidates(true), _allocate, evaluator, most=3)
     assert evaluator.most[0] == np.inf  # nothing to compare with
     assert evaluator.most[1] == 2 * found.tried["predicted"]
 
