@@ -30,6 +30,7 @@ from ..arrays import Array
 from ..calibration import Batch
 from ..parallel import in_parallel
 from ..passes import Target
+from ..runtime.paging import keep
 from ..statistics.observation import Observation, Pair
 from ..statistics.observer import Observer
 from .spectrum import Spectrum
@@ -139,8 +140,10 @@ class Directions:
         # What meets the signal and what meets the gradient, shape (groups, width, directions),
         # shrinkages beside each other.
         sides = [_sides(spectrum) for spectrum in spectra.values()]
+        # Of many targets together they take more than there may be in memory.
         self._ahead, self._behind = (
-            np.concatenate(side, axis=2, dtype=np.float32) for side in zip(*sides, strict=True)
+            keep(np.concatenate(side, axis=2, dtype=np.float32))
+            for side in zip(*sides, strict=True)
         )
 
     def squared_changes(self, pairs: Sequence[Pair]) -> dict[int, Array]:

@@ -59,7 +59,7 @@ def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choi
     """
     samples = run.data.calibration_samples
     indices = shrinkages_for(samples, run.effort.metrics)
-    groups = _groups(run.targets, len(indices), run.data.memory.operators)
+    groups = _groups(run.targets, len(indices), run.data.memory.directions)
     chosen: dict[str, Choice] = {}
     with run.progress.stage(
         "cross-validate losses", len(groups) * min(CROSS_VALIDATED, samples)

@@ -64,8 +64,13 @@ class Memory:
 
     @property
     def operators(self) -> float:
-        """Of the operators that are looked at in one pass over the data."""
+        """Of the moments of one operator."""
         return self.bytes / 4
+
+    @property
+    def directions(self) -> float:
+        """Of directions, mostly on disk, that are cross-validated in one pass over the data."""
+        return self.bytes
 
     @property
     def channels(self) -> float:
