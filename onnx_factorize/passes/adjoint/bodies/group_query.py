@@ -41,6 +41,8 @@ def _group_query_attention(c: Call) -> Outputs:
     if c.maybe(3) is not None:
         k, v = (heads.cached(e, c.x(i), x) for i, x in ((3, k), (4, v)))
         presents = [places.stored(c, x) if c.wants(i) else None for i, x in ((1, k), (2, v))]
+        if c.integer("sliding_window_cache", 0):
+            presents = []
     attend = core.Attention(
         core.scale_of(c, size), c.number("softcap", 0.0), _masks(c, places), _sink(c)
     )
@@ -48,9 +50,7 @@ def _group_query_attention(c: Call) -> Outputs:
 
 
 def _refuse(c: Call) -> None:
-    c.refuse_attributes(
-        kv_cache_bit_width=0, k_quant_type="NONE", v_quant_type="NONE", sliding_window_cache=0
-    )
+    c.refuse_attributes(kv_cache_bit_width=0, k_quant_type="NONE", v_quant_type="NONE")
     c.refuse_inputs(k_scale=12, v_scale=13, q_norm_weight=14, k_norm_weight=15, query_seqlens=16)
     if c.maybe(10) is not None and c.maybe(3) is not None:
         raise NoRuleError("no body for an attention_bias beside a cache")
@@ -128,10 +128,7 @@ class _Places:
         e.needs(12, "Max of integers")
         start = e.op("Max", e.sub(ends, length), e.constant(0, _INTEGERS))
         queries = e.add(start, new)
-        old = counting(e, e.dim(c.x(3), 2))
-        never = e.constant(_NEVER, _INTEGERS)
-        kept = e.where(e.op("Less", old, start), old, never, _INTEGERS)
-        keys = e.concat([kept, queries], 1)
+        keys = e.concat([_old(c, start), queries], 1)
         first = e.op("Equal", e.reshape(e.cast(c.x(6), _INTEGERS), [1]), length)
         return _Places(queries, keys, ends, _given(c, queries, first), start)
 
@@ -156,6 +153,23 @@ class _Places:
         start = self.start
         assert start is not None
         return c.e.add(start, c.e.dim(c.x(0), 1))
+
+
+def _old(c: Call, start: ir.Value) -> ir.Value:
+    """Return the positions of what stands in the cache, (B, P), of which `start` were seen.
+
+    A cache of a window lets go of G = P - W + 1 positions at once, whenever it is full.
+    """
+    e, capacity = c.e, c.e.dim(c.x(3), 2)
+    rows, gone, one = counting(e, capacity), None, e.constant(1, _INTEGERS)
+    if c.integer("sliding_window_cache", 0):
+        rest = e.constant(c.integer("local_window_size", 0) - 1, _INTEGERS)
+        step = e.sub(capacity, rest)
+        over = e.op("Max", e.sub(start, capacity), e.constant(0, _INTEGERS))
+        gone = e.mul(step, e.div(e.add(over, e.sub(step, one)), step))
+    positions = rows if gone is None else e.add(rows, gone)
+    never = e.constant(_NEVER, _INTEGERS)
+    return e.where(e.op("Less", positions, start), positions, never, _INTEGERS)
 
 
 def _given(c: Call, usual: ir.Value, first: ir.Value | None) -> ir.Value:

@@ -40,6 +40,9 @@ def _allowed(c: Call, given: int, q: ir.Value, k: ir.Value) -> ir.Value:
     e, mask, rank = c.e, _wide(c, given), c.rank(given)
     batch, total = e.dim(q, 0), e.dim(k, 2)
     if rank == 1:
+        count, samples = c.static(given, 0), c.static(0, 0)
+        if count is not None and samples is not None and count not in (samples, 2 * samples):
+            raise NoRuleError(f"a mask of {count} numbers for {samples} samples")
         return _between(c, mask, batch, total)
     if rank not in (2, 3):
         raise NoRuleError(f"a mask of {rank} axes")

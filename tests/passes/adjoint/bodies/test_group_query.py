@@ -104,6 +104,16 @@ def test_empty_cache() -> None:
     attention(", do_rotary = 1", wanted=("q", "k", "v"), through=("y", "nk", "nv"), **given)
 
 
+@pytest.mark.parametrize(
+    ("cached", "lengths", "length"),
+    [(4, (6, 6), 6), (4, (3, 9), 1), (6, (7, 8), 1), (6, (12, 10), 1), (6, (11,), 3)],
+)
+def test_cache_of_a_window(cached: int, lengths: tuple[int, ...], length: int) -> None:
+    """It holds the positions that it would if they had come one at a time."""
+    attributes = ", do_rotary = 1, local_window_size = 4, sliding_window_cache = 1"
+    attention(attributes, past=True, cached=cached, lengths=lengths, length=length, more=rotary())
+
+
 def test_gradients_through_the_cache_that_it_writes() -> None:
     attention(past=True, lengths=(4, 6), length=1, through=("y", "nk", "nv"))
     attention(through=("y", "nk", "nv"))

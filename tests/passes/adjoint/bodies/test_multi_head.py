@@ -167,11 +167,17 @@ def test_bias_of_attention() -> None:
 
 @pytest.mark.parametrize(
     ("attributes", "reason"),
-    [(", do_rotary = 1", "do_rotary = 1"), (", past_present_share_buffer = 1", "share_buffer = 1")],
+    [
+        (", do_rotary = 1", "do_rotary = 1"),
+        (", past_present_share_buffer = 1", "share_buffer = 1"),
+        ("", "a mask of 8 numbers for 2 samples"),
+    ],
 )
 def test_refusals(attributes: str, reason: str) -> None:
-    feeds = {"x": normal(2, 3, D), "w": normal(D, 3 * N * H, seed=1)}
-    text = graph("Attention", ["x", "w"], feeds, "float[B,S,C] y", attributes)
+    feeds = {"x": normal(2, 3, D), "w": normal(D, 3 * N * H, seed=1), "b": normal(3 * N * H)}
+    feeds["mask"] = np.arange(8, dtype=np.int32)  # of packed rows: 3 B + 2 numbers
+    slots = ["x", "w", "b", *(["mask"] if "mask" in reason else [])]
+    text = graph("Attention", slots, feeds, "float[B,S,C] y", attributes, static=True)
     model = ir.from_proto(parse(text))
     (node,) = model.graph
     with pytest.raises(NoRuleError, match=reason):
