@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from .files import model_io
+from .files.side_files import SideFiles
 from .files.writing import Files
 from .report.report import Report
 from .report.report_files import check_report, write_report
@@ -41,16 +42,30 @@ class Result:
     _external: bool = False
 
     def save(
-        self, path: str | os.PathLike[str], reports: Sequence[str | os.PathLike[str]] = ()
+        self,
+        path: str | os.PathLike[str],
+        reports: Sequence[str | os.PathLike[str]] = (),
+        *,
+        side_files: str | os.PathLike[str] | None = None,
     ) -> None:
         """Writes the model, with external weights if the dense model had them.
 
         Args:
             path: The .onnx file to write.
             reports: The .json or .html files to write; if one cannot be, the model does not appear.
+            side_files: The dense model's file: what lies beside it and goes with it (tokenizer,
+                configurations) is copied to the folder of `path`, and `genai_config.json` names
+                the written model there.
+
+        Raises:
+            InputError: A file cannot be written, or a copy would take the place of another file.
         """
         for report in reports:
             check_report(pathlib.Path(report))
+        beside = None
+        if side_files is not None:
+            beside = SideFiles(pathlib.Path(side_files), pathlib.Path(path))
+            beside.contents()
 
         def describe(written: pathlib.Path, files: Files) -> None:
             figures = self.report.model["compressed"]
@@ -61,6 +76,8 @@ class Result:
             figures.bytes = sum(part.stat().st_size for part in parts)
             for report in reports:
                 write_report(self.report, pathlib.Path(report), files)
+            if beside is not None:
+                beside.copy(files)
 
         model_io.save(self.model, path, external=self._external, beside=describe)
 

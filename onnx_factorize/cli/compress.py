@@ -13,6 +13,7 @@ from .. import processes
 from ..check_options import check_options
 from ..errors import BudgetError, InputError
 from ..files import model_io
+from ..files.side_files import SideFiles
 from ..notes import notes_of
 from ..options import Options
 from ..passes.identity_blocks import BLOCK, NOTE, identity_blocks_in
@@ -60,6 +61,12 @@ __all__ = ["compress_command"]
     metavar="FILE",
     help="Write what happened: FILE.json or FILE.html.",
 )
+@click.option(
+    "--copy-side-files",
+    is_flag=True,
+    help="Copy what lies beside MODEL and goes with it (tokenizer, configurations) to the folder "
+    "of OUT; genai_config.json then names OUT.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
 @help_option
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
@@ -81,17 +88,21 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         _sweep(model, target, reports, options, given)
         return
     checkpoints = options.training.checkpoints
-    destinations = Destinations([target], reports, checkpoints)
+    beside = SideFiles(pathlib.Path(model), target) if given["copy_side_files"] else None
+    copies = list(beside.contents()) if beside is not None else []
+    destinations = Destinations([target], reports, checkpoints, copies)
     destinations.check(pathlib.Path(model), given["calib"], *_also_read(given))
-    expect([target, *reports])
+    expect([target, *reports, *copies])
     expect_checkpoint(given["checkpoint"])
     console, progress = open_console(quiet=given["quiet"])
     result = run(model, given["calib"], options, progress)
     result.report.command_line = typed()
     if not given["dry_run"]:
-        result.save(target, reports)
+        result.save(target, reports, side_files=None if beside is None else model)
     print_report(console, result.report, all_layers=given["verbose"])
-    _say_written(console, [] if given["dry_run"] else [target, *reports])
+    _say_written(console, [] if given["dry_run"] else [target, *reports, *copies])
+    if beside is not None:
+        _say_beside(console, beside)
     if identity_blocks_in(result.model):
         say(console, f"it holds identity blocks: {NOTE}")
 
@@ -106,6 +117,11 @@ def _sweep(
     """Compresses to each budget of `--sweep`, prints a line for each, and draws the front."""
     if options.training.checkpoint is not None:
         raise InputError("--checkpoint keeps one training, and --sweep makes several.")
+    if given["copy_side_files"]:
+        raise InputError(
+            "--copy-side-files makes a folder of one model, and --sweep writes several: leave one "
+            "out."
+        )
     budgets = budgets_of(options.budget.kind, given["sweep"])
     pages = [path for path in reports if path.suffix == ".html"]
     destinations = Destinations(
@@ -153,3 +169,11 @@ def _say_written(console: Console, written: Sequence[pathlib.Path]) -> None:
         say(console, "wrote nothing (--dry-run)")
     for path in written:
         say(console, "wrote ", (str(path), "bold"))
+
+
+def _say_beside(console: Console, beside: SideFiles) -> None:
+    """Says where copies of side files do not make a folder that can be used."""
+    if beside.stays:
+        say(console, "--copy-side-files has nothing to copy: OUT lies beside MODEL")
+    if others := beside.other_models:
+        say(console, f"{', '.join(others)}: named in genai_config.json, too, and not copied")

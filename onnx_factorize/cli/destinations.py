@@ -25,14 +25,16 @@ class Destinations:
         models: Models.
         reports: Their reports, and the page of a sweep.
         checkpoints: What a training is kept in; a file there already is continued from.
+        copies: Copies of what lies beside the dense model.
     """
 
     models: Sequence[pathlib.Path]
     reports: Sequence[pathlib.Path] = ()
     checkpoints: Sequence[pathlib.Path] = ()
+    copies: Sequence[pathlib.Path] = ()
 
     def __iter__(self) -> Iterator[pathlib.Path]:
-        yield from (*self.models, *self.reports, *self.checkpoints)
+        yield from (*self.models, *self.reports, *self.checkpoints, *self.copies)
 
     def check(
         self,

@@ -32,10 +32,10 @@ def test_an_interrupted_sweep_names_what_it_wrote(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     save = Result.save
 
-    def second(self, path, reports=()):
+    def second(self, path, reports=(), **side_files):
         if pathlib.Path("s.0.9.onnx").exists():
             raise KeyboardInterrupt
-        save(self, path, reports)
+        save(self, path, reports, **side_files)
 
     monkeypatch.setattr(Result, "save", second)
     said = _stopped(monkeypatch, capsys, "-o", "s.onnx", "--sweep", "0.9,0.5")
@@ -65,7 +65,7 @@ def test_other_signals_clean_up_as_well(name, tmp_path, monkeypatch, capsys):
     number = signal.Signals[name]
     before = signal.getsignal(number)
 
-    def killed(self, path, reports=()):
+    def killed(self, path, reports=(), **side_files):
         with writing() as files:
             files.path(pathlib.Path(path)).write_bytes(b"half")
             assert len(list(tmp_path.iterdir())) == 1
@@ -93,8 +93,8 @@ def test_what_was_written_is_found_out_by_looking(tmp_path, monkeypatch, capsys)
     pathlib.Path("s.onnx").write_bytes(b"older")
     save = Result.save
 
-    def late(self, path, reports=()):
-        save(self, path, reports)
+    def late(self, path, reports=(), **side_files):
+        save(self, path, reports, **side_files)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Result, "save", late)
