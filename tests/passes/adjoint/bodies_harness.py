@@ -63,8 +63,8 @@ def check_body(
     names = list(wanted or [name for name, a in feeds.items() if a.dtype == np.float32])
     proto = parse(text, opset)
     outputs = [info.name for info in proto.graph.output]
-    expected = dict(zip(outputs, session(proto).run(None, feeds), strict=True))
     made = body(proto)
+    expected = dict(zip(outputs, session(proto).run(None, feeds), strict=True))
     given = [info.name for info in made.graph.output]
     for name, array in zip(given, session(made).run(None, feeds), strict=True):
         found, truth = array, expected[name]

@@ -96,5 +96,4 @@ def hidden(c: Call, allowed: ir.Value, value: float | None = None) -> ir.Value:
 
 def not_after(e: Emitter, keys: ir.Value, queries: ir.Value) -> ir.Value:
     """Emit whether positions of keys are at or before those of queries."""
-    e.needs(12, "a comparison of positions")
-    return e.op("LessOrEqual", keys, queries)
+    return e.op("Not", e.op("Greater", keys, queries))

@@ -9,6 +9,8 @@ import pytest
 from adjoint_harness import normal
 from bodies_harness import check_body
 
+from onnx_factorize.passes.adjoint import NoRuleError
+
 N, K = 4, 2
 ANGLES = np.outer(np.arange(12), 0.7 ** np.arange(8)).astype(np.float32)
 
@@ -74,7 +76,7 @@ def rotary() -> dict[str, tuple[int, np.ndarray]]:
     return {"cos": (7, np.cos(ANGLES)), "sin": (8, np.sin(ANGLES))}
 
 
-@pytest.mark.parametrize("opset", [13, 21])
+@pytest.mark.parametrize("opset", [12, 21])
 @pytest.mark.parametrize("packed", [False, True])
 def test_first_prompt(packed: bool, opset: int) -> None:
     attention(packed=packed, opset=opset)
@@ -127,6 +129,16 @@ def test_gradients_through_the_cache_that_it_writes() -> None:
 def test_attributes(attributes: str, past: bool) -> None:
     given = {"past": True, "lengths": (7,), "length": 2} if past else {}
     attention(f", {attributes}", **given)
+
+
+@pytest.mark.parametrize("given", [
+    {"past": True, "more": {"bias": (10, normal(1, 1, 3, 8))}, "lengths": (8,)},
+    {"more": {"qn": (14, normal(16)), "kn": (15, normal(16))}},
+    {"attributes": ", kv_cache_bit_width = 8"},
+])  # fmt: skip
+def test_refusals(given: dict) -> None:
+    with pytest.raises(NoRuleError, match="no body for"):
+        attention(**given)
 
 
 def test_both_directions() -> None:

@@ -70,7 +70,7 @@ def multi_head(
     check_body(text, feeds, opset=opset, through=through)
 
 
-@pytest.mark.parametrize(("opset", "static"), [(13, False), (21, True)])
+@pytest.mark.parametrize(("opset", "static"), [(11, False), (21, True)])
 @pytest.mark.parametrize("attributes", ["", ", scale = 0.3", ", unidirectional = 1"])
 def test_multi_head_attention(attributes: str, opset: int, static: bool) -> None:
     multi_head(attributes, opset=opset, static=static)
@@ -134,7 +134,7 @@ def attention(
                through=through)  # fmt: skip
 
 
-@pytest.mark.parametrize("opset", [13, 21])
+@pytest.mark.parametrize("opset", [11, 21])
 @pytest.mark.parametrize("attributes", ["", ", scale = 0.3", ", unidirectional = 1"])
 def test_attention(attributes: str, opset: int) -> None:
     attention(attributes, opset=opset)

@@ -8,7 +8,7 @@ from adjoint_harness import normal, spaced
 from bodies_harness import check_body
 
 
-@pytest.mark.parametrize("opset", [13, 21])
+@pytest.mark.parametrize("opset", [11, 21])
 @pytest.mark.parametrize(
     ("attributes", "a", "b"),
     [
@@ -49,7 +49,7 @@ def test_fused_conv(activation: str, more: list[str]) -> None:
     check_body(text, given, ["x", *(["z"] if "z" in more else [])])
 
 
-@pytest.mark.parametrize("opset", [13, 21])
+@pytest.mark.parametrize("opset", [11, 21])
 @pytest.mark.parametrize(
     ("bits", "columns", "zeros", "bias"),
     [

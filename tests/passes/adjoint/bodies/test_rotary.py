@@ -17,9 +17,9 @@ POSITIONS = {"[1]": np.array([3]), "[B, T]": np.array([[0, 1, 2], [2, 8, 5]])}
 @pytest.mark.parametrize(
     ("kind", "shape", "attributes", "opset"),
     [
-        ("2,3,12", (2, 3, 12), "", 13),
-        ("B,T,C", (2, 3, 12), "", 13),
-        ("B,T,C", (2, 3, 12), ", num_heads = 2, rotary_embedding_dim = 4", 13),
+        ("2,3,12", (2, 3, 12), "", 11),
+        ("B,T,C", (2, 3, 12), "", 11),
+        ("B,T,C", (2, 3, 12), ", num_heads = 2, rotary_embedding_dim = 4", 11),
         ("2,2,3,4", (2, 2, 3, 4), "", 21),
         ("B,N,T,H", (2, 2, 3, 4), "", 21),
     ],
