@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from builders import assert_close, check, found, model, normal, run, svd_factors
+from genai_models import genai_model, genai_text
 
 from onnx_factorize import factorize
 from onnx_factorize.files.model_io import load, parameters
@@ -27,6 +28,20 @@ EMBEDDING = """(int64[b] ids) => (float[b, 30] y) {{
     t = Tanh(e)
     {rest}
 }}"""
+# The table is stored as the product reads it, as onnxruntime-genai's builder does.
+TURNED = """(int64[b] ids) => (float[b, 30] y) {{
+    T1 = Transpose <perm = [1, 0]> (W)
+    [embed] e = Gather(T1, ids)
+    t = Tanh(e)
+    {rest}
+}}"""
+TIED_TURNED = {
+    "turned": "[out] y = MatMul(t, W)",
+    "turned gemm": "[out] y = Gemm (t, W, c)",
+    "turned back": "T2 = Transpose (T1) [out] y = MatMul(t, T2)",
+    "turned twice": "[out] z = MatMul(t, W) z2 = Softmax(z) [back] u = MatMul(z2, T1) "
+    "v = Tanh(u) f = Gather(T1, ids) w = Add(v, f) [last] y = MatMul(w, W)",
+}
 SHARED = {
     "two embeddings": (
         "(int64[b] ids) => (float[b, 12] y) { [p] a = Gather(W, ids) [q] b2 = Gather(W, ids) "
@@ -53,6 +68,9 @@ def _cases():
     for name, rest in TIED.items():
         constants = {"c": normal(4, 30)} if "bias" in name else {}
         yield name, EMBEDDING.format(rest=rest), TABLE, constants, {"ids": ids}
+    for name, rest in TIED_TURNED.items():
+        constants = {"c": normal(4, 30)} if "gemm" in name else {}
+        yield name, TURNED.format(rest=rest), np.ascontiguousarray(TABLE.T), constants, {"ids": ids}
     yield "two embeddings", SHARED["two embeddings"], TABLE, {}, {"ids": ids}
     x, constants = normal(5, 7, 12), {"V": normal(6, 30, 12)}
     yield "two products", SHARED["two products"], TABLE, constants, {"x": x}
@@ -196,3 +214,20 @@ def test_its_own_output_is_left(tied):
     chains = [layer for layer in layers if layer.reason and "factorized before" in layer.reason]
     assert {layer.name for layer in chains} >= {"embed", "head"}
     assert sum(layer.params[0] for layer in layers) == parameters(ir.from_proto(ir.to_proto(once)))
+
+
+@pytest.mark.parametrize("weighting", ["fisher", "activation"])
+def test_the_tied_table_of_a_genai_model(weighting):
+    dense, data = genai_model(tied=True), {"input_ids": genai_text()}
+    options = {"include": "embed|head", "weighting": weighting, "rank_multiple": 1, "threads": 1}
+    result = factorize(dense, data, budget="targets=0.6", **options)
+    layers = {layer.name: layer for layer in result.report.layers}
+    table, head = layers["/embed_tokens/Gather"], layers["/lm_head/MatMul"]
+    assert table.status == head.status == "factorized"
+    assert table.rank == head.rank
+    saved = parameters(load(dense)) - parameters(result.model)
+    assert saved == table.params[0] - table.params[1] >= 0.4 * 60 * 32
+    feeds = {"attention_mask": np.ones((40, 12), np.int64), **data}
+    for value in result.model.graph.inputs[2:]:
+        feeds[value.name] = np.zeros((40, 2, 0, 16), np.float32)
+    assert np.isfinite(run(result.model, feeds)[0]).all()

@@ -57,12 +57,14 @@ class Sharing:
         index: The input that holds the weight.
         apart: Whether it shares with operators of its own type alone.
         transposed: Whether it can read the transpose of what others read.
+        alike: Whether all operators that say so must see the weight alike, transposed or not.
         scales: Tells whether a node multiplies the weight by a number, which its factors have.
     """
 
     index: int
     apart: bool = False
     transposed: bool = True
+    alike: bool = False
     scales: Callable[[ir.Node], bool] = lambda _: False
 
 

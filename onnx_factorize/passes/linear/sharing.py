@@ -66,7 +66,7 @@ def refuse_sharing(root: ir.Value) -> str | None:
 def _refuse(root: ir.Value) -> str | None:
     readers = list(_readers(root))
     count = f"its weight '{root.name}' is shared by {len(readers)} nodes"
-    kinds = set()
+    kinds, seen = set(), set()
     for node, index, turned in readers:
         called = f"'{node.name}'" if node.name else f"a node without a name ({node.op_type})"
         spec = spec_of(node)
@@ -78,6 +78,9 @@ def _refuse(root: ir.Value) -> str | None:
         if turned and not sharing.transposed:
             return f"{count}, of which {called} reads it transposed"
         kinds.add(node.op_type if sharing.apart else "")
+        seen |= {turned} if sharing.alike else set()
+        if len(seen) > 1:
+            return f"{count}, of which {called} reads it transposed, and another embedding as it is"
     if len(kinds) > 1:
         return f"{count}, of operators that read it in different ways"
     return None

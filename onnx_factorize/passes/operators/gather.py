@@ -73,7 +73,7 @@ register(
         weights=(0,),
         multiplications=lambda _: None,
         plain=Plain(_find, RewriteGather, turn=-1),
-        sharing=Sharing(0, transposed=False),
+        sharing=Sharing(0, alike=True),
         picks_rows=True,
         quantized=frozenset({"dynamic", "weights"}),
         is_listed=_holds_table,
