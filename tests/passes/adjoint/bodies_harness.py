@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -46,7 +46,7 @@ def check_body(
     *,
     opset: int = 18,
     tolerance: float = 1e-5,
-    rows: np.ndarray | None = None,
+    rows: Mapping[str, np.ndarray] | None = None,
     through: Sequence[str] = ("y",),
 ) -> None:
     """Check a body's values by onnxruntime's kernel, its gradients by differences in float64.
@@ -57,24 +57,24 @@ def check_body(
         wanted: The inputs to differentiate by: all of floats unless given.
         opset: The opset of the standard operators.
         tolerance: Of the values, absolute and relative.
-        rows: A mask of the rows of `y` that count; others are padding, which may be anything.
+        rows: By output, a mask of the rows that count, where others may be anything.
         through: The outputs that gradients come from.
     """
     names = list(wanted or [name for name, a in feeds.items() if a.dtype == np.float32])
-    proto = parse(text, opset)
+    proto, rows = parse(text, opset), rows or {}
     outputs = [info.name for info in proto.graph.output]
     made = body(proto)
     expected = dict(zip(outputs, session(proto).run(None, feeds), strict=True))
     given = [info.name for info in made.graph.output]
     for name, array in zip(given, session(made).run(None, feeds), strict=True):
         found, truth = array, expected[name]
-        if rows is not None and name == "y":
-            found, truth = found[rows], truth[rows]
+        if name in rows:
+            found, truth = found[rows[name]], truth[rows[name]]
         np.testing.assert_allclose(found, truth, rtol=tolerance, atol=tolerance, err_msg=name)
     generator = np.random.default_rng(7)
     cotangents = {name: generator.standard_normal(expected[name].shape) for name in through}
-    if rows is not None:
-        cotangents["y"][~rows] = 0
+    for name in cotangents.keys() & rows.keys():
+        cotangents[name][~rows[name]] = 0
     _check_gradients(text, feeds, cotangents, names, opset)
 
 

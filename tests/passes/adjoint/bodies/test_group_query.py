@@ -24,6 +24,7 @@ def attention(
     cached: int = 5,
     lengths: tuple[int, ...] = (3, 3),
     length: int = 3,
+    window: int = 0,
     total: int | None = None,
     more: Mapping[str, tuple[int, np.ndarray]] | None = None,
     through: tuple[str, ...] = ("y",),
@@ -55,7 +56,12 @@ def attention(
         y, nk, nv = com.microsoft.GroupQueryAttention <num_heads = {N}, kv_num_heads = {K}
             {attributes}> ({", ".join(names)}) }}"""
     new = np.arange(length) + np.maximum(np.array(lengths)[:, None] - length, 0)
-    rows = new < np.array(lengths)[:, None]
+    rows = {"y": new < np.array(lengths)[:, None]}
+    if window:  # so many rows of the cache that is written count
+        step = cached - window + 1
+        kept = [n - step * max(0, -((cached - n) // step)) for n in lengths]
+        written = np.arange(cached) < np.array(kept)[:, None, None]
+        rows |= dict.fromkeys(["nk", "nv"], np.broadcast_to(written, (b, K, cached)))
     check_body(text, feeds, wanted or default, rows=rows, through=through, opset=opset)
 
 
@@ -113,7 +119,8 @@ def test_empty_cache() -> None:
 def test_cache_of_a_window(cached: int, lengths: tuple[int, ...], length: int) -> None:
     """It holds the positions that it would if they had come one at a time."""
     attributes = ", do_rotary = 1, local_window_size = 4, sliding_window_cache = 1"
-    attention(attributes, past=True, cached=cached, lengths=lengths, length=length, more=rotary())
+    attention(attributes, past=True, cached=cached, lengths=lengths, length=length, window=4,
+              more=rotary(), through=("y", "nk", "nv"))  # fmt: skip
 
 
 def test_gradients_through_the_cache_that_it_writes() -> None:
