@@ -16,7 +16,6 @@ __all__ = ["Cache", "FindCaches", "with_lengths"]
 # Exporters call so what is fed again as "past…".
 _PRESENT = re.compile(r"(^|[._/])presents?(_key_values)?([._]|$)", re.IGNORECASE)
 _AXES = 4  # of samples, heads, positions and channels, in some order
-_OPEN = 2  # of these, samples and positions have no length of their own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +27,8 @@ class Cache:
         output: The output that is its next value.
         axis: The axis of the positions.
         lengths: The lengths of all axes; None for those of samples and positions, and where neither
-            end declares one (see `with_lengths`).
+            end declares one (see `with_lengths`). Positions have one where a window is kept: an
+            empty cache has as many rows, none of which counts.
         grows: Whether the output is longer along it than the input, by what is fed in this step;
             else it is kept as it is (of an encoder's positions).
     """
@@ -104,8 +104,16 @@ def _cache(given: ir.Value, back: ir.Value, samples: Collection[object]) -> Cach
     else:
         return None
     lengths = [next((d for d in pair if isinstance(d, int)), None) for pair in pairs]
-    lengths[0] = lengths[axis] = None
+    lengths[0], lengths[axis] = None, _window(given)
     return Cache(given.name or "", back.name or "", axis, tuple(lengths), grows=bool(longer))
+
+
+def _window(given: ir.Value) -> int | None:
+    """The window that onnxruntime's attention keeps in a cache; None where it keeps all."""
+    for node in given.consumers():
+        if node.attributes.get_int("sliding_window_cache", 0):
+            return node.attributes.get_int("local_window_size")
+    return None
 
 
 def with_lengths(model: ir.Model, caches: Sequence[Cache]) -> list[Cache]:
@@ -115,7 +123,7 @@ def with_lengths(model: ir.Model, caches: Sequence[Cache]) -> list[Cache]:
         model: The model; it is not changed.
         caches: Its caches.
     """
-    if all(cache.lengths.count(None) <= _OPEN for cache in caches):
+    if not any(_is_open(cache) for cache in caches):
         return list(caches)
     facts = inference.infer(model)
     found = []
@@ -129,6 +137,11 @@ def with_lengths(model: ir.Model, caches: Sequence[Cache]) -> list[Cache]:
                     lengths[axis] = lengths[axis] or length
         found.append(dataclasses.replace(cache, lengths=tuple(lengths)))
     return found
+
+
+def _is_open(cache: Cache) -> bool:
+    """Whether a length is not known, but for those of samples and positions."""
+    return any(n is None for axis, n in enumerate(cache.lengths) if axis not in (0, cache.axis))
 
 
 def _is_present(value: ir.Value) -> bool:

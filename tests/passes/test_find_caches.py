@@ -83,3 +83,21 @@ def test_lengths_that_follow_from_the_graph():
     assert [cache.lengths for cache in with_lengths(dense, finder.caches)] == [
         (None, 2, None, 4)
     ] * 2
+
+
+def windowed():
+    """A decoder of onnxruntime's builder, whose attention keeps a window of four positions."""
+    past, present = "float[b, 1, past, width]", "float[b, 1, total, width]"
+    text = f"""(float[b, s, 64] x, {past} past_k, {past} past_v, int32[b] last, int32 n)
+        => (float[b, s, 32] y, {present} present_k, {present} present_v) {{
+        y, present_k, present_v = com.microsoft.GroupQueryAttention <num_heads = 2,
+            kv_num_heads = 1, local_window_size = 4, sliding_window_cache = 1>
+            (x, , , past_k, past_v, last, n) }}"""
+    return ir.from_proto(model(text))
+
+
+def test_a_window_has_a_length_of_its_own():
+    dense = windowed()
+    finder = FindCaches()
+    finder(dense)
+    assert [cache.lengths for cache in with_lengths(dense, finder.caches)] == [(None, 1, 4, 16)] * 2

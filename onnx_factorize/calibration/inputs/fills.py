@@ -221,7 +221,8 @@ class Fills:
         if lead is None or lead.ndim < _AXES:
             return {}
         rows, length = lead.shape[:2]
-        pasts = [feeds[c.input].shape[c.axis] for c in self.caches if c.grows and c.input in feeds]
+        whole = (c for c in self.caches if c.grows and c.lengths[c.axis] is None)
+        pasts = [feeds[c.input].shape[c.axis] for c in whole if c.input in feeds]
         masks = (array for name, array in feeds.items() if _RULES[0].name.search(name))
         prompt = _Prompt(rows, length, max(pasts, default=0), next(masks, None))
         return {f.spec.name: f.make(prompt) for f in self.each if f.spec.name not in feeds}

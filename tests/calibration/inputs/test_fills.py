@@ -126,3 +126,27 @@ def test_a_mask_of_another_length_than_the_ids():
     wants = signature("int64[b, n] input_ids, int64[b, 8] attention_mask")
     with pytest.raises(InputError, match=r"'attention_mask' has shape \[3, 5\]"):
         wants.conform({"input_ids": IDS}, "f.npz")
+
+
+def test_an_empty_cache_of_a_window_has_its_rows():
+    """onnxruntime wants so many; none counts, and the mask is of what is fed."""
+    cache = "float[b, 1, {}, width]"
+    text = f"""(int64[b, s] input_ids, int64[b, t] attention_mask, {cache.format("past")} past_k,
+        {cache.format("past")} past_v) => (float[b, s, 32] y, {cache.format("total")} present_k,
+        {cache.format("total")} present_v) <float[3, 64] words, int64[1] last = {{1}},
+        int64 zero = {{0}}, int64 one = {{1}}> {{
+        x = Gather (words, input_ids) sum = ReduceSum <keepdims = 0> (attention_mask, last)
+        less = Sub (sum, last) ends = Cast <to = 6> (less) shape = Shape (attention_mask)
+        total = Gather (shape, one) n = Cast <to = 6> (total)
+        y, present_k, present_v = com.microsoft.GroupQueryAttention <num_heads = 2,
+            kv_num_heads = 1, local_window_size = 4, sliding_window_cache = 1>
+            (x, , , past_k, past_v, ends, n) }}"""
+    dense = model(text, {"words": np.ones((3, 64), np.float32)})
+    wants = Signature.of(ir.from_proto(dense)).lacking(("input_ids",))
+    feeds = wants.conform({"input_ids": np.ones((2, 7), np.int64)}, "f.npz")
+    assert {name: array.shape for name, array in feeds.items()} == {
+        "input_ids": (2, 7),
+        "attention_mask": (2, 7),
+        "past_k": (2, 1, 4, 16),
+        "past_v": (2, 1, 4, 16),
+    }
