@@ -83,14 +83,16 @@ def open_calibration(
     given = axes_of(batch_axis or {})
     looked_at = _HEADS if run is not None or signature.fills else 0
     path = _path_of(calibration)
+    files = files or FileOptions()
     source: Source
     if path is not None:
-        source_for = _from_path(path, files or FileOptions())
+        source_for = _from_path(path, files)
         source = source_for(signature)
         heads = [source.head(i) for i in range(min(looked_at, source.records))]
         signature, axis = settled(_completed(signature, heads), heads, run, given)
         source = source_for(signature)
     else:
+        _without_texts(files, "what is fed comes from a program")
         feeds, where = _made(calibration)
         stream = _iterate(feeds, where)
         first = list(itertools.islice(stream, looked_at))
@@ -151,12 +153,26 @@ def _from_path(path: pathlib.Path, options: FileOptions) -> Callable[[Signature]
     with reading(f"{path} cannot be read"):
         form, files = _files_in(path)
     if form == "numpy":
+        _without_texts(options, f"{path} holds arrays")
         return functools.partial(NumpySource, files)
     if form == "protobuf":
+        _without_texts(options, f"{path} holds arrays")
         return functools.partial(ProtobufSource, sorted({file.parent for file in files}))
     if form == "texts":
         return functools.partial(TextSource, TokenizedTexts(files, options.texts))
+    _without_texts(options, f"{path} holds images")
     return functools.partial(ImageSource, files, options=options.images)
+
+
+def _without_texts(options: FileOptions, reason: str) -> None:
+    """Refuses options that would go without effect.
+
+    Raises:
+        InputError: One of text files is given.
+    """
+    given = options.texts.given
+    if given:
+        raise InputError(f"{given[0]} is for text files, and {reason}: leave it out.")
 
 
 def _files_in(

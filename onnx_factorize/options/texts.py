@@ -32,3 +32,9 @@ class TextOptions:
     def __post_init__(self) -> None:
         if self.length is not None:
             at_least("--length", self.length, 1)
+
+    @property
+    def given(self) -> list[str]:
+        """The flags of the options that say something."""
+        flags = {"--tokenizer": self.tokenizer, "--length": self.length}
+        return [flag for flag, value in flags.items() if value is not None]

@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from onnx_factorize import InputError, compare
+from onnx_factorize import InputError, compare, factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.options import FileOptions, Selection, TextOptions
 from tests.builders import model
@@ -186,3 +186,20 @@ def test_a_report_does_not_replace_the_tokenizer(tmp_path, tokenizer, monkeypatc
     assert code == 1
     assert "add --tokenizer FILE" in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("flag", ["--tokenizer", "--length"])
+@pytest.mark.parametrize("data", ["ids.npz", "feeds:make", "photos"])
+def test_options_of_texts_without_texts(tmp_path, tokenizer, monkeypatch, capsys, flag, data):
+    monkeypatch.chdir(tmp_path)
+    onnx.save(decoder(), "m.onnx")
+    np.savez("ids.npz", input_ids=np.zeros((4, 5), np.int64))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"")
+    given = [flag, "tokenizer.json" if flag == "--tokenizer" else "16"]
+    code, _, err = main_of(["m.onnx", "--calib", data, *given], monkeypatch, capsys)
+    assert code == 1
+    assert f"{flag} is for text files" in err
+    assert err.strip().endswith("leave it out.")
+    with pytest.raises(InputError, match=rf"^{flag[2:]} is for text files, and ids.npz holds"):
+        factorize("m.onnx", "ids.npz", **{flag[2:]: 16 if flag == "--length" else "x"})
