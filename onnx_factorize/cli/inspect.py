@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import click
@@ -22,6 +23,9 @@ __all__ = ["inspect_command"]
 # Groups of channels that are named.
 _NAMED = 6
 
+# What a reason calls by its name.
+_QUOTED = re.compile(r"'[^']*'")
+
 
 @click.command("inspect")
 @click.argument("model", metavar="MODEL", type=click.Path())
@@ -35,9 +39,10 @@ def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> N
         echo(json.dumps(found.as_dict(), indent=1))
         return
     console, _ = open_console(quiet=False)
-    for spec in found.inputs:
-        say(console, f"input   {spec}")
-    for name, kind in found.outputs.items():
+    inputs = dict(spec.rsplit(": ", 1) for spec in found.inputs)
+    for name, spec in _collapsed(inputs, found.caches):
+        say(console, f"input   {name}: {spec}")
+    for name, kind in _collapsed(found.outputs, found.caches):
         say(console, f"output  {name}: {kind}")
     print_layers(console, found.layers, decided=False)
     if found.history:
@@ -51,7 +56,8 @@ def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> N
     )
     _say_channels(console, found.channels)
     if found.counted_on:
-        sample = ", ".join(f"{name} {shape}" for name, shape in found.counted_on.items())
+        shapes = {name: str(shape) for name, shape in found.counted_on.items()}
+        sample = ", ".join(f"{name} {shape}" for name, shape in _collapsed(shapes, found.caches))
         say(console, (f"  MACs are those of one sample, counted on zeros: {sample}", "dim"))
     if found.outlook:
         console.print(outlook_table(found.outlook))
@@ -64,6 +70,18 @@ def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> N
         say(console, (hint, "dim"))
 
 
+def _collapsed(said: Mapping[str, str], caches: Collection[str]) -> list[tuple[str, str]]:
+    """Names with what is said of each: caches of which the same is said are one line."""
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for name, what in said.items():
+        kept = name in caches
+        groups.setdefault((kept, what if kept else name), []).append(name)
+    return [
+        (names[0] if len(names) == 1 else f"{names[0]} … {len(names)} caches", said[names[0]])
+        for names in groups.values()
+    ]
+
+
 def _say_channels(console: Console, channels: Sequence[Mapping[str, Any]]) -> None:
     """Prints which channels between operators may go, and why others may not."""
     free = [each for each in channels if each["reason"] is None]
@@ -71,10 +89,13 @@ def _say_channels(console: Console, channels: Sequence[Mapping[str, Any]]) -> No
         widths = ", ".join(f"{each['name']} {each['width']}" for each in free[:_NAMED])
         more = f" and {len(free) - _NAMED} more" if len(free) > _NAMED else ""
         say(console, f"{len(free)} groups of channels can be narrowed: {widths}{more}")
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[Mapping[str, Any]]] = {}
     for each in channels:
         if each["reason"] is not None:
-            reasons.setdefault(each["reason"], []).append(each["name"])
-    for reason, names in reasons.items():
-        said = f"  the channels of {named(names)} stay: {reason}"
+            reasons.setdefault(_QUOTED.sub("''", each["reason"]), []).append(each)
+    for alike in reasons.values():
+        reason, names = alike[0]["reason"], [each["name"] for each in alike]
+        others = len({each["reason"] for each in alike}) - 1
+        more = f" (and {others} more of the kind)" if others else ""
+        said = f"  the channels of {named(names, _NAMED)} stay: {reason}{more}"
         say(console, (said, "dim"))

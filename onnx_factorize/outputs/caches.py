@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ..passes import FindCaches, OutputKind
 from ..units import listed
 
-__all__ = ["Caches", "but_caches", "cache_outputs", "uncounted"]
+__all__ = ["Caches", "but_caches", "cache_outputs", "cached_values", "uncounted"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,13 @@ def cache_outputs(model: ir.Model) -> list[str]:
     finder = FindCaches()
     finder(model)
     return finder.outputs
+
+
+def cached_values(model: ir.Model) -> list[str]:
+    """The inputs that hold caches, and the outputs that only feed such."""
+    finder = FindCaches()
+    finder(model)
+    return [cache.input for cache in finder.caches] + finder.outputs
 
 
 def but_caches(model: ir.Model) -> list[str]:

@@ -17,6 +17,7 @@ from ..factorization.narrowing.narrowing import find_narrowings
 from ..files import model_io
 from ..files.sizes import serialized_size
 from ..outputs import recognized
+from ..outputs.caches import cached_values
 from ..passes import FindConstants, FindTargets, LiftWeights, Skipped, Target, history, title_of
 from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.runtimes.onnx_runtime import OnnxRuntime
@@ -50,6 +51,7 @@ class Inspection:
         outlook: What a few budgets would leave of it.
         history: What made the model, if this tool did: version and options.
         channels: Groups of channels between operators (see `report.channel_rows`).
+        caches: The inputs and outputs of a decoder that hold caches.
     """
 
     inputs: list[str]
@@ -65,6 +67,7 @@ class Inspection:
     outlook: list[Outlook] = dataclasses.field(default_factory=list)
     history: dict[str, str] = dataclasses.field(default_factory=dict)
     channels: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    caches: list[str] = dataclasses.field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
@@ -119,6 +122,7 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
         outlook=outlook(costs, finder.targets, counted=arithmetic is not None),
         history=history(dense),
         channels=channels,
+        caches=cached_values(dense),
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
 from builders import BUNDLED, BUNDLED_DATA, W_LARGE, model, normal
 from click.testing import CliRunner
+from genai_models import genai_model
 from rich.console import Console
 
 from onnx_factorize.cli.console import say
@@ -53,6 +55,30 @@ def test_inspect_suggests_only_budgets_that_can_be_met(folder):
         assert out.count("cannot be met") == 4 - len(met)
         assert ("--sweep" in out) == bool(met)
         assert f"--sweep {','.join(met)} --dry-run" in out or not met
+
+
+def test_inspect_shows_the_caches_of_a_decoder_in_one_line(folder):
+    (folder / "m.onnx").write_bytes(genai_model().SerializeToString())
+    lines = _out("inspect", "m.onnx").splitlines()
+    shape = "float32[batch_size, 2, past_sequence_length, 16]"
+    assert [line for line in lines if line.startswith(("input", "output"))] == [
+        "input   input_ids: int64[batch_size, sequence_length]",
+        "input   attention_mask: int64[batch_size, total_sequence_length]",
+        f"input   past_key_values.0.key … 4 caches: {shape}",
+        "output  logits: categorical",
+        "output  present.0.key … 4 caches: ignore",
+    ]
+    counted = next(line for line in lines if "counted on zeros" in line)
+    assert counted.endswith(
+        "attention_mask [1, 64], past_key_values.0.key … 4 caches [1, 2, 0, 16]"
+    )
+    stay = [line for line in lines if "of the kind)" in line]
+    assert len(stay) == 2
+    assert "SkipSimplifiedLayerNormalization 'm0'" in stay[1]
+    assert stay[1].endswith("is not known to treat them one by one (and 3 more of the kind)")
+    found = json.loads(_out("inspect", "m.onnx", "--json"))
+    assert len(found["inputs"]) == 6
+    assert len(found["caches"]) == 8
 
 
 def test_ordinary_names_fit_in_80_columns(folder, monkeypatch):
