@@ -35,7 +35,15 @@ from ..statistics.observation import Observation, Pair
 from ..statistics.observer import Observer
 from .spectrum import Spectrum
 
-__all__ = ["Directions", "LossSums", "cross_validate", "kronecker_losses", "relative_losses"]
+__all__ = [
+    "Directions",
+    "LossSums",
+    "cross_validate",
+    "kronecker_losses",
+    "ranks_of_interest",
+    "relative_losses",
+    "table_losses",
+]
 
 Rows = npt.NDArray[np.float32]
 
@@ -52,6 +60,34 @@ def relative_losses(spectrum: Spectrum) -> Array:
 def kronecker_losses(spectrum: Spectrum) -> Array:
     """Half of the σ² beyond each rank: what a cut costs under the Kronecker approximation."""
     return np.asarray(0.5 * np.append(np.cumsum(spectrum.squares[::-1])[::-1], 0.0))
+
+
+def ranks_of_interest(target: Target) -> slice:
+    """The ranks below which a target is smaller, the lowest third left out."""
+    last = max(2, -(-target.params // target.factor_params(1)))
+    return slice(max(1, last // 3), last)
+
+
+def table_losses(target: Target, judged: Array, spectrum: Spectrum) -> Array:
+    """The losses of an embedding, from those that were cross-validated.
+
+    Of a row that only the held-out samples pick, the other folds know no direction: what they lose
+    there is flat up to high ranks, and a budget would take next to nothing or all. A cut keeps
+    those rows' directions too, for it is made of all data. So the shape is that of the Kronecker
+    approximation, and its height the mean of what was found.
+
+    Args:
+        target: The embedding.
+        judged: Its losses on samples that did not make the directions, shape (full rank + 1,).
+        spectrum: Its spectrum by all data.
+    """
+    closed, ranks = kronecker_losses(spectrum), ranks_of_interest(target)
+    least = 1e-6 * closed[0]
+    seen = (closed[ranks] > least) & (judged[ranks] > 0)
+    if not seen.any():
+        return judged
+    ratios = np.log(judged[ranks][seen]) - np.log(closed[ranks][seen])
+    return np.asarray(closed * np.exp(ratios.mean()))
 
 
 @dataclasses.dataclass

@@ -18,7 +18,7 @@ from ..statistics.observation import Observation
 from ..statistics.observer import Observer
 from .bias_correction import absorbed_mean
 from .kronecker_factors import KroneckerFactors
-from .losses import Directions, LossSums, cross_validate
+from .losses import Directions, LossSums, cross_validate, ranks_of_interest
 from .moment_shrinkage import SHRINKAGES, MomentShrinkage, shrinkages_for, shrunk_spectrum
 from .spectrum import Spectrum
 from .target_factors import kronecker_factors
@@ -169,6 +169,5 @@ def _roughly(factors: KroneckerFactors, rows: int, shrinkage: MomentShrinkage) -
 
 def _ranking(target: Target, sums: Mapping[int, LossSums]) -> list[int]:
     """Shrinkages by their loss, on geometric average over the ranks that may be taken."""
-    last = max(2, -(-target.params // target.factor_params(1)))
-    ranks = slice(max(1, last // 3), last)
+    ranks = ranks_of_interest(target)
     return sorted(sums, key=lambda i: float(np.log(sums[i].losses[ranks] + 1e-30).mean()))

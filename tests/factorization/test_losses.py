@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, normal
 
@@ -15,8 +16,12 @@ from onnx_factorize.factorization.losses import (
     _from_cross_moments,
     _from_places,
     kronecker_losses,
+    ranks_of_interest,
     relative_losses,
+    table_losses,
 )
+from onnx_factorize.factorization.spectrum import decompose
+from onnx_factorize.passes import FindTargets, LiftWeights
 
 
 @pytest.mark.parametrize("places", [2, 10])
@@ -145,3 +150,34 @@ def test_a_target_without_gradient_is_scaled_by_measurement():
         "after",
     }
     assert all(layer.loss is not None and np.isfinite(layer.loss) for layer in report.layers)
+
+
+@pytest.fixture(scope="module")
+def table():
+    text = "(int64[b, 9] x) => (float[b, 9, 24] y) { y = Gather (w, x) }"
+    loaded = ir.from_proto(model(text, {"w": normal(5, 200, 24)}))
+    LiftWeights()(loaded)
+    finder = FindTargets()
+    finder(loaded)
+    (found,) = finder.targets
+    return found, decompose(found.matrices())
+
+
+@pytest.mark.parametrize("height", [0.1, 7.0])
+def test_a_table_keeps_the_shape_of_its_closed_form(table, height):
+    """What is flat because rows are new is no reason to cut deeper."""
+    target, spectrum = table
+    closed, ranks = kronecker_losses(spectrum), ranks_of_interest(target)
+    judged = np.where(np.arange(len(closed)) < len(closed) - 2, height, 0.0)
+    found = table_losses(target, judged, spectrum)
+    seen = judged[ranks] > 0
+    assert (np.diff(found) < 0).all()
+    np.testing.assert_allclose(found / closed[0], closed / closed[0] * (found[0] / closed[0]))
+    logs = np.log(found[ranks][seen]).mean(), np.log(judged[ranks][seen]).mean()
+    assert logs[0] == pytest.approx(logs[1])
+
+
+def test_a_table_of_which_nothing_is_known_stays_as_it_was_judged(table):
+    target, spectrum = table
+    judged = np.zeros(len(spectrum.squares) + 1)
+    np.testing.assert_array_equal(table_losses(target, judged, spectrum), judged)

@@ -6,7 +6,7 @@ from ...passes import Target
 from ...statistics.calibrate import gather_moments
 from ...statistics.calibration_run import CalibrationRun, Gathered
 from ...statistics.model_statistics import TargetStatistics
-from ..losses import kronecker_losses
+from ..losses import kronecker_losses, table_losses
 from ..moment_shrinkage import LIGHT, SHRINKAGES, MomentShrinkage, shrunk_spectrum
 from ..shrinkage_choice import choose_shrinkages
 from ..spectrum import Spectrum
@@ -54,6 +54,10 @@ class Fisher(Weighting):
         # Of tied weights, an operator that the data never reached keeps all of them dense.
         losses = {t.name: chosen[t.name].losses for t in reached if t.name in chosen}
         shrinkages = {name: SHRINKAGES[chosen[name].shrinkage] for name in losses}
+        for target in reached:
+            if target.name in losses and any(use.embedding for use in target.uses):
+                spectrum = spectra.of(target, self, shrinkages[target.name])
+                losses[target.name] = table_losses(target, losses[target.name], spectrum)
         for target in reached:
             if target.name not in losses:
                 losses[target.name] = kronecker_losses(spectra.of(target, self))
