@@ -18,6 +18,7 @@ from .linear.sharing import asked_once
 from .linear.site import Site
 from .linear.weight_inputs import weight_inputs
 from .linear.weights import Origin, origin_of
+from .unpack_projections import UnpackProjections
 from .variants import variant_of
 
 __all__ = ["LiftWeights"]
@@ -28,6 +29,8 @@ class LiftWeights(ir.passes.InPlacePass):
 
     - Linear operators get the names that reports give them.
     - Calls of model-local functions that hold linear operators are inlined.
+    - The product that gives an attention its queries, keys and values becomes three: see
+      `UnpackProjections`.
     - A weight, or a bias, that is a Constant node becomes an initializer.
     - What other operators (Concat, Slice, Split …) compute a weight from is stored as one constant,
       for those that are treated: see `fold_weights`.
@@ -55,9 +58,12 @@ class LiftWeights(ir.passes.InPlacePass):
         """Runs the pass on the main graph and every subgraph."""
         self._model = model
         modified = self._name(model)
+        unpack = UnpackProjections(self._only)
+        modified |= unpack(model).modified
         if self._only is None or not set(self._only) <= _names_outside_functions(model):
             modified |= InlineLinearFunctions()(model).modified
             modified |= self._name(model)
+            modified |= unpack(model).modified
         every = [node for scope, _ in scopes(model.graph) for node in scope]
         modified |= fold_weights(model, [node for node in every if self._wanted(node)])
         self._names = Namer(model)
