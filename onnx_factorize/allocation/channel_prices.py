@@ -21,6 +21,11 @@ __all__ = ["ChannelPrices", "Item"]
 # Kernels work in blocks of so many channels, where there are many.
 _BLOCKS = ((128, 16), (64, 8), (32, 4), (16, 2))
 
+# Channels of convolutions are laid out in blocks of sixteen, the last of which takes as long as if
+# it were full; numbers that are no multiple of four leave that layout, and take longer than all.
+_LAID_OUT = 16
+_LEAST_LAID_OUT = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class Item:
@@ -111,7 +116,7 @@ class ChannelPrices:
             _item(places[key], tuple(axes.values()), own.get(places[key].value), price)
             for key, axes in touched.items()
         ]
-        return cls(narrowings, [_widths(each.width) for each in narrowings], items)
+        return cls(narrowings, [_widths(each, price) for each in narrowings], items)
 
 
 def _part(place: Place) -> float:
@@ -127,8 +132,11 @@ def _item(
     """One weight, bias, or other constant."""
     macs = price.costs.arithmetic.nodes.get(place.node.name or "", 0)
     if target is not None:
-        taken = Taken.dense(target, macs, price.costs.curves.get(target.name))
-        return Item(float(price.of(target.own, taken)[0]), axes, target.operator)
+        curve = price.costs.curves.get(target.name)
+        own = float(price.of(target.own, Taken.dense(target, macs, curve))[0])
+        if price.timed and curve is not None:
+            own -= curve.fixed  # however few channels are left
+        return Item(own, axes, target.operator)
     tensor = constant(place.value)
     if tensor is None or tensor.dtype == ir.DataType.INT64:  # a shape
         return Item(0.0, axes)
@@ -137,6 +145,12 @@ def _item(
     return Item(price.of_rest(size, int(size * tensor.dtype.itemsize), own), axes)
 
 
-def _widths(width: int) -> npt.NDArray[np.int64]:
+def _widths(narrowing: Narrowing, price: Price) -> npt.NDArray[np.int64]:
+    """The widths that some channels may have, that of all of them last."""
+    width = narrowing.width
     block = next((block for least, block in _BLOCKS if width >= least), 1)
+    around = (*narrowing.producers, *narrowing.readers)
+    if any(target.convolution is not None for target in around):
+        wanted = _LAID_OUT if price.timed or price.speed else _LEAST_LAID_OUT
+        block = max(block, wanted)
     return np.append(np.arange(block, width, block), width)
