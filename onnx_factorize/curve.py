@@ -30,18 +30,6 @@ class Curve:
     ranks: tuple[int, ...]
     times: tuple[float, ...]
 
-    @property
-    def fixed(self) -> float:
-        """The part of the dense operator's latency that does not go with its arithmetic.
-
-        It is what the line through the lowest and the highest rank leaves at rank 0: mostly the
-        call of the runtime.
-        """
-        if len(self.ranks) < 2:
-            return 0.0
-        slope = (self.times[-1] - self.times[0]) / (self.ranks[-1] - self.ranks[0])
-        return float(np.clip(self.times[0] - slope * self.ranks[0], 0.0, self.dense))
-
     def at(self, ranks: npt.NDArray[np.int64]) -> Array:
         """The latency at any ranks, in increasing order: it does not fall as the rank grows."""
         if not self.ranks:

@@ -132,11 +132,8 @@ def _item(
     """One weight, bias, or other constant."""
     macs = price.costs.arithmetic.nodes.get(place.node.name or "", 0)
     if target is not None:
-        curve = price.costs.curves.get(target.name)
-        own = float(price.of(target.own, Taken.dense(target, macs, curve))[0])
-        if price.timed and curve is not None:
-            own -= curve.fixed  # however few channels are left
-        return Item(own, axes, target.operator)
+        taken = Taken.dense(target, macs, price.costs.curves.get(target.name))
+        return Item(float(price.of(target.own, taken)[0]), axes, target.operator)
     tensor = constant(place.value)
     if tensor is None or tensor.dtype == ir.DataType.INT64:  # a shape
         return Item(0.0, axes)

@@ -1,7 +1,5 @@
 """The widths that channels may have."""
 
-import dataclasses
-
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -9,7 +7,6 @@ from builders import model, normal
 
 from onnx_factorize.allocation.channel_prices import ChannelPrices
 from onnx_factorize.allocation.model_costs import Costs
-from onnx_factorize.curve import Curve
 from onnx_factorize.factorization.narrowing.narrowing import find_narrowings
 from onnx_factorize.goals.budgets.latency import Latency
 from onnx_factorize.goals.budgets.macs import Macs
@@ -47,21 +44,6 @@ def test_channels_of_convolutions_fill_their_blocks_where_time_counts(width, pri
 @pytest.mark.parametrize(("width", "step"), [(12, 4), (16, 4), (48, 4), (64, 8), (160, 16)])
 def test_channels_of_convolutions_stay_in_their_layout(width, step):
     assert convolutions(width, Targets(COSTS)) == [*range(step, width, step), width]
-
-
-def test_what_a_call_takes_goes_with_no_channel():
-    curve = Curve(2.0, (8, 16, 24), (1.3, 1.6, 1.9))
-    assert curve.fixed == pytest.approx(1.0)
-    assert Curve(2.0, (8, 16), (3.0, 4.0)).fixed == 2.0
-    assert Curve(2.0, (8, 16), (0.3, 1.6)).fixed == 0.0
-    assert Curve(2.0, (8,), (1.0,)).fixed == 0.0
-    text = (
-        "(float[b, 20] x) => (float[b, 30] y) { h = MatMul (x, w) r = Relu (h) y = MatMul (r, v) }"
-    )
-    weights = {"w": normal(1, 20, 16), "v": normal(2, 16, 30)}
-    curves = dict.fromkeys(("MatMul_h", "MatMul_y"), curve)
-    prices = prices_of(text, weights, Latency(dataclasses.replace(COSTS, curves=curves)))
-    assert prices.change([0.25]) == pytest.approx(-2 * 0.75 * 1.0)
 
 
 def test_channels_of_products_have_steps_by_their_number():
