@@ -32,6 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "low": {"effort": "low"},
     "normal": {},
     "blocks": {"factors": "auto"},
+    "low blocks": {"effort": "low", "factors": "auto"},
     "blocks only": {"factors": "identity", "narrow": "off"},
 }
 

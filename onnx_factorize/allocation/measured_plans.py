@@ -46,7 +46,6 @@ class MeasuredPlans:
         self.late: Callable[[], bool] = bool
         self._allocate, self._evaluator = allocate, evaluator
         self._seen: dict[_Cut, float] = {}
-        self._most = math.inf
         self.plans: list[MeasuredPlan] = []
         self.tried: dict[str, float] = {}
 
@@ -54,7 +53,7 @@ class MeasuredPlans:
         """Measures the candidate that is preferred."""
         plan = self._plan(first)
         assert plan is not None
-        self._keep(plan)
+        self.best = plan
         self.tried = {first.name: plan.divergence}
 
     def evaluate(self, candidate: Candidate, name: str) -> None:
@@ -64,7 +63,7 @@ class MeasuredPlans:
             return
         better = plan.divergence < _MARGIN * self.best.divergence
         if better:
-            self._keep(plan)
+            self.best = plan
         if better or name == candidate.name:
             self.tried[name] = plan.divergence
 
@@ -88,13 +87,10 @@ class MeasuredPlans:
         ranks = self._allocate(candidate)
         if ranks is None:
             return None
-        found = self.measure(candidate, ranks, self._most)
+        most = _HOPELESS * self.best.divergence if self.plans else math.inf
+        found = self.measure(candidate, ranks, most)
         self.plans.append(MeasuredPlan(candidate, ranks, found))
         return self.plans[-1]
-
-    def _keep(self, plan: MeasuredPlan) -> None:
-        """Takes note of the best so far."""
-        self.best, self._most = plan, _HOPELESS * plan.divergence
 
 
 def cut_of_plan(candidate: Candidate, ranks: Mapping[str, int]) -> _Cut:

@@ -229,20 +229,18 @@ class PagedModel:
         self.options = options
         self._kept: list[Any] = []  # onnxruntime borrows what it is given
         large = [
-            tensor
+            (value, tensor)
             for value in paged.graph.initializers.values()
             if isinstance(tensor := value.const_value, ir.ExternalTensor) and _is_large(tensor)
         ]
-        watched = sum(tensor.nbytes for tensor in large) > _PAGED
+        watched = sum(tensor.nbytes for _, tensor in large) > _PAGED
         lent, end = [], 0
-        for value in paged.graph.initializers.values():
-            tensor = value.const_value
-            if isinstance(tensor, ir.ExternalTensor) and _is_large(tensor):
-                name = value.name or ""
-                self._lend(tensor, name, watched=watched)
-                lent.append((value, _placeholder(tensor, end, name)))
-                value.const_value = ir.tensor(np.zeros((0,), tensor.dtype.numpy()), name=name)
-                end += tensor.nbytes
+        for value, tensor in large:
+            name = value.name or ""
+            self._lend(tensor, name, watched=watched)
+            lent.append((value, _placeholder(tensor, end, name)))
+            value.const_value = ir.tensor(np.zeros((0,), tensor.dtype.numpy()), name=name)
+            end += tensor.nbytes
         paged = ir.external_data.load_to_model(paged)  # what is small, and in subgraphs
         for value, placeholder in lent:
             value.const_value = placeholder

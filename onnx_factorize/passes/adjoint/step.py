@@ -11,9 +11,10 @@ import onnx_ir as ir
 from onnx_factorize.passes.adjoint.emission.emit import Emitter
 from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
 from onnx_factorize.passes.adjoint.emission.facts import Facts
+from onnx_factorize.passes.adjoint.emission.operands import Operands
 
 
-class Step:
+class Step(Operands):
     """One node under differentiation: its values, attributes, and cotangents of its outputs.
 
     Attributes:
@@ -32,6 +33,7 @@ class Step:
         needed: Container[ir.Value],
         wanted: Container[ir.Value],
     ) -> None:
+        super().__init__(node.inputs)
         self.node = node
         self.e = e
         self.facts = facts
@@ -64,21 +66,6 @@ class Step:
     def y(self) -> ir.Value:
         """The first output."""
         return self.node.outputs[0]
-
-    def x(self, index: int = 0) -> ir.Value:
-        """Return an input that must be present.
-
-        Raises:
-            NoRuleError: It is absent.
-        """
-        value = self.maybe(index)
-        if value is None:
-            raise NoRuleError(f"input {index} is absent")
-        return value
-
-    def maybe(self, index: int) -> ir.Value | None:
-        """Return an input, or None if it is absent."""
-        return self.node.inputs[index] if index < len(self.node.inputs) else None
 
     def needs(self, index: int) -> bool:
         """Tell whether an input's cotangent is needed."""

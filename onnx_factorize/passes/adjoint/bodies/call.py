@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx_factorize.graph.builder import Attribute
 from onnx_factorize.passes.adjoint.emission.emit import Emitter
 from onnx_factorize.passes.adjoint.emission.errors import NoRuleError
+from onnx_factorize.passes.adjoint.emission.operands import Operands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Signature:
     opset: int
 
 
-class Call:
+class Call(Operands):
     """One node of a fused operator: its arguments, its attributes, and what is certain of them.
 
     Attributes:
@@ -68,23 +69,9 @@ class Call:
             )
             for i, argument in enumerate(signature.inputs)
         ]
+        super().__init__(self.arguments)
 
     # Arguments.
-
-    def maybe(self, index: int) -> ir.Value | None:
-        """Return an argument, or None if it is absent."""
-        return self.arguments[index] if index < len(self.arguments) else None
-
-    def x(self, index: int = 0) -> ir.Value:
-        """Return an argument that must be present.
-
-        Raises:
-            NoRuleError: It is absent.
-        """
-        value = self.maybe(index)
-        if value is None:
-            raise NoRuleError(f"input {index} is absent")
-        return value
 
     def refuse_inputs(self, **indices: int) -> None:
         """Refuse if one of these inputs is present.
