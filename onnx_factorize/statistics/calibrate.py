@@ -41,18 +41,20 @@ def gather_moments(run: CalibrationRun, *, gradients: bool) -> Gathered:
         note_ranks(run.normal, run.data, run.runtime)
         folds = run.surveyed.folds
     samples = run.data.calibration_samples
-    with run.progress.stage("calibrate", samples) as advance:
+    with run.progress.stage("calibrate", run.gathered_samples) as advance:
         observer, companion = run.observer(gradients=gradients), run.companion
         share = run.effort.differentiated(samples) / samples if gradients else 1.0
         signals = run.observer(gradients=False) if share < 1 else None
-        showing = Showing(observer, signals, share, run.sampling.draws, run.effort.apart(folds))
+        first, draws = run.effort.apart(folds), run.sampling.draws
+        showing = Showing(observer, signals, share, draws, first, run.only)
 
         def watch(fold: int, seen: Observation) -> None:
             if companion is not None:
                 companion.gather(fold, seen)
 
         parts = gather_statistics(showing, run.targets, run.data, folds, advance, watch)
-        return Gathered(parts, observer, observer.unreachable, observer.not_finite)
+        inputs = () if companion is None else companion.moments
+        return Gathered(parts, observer, observer.unreachable, observer.not_finite, inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Showing:
         share: Of the samples that have gradients taken, at least, spread evenly over batches.
         draws: Labels to draw for each of these.
         first: The first fold that is observed.
+        within: The samples that are, shape (samples,); None for all.
     """
 
     observer: Observer
@@ -72,6 +75,7 @@ class Showing:
     share: float = 1.0
     draws: int = 1
     first: int = 0
+    within: npt.NDArray[np.bool_] | None = None
 
     def batches(
         self, data: CalibrationData, fold: int, folds: npt.NDArray[np.int64]
@@ -79,6 +83,8 @@ class Showing:
         """Yields batches of a fold, each with what is to observe it."""
         seen = differentiated = 0
         only = (folds == fold) & (folds >= self.first)
+        if self.within is not None:
+            only &= self.within
         for batch in micro_batches(data, only, self.observer):
             seen += batch.samples
             if self.signals is None or differentiated < self.share * seen:

@@ -7,6 +7,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from ..calibration import CalibrationData
@@ -15,6 +17,7 @@ from ..outputs import Survey
 from ..passes import Side, Target
 from ..progress import Progress
 from ..runtime.session import Runtime
+from .channel_moments import InputMoments
 from .model_statistics import Statistics
 from .observation import Observation
 from .observer import Observer
@@ -29,6 +32,10 @@ class Companion(Protocol):
     @property
     def readers(self) -> Sequence[Target]:
         """Targets whose inputs are observed besides."""
+
+    @property
+    def moments(self) -> Sequence[InputMoments]:
+        """The moments of these inputs, fold by fold, once all batches were gathered."""
 
     def gather(self, fold: int, seen: Observation) -> None:
         """Looks at a batch of which statistics are gathered.
@@ -59,6 +66,8 @@ class CalibrationRun:
         progress: What is told how far the run is.
         effort: What may be computed besides.
         companion: What else sees what the model is run for.
+        only: The calibration samples of which statistics are gathered, shape (samples,), where
+            others are gathered elsewhere; None for all.
     """
 
     normal: ir.Model
@@ -70,6 +79,12 @@ class CalibrationRun:
     progress: Progress = dataclasses.field(default_factory=Progress)
     effort: Effort = NORMAL
     companion: Companion | None = None
+    only: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def gathered_samples(self) -> int:
+        """The number of samples of which statistics are gathered."""
+        return self.data.calibration_samples if self.only is None else int(self.only.sum())
 
     def of(self, targets: Sequence[Target]) -> CalibrationRun:
         """The same of other targets."""
@@ -103,12 +118,14 @@ class Gathered:
         observer: What observed the targets; None if nothing did.
         unreachable: Target name to the reason why it has no gradient, though one was wanted.
         not_finite: Target name to where its activations are not finite, so that it stays dense.
+        inputs: What a companion gathered beside: the moments of inputs, fold by fold.
     """
 
     parts: Sequence[Statistics]
     observer: Observer | None = None
     unreachable: Mapping[str, str] = dataclasses.field(default_factory=dict)
     not_finite: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    inputs: Sequence[InputMoments] = ()
 
     @functools.cached_property
     def statistics(self) -> Statistics:

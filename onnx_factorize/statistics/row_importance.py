@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ..arrays import Array
 from ..calibration import CalibrationData
@@ -40,9 +41,10 @@ def gather_row_importance(run: CalibrationRun) -> Gathered:
         run: The model and the data.
     """
     note_ranks(run.normal, run.data, run.runtime)
-    with run.progress.stage("calibrate", run.data.calibration_samples) as advance:
+    with run.progress.stage("calibrate", run.gathered_samples) as advance:
         observer = run.observer(gradients=True, side="input")
-        found = row_importance(observer, run.targets, run.data, run.sampling.draws, advance)
+        draws = run.sampling.draws
+        found = row_importance(observer, run.targets, run.data, draws, advance, run.only)
     statistics, unreachable = {}, {}
     for target in run.targets:
         rows = found.get(target.name)
@@ -62,6 +64,7 @@ def row_importance(
     data: CalibrationData,
     draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
+    only: npt.NDArray[np.bool_] | None = None,
 ) -> dict[str, RowImportance]:
     """Sums the squared gradients of each row of each weight.
 
@@ -71,6 +74,7 @@ def row_importance(
         data: The calibration data.
         draws: Labels to draw for each sample.
         advance: Called after each batch with its number of samples.
+        only: Which samples, shape (samples,); None for all.
 
     Returns:
         Target name to the importance of its rows; zero where a target never ran. Targets without
@@ -78,7 +82,9 @@ def row_importance(
         left out.
     """
     sums: dict[str, Array] = {}
-    for batch in micro_batches(data, None, observer):
+    samples = 0
+    for batch in micro_batches(data, only, observer):
+        samples += draws * batch.samples
         for draw in range(draws):
             observation = observer.run(batch, draw)
             for target in targets:
@@ -87,7 +93,6 @@ def row_importance(
                     add(sums, target, observation)
             del observation  # before the next batch runs
         advance(batch.samples)
-    samples = draws * data.calibration_samples
     finite = observer.gradients.keys() - observer.not_finite
     return {n: RowImportance(samples, total) for n, total in sums.items() if n in finite}
 

@@ -11,7 +11,7 @@ from ...arrays import Array
 from ...parallel import in_parallel
 from ...passes import Target
 from ...statistics.calibration_run import Gathered
-from ...statistics.channel_moments import InputSums, merged_moments
+from ...statistics.channel_moments import InputMoments, InputSums, merged_moments
 from ...statistics.observation import Observation
 from ..losses import LossSums
 from .channel_cuts import ChannelCuts, CutsApart
@@ -52,12 +52,17 @@ class ObservedChannels:
         """Adds the moments of a batch of one fold."""
         self._sums[fold].add(seen)
 
+    @property
+    def moments(self) -> Sequence[InputMoments]:
+        """The moments of what readers read, fold by fold."""
+        return [sums.moments for sums in self._sums]
+
     def ready(self, narrowings: Sequence[Narrowing], gathered: Gathered) -> None:
         """Takes what was gathered, for the channels that may still be narrowed."""
         self.narrowings, self._readers = narrowings, _readers(narrowings)
-        moments = [sums.moments for sums in self._sums]
-        self.cuts = ChannelCuts(gathered.statistics, merged_moments(moments))
-        self.apart = CutsApart(gathered.parts, moments)
+        self._sums = []  # they are those of what was gathered
+        self.cuts = ChannelCuts(gathered.statistics, merged_moments(gathered.inputs))
+        self.apart = CutsApart(gathered.parts, gathered.inputs)
 
     def begin(self, fold: int) -> None:
         """Works out what becomes of readers by what the other folds say."""
