@@ -25,7 +25,7 @@ from .factorization.weightings import get_weighting
 from .files import model_io
 from .finetune.recovery import MEASURED, check_torch, check_training, recover
 from .finetune.training import Recovery
-from .goals import guarantee_search, latency_budget
+from .goals import guarantee_search, timings
 from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
 from .meet_goal import meet_goal
@@ -34,7 +34,7 @@ from .outputs import SURVEYED, OutputDistribution, Survey, counted, output_kinds
 from .outputs.caches import but_caches, uncounted
 from .outputs.selection import selected
 from .parallel import one_blas_thread
-from .passes import OutputKind, Target
+from .passes import OutputKind
 from .passes.identity_blocks import WritePairs
 from .preparation.find_targets import find_targets, hidden_params
 from .preparation.subnormals import without_subnormals
@@ -105,8 +105,10 @@ def calibrated(
     if wants_speed(options):
         alone = latencies([runtime.session(dense)], sample.feeds, samples=sample.samples)
         costs, size = dataclasses.replace(costs, latency_ms=alone.least[0]), sample.samples
-        timed = functools.partial(_timed, costs, size, normal, options, progress)
-        targets, costs = latency_budget.timed_targets(timed, targets, options)
+        time_operators = functools.partial(
+            timings.timed_costs, costs, size, normal, options=options, progress=progress
+        )
+        targets, costs = timings.timed_targets(time_operators, targets, options)
 
     effort, macs = options.search_effort, costs.arithmetic.total
     sampling = Sampling.of(options, measured.calibration_samples, macs)
@@ -116,6 +118,9 @@ def calibrated(
     weighting = get_weighting(options.weighting)
     uniform = options.ranks == "uniform"
     analysis = analyze(observed, weighting, macs, uniform=uniform, narrow=options.narrow)
+    costs = timings.timed_channels(
+        costs, analysis.channels.narrowings, normal, targets, sample, options, progress
+    )
     return Calibrated(
         dense,
         start,
@@ -213,18 +218,6 @@ def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> Cali
         mask=options.mask,
         memory=memory_of(options.memory),
     )
-
-
-def _timed(
-    costs: Costs,
-    samples: int,
-    normal: ir.Model,
-    options: Options,
-    progress: Progress,
-    targets: list[Target],
-) -> Costs:
-    """The costs with the latencies of targets."""
-    return latency_budget.timed_costs(costs, samples, normal, targets, options, progress)
 
 
 def _check_goals(

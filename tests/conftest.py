@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from builders import model, normal, weights_as_time
 
-from onnx_factorize.goals import latency_budget
+from onnx_factorize.goals import timings
 from onnx_factorize.runtime import latency_cache
 
 hypothesis.settings.register_profile(
@@ -46,7 +46,8 @@ def mlp_feeds():
 @pytest.fixture
 def time_is_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """Timing decides no test: operators take as long as they have weights."""
-    monkeypatch.setattr(latency_budget, "time_models", weights_as_time)
+    monkeypatch.setattr(timings, "time_models", weights_as_time)
+    monkeypatch.setattr(timings, "time_fed", weights_as_time)
     monkeypatch.setattr(latency_cache, "_cache_folder", lambda: tmp_path)
 
 

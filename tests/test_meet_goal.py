@@ -7,7 +7,7 @@ from builders import timing
 
 from onnx_factorize import factorize, meet_goal, pipeline
 from onnx_factorize.curve import Curve
-from onnx_factorize.goals import latency_budget
+from onnx_factorize.goals import timings
 from onnx_factorize.progress import Progress
 from onnx_factorize.runtime.latency_cache import LatencyCache
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
@@ -38,7 +38,7 @@ def timed(monkeypatch):
 
     monkeypatch.setattr(OnnxRuntime, "session", loaded)
     monkeypatch.setattr(meet_goal, "latencies", latencies)
-    monkeypatch.setattr(latency_budget, "measure_curves", curves)
+    monkeypatch.setattr(timings, "measure_curves", curves)
     monkeypatch.setattr(pipeline, "latencies", lambda *_, **__: timing(1.0, 1.0))
     return timed
 

@@ -22,7 +22,7 @@ from .candidate import Candidate
 from .candidates import automatic_multiple
 from .channel_prices import ChannelPrices
 from .forms import operator_choices, restricted
-from .joint import allocate_jointly, cost_of, narrowest
+from .joint import allocate_jointly, cost_of, least_cost
 from .lagrangian import DENSE, Choices, allocate_global, allocate_uniform
 from .price import Price
 
@@ -101,7 +101,11 @@ class Allocator:
         self._wanted = options.budget.limit(self._cost)
         self._fixed = price.of_stored(targets) - sum(choice.dense for choice in choices)
         first = analysis.candidates[0]
-        self._least = min(_least(choices), narrowest(choices, self._prices, first.losses))
+        self._least = _least(choices)
+        if channels.narrowings and not first.uniform:
+            by_operator = self._by_operator(choices)
+            joint = least_cost(by_operator, self._prices, first.losses)
+            self._least = min(self._least, joint)
         least = self._fixed + self._least
         if least > self._wanted:
             if not options.best_effort:
@@ -120,12 +124,15 @@ class Allocator:
     ) -> dict[str, int] | None:
         """Ranks and widths within a bound; None if the candidate has none."""
         if self._prices.narrowings and not candidate.uniform:
-            operators = (target.operator for target in self._targets)
-            by_operator = dict(zip(operators, choices, strict=True))
+            by_operator = self._by_operator(choices)
             found = allocate_jointly(by_operator, self._prices, candidate.losses, room)
             if found is not None:
                 return found
         return self._cut(choices, candidate, room) if _least(choices) <= room else None
+
+    def _by_operator(self, choices: Sequence[Choices]) -> dict[str, Choices]:
+        """The choices of each operator."""
+        return dict(zip((target.operator for target in self._targets), choices, strict=True))
 
     def _cut(self, choices: Sequence[Choices], candidate: Candidate, room: float) -> dict[str, int]:
         """Ranks within a bound, with all channels."""
@@ -205,10 +212,10 @@ def _choices(
     options: Options,
 ) -> list[Choices]:
     all_params = sum(target.params for target in targets)
-    costs = price.costs
+    costs, fast = price.costs, price.speed or options.prefers_speed
 
     def multiple(unfolding: Target) -> int:
-        return options.rank_multiple or automatic_multiple(unfolding, all_params)
+        return options.rank_multiple or automatic_multiple(unfolding, all_params, fast=fast)
 
     choices = []
     for target in targets:

@@ -12,6 +12,7 @@ from .lagrangian import DENSE, Choices
 from .price import Price, Taken
 
 __all__ = [
+    "LAID_OUT",
     "automatic_multiple",
     "candidates",
     "faster",
@@ -22,6 +23,10 @@ __all__ = [
 # Kernels work in blocks of 16 channels; a rank just above one costs up to 30 % more time.
 _BLOCK = 16
 
+# Numbers of channels between convolutions that are no multiple of it leave the layout in blocks in
+# which these compute, and take longer than all.
+LAID_OUT = 4
+
 # A step of a rank may not cost more than this share of all targets, or budgets cannot be met.
 _STEP = 0.004
 
@@ -29,12 +34,18 @@ _STEP = 0.004
 _FASTER = 0.97
 
 
-def automatic_multiple(target: Target, all_params: int) -> int:
-    """The largest power of two up to 16 in whose steps ranks are still fine enough for a budget."""
+def automatic_multiple(target: Target, all_params: int, *, fast: bool = False) -> int:
+    """The largest power of two up to 16 in whose steps ranks are still fine enough for a budget.
+
+    Args:
+        target: The target.
+        all_params: The weights of all targets.
+        fast: Whether time counts: then ranks of convolutions stay in the layout of their kernels.
+    """
     multiple = _BLOCK
     while multiple > 1 and target.factor_params(multiple) > _STEP * all_params:
         multiple //= 2
-    return multiple
+    return max(multiple, LAID_OUT) if fast and target.convolution is not None else multiple
 
 
 def smaller_ranks(target: Target, multiple: int, form: Form | None = None) -> npt.NDArray[np.int64]:

@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import Array
+from ..curve import Curve
 from ..factorization.narrowing.narrowing import Narrowing
 from ..graph import constant
 from ..passes import Target, spec_of
 from ..passes.narrowing import Place
+from .candidates import LAID_OUT
 from .price import Price, Taken
 
 __all__ = ["ChannelPrices", "Item"]
@@ -21,10 +24,13 @@ __all__ = ["ChannelPrices", "Item"]
 # Kernels work in blocks of so many channels, where there are many.
 _BLOCKS = ((128, 16), (64, 8), (32, 4), (16, 2))
 
-# Channels of convolutions are laid out in blocks of sixteen, the last of which takes as long as if
-# it were full; numbers that are no multiple of four leave that layout, and take longer than all.
-_LAID_OUT = 16
-_LEAST_LAID_OUT = 4
+# Channels of convolutions are laid out in blocks, of eight or of sixteen as the processor has it,
+# the last of which takes as long as if it were full. Where time is measured that says which; where
+# speed is wanted and it is not, they go in the larger.
+_TIMED_BLOCK, _FAST_BLOCK = 8, 16
+
+# What saves less than this share of all that goes with channels is noise.
+_WORTH = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +87,27 @@ class ChannelPrices:
         narrowings: The channels.
         widths: The widths of each, ascending, the last of which is that of all.
         items: Every weight that belongs to some of them, once.
+        timed: By the number of channels whose latency was measured, the share that each of their
+            widths leaves of what goes with them.
     """
 
     narrowings: Sequence[Narrowing]
     widths: Sequence[npt.NDArray[np.int64]]
     items: Sequence[Item]
+    timed: Mapping[int, Array] = dataclasses.field(default_factory=dict)
+
+    def parts(self, number: int) -> Array:
+        """The share that each width of some channels leaves of what goes with them, ascending."""
+        widths = self.widths[number]
+        return self.timed.get(number, widths / widths[-1])
+
+    def shares(self, plan: Mapping[str, int]) -> list[float]:
+        """The share of each group's channels that a plan leaves, as far as prices go."""
+        found = []
+        for number, each in enumerate(self.narrowings):
+            width, parts = plan.get(each.name) or each.width, self.parts(number)
+            found.append(float(np.interp(width, self.widths[number], parts)))
+        return found
 
     def change(self, shares: Sequence[float]) -> float:
         """What the model costs more, or mostly less, with so much of each group's channels left."""
@@ -116,7 +138,38 @@ class ChannelPrices:
             _item(places[key], tuple(axes.values()), own.get(places[key].value), price)
             for key, axes in touched.items()
         ]
-        return cls(narrowings, [_widths(each, price) for each in narrowings], items)
+        made = cls(narrowings, [_widths(each, price) for each in narrowings], items)
+        return made.with_latencies(price.costs.channels) if price.timed else made
+
+    def with_latencies(self, curves: Mapping[str, Curve]) -> ChannelPrices:
+        """The same where some channels save what was measured of all that shares them.
+
+        Operators take part of their time whatever their width. So the share of channels that counts
+        is that which saves as much, of what each operator takes, as was measured; what an operator
+        saves between two groups remains a product. What lies between operators has no latency of
+        its own, and is added where the measured saving is more than that of all operators.
+
+        Args:
+            curves: By the name of channels their latency, by width.
+        """
+        items, timed, widths = list(self.items), {}, list(self.widths)
+        for number, each in enumerate(self.narrowings):
+            curve = curves.get(each.name)
+            if curve is None or len(widths[number]) == 1:
+                continue
+            full = [1.0] * len(self.narrowings)
+            ends = [item.between(number, full) for item in self.items if number in item.groups]
+            prices = [item.price for item in self.items if number in item.groups]
+            own = sum(p * (every - none) for p, (none, every) in zip(prices, ends, strict=True))
+            saved = curve.dense - curve.at(widths[number][:-1])
+            least = float(widths[number][0] / widths[number][-1])
+            most = max(own, float(saved[0]) / (1 - least), 1e-30)
+            if most > own:
+                items.append(Item(most - own, ({number: 1.0},)))
+            worth = saved > _WORTH * most
+            widths[number] = widths[number][np.append(worth, True)]
+            timed[number] = np.append(1 - saved[worth] / most, 1.0)
+        return ChannelPrices(self.narrowings, widths, items, timed)
 
 
 def _part(place: Place) -> float:
@@ -148,6 +201,6 @@ def _widths(narrowing: Narrowing, price: Price) -> npt.NDArray[np.int64]:
     block = next((block for least, block in _BLOCKS if width >= least), 1)
     around = (*narrowing.producers, *narrowing.readers)
     if any(target.convolution is not None for target in around):
-        wanted = _LAID_OUT if price.timed or price.speed else _LEAST_LAID_OUT
-        block = max(block, wanted)
+        fast = _FAST_BLOCK if price.speed else LAID_OUT
+        block = max(block, _TIMED_BLOCK if price.timed else fast)
     return np.append(np.arange(block, width, block), width)

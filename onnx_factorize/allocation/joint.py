@@ -17,11 +17,14 @@ from ..curve import DENSE
 from .channel_prices import ChannelPrices, Item
 from .lagrangian import Choices, upgrade
 
-__all__ = ["allocate_jointly", "cost_of", "narrowest"]
+__all__ = ["allocate_jointly", "cost_of", "least_cost"]
 
 # Values of the multiplier that are tried, and rounds of improvements at each.
 _BISECTIONS = 40
 _ROUNDS = 6
+
+# The largest value of the multiplier, in losses per cost, relative to those of the whole.
+_MOST = 1e12
 
 
 def allocate_jointly(
@@ -43,7 +46,7 @@ def allocate_jointly(
         that is within the bound.
     """
     state = _State(choices, prices, losses)
-    low, high = 1e-12, 1e12  # losses per cost, relative to those of the whole
+    low, high = 1 / _MOST, _MOST
     unit = max(state.scale, 1e-30)
     found = None
     for _ in range(_BISECTIONS):
@@ -61,23 +64,18 @@ def allocate_jointly(
 
 def cost_of(plan: Mapping[str, int], choices: Iterable[Choices], prices: ChannelPrices) -> float:
     """What a plan costs, of all that ranks and widths change."""
-    factors = [
-        plan[each.name] / each.width if plan.get(each.name) else 1.0 for each in prices.narrowings
-    ]
     # What all channels cost is among the choices, or among what stays.
     dense = sum(float(choice.costs[choice.index(plan)]) for choice in choices)
-    return dense + prices.change(factors)
+    return dense + prices.change(prices.shares(plan))
 
 
-def narrowest(
-    choices: Iterable[Choices], prices: ChannelPrices, losses: Mapping[str, Array]
+def least_cost(
+    choices: Mapping[str, Choices], prices: ChannelPrices, losses: Mapping[str, Array]
 ) -> float:
-    """The cost where channels that have losses are as few as they may be, and nothing is cut."""
-    least = [
-        float(widths[0] / widths[-1]) if each.name in losses else 1.0
-        for each, widths in zip(prices.narrowings, prices.widths, strict=True)
-    ]
-    return sum(choice.dense for choice in choices) + prices.change(least)
+    """The least cost that is found, of cuts and of fewer channels, each where it saves more."""
+    state = _State(choices, prices, losses)
+    state.descend(_MOST * max(state.scale, 1e-30))
+    return state.cost
 
 
 class _State:
@@ -95,7 +93,10 @@ class _State:
             self.widths.append(widths[-1:] if own is None else widths)
             self.losses.append(np.zeros(1) if own is None else own[self.widths[-1]])
         self.at = [len(widths) - 1 for widths in self.widths]
-        self.parts: list[list[float]] = [(each / each[-1]).tolist() for each in self.widths]
+        every = (prices.parts(number) for number in range(len(self.widths)))
+        self.parts: list[list[float]] = [
+            parts[-len(widths) :].tolist() for parts, widths in zip(every, self.widths, strict=True)
+        ]
         self.prices = prices
         self.of_group: list[list[Item]] = [[] for _ in self.widths]
         self.of_target: dict[str, Item] = {}

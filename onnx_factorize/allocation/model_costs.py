@@ -53,6 +53,7 @@ class Costs:
         sha256: Of its file, None for a model in memory.
         latency_ms: Least time of one sample, None where no budget needs it.
         curves: Target or unfolding name to its latency at every rank, likewise.
+        channels: By the name of channels the latency of all that shares them, at every width.
         file: The name of its file.
         storage: How what becomes of it will be written.
         hidden: Weights that a budget of targets counts though none of them can be cut.
@@ -64,6 +65,7 @@ class Costs:
     sha256: str | None = None
     latency_ms: float | None = None
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+    channels: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     file: str | None = None
     storage: Storage = dataclasses.field(default_factory=OneFile)
     hidden: int = 0

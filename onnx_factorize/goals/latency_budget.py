@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from ..allocation.candidates import automatic_multiple, smaller_ranks
-from ..allocation.channels import Channels
-from ..allocation.identity_blocks import as_pairs
+from ..allocation.channel_prices import ChannelPrices
 from ..allocation.model_costs import Costs
 from ..allocation.plan import Plan
-from ..curve import DENSE
+from ..arrays import Array
+from ..curve import DENSE, Curve
 from ..errors import BudgetError
-from ..factorization.forms import form_that_cuts, unfoldings_of
-from ..options import Budget, Options
-from ..passes import Target
-from ..progress import Progress
-from ..runtime.latency_cache import LatencyCache
-from ..runtime.latency_curve import Timer, measure_curves, time_models
-from ..runtime.runtimes import runtime_of
+from ..options import Budget
 
-__all__ = ["Met", "compress_in_time", "predicted", "timed_costs", "timed_targets"]
+__all__ = ["Met", "compress_in_time", "savings"]
 
 # A measured latency meets what was asked within this much: less is noise. Where the first model is
 # further off than the second figure, to either side, the prediction is corrected.
 _MET, _CLOSE = 1.05, 0.03
 
-# Models that are made at most: the first, and two corrections.
-_MOST = 3
+# Models that are made at most, and at most where none of them meets the budget.
+_MOST, _MOST_MISSED = 3, 5
+
+# How far measured savings are off the best prediction, as a share of the dense model's latency, and
+# how far what is saved is off what operators save alone, as a factor: standard deviations.
+_NOISE, _USUAL = 0.02, 0.5
+
+# What is saved of what operators save alone, at least and at most.
+_LEAST_GAIN, _MOST_GAIN = 0.1, 4.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,132 +56,66 @@ class Met:
         return {**dataclasses.asdict(self), "tried": tried}
 
 
-def timed_costs(
-    costs: Costs,
-    samples: int,
-    normal: ir.Model,
-    targets: list[Target],
-    options: Options,
-    progress: Progress,
-    timer: Timer | None = None,
-    cache: LatencyCache | None = None,
-) -> Costs:
-    """Costs with the latency of every target, in every unfolding, at every rank.
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """A model that was made.
+
+    Attributes:
+        model: The model.
+        plan: What was cut and narrowed.
+        saved: The latency that it is predicted to save by cuts, and by fewer channels, from that of
+            operators and their neighbours, as shares of the dense model's.
+        measured: Its latency, likewise.
+    """
+
+    model: ir.Model
+    plan: Plan
+    saved: Array
+    measured: float
+
+    @property
+    def hoped(self) -> float:
+        """The latency that was predicted."""
+        return float(1 - self.saved.sum())
+
+
+def savings(costs: Costs, plan: Plan, prices: ChannelPrices) -> Array:
+    """What a plan saves by cuts, and by fewer channels, as shares of the dense model's latency.
 
     Args:
-        costs: What else the dense model costs, with its latency of a sample.
-        samples: Samples of the feed whose shapes the operators are timed in.
-        normal: The normalised model.
-        targets: Its targets.
-        options: How it runs, and how ranks are rounded.
-        progress: What is told how far the run is.
-        timer: What measures; onnxruntime by default.
-        cache: What was measured before; the user's by default.
-    """
-    all_params = sum(target.params for target in targets)
-    unfoldings = [unfolding for target in targets for unfolding in unfoldings_of(target)]
-    forms = {unfolding.name: form_that_cuts([unfolding]) for unfolding in unfoldings}
-    ranks = {
-        v.name: smaller_ranks(
-            v, options.rank_multiple or automatic_multiple(v, all_params), forms[v.name]
-        )
-        for v in unfoldings
-    }
-    with progress.stage("time operators", len(unfoldings)) as advance:
-        curves = measure_curves(
-            normal,
-            unfoldings,
-            costs.arithmetic.shapes,
-            ranks,
-            cache or LatencyCache(runtime_of(options.runtime)),
-            timer or time_models,
-            advance,
-            {name: form.chain for name, form in forms.items() if form.chain is not None},
-        )
-    shared = {name: curve.shared(samples) for name, curve in curves.items()}
-    return dataclasses.replace(costs, curves=shared)
-
-
-def timed_targets(
-    timed: Callable[[list[Target]], Costs], targets: list[Target], options: Options
-) -> tuple[list[Target], Costs]:
-    """The targets with their latencies, as identity blocks only where those are no slower.
-
-    Both lose the same at a rank, and pairs are measured beside blocks where the choice is free.
-
-    Args:
-        timed: The costs with the latencies of some targets.
-        targets: The targets, marked where an identity block can be.
-        options: Whether it is free.
-    """
-    costs = timed(targets)
-    names = {t.operator for t in targets if any(each.identity for each in unfoldings_of(t))}
-    if options.factors != "auto" or not names:
-        return targets, costs
-    pairs = as_pairs(targets, names)
-    plain = timed([target for target in pairs if target.operator in names])
-    slower = {
-        target.operator
-        for target in targets
-        if target.operator in names and _slower(target, costs, plain)
-    }
-    curves = {
-        unfolding.name: plain.curves[unfolding.name]
-        for target in targets
-        if target.operator in slower
-        for unfolding in unfoldings_of(target)
-        if unfolding.name in plain.curves
-    }
-    return as_pairs(targets, slower), dataclasses.replace(costs, curves={**costs.curves, **curves})
-
-
-def _slower(target: Target, block: Costs, pair: Costs) -> bool:
-    """Tells whether an operator is slower as identity blocks than as pairs, at equal ranks."""
-    ratios = []
-    for unfolding in unfoldings_of(target):
-        own, other = (costs.curves.get(unfolding.name) for costs in (block, pair))
-        if unfolding.identity and own is not None and other is not None and other.ranks:
-            ranks = np.array(other.ranks)
-            ratios.append(np.log(own.at(ranks) / other.at(ranks)).mean())
-    return bool(ratios) and float(np.mean(ratios)) > 0
-
-
-def predicted(costs: Costs, plan: Plan, channels: Channels) -> float:
-    """The latency of a plan as a share of the dense model's, from that of its operators.
-
-    That of one that is narrowed falls with its weights.
+        costs: What the dense model costs, with the latencies of operators.
+        plan: The plan.
+        prices: What the channels take that may be narrowed.
     """
     assert costs.latency_ms is not None
-    saved = sum(
+    cuts = sum(
         curve.dense - curve.of(plan.ranks.get(name, DENSE)) for name, curve in costs.curves.items()
     )
-    for operator, left in channels.shares(plan.ranks).items():
-        if operator in costs.curves:
-            saved += costs.curves[operator].dense * (1 - left.share)
-    return 1 - saved / costs.latency_ms
+    return np.array([cuts, -prices.change(prices.shares(plan.ranks))]) / costs.latency_ms
 
 
 def compress_in_time(
     budget: Budget,
-    compress: Callable[[Budget], tuple[ir.Model, Plan]],
+    compress: Callable[[Budget, Costs], tuple[ir.Model, Plan]],
     measure: Callable[[ir.Model], float],
     costs: Costs,
-    channels: Channels,
+    prices: ChannelPrices,
     *,
     best_effort: bool = False,
 ) -> tuple[ir.Model, Plan, Met]:
-    """A model that meets a budget of time as measured end to end, after two corrections at most.
+    """A model that meets a budget of time as measured end to end, after a few corrections.
 
     In a model, operators find their data in other caches than alone, and are fused with their
-    neighbours; what that makes of the saved time is taken from the models made so far.
+    neighbours. What that makes of the time saved by cuts, and by fewer channels, is taken from the
+    models made so far; what each costs is scaled by it, and allocated anew.
 
     Args:
         budget: The budget, of kind `latency`.
-        compress: Makes a model of which the given latency is predicted, or that which is
-            predicted to be the fastest if there is none.
+        compress: Makes a model of which the given latency is predicted by such costs, or that which
+            is predicted to be the fastest if there is none.
         measure: The latency of a model as a share of the dense model's.
         costs: What the dense model costs, with the latency of its targets.
-        channels: The channels that may be narrowed.
+        prices: What the channels take that may be narrowed.
         best_effort: Take the fastest if the budget cannot be met.
 
     Raises:
@@ -189,42 +123,60 @@ def compress_in_time(
     """
     assert costs.latency_ms is not None
     asked = budget.limit(costs.latency_ms) / costs.latency_ms
-    made: list[tuple[ir.Model, Plan, float, float]] = []
-
-    def make(share: float) -> None:
-        model, plan = compress(Budget("latency", share))
-        made.append((model, plan, predicted(costs, plan, channels), measure(model)))
-
-    share = min(asked, 1.0)
-    while len(made) < _MOST:
-        make(share)
-        points = [(hoped, measured) for _, _, hoped, measured in made]
-        repeated = points[-1][0] in [hoped for hoped, _ in points[:-1]]
-        if asked >= 1 or repeated or abs(points[-1][1] / asked - 1) <= _CLOSE:
+    made: list[_Made] = []
+    share, known = min(asked, 1.0), costs
+    while True:
+        model, plan = compress(Budget("latency", share), known)
+        last = _Made(model, plan, savings(costs, plan, prices), measure(model))
+        repeated = any(plan.ranks == each.plan.ranks for each in made)
+        made.append(last)
+        fine = [each for each in made if each.measured <= _MET * asked]
+        close = asked >= 1 or abs(last.measured / asked - 1) <= _CLOSE
+        if close or repeated or len(made) >= (_MOST if fine else _MOST_MISSED):
             break
-        share = _corrected(asked, points)
-    fine = [each for each in made if each[3] <= _MET * asked]
+        gains = _gains(made)
+        known = _scaled(costs, *gains)
+        # What is off beyond that is taken to be off again.
+        off = last.measured - (1 - float(gains @ last.saved))
+        share = float(np.clip(asked - off, 0.01, 0.999))
     if not fine and not best_effort:
-        raise BudgetError(_missed(budget, min(each[3] for each in made)))
-    # Of models that are fast enough the slowest is the best; of the others the fastest.
-    model, plan, hoped, measured = (
-        max(fine, key=lambda each: each[2]) if fine else min(made, key=lambda each: each[3])
+        raise BudgetError(_missed(budget, min(each.measured for each in made)))
+    # Of models that are fast enough that which loses least; of the others the fastest.
+    best = (
+        min(fine, key=lambda each: (each.plan.predicted, -each.hoped))
+        if fine
+        else min(made, key=lambda each: each.measured)
     )
-    return model, plan, Met(asked, hoped, measured, [each[2:] for each in made])
+    tried = [(each.hoped, each.measured) for each in made]
+    return best.model, best.plan, Met(asked, best.hoped, best.measured, tried)
 
 
-def _corrected(asked: float, points: list[tuple[float, float]]) -> float:
-    """Corrects what to ask of the prediction, on the line through predicted and measured.
+def _gains(made: Sequence[_Made]) -> Array:
+    """What is measured of the time that cuts save, and fewer channels, of what was predicted.
 
-    Below all that was measured it goes on with what a model saved of what was hoped.
+    The least squares, beside what is usual: one model alone does not tell the two apart.
     """
-    hoped, measured = np.array(sorted(points, key=lambda point: point[1])).T
-    if asked >= measured[0]:
-        share = np.interp(asked, [*measured, 1.0], [*hoped, 1.0])
-    else:
-        gain = max((1 - measured[0]) / max(1 - hoped[0], 1e-9), 0.1)
-        share = 1 - (1 - asked) / gain
-    return float(np.clip(share, 0.01, 0.999))
+    saved = np.array([each.saved for each in made])
+    over = np.array([1 - each.measured for each in made]) - saved.sum(1)
+    normal = saved.T @ saved / _NOISE**2 + np.eye(2) / _USUAL**2
+    gains = 1 + np.linalg.solve(normal, saved.T @ over / _NOISE**2)
+    clipped: Array = np.clip(gains, _LEAST_GAIN, _MOST_GAIN)
+    return clipped
+
+
+def _scaled(costs: Costs, cuts: float, channels: float) -> Costs:
+    """The costs where cuts, and fewer channels, save so many times as much time."""
+
+    def scaled(curve: Curve, gain: float) -> Curve:
+        # Less than nothing, perhaps: what counts is what is saved.
+        times = curve.dense - gain * (curve.dense - np.array(curve.times))
+        return dataclasses.replace(curve, times=tuple(times.tolist()))
+
+    return dataclasses.replace(
+        costs,
+        curves={name: scaled(curve, cuts) for name, curve in costs.curves.items()},
+        channels={name: scaled(curve, channels) for name, curve in costs.channels.items()},
+    )
 
 
 def _missed(budget: Budget, best: float) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .session import Session
 
-__all__ = ["NOISY", "SLOWER", "Ratio", "State", "Timing", "latencies"]
+__all__ = ["NOISY", "ROUNDS", "SLOWER", "Ratio", "State", "Timing", "latencies"]
 
 # A model is slower if it takes more than this share of another's time.
 SLOWER = 1.02
@@ -20,7 +20,8 @@ SLOWER = 1.02
 # Where the middle half of the ratios is wider than this share of the median, nothing is said.
 _WIDE = 0.2
 
-_LEAST_ROUNDS, _MOST_ROUNDS = 5, 100
+# Rounds in which models are timed, at least and at most.
+ROUNDS = 5, 100
 
 NOISY: Literal["too noisy to say"] = "too noisy to say"
 
@@ -119,7 +120,7 @@ def latencies(
     between: Callable[[], object] = lambda: None,
     *,
     samples: int = 1,
-    rounds: tuple[int, int] = (_LEAST_ROUNDS, _MOST_ROUNDS),
+    rounds: tuple[int, int] = ROUNDS,
 ) -> Timing:
     """Times models on one feed, in a new order each round.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,26 @@ from .interleaved import latencies
 from .latency_cache import LatencyCache
 from .session import Runtime
 
-__all__ = ["Timer", "grid", "measure_curves", "time_models"]
+__all__ = [
+    "FeedTimer",
+    "Feeds",
+    "Timer",
+    "bytes_between",
+    "grid",
+    "measure_curves",
+    "time_fed",
+    "time_models",
+]
 
 # From models, the shape of their input "x", how to run them, and the bytes that are read between
 # two runs, to milliseconds; they take turns.
 Timer = Callable[[Sequence[ir.Model], Sequence[int], Runtime, int], list[float]]
+
+# By the names of inputs what a model is run on.
+Feeds = Mapping[str, npt.NDArray[Any]]
+
+# The same of models of any inputs.
+FeedTimer = Callable[[Sequence[ir.Model], Feeds, Runtime, int], list[float]]
 
 # Ranks that are measured, and the smallest of them as a share of the largest.
 _POINTS, _SPAN = 7, 1 / 24
@@ -41,8 +57,27 @@ def grid(ranks: npt.NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(int(rank) for rank in np.unique(ranks[nearest]))
 
 
+def bytes_between(targets: Iterable[Target]) -> int:
+    """The bytes that are read between two runs of an operator: those of all weights.
+
+    To a power of two, so that models of about one size share what was measured.
+    """
+    weights = {target.operator: target.params * target.itemsize for target in targets}
+    return min(_CACHES, 1 << max(0, int(sum(weights.values())).bit_length() - 1))
+
+
 def time_models(
     models: Sequence[ir.Model], shape: Sequence[int], runtime: Runtime, others: int
+) -> list[float]:
+    """Measures models of one input in turns, in onnxruntime (see `time_fed`)."""
+    x = models[0].graph.inputs[0]
+    assert x.dtype is not None
+    array = np.random.default_rng(0).standard_normal(tuple(shape)).astype(x.dtype.numpy())
+    return time_fed(models, {"x": array}, runtime, others)
+
+
+def time_fed(
+    models: Sequence[ir.Model], feeds: Feeds, runtime: Runtime, others: int
 ) -> list[float]:
     """Measures models in turns, in onnxruntime.
 
@@ -50,13 +85,10 @@ def time_models(
     of the caches: with few rows it is reading the weights that takes the time. So as many bytes
     as they have are read here, too.
     """
-    x = models[0].graph.inputs[0]
-    assert x.dtype is not None
-    feed = np.random.default_rng(0).standard_normal(tuple(shape)).astype(x.dtype.numpy())
     sessions = [runtime.timed.session(model) for model in models]
     # Not zeros: all pages of those are one page of memory, and evict nothing.
     rest = np.ones(max(1, others // 8), np.int64)
-    return latencies(sessions, {"x": feed}, _SECONDS, rest.max).least
+    return latencies(sessions, feeds, _SECONDS, rest.max).least
 
 
 def measure_curves(
@@ -85,9 +117,7 @@ def measure_curves(
         Target name to curve.
     """
     curves = {}
-    # To a power of two, so that models of about one size share what was measured.
-    weights = {target.operator: target.params * target.itemsize for target in targets}
-    others = min(_CACHES, 1 << max(0, int(sum(weights.values())).bit_length() - 1))
+    others = bytes_between(targets)
     try:
         for target in targets:
             shape = shapes.get(target.operator)

@@ -6,8 +6,15 @@ Other packages add one with `register`.
 from __future__ import annotations
 
 from ...registering import import_files
-from .registry import budget_names, check_budget, price_of, register, wants_speed
+from .registry import budget_names, check_budget, price_of, register, spends_time, wants_speed
 
-__all__ = ["budget_names", "check_budget", "price_of", "register", "wants_speed"]
+__all__ = [
+    "budget_names",
+    "check_budget",
+    "price_of",
+    "register",
+    "spends_time",
+    "wants_speed",
+]
 
 import_files(__name__, __path__)

@@ -10,7 +10,7 @@ from ...errors import InputError
 from ...options import Budget, Options
 from ...registering import check_free
 
-__all__ = ["budget_names", "check_budget", "price_of", "register", "wants_speed"]
+__all__ = ["budget_names", "check_budget", "price_of", "register", "spends_time", "wants_speed"]
 
 PriceType = TypeVar("PriceType", bound=type[Price])
 
@@ -64,3 +64,9 @@ def price_of(budget: Budget, costs: Costs) -> Price:
 def wants_speed(options: Options) -> bool:
     """Tells whether every cut must be timed, because speed is wanted and not size alone."""
     return options.prefers_speed or check_budget(options.budget).speed
+
+
+def spends_time(options: Options) -> bool:
+    """Tells whether ranks are allocated in measured time: a budget of it, or the least of it."""
+    least = options.promise is not None and options.prefers_speed
+    return least or check_budget(options.budget).timed

@@ -5,6 +5,7 @@ from . import elementwise, linear, movement, normalization, reduction, reshaping
 from .find_channels import FindChannels
 from .group import ChannelGroup, Place, Reader, RefusedChannels
 from .narrow_channels import NarrowChannels
+from .neighbours import Neighbours
 from .provenance import Narrowed, narrowed
 from .registry import rule
 from .step import Step
@@ -15,6 +16,7 @@ __all__ = [
     "FindChannels",
     "NarrowChannels",
     "Narrowed",
+    "Neighbours",
     "Place",
     "Reader",
     "RefusedChannels",

@@ -1,0 +1,156 @@
+"""Latencies of operators, in every form and at every rank, and of channels at every width."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from ..allocation.candidates import automatic_multiple, smaller_ranks
+from ..allocation.channel_prices import ChannelPrices
+from ..allocation.identity_blocks import as_pairs
+from ..allocation.model_costs import Costs
+from ..calibration import Batch
+from ..factorization.forms import form_that_cuts, unfoldings_of
+from ..factorization.narrowing.narrowing import Narrowing
+from ..options import Budget, Options
+from ..passes import Target
+from ..progress import Progress
+from ..runtime.channel_curves import measure_channels
+from ..runtime.latency_cache import LatencyCache
+from ..runtime.latency_curve import Timer, bytes_between, measure_curves, time_fed, time_models
+from ..runtime.runtimes import runtime_of
+from .budgets import price_of, spends_time
+
+__all__ = ["timed_channels", "timed_costs", "timed_targets"]
+
+
+def timed_costs(
+    costs: Costs,
+    samples: int,
+    normal: ir.Model,
+    targets: list[Target],
+    options: Options,
+    progress: Progress,
+    timer: Timer | None = None,
+    cache: LatencyCache | None = None,
+) -> Costs:
+    """Costs with the latency of every target, in every unfolding, at every rank.
+
+    Args:
+        costs: What else the dense model costs, with its latency of a sample.
+        samples: Samples of the feed whose shapes the operators are timed in.
+        normal: The normalised model.
+        targets: Its targets.
+        options: How it runs, and how ranks are rounded.
+        progress: What is told how far the run is.
+        timer: What measures; onnxruntime by default.
+        cache: What was measured before; the user's by default.
+    """
+    all_params = sum(target.params for target in targets)
+    unfoldings = [unfolding for target in targets for unfolding in unfoldings_of(target)]
+    forms = {unfolding.name: form_that_cuts([unfolding]) for unfolding in unfoldings}
+    ranks = {
+        v.name: smaller_ranks(
+            v, options.rank_multiple or automatic_multiple(v, all_params, fast=True), forms[v.name]
+        )
+        for v in unfoldings
+    }
+    with progress.stage("time operators", len(unfoldings)) as advance:
+        curves = measure_curves(
+            normal,
+            unfoldings,
+            costs.arithmetic.shapes,
+            ranks,
+            cache or LatencyCache(runtime_of(options.runtime)),
+            timer or time_models,
+            advance,
+            {name: form.chain for name, form in forms.items() if form.chain is not None},
+        )
+    shared = {name: curve.shared(samples) for name, curve in curves.items()}
+    return dataclasses.replace(costs, curves=shared)
+
+
+def timed_targets(
+    timed: Callable[[list[Target]], Costs], targets: list[Target], options: Options
+) -> tuple[list[Target], Costs]:
+    """The targets with their latencies, as identity blocks only where those are no slower.
+
+    Both lose the same at a rank, and pairs are measured beside blocks where the choice is free.
+
+    Args:
+        timed: The costs with the latencies of some targets.
+        targets: The targets, marked where an identity block can be.
+        options: Whether it is free.
+    """
+    costs = timed(targets)
+    names = {t.operator for t in targets if any(each.identity for each in unfoldings_of(t))}
+    if options.factors != "auto" or not names:
+        return targets, costs
+    pairs = as_pairs(targets, names)
+    plain = timed([target for target in pairs if target.operator in names])
+    slower = {
+        target.operator
+        for target in targets
+        if target.operator in names and _slower(target, costs, plain)
+    }
+    curves = {
+        unfolding.name: plain.curves[unfolding.name]
+        for target in targets
+        if target.operator in slower
+        for unfolding in unfoldings_of(target)
+        if unfolding.name in plain.curves
+    }
+    return as_pairs(targets, slower), dataclasses.replace(costs, curves={**costs.curves, **curves})
+
+
+def _slower(target: Target, block: Costs, pair: Costs) -> bool:
+    """Tells whether an operator is slower as identity blocks than as pairs, at equal ranks."""
+    ratios = []
+    for unfolding in unfoldings_of(target):
+        own, other = (costs.curves.get(unfolding.name) for costs in (block, pair))
+        if unfolding.identity and own is not None and other is not None and other.ranks:
+            ranks = np.array(other.ranks)
+            ratios.append(np.log(own.at(ranks) / other.at(ranks)).mean())
+    return bool(ratios) and float(np.mean(ratios)) > 0
+
+
+def timed_channels(
+    costs: Costs,
+    narrowings: Sequence[Narrowing],
+    normal: ir.Model,
+    targets: Sequence[Target],
+    sample: Batch,
+    options: Options,
+    progress: Progress,
+) -> Costs:
+    """Costs with the latency of channels at every width, where budgets are of time.
+
+    Args:
+        costs: What else the dense model costs, with the latencies of its targets.
+        narrowings: The channels.
+        normal: The normalised model.
+        targets: Its targets.
+        sample: What the model is timed on.
+        options: How it runs.
+        progress: What is told how far the run is.
+    """
+    if not narrowings or not spends_time(options):
+        return costs
+    price = price_of(Budget("latency", 1.0), costs)
+    widths = ChannelPrices.of(narrowings, targets, price).widths
+    with progress.stage("time channels", len(narrowings)) as advance:
+        curves = measure_channels(
+            normal,
+            {each.name: each.group for each in narrowings},
+            {each.name: own for each, own in zip(narrowings, widths, strict=True)},
+            sample.feeds,
+            bytes_between(targets),
+            LatencyCache(runtime_of(options.runtime)),
+            time_fed,
+            advance,
+        )
+    shared = {name: curve.shared(sample.samples) for name, curve in curves.items()}
+    return dataclasses.replace(costs, channels=shared)
