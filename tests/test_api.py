@@ -45,7 +45,15 @@ def test_keywords_take_what_fields_hold():
         if named.default == () or isinstance(named.default, tuple):
             assert isinstance(named.default, tuple)
             assert typing.get_args(hints[name])[0] is str
-        elif name not in ("quantize", "image_size", "checkpoint", "tokenizer", "budget", "memory"):
+        elif name not in (
+            "quantize",
+            "image_size",
+            "checkpoint",
+            "tokenizer",
+            "budget",
+            "memory",
+            "statistics",
+        ):
             assert hints[name] == named.type, name
 
 

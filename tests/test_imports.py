@@ -41,8 +41,8 @@ goals.budgets goals.quantities
 quantization goals finetune
 meet_goal
 report.html
-report check_options
-result
+report check_options fingerprint
+result prepared
 pipeline
 sweep
 api

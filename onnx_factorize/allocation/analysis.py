@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -19,12 +19,13 @@ from ..statistics.calibration_run import CalibrationRun
 from ..statistics.model_statistics import TargetStatistics
 from .candidate import Candidate
 from .channels import Channels, find_channels, with_channels
+from .gathering import HERE, Gathering
 from .guard import Guard
 from .measured_losses import MeasuredLosses
 from .plan_evaluator import PlanEvaluator
 from .work import Work, as_far_as_it_goes, work_of
 
-__all__ = ["Analysis", "analyze", "idle_operators"]
+__all__ = ["Analysis", "analyze", "idle_operators", "to_observe"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,30 @@ def idle_operators(targets: Sequence[Target], analysis: Analysis) -> list[str]:
     ]
 
 
+def to_observe(
+    run: CalibrationRun,
+    weighting: Weighting,
+    macs: float,
+    narrow: Narrow,
+    observed: Collection[str] | None = None,
+) -> tuple[CalibrationRun, Channels]:
+    """A run of all that a weighting needs to know, and the channels among that.
+
+    Args:
+        run: The model and the data; the targets are operators.
+        weighting: The weighting.
+        macs: Multiplications of the dense model for one sample.
+        narrow: Whether channels may be narrowed.
+        observed: Names of channels that are observed, where that was settled before.
+    """
+    unfoldings = [unfolding for target in run.targets for unfolding in unfoldings_of(target)]
+    run = run.of([unfolding for unfolding in unfoldings if weighting.covers(unfolding)])
+    if narrow == "off" or weighting.unit != "nats":
+        return run, Channels()
+    channels = find_channels(run, macs, observed)
+    return dataclasses.replace(run, companion=channels.observed), channels
+
+
 @one_blas_thread
 def analyze(
     run: CalibrationRun,
@@ -100,6 +125,7 @@ def analyze(
     *,
     uniform: bool = False,
     narrow: Narrow = "off",
+    gathering: Gathering = HERE,
 ) -> Analysis:
     """Runs the calibration data and works out what every cut of every target costs.
 
@@ -109,18 +135,15 @@ def analyze(
         macs: Multiplications of the dense model for one sample; few allow longer measurements.
         uniform: Whether all targets get the same share, whatever they lose; then nothing is tried.
         narrow: Whether channels may be narrowed too, or nothing else.
+        gathering: Where the statistics come from.
 
     Raises:
         InputError: No target has finite activations, or nothing can be narrowed though nothing else
             may be done.
     """
-    unfoldings = [unfolding for target in run.targets for unfolding in unfoldings_of(target)]
-    run = run.of([unfolding for unfolding in unfoldings if weighting.covers(unfolding)])
-    channels = Channels()
-    if narrow != "off" and weighting.unit == "nats" and not uniform:
-        channels = find_channels(run, macs)
-        run = dataclasses.replace(run, companion=channels.observed)
-    gathered = weighting.gather(run)
+    narrow = "off" if uniform else narrow
+    run, channels = to_observe(run, weighting, macs, narrow, gathering.channels)
+    gathered = gathering.of(run, weighting)
     spoilt = gathered.not_finite
     if spoilt and not any(each.ran for each in gathered.statistics.values()):
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ..arrays import Array
 from ..factorization.narrowing.channel_cuts import ChannelCuts
@@ -20,6 +20,9 @@ from .channel_shares import ChannelShares
 from .work import affordable
 
 __all__ = ["Channels", "find_channels", "with_channels"]
+
+# The reason why channels stay whose moments were gathered by a run that left them out.
+_NOT_SEEN = "the statistics were gathered without them"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +65,11 @@ class Channels:
             for target in run.targets
             if gathered.ran(target) and target.name not in gathered.unreachable
         }
+        seen = gathered.inputs[0] if gathered.inputs else {}
         reasons = {each.name: each.unusable(usable) for each in self.narrowings}
+        for each in self.narrowings:
+            if not all(target.name in seen for target in each.readers):
+                reasons[each.name] = reasons[each.name] or _NOT_SEEN
         refused = [
             each.refused(reason) for each in self.narrowings if (reason := reasons[each.name])
         ]
@@ -118,22 +125,27 @@ class Channels:
         return None if self.observed is None else self.observed.apart.without(fold)
 
 
-def find_channels(run: CalibrationRun, macs: float = math.inf) -> Channels:
+def find_channels(
+    run: CalibrationRun, macs: float = math.inf, observed: Collection[str] | None = None
+) -> Channels:
     """Finds channels that may be narrowed: those to observe (see `Companion`).
 
     Args:
         run: The model and the data; the targets are operators.
         macs: Multiplications of the dense model for one sample.
+        observed: Names of those that are, where that was settled before; None for what pays.
     """
     narrowings, refused = find_narrowings(run.normal, run.targets)
     dear, work = affordable(run, macs, narrowings)
+    if observed is not None:
+        dear = {each.name: _NOT_SEEN for each in narrowings if each.name not in observed}
     refused += [each.refused(dear[each.name]) for each in narrowings if each.name in dear]
     narrowings = [each for each in narrowings if each.name not in dear]
     if not narrowings:
         return Channels(refused=refused)
     folds = int(run.surveyed.folds.max()) + 1
-    observed = ObservedChannels(narrowings, run.data.calibration_samples, folds)
-    return Channels(narrowings, refused, observed, work=work)
+    seen = ObservedChannels(narrowings, run.data.calibration_samples, folds)
+    return Channels(narrowings, refused, seen, work=work)
 
 
 def with_channels(

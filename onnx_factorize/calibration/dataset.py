@@ -108,6 +108,11 @@ class CalibrationData:
         return self._signature.batched and self._signature.batch in (None, 1)
 
     @property
+    def chosen(self) -> npt.NDArray[np.int64]:
+        """The places of all chosen samples in the data, those that are held out last."""
+        return np.concatenate([self._rows["calibration"], self._rows["holdout"]])
+
+    @property
     def filled(self) -> frozenset[str]:
         """Names of the inputs that the data lack, and that are filled in."""
         return self._signature.fills.names

@@ -19,6 +19,7 @@ from ..parallel import in_parallel
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun, Gathered
 from ..statistics.model_statistics import Statistics, TargetStatistics
+from ..statistics.observer import Observer
 from .losses import relative_losses
 from .moment_shrinkage import MomentShrinkage
 from .spectrum import Spectrum
@@ -75,6 +76,10 @@ class Weighting(abc.ABC):
     def gather(self, run: CalibrationRun) -> Gathered:  # noqa: ARG002 - likewise
         """Observes what the weighting needs to know of the data."""
         return Gathered([Statistics()])
+
+    def observer(self, run: CalibrationRun) -> Observer | None:  # noqa: ARG002 - likewise
+        """What observes the targets further, where `gather` was done before."""
+        return None
 
     @abc.abstractmethod
     def spectrum(

@@ -73,6 +73,7 @@ class SweepKeywords(DataKeywords, total=False):
     quantize: Literal["int8", "int4"] | None
     keep_subnormals: bool
     best_effort: bool
+    statistics: str | os.PathLike[str] | None
 
 
 class OptionKeywords(SweepKeywords, total=False):

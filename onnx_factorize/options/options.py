@@ -69,6 +69,7 @@ class Options:
         finetune: Whether to train the result towards the dense model, in torch.
         training: For how long and how fast.
         best_effort: Come as close as possible to a budget or guarantee that cannot be met.
+        statistics: A file of statistics that `calibrate` or `merge` wrote, in place of calibrating.
         promise: What must hold on new data; then the budget is the smallest that keeps it.
         prefer: What a guarantee is to make small: `size` (the default then) or `latency`. With a
             budget, `latency` leaves out what is slower on this machine than the dense operator, and
@@ -178,6 +179,11 @@ class Options:
         metavar="BITS",
     )
     best_effort: bool = option(False, "Come as close to the budget as possible.")
+    statistics: str | None = option(
+        None,
+        "Statistics that calibrate or merge wrote: take them instead of calibrating.",
+        metavar="FILE",
+    )
     promise: Guarantee | None = None
     prefer: Prefer | None = option(
         None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -39,6 +39,21 @@ class OutputShapes:
         if all(shape and shape[0] % samples == 0 for shape in shapes.values()):
             self._of_one[key] = {n: (s[0] // samples, *s[1:]) for n, s in shapes.items()}
 
+    def as_plain(self) -> dict[str, Any]:
+        """What was noted, as JSON can hold it."""
+        known = [[*key, shapes] for key, shapes in self._known.items()]
+        return {"names": self._names, "known": known, "of_one": list(self._of_one.items())}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> OutputShapes:
+        """The shapes that `as_plain` gave."""
+        made = cls(plain["names"])
+        for key, samples, shapes in plain["known"]:
+            made._known[_key_of(key), samples] = _shapes_of(shapes)
+        for key, shapes in plain["of_one"]:
+            made._of_one[_key_of(key)] = _shapes_of(shapes)
+        return made
+
     def expect(self, batch: Batch) -> dict[str, Shape] | None:
         """The shapes that a batch's outputs will have, if that can be told."""
         key, samples = _key(batch), batch.samples
@@ -55,3 +70,13 @@ def _key(batch: Batch) -> _Key:
         (name, array.shape[1:] if array.shape[:1] == (batch.samples,) else (-1, *array.shape))
         for name, array in batch.feeds.items()
     )
+
+
+def _key_of(plain: Sequence[Any]) -> _Key:
+    """A key that JSON made lists of."""
+    return tuple((name, tuple(shape)) for name, shape in plain)
+
+
+def _shapes_of(plain: Mapping[str, Any]) -> dict[str, Shape]:
+    """Shapes that JSON made lists of."""
+    return {name: tuple(shape) for name, shape in plain.items()}

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -50,6 +51,18 @@ class TargetStatistics:
     def ran_itself(self) -> bool:
         """True if the data reached the target."""
         return bool(self.signal.count or (self.rows is not None and self.rows.total.any()))
+
+
+class Finds(Protocol):
+    """What was found of targets while they were observed: an observer, or several together."""
+
+    @property
+    def not_finite(self) -> dict[str, str]:
+        """Target name to where its signal is not finite."""
+
+    @property
+    def gradients(self) -> Collection[str]:
+        """Names of the targets that have a gradient."""
 
 
 class Statistics(Mapping[str, TargetStatistics]):
@@ -150,19 +163,19 @@ class Statistics(Mapping[str, TargetStatistics]):
             first.setdefault(id(self._targets[target.name].signal), target.name)
         return set(first.values())
 
-    def leave_out(self, observer: Observer) -> None:
+    def leave_out(self, found: Finds) -> None:
         """Leaves out, in place, what was found not to be finite in the dense model itself.
 
         A signal that is not finite is one of no rows, for all targets that read it; gradients that
         are not finite are as if there were none.
         """
-        spoilt = {id(self[n].signal): where for n, where in observer.not_finite.items()}
-        for name, found in self.items():
-            if id(found.signal) in spoilt:
-                observer.not_finite.setdefault(name, spoilt[id(found.signal)])
-                found.signal = Moments.empty(*found.signal.total.shape)
-            if name not in observer.gradients:
-                found.gradient = None
+        spoilt = {id(self[n].signal): where for n, where in found.not_finite.items()}
+        for name, own in self.items():
+            if id(own.signal) in spoilt:
+                found.not_finite.setdefault(name, spoilt[id(own.signal)])
+                own.signal = Moments.empty(*own.signal.total.shape)
+            if name not in found.gradients:
+                own.gradient = None
 
     def merge(self, *others: Statistics) -> Statistics:
         """The statistics of all samples together; the parts stay as they are.

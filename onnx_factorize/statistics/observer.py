@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -125,6 +125,23 @@ class Observer:
         """Leaves out a gradient that is not finite, and those of all that share the weight."""
         self.unreachable.setdefault(target.name, f"its gradient is not finite on {where}")
         self._gradients.leave_incomplete(self._leaders[target.name])
+
+    def learn(
+        self, lost: Iterable[str], unreachable: Mapping[str, str], not_finite: Mapping[str, str]
+    ) -> None:
+        """Takes note of what was found elsewhere.
+
+        Args:
+            lost: Names of targets whose gradients are not used.
+            unreachable: Target name to the reason why it has none.
+            not_finite: Target name to where its signal is not finite.
+        """
+        self.not_finite |= not_finite
+        self.unreachable.update(
+            {n: why for n, why in unreachable.items() if n not in self.unreachable}
+        )
+        for name in lost:
+            self.gradients.pop(name, None)
 
     def taken(self, data: CalibrationData) -> float:
         """The bytes that a run takes for each byte that is fed; a sample is run to see that."""

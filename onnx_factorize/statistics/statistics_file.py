@@ -1,80 +1,99 @@
 """Statistics in a file: one .npz with the sums as they are, and a description of what shares what.
 
-    format      version of the format, and of each target which sums are its own, as JSON
+    format      version of the format, and what the arrays are, as JSON (docs/shards.md)
     signal0 …   reference, total and products of each signal; its count is in the description
     gradient0 … sums of each gradient
     rows0 …     sums of the importance of rows
 
-Numbers come back bit for bit.
+Numbers come back bit for bit. The file is mapped, not read: what is not used takes no memory.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
-import pathlib
-import zipfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..files.writing import atomic_path
-from ..runtime.paging import keep
+from ..files.array_file import read_arrays, write_arrays
+from ..outputs.written_survey import as_plain, from_plain
+from .calibration_run import Gathered
+from .channel_moments import InputMoments
 from .model_statistics import Statistics, TargetStatistics
 from .moments import GradientMoments, Moments, RowImportance
+from .part import Fingerprint, Part, Shared
 
 __all__ = ["load", "save"]
 
 # Files of another version are refused.
-_VERSION = 1
+_VERSION = 2
 
-_KEY = "format"
+_WHAT = "statistics"
 _PARTS = ("reference", "total", "products")
 
 Sums = dict[str, npt.NDArray[np.float64]]
 
 
-def save(statistics: Statistics, path: str | os.PathLike[str]) -> None:
-    """Writes statistics to a .npz file, which appears whole or not at all.
+def save(part: Part, path: str | os.PathLike[str]) -> None:
+    """Writes a part of a calibration to a .npz file, which appears whole or not at all.
 
     Raises:
         InputError: Writing fails.
     """
-    writer = _Writer()
-    names = {name: writer.target(target) for name, target in statistics.items()}
-    format_ = {
+    writer, shared = _Writer(), part.shared
+    description: dict[str, Any] = {
+        "what": _WHAT,
         "version": _VERSION,
-        "names": names,
-        "targets": writer.targets,
-        "counts": writer.counts,
+        "fingerprint": dataclasses.asdict(shared.fingerprint),
+        "survey": as_plain(shared.survey),
+        "draws": shared.draws,
+        "channels": shared.channels,
+        "parts": {"count": part.count, "numbers": part.numbers},
     }
-    with atomic_path(pathlib.Path(path)) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{_KEY: np.array(json.dumps(format_)), **writer.arrays})
+    if part.gathered is not None:
+        description["gathered"] = {
+            "folds": [writer.fold(statistics) for statistics in part.gathered.parts],
+            "inputs": [writer.inputs(moments) for moments in part.gathered.inputs],
+            "unreachable": dict(part.gathered.unreachable),
+            "not_finite": dict(part.gathered.not_finite),
+            "targets": writer.targets,
+            "counts": writer.counts,
+        }
+    write_arrays(path, description, writer.arrays)
 
 
-def load(path: str | os.PathLike[str]) -> Statistics:
-    """Reads statistics that `save` wrote.
+def load(path: str | os.PathLike[str]) -> Part:
+    """Reads what `save` wrote.
 
     Raises:
         InputError: The file cannot be read, is none of statistics, or is of another version.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        format_ = json.loads(str(arrays.pop(_KEY)))
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} holds no statistics that this version can read.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if format_.get("version") != _VERSION:
+    said, arrays = read_arrays(path, _WHAT)
+    if not isinstance(said, Mapping) or said.get("what") != _WHAT:
+        raise InputError(f"{path} holds no {_WHAT} that this version can read.")
+    if said["version"] != _VERSION:
         raise InputError(
-            f"{path} holds statistics of format {format_.get('version')}, and this version reads "
+            f"{path} holds statistics of format {said['version']}, and this version reads "
             f"format {_VERSION}: make it again."
         )
-    reader = _Reader(arrays, format_)
-    return Statistics({name: reader.target(number) for name, number in format_["names"].items()})
+    survey, fingerprint = from_plain(said["survey"]), Fingerprint(**said["fingerprint"])
+    shared = Shared(fingerprint, survey, said["draws"], tuple(said["channels"]))
+    parts, gathered = said["parts"], None
+    if "gathered" in said:
+        found = said["gathered"]
+        reader = _Reader(arrays, found)
+        gathered = Gathered(
+            [reader.fold(names) for names in found["folds"]],
+            None,
+            found["unreachable"],
+            found["not_finite"],
+            [reader.inputs(names) for names in found["inputs"]],
+        )
+    return Part(shared, gathered, parts["count"], tuple(parts["numbers"]))
 
 
 class _Writer:
@@ -87,14 +106,21 @@ class _Writer:
         self._targets: dict[int, int] = {}
         self._signals: dict[int, str] = {}
 
-    def target(self, target: TargetStatistics) -> int:
-        """The number of a target."""
+    def fold(self, statistics: Statistics) -> dict[str, int]:
+        """The number of each target."""
+        return {name: self._target(target) for name, target in statistics.items()}
+
+    def inputs(self, moments: InputMoments) -> dict[str, str]:
+        """The signal of each target."""
+        return {name: self._signal(own) for name, own in moments.items()}
+
+    def _target(self, target: TargetStatistics) -> int:
         if id(target) not in self._targets:
             entry = {
                 "signal": self._signal(target.signal),
                 "gradient": self._sum("gradient", target.gradient),
                 "rows": self._sum("rows", target.rows),
-                "tied": [self.target(other) for other in target.tied],
+                "tied": [self._target(other) for other in target.tied],
             }
             self._targets[id(target)] = len(self.targets)
             self.targets.append(entry)
@@ -119,14 +145,21 @@ class _Writer:
 class _Reader:
     """Makes the targets and sums again, each once."""
 
-    def __init__(self, arrays: Sums, format_: dict[str, Any]) -> None:
-        self._arrays, self._counts = arrays, format_["counts"]
-        self._entries = format_["targets"]
+    def __init__(self, arrays: Sums, gathered: Mapping[str, Any]) -> None:
+        self._arrays, self._counts = arrays, gathered["counts"]
+        self._entries: Sequence[Mapping[str, Any]] = gathered["targets"]
         self._targets: dict[int, TargetStatistics] = {}
         self._signals: dict[str, Moments] = {}
 
-    def target(self, number: int) -> TargetStatistics:
-        """The target of a number."""
+    def fold(self, names: Mapping[str, int]) -> Statistics:
+        """The statistics of targets by their numbers."""
+        return Statistics({name: self._target(number) for name, number in names.items()})
+
+    def inputs(self, names: Mapping[str, str]) -> InputMoments:
+        """Moments by the names of their signals."""
+        return {name: self._signal(signal) for name, signal in names.items()}
+
+    def _target(self, number: int) -> TargetStatistics:
         if number not in self._targets:
             entry = self._entries[number]
             gradient, rows = entry["gradient"], entry["rows"]
@@ -134,15 +167,15 @@ class _Reader:
                 self._signal(entry["signal"]),
                 None if gradient is None else GradientMoments(*self._sum(gradient)),
                 None if rows is None else RowImportance(*self._sum(rows)),
-                tuple(self.target(other) for other in entry["tied"]),
+                tuple(self._target(other) for other in entry["tied"]),
             )
         return self._targets[number]
 
     def _signal(self, name: str) -> Moments:
         if name not in self._signals:
-            parts = (keep(self._arrays[f"{name}.{part}"]) for part in _PARTS)
+            parts = (self._arrays[f"{name}.{part}"] for part in _PARTS)
             self._signals[name] = Moments(self._counts[name], *parts)
         return self._signals[name]
 
     def _sum(self, name: str) -> tuple[int, npt.NDArray[np.float64]]:
-        return self._counts[name], keep(self._arrays[name])
+        return self._counts[name], self._arrays[name]

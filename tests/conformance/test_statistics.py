@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 from onnx_factorize import InputError
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.options import Selection
-from onnx_factorize.outputs import survey
+from onnx_factorize.outputs import Survey, survey
+from onnx_factorize.outputs.shapes import OutputShapes
 from onnx_factorize.passes import OutputKind
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from onnx_factorize.statistics.calibrate import Showing, gather_statistics
+from onnx_factorize.statistics.calibration_run import Gathered
 from onnx_factorize.statistics.model_statistics import Statistics, TargetStatistics
 from onnx_factorize.statistics.moments import GradientMoments, Moments, RowImportance
 from onnx_factorize.statistics.observer import Observer
+from onnx_factorize.statistics.part import Fingerprint, Part, Shared
 from onnx_factorize.statistics.statistics_file import load, save
 
 GROUPS, WIDTH = 2, 3
@@ -51,6 +54,19 @@ def _add(statistics, samples):
 
 def _of(samples):
     return _add(_empty(), samples)
+
+
+SHARED = Shared(
+    Fingerprint("1", "m", "d", {}), Survey({}, np.zeros(3, np.int64), OutputShapes([])), 1
+)
+
+
+def _save(statistics, path):
+    save(Part(SHARED, Gathered([statistics]), 1, (1,)), path)
+
+
+def _load(path):
+    return load(path).gathered.parts[0]
 
 
 def _sums(statistics):
@@ -129,8 +145,8 @@ def test_statistics_of_other_targets_do_not_merge():
 def test_a_file_keeps_every_bit(tmp_path_factory, samples):
     before = _of(samples)
     path = tmp_path_factory.mktemp("statistics") / "part.npz"
-    save(before, path)
-    after = load(path)
+    _save(before, path)
+    after = _load(path)
     assert list(after) == list(before)
     _assert_shared(after)
     for name, own in before.items():
@@ -144,8 +160,8 @@ def test_a_file_keeps_every_bit(tmp_path_factory, samples):
 
 
 def test_what_is_read_can_be_added_to(tmp_path):
-    save(_of([(1, 3)]), tmp_path / "part.npz")
-    _assert_same(_add(load(tmp_path / "part.npz"), [(2, 2)]), _of([(1, 3), (2, 2)]))
+    _save(_of([(1, 3)]), tmp_path / "part.npz")
+    _assert_same(_add(_load(tmp_path / "part.npz"), [(2, 2)]), _of([(1, 3), (2, 2)]))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", None])
@@ -162,11 +178,11 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 def test_a_file_of_another_version_is_refused(tmp_path):
-    save(_empty(), tmp_path / "part.npz")
+    _save(_empty(), tmp_path / "part.npz")
     with np.load(tmp_path / "part.npz") as file:
         arrays = dict(file)
-    arrays["format"] = np.array(str(arrays["format"]).replace('"version": 1', '"version": 99'))
-    np.savez(tmp_path / "part.npz", **arrays)
+    said = arrays["format"].tobytes().replace(b'"version": 2', b'"version": 99')
+    np.savez(tmp_path / "part.npz", **arrays | {"format": np.frombuffer(said, np.uint8)})
     with pytest.raises(InputError, match="format 99"):
         load(tmp_path / "part.npz")
 
@@ -189,8 +205,8 @@ def test_what_a_model_shows_in_shards_is_what_it_shows_in_one_pass(tmp_path):
     shards = gather_statistics(Showing(observer), finder.targets, data, np.arange(24) // 8)
     (whole,) = gather_statistics(Showing(observer), finder.targets, data)
     for number, shard in enumerate(shards):
-        save(shard, tmp_path / f"{number}.npz")
-    read = [load(tmp_path / f"{number}.npz") for number in range(3)]
+        _save(shard, tmp_path / f"{number}.npz")
+    read = [_load(tmp_path / f"{number}.npz") for number in range(3)]
     assert len({id(each.signal) for each in read[0].values()}) < len(read[0])
     for order in itertools.permutations(read):
         merged = order[0].merge(*order[1:])

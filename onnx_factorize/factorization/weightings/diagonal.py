@@ -5,6 +5,8 @@ from __future__ import annotations
 from ...passes import Target
 from ...statistics.calibration_run import CalibrationRun, Gathered
 from ...statistics.model_statistics import TargetStatistics
+from ...statistics.observed_ranks import note_ranks
+from ...statistics.observer import Observer
 from ...statistics.row_importance import gather_row_importance
 from ..moment_shrinkage import MomentShrinkage
 from ..spectrum import Spectrum, decompose
@@ -29,6 +31,11 @@ class Diagonal(Weighting):
     def gather(self, run: CalibrationRun) -> Gathered:
         """The squared gradients of each row."""
         return gather_row_importance(run)
+
+    def observer(self, run: CalibrationRun) -> Observer | None:
+        """What shows signals where they are read, and gradients."""
+        note_ranks(run.normal, run.data, run.runtime)
+        return run.observer(gradients=True, side="input")
 
     def spectrum(
         self,

@@ -6,6 +6,8 @@ from ...passes import Target
 from ...statistics.calibrate import gather_moments
 from ...statistics.calibration_run import CalibrationRun, Gathered
 from ...statistics.model_statistics import TargetStatistics
+from ...statistics.observed_ranks import note_ranks
+from ...statistics.observer import Observer
 from ..losses import kronecker_losses, table_losses
 from ..moment_shrinkage import LIGHT, SHRINKAGES, MomentShrinkage, shrunk_spectrum
 from ..shrinkage_choice import choose_shrinkages
@@ -29,6 +31,11 @@ class Fisher(Weighting):
     def gather(self, run: CalibrationRun) -> Gathered:
         """The moments of signals and gradients, fold by fold."""
         return gather_moments(run, gradients=True)
+
+    def observer(self, run: CalibrationRun) -> Observer | None:
+        """What shows signals and gradients."""
+        note_ranks(run.normal, run.data, run.runtime)
+        return run.observer(gradients=True)
 
     def spectrum(
         self,
