@@ -43,7 +43,7 @@ meet_goal
 report.html
 report check_options fingerprint
 result prepared
-pipeline
+pipeline shards
 sweep
 api
 __init__

@@ -103,6 +103,11 @@ class CalibrationData:
         return self._batch_size
 
     @property
+    def unit(self) -> int:
+        """Samples that belong together, because the model fixes its batch."""
+        return self._signature.batch or 1
+
+    @property
     def regroups(self) -> bool:
         """Tells whether the model takes samples in any number, or one by one."""
         return self._signature.batched and self._signature.batch in (None, 1)

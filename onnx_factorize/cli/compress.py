@@ -159,9 +159,13 @@ def _sweep(
         say(console, f"some hold identity blocks: {NOTE}")
 
 
-def _also_read(given: Mapping[str, Any]) -> tuple[Sequence[str], str | None]:
-    """The libraries, and the tokenizer, that options name."""
-    return given["custom_ops"], given["tokenizer"]
+def _also_read(
+    given: Mapping[str, Any],
+) -> tuple[Sequence[str], str | None, Mapping[str, str]]:
+    """The libraries, the tokenizer and the statistics that options name."""
+    statistics = given["statistics"]
+    others = {} if statistics is None else {statistics: "holds the statistics"}
+    return given["custom_ops"], given["tokenizer"], others
 
 
 def _say_written(console: Console, written: Sequence[pathlib.Path]) -> None:

@@ -42,6 +42,7 @@ class Destinations:
         calibration: str | None = None,
         libraries: Sequence[str] = (),
         tokenizer: str | None = None,
+        others: Mapping[str, str] | None = None,
     ) -> None:
         """Finds out now, not after minutes of work, what cannot or must not be written.
 
@@ -50,6 +51,7 @@ class Destinations:
             calibration: Its calibration data, as the command line names them; None without any.
             libraries: Those of `--custom-ops`.
             tokenizer: That of `--tokenizer`.
+            others: What each of other files is, such as "is the survey".
 
         Raises:
             InputError: A path cannot be written, would be written twice, or holds something that
@@ -64,7 +66,7 @@ class Destinations:
         named = dict.fromkeys(libraries, "is the library of --custom-ops")
         if tokenizer is not None:
             named[tokenizer] = "is the tokenizer"
-        self._check_read(model, calibration, named)
+        self._check_read(model, calibration, named | dict(others or {}))
 
     def _check_distinct(self) -> None:
         seen: dict[pathlib.Path, pathlib.Path] = {}

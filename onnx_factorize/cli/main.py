@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from ..errors import FactorizeError, InputError, PrintError
 from ..files import model_io
+from .calibrate import calibrate_command, merge_command
 from .compare import compare_command
 from .compress import compress_command
 from .console import complain
@@ -28,9 +29,6 @@ from .written_files import what_was_written
 
 __all__ = ["main"]
 
-# Commands of the contract that later versions bring.
-_COMMANDS_NOT_YET = ("moments", "merge")
-
 
 class _DefaultCommand(click.Group):
     """A group whose first argument may be a model: then the command is `compress`."""
@@ -38,8 +36,6 @@ class _DefaultCommand(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[TYPED] = shlex.join(["onnx-factorize", *args])
         own = {"--help", "-h", "--version"}
-        if args and args[0] in _COMMANDS_NOT_YET and not pathlib.Path(args[0]).exists():
-            raise InputError(f"The command '{args[0]}' is not available in this version.")
         if args and args[0] not in self.commands and args[0] not in own:
             if not ctx.resilient_parsing and own.isdisjoint(args):
                 self._check_model(args[0])
@@ -86,6 +82,8 @@ def cli() -> None:
     onnx-factorize inspect MODEL                     what could be compressed, and what not
     onnx-factorize compare DENSE SMALL --calib DATA  two models or more side by side
     onnx-factorize convert SMALL --factors pair      identity blocks as the factors that they were
+    onnx-factorize calibrate MODEL --calib DATA -o FILE  statistics, in parts (--shard) or whole
+    onnx-factorize merge PART... -o FILE             the parts added up, for compress --statistics
 
     \b
     Examples:
@@ -95,7 +93,15 @@ def cli() -> None:
     """  # noqa: D301 - click takes a backspace for "keep these lines"
 
 
-for _command in (compress_command, inspect_command, compare_command, convert_command):
+_COMMANDS = (
+    compress_command,
+    inspect_command,
+    compare_command,
+    convert_command,
+    calibrate_command,
+    merge_command,
+)
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 
