@@ -21,7 +21,7 @@ from builders import (
     weights_as_time,
 )
 
-from onnx_factorize import BudgetError, factorize, meet_goal, pipeline
+from onnx_factorize import BudgetError, factorize, meet_goal, pipeline, prepared
 from onnx_factorize.allocation.candidates import candidates
 from onnx_factorize.allocation.channel_prices import ChannelPrices, Item
 from onnx_factorize.allocation.forms import operator_choices, restricted
@@ -224,8 +224,8 @@ def test_the_pipeline_spends_milliseconds(monkeypatch):
     def clock(sessions, *_, **__):
         return timing(390.0, *([195.0] if len(sessions) == 2 else []))
 
-    monkeypatch.setattr(pipeline, "latencies", clock)
-    monkeypatch.setattr(meet_goal, "latencies", clock)
+    for module in (pipeline, prepared, meet_goal):
+        monkeypatch.setattr(module, "latencies", clock)
     options = {"samples": 128, "threads": 1, "weighting": "activation"}
     result = factorize(BUNDLED, BUNDLED_DATA, budget="latency=0.5", **options)
     report = result.report
