@@ -3,10 +3,13 @@
     python -m benchmarks.rotation [NAME=KIND=VALUE ...] [--bits int8 ...] [--samples 128] [--seed 0]
 
 For each model and budget, judged on samples that no run has seen: the divergence that 8, 7 (of 8
-bits, where sums of products saturate) and 4 bits add to that of the model they are rounded of.
+bits, where sums of products saturate) and 4 bits add to that of the model they are rounded of; in 4
+bits each number to the nearest level, and as GPTQ does on the calibration samples.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import click
 
@@ -16,7 +19,9 @@ from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
 from onnx_factorize.options import Selection
+from onnx_factorize.quantization.input_moments import InputMoments
 from onnx_factorize.quantization.quantizers import mode_of, quantize
+from onnx_factorize.quantization.rounding import FULL, REDUCED, ROTATED, Rounding
 from onnx_factorize.runtime.arithmetic import count_arithmetic
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 
@@ -51,20 +56,26 @@ def main(rows: tuple[str, ...], bits: tuple[str, ...], samples: int, seed: int) 
         start = judge.divergence(made)
         for each in bits:
             mode = mode_of(each, dense, nodes)
-            for reduced in (False, True) if each == "int8" else (False,):
-                variants = ((dense, 0.0, False), (made, start, False), (made, start, True))
+            for label, rotated in _ways(each, InputMoments(data, data.some(256), runtime)):
+                plain = dataclasses.replace(rotated, rotated=False)
+                variants = ((dense, 0.0, plain), (made, start, plain), (made, start, rotated))
                 added = [
-                    judge.divergence(quantize(model, mode, data, reduced=reduced, rotated=rotated))
-                    - before
-                    for model, before, rotated in variants
+                    judge.divergence(quantize(model, mode, data, rounding=rounding)) - before
+                    for model, before, rounding in variants
                 ]
-                width = "7 bits" if reduced else "8 bits" if each == "int8" else "4 bits"
                 print(
-                    f"{name:18s} {budget:13s} {start:.4g} nats; {width} ({mode}) add {added[0]:.3g}"
+                    f"{name:18s} {budget:13s} {start:.4g} nats; {label} ({mode}) add {added[0]:.3g}"
                     f" to the dense model, {added[1]:.3g} to plain factors, {added[2]:.3g} to "
                     "rotated ones",
                     flush=True,
                 )
+
+
+def _ways(bits: str, moments: InputMoments) -> list[tuple[str, Rounding]]:
+    """The ways to round to so many bits, each with what is printed of it."""
+    if bits == "int8":
+        return [("8 bits", FULL), ("7 bits", REDUCED)]
+    return [("4 bits", ROTATED), ("4 bits, GPTQ", ROTATED.fitted(moments))]
 
 
 if __name__ == "__main__":

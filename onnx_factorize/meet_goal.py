@@ -153,7 +153,7 @@ class _Compression:
         if not isinstance(known.costs.storage, Quantized):
             return model
         with self.progress.stage("quantize"):
-            return quantize_best(known, model, self.dense, runtime, known.watched)[0]
+            return quantize_best(known, model, self.dense, runtime, known.watched).model
 
     def _no_slower(self, model: ir.Model, plan: Plan) -> GoalMet:
         """The same model, or one of faster cuts if this one is slower than the dense model.

@@ -63,9 +63,11 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
             "  latency: asked {asked:.3f} of the dense model's, {predicted:.3f} predicted from "
             "its operators, {measured:.3f} measured".format(**report.latency),
         )
-    weights = None if report.quantization is None else report.quantization["weights"]
-    if weights is not None:
-        say(console, f"  {weights['said']}")
+    if report.quantization is not None:
+        say(
+            console,
+            f"  {(report.quantization['weights'] or report.quantization['rounding'])['said']}",
+        )
     if report.subnormals is not None:
         say(console, f"  {report.subnormals['said']}")
     factorized = [layer for layer in report.layers if layer.status in CHANGED]

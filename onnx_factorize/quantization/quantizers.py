@@ -24,7 +24,9 @@ from ..calibration import CalibrationData
 from ..errors import InputError
 from ..files import model_io
 from ..foreign import attempt, reading
-from ..passes import DRAWS, OperatorSpec, RotateFactors, every_operator, spec_of
+from ..passes import DRAWS, OperatorSpec, every_operator, spec_of
+from .four_bits import BYTES_PER_WEIGHT, in_four_bits
+from .rounding import ROTATED, Rounding
 
 __all__ = ["SAMPLES", "Bits", "Mode", "bytes_per_weight", "mode_of", "quantize"]
 
@@ -33,9 +35,6 @@ Mode = Literal["dynamic", "static", "weights"]
 
 # Samples that settle the ranges of activations.
 SAMPLES = 128
-
-# Weights that share a scale in 4 bits.
-_BLOCK = 32
 
 # The opset since which DequantizeLinear has an axis, and so each channel a scale of its own.
 _PER_CHANNEL = 13
@@ -79,8 +78,7 @@ def bytes_per_weight(mode: Mode, spec: OperatorSpec, stored: float) -> float:
     """
     if mode not in spec.quantized:
         return stored
-    # In 4 bits, half a byte and its share of a scale of 32 bit.
-    return min(stored, 0.5 + 4 / _BLOCK if mode == "weights" else 1.0)
+    return min(stored, BYTES_PER_WEIGHT if mode == "weights" else 1.0)
 
 
 def quantize(
@@ -88,9 +86,7 @@ def quantize(
     mode: Mode,
     data: CalibrationData,
     advance: Callable[[int], None] = lambda _: None,
-    *,
-    reduced: bool = False,
-    rotated: bool = True,
+    rounding: Rounding = ROTATED,
 ) -> ir.Model:
     """Quantizes a model.
 
@@ -99,18 +95,14 @@ def quantize(
         mode: See `mode_of`.
         data: What ranges are measured on, if they are.
         advance: Called after each batch with its number of samples.
-        reduced: Use 7 of the 8 bits of a weight, so that sums of two products fit in 16 bits, in
-            which x86 processors without VNNI instructions take them.
-        rotated: Give pairs of factors a basis in which no number is large first.
+        rounding: How its weights are rounded.
 
     Raises:
         InputError: The model is too large, or onnxruntime's quantizer refuses it or finds nothing.
     """
     if model_io.weight_bytes(model) > model_io.PROTOBUF_LIMIT:
         raise InputError("A model above 2 GB cannot be quantized by this version.")
-    if rotated:
-        model = model.clone()
-        RotateFactors()(model)
+    model = rounding.prepared(model)
     proto = ir.to_proto(model_io.inlined(model))
     # The quantizers report their progress and their advice to the root logger.
     disabled = logging.root.manager.disable
@@ -118,7 +110,10 @@ def quantize(
     said = "onnxruntime cannot quantize the model"
     try:
         with reading(said), tempfile.TemporaryDirectory() as folder:
-            quantized = _run(mode, proto, pathlib.Path(folder), data, advance, reduced=reduced)
+            if mode == "weights":
+                quantized = in_four_bits(proto, model, rounding.moments)
+            else:
+                quantized = _run(mode, proto, pathlib.Path(folder), data, advance, rounding)
     finally:
         logging.disable(disabled)
     if _few_bits(quantized) == _few_bits(proto):
@@ -138,10 +133,9 @@ def _run(
     folder: pathlib.Path,
     data: CalibrationData,
     advance: Callable[[int], None],
-    *,
-    reduced: bool,
+    rounding: Rounding,
 ) -> onnx.ModelProto:
-    """Calls the quantizer."""
+    """Calls the quantizer of 8 bits."""
     # Imported here: it takes a second.
     from onnxruntime.quantization import (  # noqa: PLC0415 - slow to import
         QuantType,
@@ -150,8 +144,6 @@ def _run(
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - slow to import
 
-    if mode == "weights":
-        return _in_four_bits(proto)
     source, prepared, target = (folder / f"{name}.onnx" for name in ("a", "b", "c"))
     if mode == "static":
         proto = _with_axis(proto)
@@ -164,7 +156,7 @@ def _run(
             target,
             op_types_to_quantize=_treated("dynamic"),
             per_channel=True,
-            reduce_range=reduced,
+            reduce_range=rounding.reduced,
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
@@ -177,7 +169,7 @@ def _run(
                 reader,
                 op_types_to_quantize=_treated("static"),
                 per_channel=_opset(proto) >= _PER_CHANNEL,
-                reduce_range=reduced,
+                reduce_range=rounding.reduced,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 extra_options=extra,
@@ -230,29 +222,6 @@ def _restore_imports(
         if domain in used:
             kept = version if converted else known.get(domain, version)
             quantized.opset_import.append(onnx.helper.make_opsetid(domain, kept))
-
-
-def _in_four_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The constant right operands of MatMul and Gemm, and the tables of Gather, in 4 bits."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415 - slow to import
-        MatMulNBitsQuantizer,
-    )
-    from onnxruntime.quantization.onnx_model import ONNXModel  # noqa: PLC0415 - slow to import
-
-    copied = onnx.ModelProto()
-    copied.CopyFrom(proto)
-    products = ONNXModel(copied)
-    products.replace_gemm_with_matmul()
-    quantizer = MatMulNBitsQuantizer(  # to 4 bits, unless it is told otherwise
-        products.model,
-        block_size=_BLOCK,
-        is_symmetric=True,
-        accuracy_level=4,
-        op_types_to_quantize=("MatMul", "Gather"),
-    )
-    quantizer.process()
-    result: onnx.ModelProto = quantizer.model.model
-    return result
 
 
 def _reader(data: CalibrationData, advance: Callable[[int], None]) -> Any:

@@ -6,45 +6,54 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from ..allocation.calibrated import Calibrated
 from ..allocation.model_costs import Costs, measure_costs
 from ..calibration import CalibrationData
+from ..calibration.folds import some_of
 from ..evaluation import compare_outputs
 from ..options import Options
 from ..passes import with_outputs
 from ..progress import Progress
 from ..runtime.runtimes import runtime_of
 from ..runtime.session import Runtime, Session
+from .input_moments import InputMoments
 from .quantizers import SAMPLES, Mode, quantize
+from .rounding import FULL, PLAIN, REDUCED, ROTATED, Rounding, RoundingChoice, has_pairs
 from .storage import Quantized
 
 __all__ = ["Quantization", "quantized"]
 
 
-# Calibration samples on which 7 bits are weighed against 8, and what they must come down to: with
-# 8, steps are half as long, and only sums that saturate lose more.
+# Calibration samples on which ways to round are compared, and those that numbers of 4 bits are
+# fitted to, at most: others.
 _WEIGHED = 64
-_BETTER = 0.9
+_FITTED = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightBits:
-    """The number of bits of a weight that are used.
+    """The number of bits of a weight that are used, where 8 are to be had.
 
     Attributes:
-        full: The divergence with 8 bits, on calibration samples.
+        full: The divergence with all of them, on calibration samples.
         reduced: The same with 7.
+        used: The number.
     """
 
     full: float
     reduced: float
+    used: int
 
-    @property
-    def used(self) -> int:
-        """The number of bits: 7 only where that loses less by far."""
-        return 7 if self.reduced < _BETTER * self.full else 8
+    @classmethod
+    def of(cls, choice: RoundingChoice) -> WeightBits | None:
+        """The bits that a choice says; None where it was among other things."""
+        if REDUCED.name not in choice.tried:
+            return None
+        full, reduced = (choice.tried[each.name] for each in (FULL, REDUCED))
+        return cls(full, reduced, 7 if choice.used.reduced else 8)
 
     @property
     def said(self) -> str:
@@ -59,7 +68,7 @@ class WeightBits:
 
     def as_dict(self) -> dict[str, Any]:
         """The entry in the report."""
-        return {**dataclasses.asdict(self), "used": self.used, "said": self.said}
+        return {**dataclasses.asdict(self), "said": self.said}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +80,14 @@ class Quantization:
         mode: How.
         before: What the factorized model cost.
         divergence: Of the factorized model from the dense one, on held-out samples.
-        weights: How many bits of a weight are used, and why; None where there is no choice.
+        rounding: How its weights are rounded, and why.
     """
 
     bits: str
     mode: Mode
     before: Costs
     divergence: float
-    weights: WeightBits | None = None
+    rounding: RoundingChoice
 
     def costs_of(self, quantized: Costs) -> Costs:
         """The costs of the quantized model: the parameters and multiplications are the same."""
@@ -87,12 +96,14 @@ class Quantization:
 
     def as_dict(self) -> dict[str, Any]:
         """The entry in the report."""
+        weights = WeightBits.of(self.rounding)
         return {
             "bits": self.bits,
             "way": self.mode,
             "bytes": self.before.bytes,
             "divergence": self.divergence,
-            "weights": None if self.weights is None else self.weights.as_dict(),
+            "weights": None if weights is None else weights.as_dict(),
+            "rounding": self.rounding.as_dict(),
         }
 
 
@@ -103,12 +114,13 @@ def quantize_best(
     runtime: Runtime,
     watched: Sequence[str] = (),
     advance: Callable[[int], None] = lambda _: None,
-) -> tuple[ir.Model, WeightBits | None]:
-    """Quantizes a model with as many bits of each weight as lose least.
+) -> RoundingChoice:
+    """Quantizes a model in the way that loses least, as measured.
 
     Whether sums of 8-bit products saturate depends on the processor, and how much that loses on the
-    weights: so both are measured. In 4 bits, factors are taken as they are where rotated ones lose
-    more: the numbers that share a scale are few, and may be alike already.
+    weights. In 4 bits factors may be better as they are than rotated: the numbers that share a
+    scale are few, and may be alike already. There, codes are fitted to what weights multiply as
+    well (see `gptq`), and judged on other samples than they were fitted to.
 
     Args:
         known: The calibrated model; results are stored as `Quantized` says.
@@ -116,29 +128,38 @@ def quantize_best(
         dense: What it is compared with.
         runtime: How to run the models.
         watched: Further values that are to keep their names.
-        advance: Called after each batch with its number of samples.
-
-    Returns:
-        The quantized model, and how the bits were chosen; None where there is no choice.
+        advance: Called after each batch with its number of samples, for the first way.
     """
     assert isinstance(known.costs.storage, Quantized)
     mode, data, outputs = known.costs.storage.mode, known.data, known.outputs
     names = list(dict.fromkeys([*outputs, *watched]))
-    full = quantize_watched(model, mode, data, names, advance)
+    weighed = min(_WEIGHED, max(1, data.calibration_samples // 2))
+    judging = data.fewer(weighed)
+
+    def make(rounding: Rounding) -> ir.Model:
+        told = advance if rounding is first else lambda _: None
+        return quantize_watched(model, mode, data, names, told, rounding)
 
     def loss(candidate: ir.Model) -> float:
         session = runtime.session(candidate, list(outputs))
-        found = compare_outputs(
-            dense, session, outputs, data, "calibration", _WEIGHED, finite=False
-        )
+        found = compare_outputs(dense, session, outputs, judging, "calibration", finite=False)
         return found.divergence
 
-    if mode == "weights":
-        plain = quantize_watched(model, mode, data, names, rotated=False)
-        return min((full, plain), key=loss), None
-    reduced = quantize_watched(model, mode, data, names, reduced=True)
-    bits = WeightBits(loss(full), loss(reduced))
-    return (full if bits.used == 8 else reduced), bits
+    if mode != "weights":
+        first = FULL
+        choice = RoundingChoice(make, loss, first)
+        choice.offer(REDUCED)
+        return choice
+    first = ROTATED
+    choice = RoundingChoice(make, loss, first)
+    if has_pairs(model):
+        choice.offer(PLAIN)
+    others = ~data.some(weighed)
+    fitted = some_of(1, others.astype(np.int64), _FITTED) if others.any() else ~others
+    moments = InputMoments(data, fitted, runtime)
+    for rounding in dict.fromkeys((ROTATED, choice.used)):
+        choice.offer(rounding.fitted(moments))
+    return choice
 
 
 def quantize_watched(
@@ -147,9 +168,7 @@ def quantize_watched(
     data: CalibrationData,
     names: Sequence[str],
     advance: Callable[[int], None] = lambda _: None,
-    *,
-    reduced: bool = False,
-    rotated: bool = True,
+    rounding: Rounding = ROTATED,
 ) -> ir.Model:
     """Quantizes a model so that values by which it is compared keep their names.
 
@@ -159,11 +178,10 @@ def quantize_watched(
         data: The calibration data.
         names: The values.
         advance: Called after each batch with its number of samples.
-        reduced: See `quantize`.
-        rotated: Likewise.
+        rounding: How its weights are rounded.
     """
     watched = with_outputs(model, names)
-    result = quantize(watched, mode, data, advance, reduced=reduced, rotated=rotated)
+    result = quantize(watched, mode, data, advance, rounding)
     own = {value.name for value in model.graph.outputs}
     result.graph.outputs[:] = [value for value in result.graph.outputs if value.name in own]
     return result
@@ -195,6 +213,6 @@ def quantized(
         found = compare_outputs(*pair, outputs, data, "holdout", advance=advance, finite=False)
     steps = min(SAMPLES, data.calibration_samples) if storage.mode == "static" else None
     with progress.stage("quantize", steps) as advance:
-        result, weights = quantize_best(known, model, pair[0], runtime, advance=advance)
-    made = Quantization(options.quantize, storage.mode, before, found.divergence, weights)
-    return result, made
+        choice = quantize_best(known, model, pair[0], runtime, advance=advance)
+    made = Quantization(options.quantize, storage.mode, before, found.divergence, choice)
+    return choice.model, made

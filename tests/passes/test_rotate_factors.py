@@ -16,6 +16,7 @@ from onnx_factorize.files.model_io import load
 from onnx_factorize.options import Selection
 from onnx_factorize.passes import Factors, RewriteTargets, RotateFactors
 from onnx_factorize.quantization.quantizers import quantize
+from onnx_factorize.quantization.rounding import REDUCED, Rounding
 
 TOLERANCES = {np.float16: 4e-2, np.float32: 1e-4, np.float64: 1e-10}
 
@@ -110,6 +111,7 @@ def test_int8_loses_less_of_components_that_differ(spread):
     x = normal(4, 200, 48)
     data = open_calibration([{"x": x}], Signature.of(plain), Selection(batch_size=16), None)
     wanted = run(check(plain), {"x": x})[0]
-    small = [quantize(plain, "dynamic", data, reduced=True, rotated=turn) for turn in (False, True)]
+    ways = Rounding("7 bits", rotated=False, reduced=True), REDUCED
+    small = [quantize(plain, "dynamic", data, rounding=way) for way in ways]
     lost = [np.square(run(check(each), {"x": x})[0] - wanted).sum() for each in small]
     assert lost[1] < 0.5 * lost[0]

@@ -19,6 +19,7 @@ from onnx_factorize.cli.main import cli
 from onnx_factorize.errors import InputError
 from onnx_factorize.options import Options, Selection
 from onnx_factorize.quantization.quantizers import SAMPLES, mode_of, quantize
+from onnx_factorize.quantization.rounding import FULL, REDUCED, RoundingChoice
 from onnx_factorize.quantization.stage import WeightBits
 from onnx_factorize.report.inspection import inspect
 
@@ -37,7 +38,7 @@ def _data(source, feeds):
 def test_dynamic_stores_bytes_and_is_within_their_steps():
     dense, x = _model(), normal(2, 40, 64)
     # With 7 bits sums of products fit in 16 bits, in which some processors take them.
-    small = quantize(dense, "dynamic", _data(dense, [{"x": x}]), reduced=True)
+    small = quantize(dense, "dynamic", _data(dense, [{"x": x}]), rounding=REDUCED)
     proto = check(small)
     assert {t.data_type for t in proto.graph.initializer if len(t.dims) == 2} == {
         onnx.TensorProto.INT8
@@ -188,13 +189,20 @@ def test_what_fewer_bits_reach_alone_is_not_factorized():
     assert result.report.model["compressed"].bytes < 0.3 * BUNDLED.stat().st_size
 
 
-@pytest.mark.parametrize(("full", "reduced", "used"), [(0.1, 0.095, 8), (1.0, 0.2, 7), (0, 0, 8)])
+@pytest.mark.parametrize(
+    ("full", "reduced", "used"),
+    [(0.1, 0.095, 8), (1.0, 0.2, 7), (0, 0, 8), (math.inf, 0.2, 7), (0.1, math.nan, 8)],
+)
 def test_bits_that_lose_less_are_used(full, reduced, used):
-    bits = WeightBits(full, reduced)
+    losses = {FULL: full, REDUCED: reduced}
+    choice = RoundingChoice(lambda rounding: rounding, losses.get, FULL)
+    choice.offer(REDUCED)
+    bits = WeightBits.of(choice)
+    assert bits is not None
     assert bits.used == used
     assert bits.as_dict()["said"].startswith("weights use")
-    assert WeightBits(math.inf, reduced).used == 7
-    assert WeightBits(full, math.nan).used == 8
+    assert choice.model is choice.used is (FULL if used == 8 else REDUCED)
+    assert choice.as_dict()["tried"].keys() == {"8 bits", "7 bits"}
 
 
 def test_quantized_weights_are_no_worse_than_all_of_their_bits():
