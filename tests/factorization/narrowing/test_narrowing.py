@@ -1,0 +1,46 @@
+"""Channels that stay because of the operators around them, each with its reason."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import pytest
+from builders import model, normal
+
+from onnx_factorize.factorization.narrowing.narrowing import find_narrowings
+from onnx_factorize.passes import FindTargets, LiftWeights
+
+TWO = """(float[n, 6] x) => (float[n, 5] y) {
+    [a] h = MatMul (x, w) r = Relu (h) [b] y = MatMul (r, v) }"""
+
+
+def _refused(text, weights, left=()):
+    loaded = ir.from_proto(model(text, weights))
+    LiftWeights()(loaded)
+    finder = FindTargets()
+    finder(loaded)
+    targets = [target for target in finder.targets if target.name not in left]
+    found, refused = find_narrowings(loaded, targets)
+    return [each.group.name for each in found], {each.name: each.reason for each in refused}
+
+
+def _two(width):
+    return {"w": normal(0, 6, width), "v": normal(1, width, 5)}
+
+
+def test_channels_between_two_products_may_go():
+    assert _refused(TWO, _two(8))[0] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "left", "reason"),
+    [
+        (TWO, _two(3), (), "there are 3 of them"),
+        (TWO, _two(4609), (), "'b' multiplies 4,609 numbers at once, more than 4,608"),
+        (TWO, _two(8), ("a",), "'a', which computes them, is not factorized"),
+        (TWO, _two(8), ("b",), "'b', which reads them, is not factorized"),
+    ],
+)  # fmt: skip
+def test_what_stays_says_why(text, weights, left, reason):
+    found, refused = _refused(text, weights, left)
+    assert not found
+    assert refused["a"] == reason
