@@ -28,7 +28,7 @@ from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
 from .options import FileOptions, Options
 from .outputs import SURVEYED, OutputDistribution, Survey, counted, output_kinds, survey
-from .outputs.caches import but_caches, uncounted
+from .outputs.caches import but_caches, run_caches, uncounted
 from .outputs.selection import Selected, selected
 from .passes import OutputKind, Skipped, Target
 from .preparation.find_targets import find_targets, hidden_params
@@ -206,12 +206,14 @@ def prepare(
 
 def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> CalibrationData:
     """The calibration data, read as the model wants them."""
+    runtime = runtime_of(options.runtime)
     return open_calibration(
         calibration,
         Signature.of(dense),
         options.selection,
         FileOptions(options.images, options.texts),
-        run=runtime_of(options.runtime).session(dense, but_caches(dense)).run,
+        run=runtime.session(dense, but_caches(dense)).run,
+        run_caches=run_caches(dense, runtime),
         batch_axis=options.batch_axis,
         mask=options.mask,
         memory=memory_of(options.memory),

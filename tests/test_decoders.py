@@ -11,7 +11,7 @@ from onnx_factorize import BudgetError, InputError, compare, factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.evaluation.state import find_state
 from onnx_factorize.options import Selection
-from onnx_factorize.outputs.caches import but_caches
+from onnx_factorize.outputs.caches import but_caches, run_caches
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
 from tests.builders import run
 from tests.commands import main_of
@@ -146,15 +146,57 @@ def steps(proto):
         yield {"input_ids": ids[:, -1:], "use_cache_branch": np.array([True]), **caches}
 
 
-def test_a_merged_decoder_needs_both_branches():
+def test_both_branches_of_a_merged_decoder_run_on_ids_alone():
     proto = decoder(merged=True)
     options = {"budget": "targets=0.7", "threads": 1, "effort": "low", "prefer": "size"}
+    for data in ([{"input_ids": text()}], steps(proto)):
+        report = factorize(proto, data, **options).report
+        assert report.data["filled"]["inputs"]["past_key_values.0.key"] == "an empty cache"
+        assert report.warnings == []
+        names = [layer.name for layer in report.layers if layer.status == "factorized"]
+        assert {name.replace("_l_", "_f_") for name in names} == {
+            name.replace("_l_", "_f_") for name in names if "_f_" in name
+        }
+
+
+def test_prompts_alone_leave_dense_what_branches_share():
+    proto = decoder(merged=True)
+    feeds = [{"input_ids": text(), "use_cache_branch": np.array([False])}]
     with pytest.raises(BudgetError, match="never ran 'Gather_l_e'"):
-        factorize(proto, [{"input_ids": text()}], **options)
-    report = factorize(proto, steps(proto), **options).report
-    assert report.data["filled"]["inputs"]["past_key_values.0.key"] == "an empty cache"
-    assert report.warnings == []
-    names = [layer.name for layer in report.layers if layer.status == "factorized"]
-    assert {name.replace("_l_", "_f_") for name in names} == {
-        name.replace("_l_", "_f_") for name in names if "_f_" in name
+        factorize(proto, feeds, budget="targets=0.7", threads=1, effort="low")
+
+
+def test_steps_of_the_later_branch_are_those_that_the_model_makes():
+    proto = decoder(merged=True)
+    dense = ir.from_proto(proto)
+    data = open_calibration(
+        [{"input_ids": text(), "labels": text()}],
+        Signature.of(dense),
+        Selection(samples=16, holdout=0.25, batch_size=4),
+        run_caches=run_caches(dense, OnnxRuntime()),
+    )
+    batches = [batch for split in ("calibration", "holdout") for batch in data.batches(split)]
+    assert sum(batch.samples for batch in batches) == 16
+    later = [batch for batch in batches if batch.feeds["use_cache_branch"][0]]
+    assert sum(batch.samples for batch in later) == 4
+    assert {bool(batch.feeds["use_cache_branch"][0]) for batch in data.batches("holdout")} == {
+        False,
+        True,
     }
+    for batch in later:
+        assert batch.feeds["input_ids"].shape[1] == batch.labels.shape[1] == 1
+        (window,) = [
+            row for row in text() if row[-1] == batch.feeds["input_ids"][0, 0]
+            and np.array_equal(caches_of(proto, row[:-1]), batch.feeds["past_key_values.0.key"][0])
+        ][:1]  # fmt: skip
+        assert batch.feeds["position_ids"][0, 0] == len(window) - 1
+        assert batch.feeds["attention_mask"].shape[1] == len(window)
+    assert "became a last step behind the others" in data.as_dict()["filled"]["said"]
+
+
+def caches_of(proto, ids):
+    """The keys that the first branch gives of a text."""
+    wants = Signature.of(ir.from_proto(proto)).lacking(["input_ids"])
+    names = [value.name for value in proto.graph.output]
+    given = dict(zip(names, run(proto, wants.conform({"input_ids": ids[None]}, "")), strict=True))
+    return given["present.0.key"][0]

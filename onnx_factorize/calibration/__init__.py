@@ -2,6 +2,7 @@
 
 from .batch import Batch
 from .dataset import CalibrationData
+from .independence import Run
 from .inputs import InputSpec, Signature
 from .open import Calibration, calibration_files, open_calibration
 
@@ -10,6 +11,7 @@ __all__ = [
     "Calibration",
     "CalibrationData",
     "InputSpec",
+    "Run",
     "Signature",
     "calibration_files",
     "open_calibration",

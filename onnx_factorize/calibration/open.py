@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import os
@@ -25,6 +26,7 @@ from .polarity import found_padding
 from .sources import (
     FeedSource,
     ImageSource,
+    LaterSteps,
     NumpySource,
     ProtobufSource,
     Source,
@@ -55,6 +57,7 @@ def open_calibration(
     files: FileOptions | None = None,
     *,
     run: Run | None = None,
+    run_caches: Run | None = None,
     batch_axis: Mapping[str, Any] | None = None,
     mask: Mapping[str, Any] | None = None,
     memory: Memory | None = None,
@@ -70,6 +73,8 @@ def open_calibration(
         files: How images and texts become arrays.
         run: Runs the model on feeds, to check what its graph says of its inputs; None to take the
             graph's word.
+        run_caches: Runs the model for the caches that it gives, to feed them to a branch of its own
+            for later steps; None to leave that branch out.
         batch_axis: Input name to 0, if its first axis runs over samples, or None (or `none`), where
             what is found is wrong.
         mask: Input name to what numbers other than zero are in it: `keep` for data, `drop` for
@@ -102,6 +107,8 @@ def open_calibration(
         source = FeedSource(stream, signature, where, selection.samples)
         if not source.counts():
             raise InputError(f"{where} yields no feeds.")
+    if run_caches is not None:
+        source, signature = _of_both_branches(source, signature, run_caches, selection)
     data = CalibrationData(source, signature, selection, axis, memory)
     padding = given_padding(signature, mask or {})
     if padding is None and run is not None:
@@ -113,6 +120,19 @@ def open_calibration(
 def _completed(signature: Signature, heads: Sequence[Arrays]) -> Signature:
     """The signature by which what the first record lacks is filled in."""
     return signature.lacking(heads[0].keys()) if heads and signature.fills else signature
+
+
+def _of_both_branches(
+    source: Source, signature: Signature, run: Run, selection: Selection
+) -> tuple[Source, Signature]:
+    """The data with steps of each branch, where a decoder has two and the data know of none."""
+    by_row = signature.batched and signature.batch in (None, 1)
+    if not by_row or not signature.fills.has_steps(signature.inputs):
+        return source, signature
+    feeds = LaterSteps(source, signature, run).feeds(selection.samples)
+    fills = dataclasses.replace(signature.fills, later=True)
+    signature = dataclasses.replace(signature, fills=fills)
+    return FeedSource(feeds, signature, "calibration", selection.samples), signature
 
 
 def _path_of(calibration: Calibration) -> pathlib.Path | None:

@@ -156,9 +156,14 @@ def cross_validate(
 def _changes(
     observation: Observation, directions: Mapping[str, Directions], target: Target
 ) -> dict[int, Array]:
-    """The squared changes of one target in one batch, by shrinkage; none if it did not run."""
+    """The squared changes of one target in one batch, by shrinkage; none where they are not known.
+
+    Where a target did not run, nothing changes.
+    """
     pairs = observation.pairs(target)
-    return directions[target.name].squared_changes(pairs) if pairs else {}
+    if pairs or all(observation.skipped(use) for use in target.uses):
+        return directions[target.name].squared_changes(pairs)
+    return {}
 
 
 class Directions:
@@ -187,11 +192,14 @@ class Directions:
 
         Args:
             pairs: Signals and gradients at the same places, and how many places each stands for;
-                one for each operator that reads the weight.
+                one for each operator that reads the weight and ran.
 
         Returns:
             By shrinkage, shape (width + 1,), from rank 0.
         """
+        if not pairs:
+            width = self._ahead.shape[2] // len(self._shrinkages)
+            return {index: np.zeros(width + 1) for index in self._shrinkages}
         each = [self._coefficients(*pair) for pair in pairs]
         found = {}
         for index, changes in zip(self._shrinkages, zip(*each, strict=True), strict=True):

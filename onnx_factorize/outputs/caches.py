@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
 
+from ..calibration import Run
 from ..passes import FindCaches, OutputKind
+from ..runtime.session import Runtime
 from ..units import listed
 
-__all__ = ["Caches", "but_caches", "cache_outputs", "cached_values", "uncounted"]
+__all__ = ["Caches", "but_caches", "cache_outputs", "cached_values", "run_caches", "uncounted"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,18 @@ def but_caches(model: ir.Model) -> list[str]:
     caches = set(cache_outputs(model))
     names = [value.name or "" for value in model.graph.outputs]
     return [name for name in names if name not in caches] or names
+
+
+def run_caches(model: ir.Model, runtime: Runtime) -> Run | None:
+    """Runs a model for what feeds its caches; None where nothing does.
+
+    The model is loaded when it is first run.
+    """
+    names = cache_outputs(model)
+    if not names:
+        return None
+    session = functools.cache(lambda: runtime.session(model, names))
+    return lambda feeds: session().run(feeds)
 
 
 def uncounted(model: ir.Model, kinds: Mapping[str, OutputKind]) -> Caches | None:

@@ -17,7 +17,7 @@ from ..evaluation.stream import Stream, along_stream
 from ..files import model_io
 from ..options import FileOptions, Options
 from ..outputs import SURVEYED, counted, output_kinds, survey
-from ..outputs.caches import Caches, but_caches, uncounted
+from ..outputs.caches import Caches, but_caches, run_caches, uncounted
 from ..outputs.selection import Selected, selected
 from ..progress import Progress
 from ..runtime.footprint import footprint_of
@@ -140,12 +140,14 @@ def compare_several(
 
 def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> CalibrationData:
     """The data, of which nothing is set apart."""
+    runtime = runtime_of(options.runtime)
     return open_calibration(
         calibration,
         Signature.of(dense),
         dataclasses.replace(options.selection, holdout=0.0),
         FileOptions(options.images, options.texts),
-        run=runtime_of(options.runtime).session(dense, but_caches(dense)).run,
+        run=runtime.session(dense, but_caches(dense)).run,
+        run_caches=run_caches(dense, runtime),
         batch_axis=options.batch_axis,
         mask=options.mask,
         memory=memory_of(options.memory),

@@ -63,10 +63,11 @@ def _of_data(targets: Sequence[Target], analysis: Analysis, data: CalibrationDat
             "No samples were held out, so the result was verified on what it was calibrated on; "
             "give at least two samples and a --holdout above 0."
         )
+    rows = {t.name: statistics[t.name].count for t in targets if t.name in statistics}
     starved = {
-        target.name: target.width / statistics[target.name].signal.count
+        target.name: target.width / rows[target.name]
         for target in targets
-        if target.name in statistics and 0 < statistics[target.name].signal.count < target.width
+        if 0 < rows.get(target.name, 0) < target.width
     }
     if starved:
         worst = max(starved, key=lambda name: starved[name])

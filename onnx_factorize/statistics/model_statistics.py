@@ -43,6 +43,12 @@ class TargetStatistics:
     tied: tuple[TargetStatistics, ...] = ()
 
     @property
+    def count(self) -> int:
+        """The rows seen of all operators that read the weight, those of one signal once."""
+        signals = {id(each.signal): each.signal for each in (self, *self.tied)}
+        return sum(signal.count for signal in signals.values())
+
+    @property
     def ran(self) -> bool:
         """True if the data reached all operators that read the weight."""
         return self.ran_itself and all(other.ran for other in self.tied)
@@ -153,6 +159,8 @@ class Statistics(Mapping[str, TargetStatistics]):
                         rows = rows * rows.dtype.type(np.sqrt(scale))
                     take = functools.partial(own.gradient.add, samples=0)
                     waiting.add(id(own.gradient), take, rows)
+                elif observation.skipped(target):  # samples count where another branch ran, too
+                    own.gradient.samples += observation.batch.samples
 
         deque(in_parallel(add, targets), 0)
 

@@ -150,6 +150,10 @@ class Observation:
             return None
         return rows, scale
 
+    def skipped(self, target: Target) -> bool:
+        """Tells whether the target did not run, so that its gradient here is zero."""
+        return target.name in self._observer.gradients and not self.ran(target)
+
     def paired(self, target: Target) -> tuple[AnyArray, AnyArray, float] | None:
         """Signal and gradient at the same places, sample by sample.
 

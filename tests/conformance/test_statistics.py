@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from onnx_factorize import InputError
 from onnx_factorize.calibration import Signature, open_calibration
+from onnx_factorize.factorization.losses import Directions, cross_validate
+from onnx_factorize.factorization.spectrum import decompose
 from onnx_factorize.options import Selection
 from onnx_factorize.outputs import Survey, survey
 from onnx_factorize.outputs.shapes import OutputShapes
@@ -217,3 +219,30 @@ def test_what_a_model_shows_in_shards_is_what_it_shows_in_one_pass(tmp_path):
             np.testing.assert_allclose(
                 merged[name].gradient.mean, own.gradient.mean, rtol=1e-4, atol=1e-6
             )
+
+
+BRANCHES = """(float[n, 8] x, bool which) => (float[n, 4] y) {
+    y = If (which) <then_branch = t () => (float[n, 4] p) { [often] p = MatMul (x, v) },
+                    else_branch = e () => (float[n, 4] q) { [seldom] q = MatMul (x, w) }> }"""
+
+
+def test_what_seldom_runs_counts_as_seldom():
+    """Gradients are averaged over all samples, and losses with them: they add up to one mean."""
+    weights = {"v": normal(1, 8, 4), "w": normal(2, 8, 4)}
+    graph, finder = found(ir.from_proto(model(BRANCHES, weights)))
+    feeds = [{"x": normal(s, 8, 8), "which": np.array(s != 1)} for s in range(4)]
+    data = open_calibration(feeds, Signature.of(graph).with_rows(["x"]), Selection(holdout=0.0))
+    kinds = {"y": OutputKind("gaussian")}
+    outputs = survey(OnnxRuntime().session(graph), kinds, data).outputs
+    observer = Observer(graph, finder.targets, OnnxRuntime(), outputs)
+    (statistics,) = gather_statistics(Showing(observer), finder.targets, data)
+    assert [found.gradient.samples for found in statistics.values()] == [32, 32]
+    seldom, often = (statistics[name].signal.count for name in ("seldom", "often"))
+    assert (often, seldom) == (24, 8)
+    directions = {
+        t.name: Directions({0: decompose(t.matrices())}, np.zeros((1, 1, t.width)))
+        for t in finder.targets
+    }
+    sums = {}
+    cross_validate(observer, finder.targets, data.batches("calibration"), directions, sums)
+    assert {name: each[0].samples for name, each in sums.items()} == {"often": 32, "seldom": 32}

@@ -155,11 +155,13 @@ class Fills:
         lead: The input whose samples and positions the others have; None if nothing is filled in.
         each: Those inputs.
         caches: All caches of the model.
+        later: Whether some samples are steps with caches that the model gave.
     """
 
     lead: str | None = None
     each: tuple[_Fill, ...] = ()
     caches: tuple[Cache, ...] = ()
+    later: bool = False
 
     @classmethod
     def of(cls, inputs: Sequence[InputSpec], caches: Sequence[Cache]) -> Fills:
@@ -195,6 +197,23 @@ class Fills:
     def shared(self) -> frozenset[str]:
         """Those that have no row for each sample."""
         return frozenset(fill.spec.name for fill in self.each if fill.spec.shared)
+
+    @property
+    def branches(self) -> frozenset[str]:
+        """Those that say which of two branches runs."""
+        return frozenset(fill.spec.name for fill in self.each if _BRANCH.serves(fill.spec))
+
+    def has_steps(self, inputs: Sequence[InputSpec]) -> bool:
+        """Tells whether steps of both branches can be made of the data.
+
+        That is so where these hold nothing that says something of each position but the lead.
+
+        Args:
+            inputs: The model's inputs.
+        """
+        others = {spec.name for spec in inputs if any(rule.serves(spec) for rule in _RULES)}
+        caches = {cache.input for cache in self.caches}
+        return bool(self.branches and caches) and (others - {self.lead} | caches) <= self.names
 
     def without(self, given: Collection[str]) -> Fills:
         """What is filled in if the data hold some inputs.
@@ -236,7 +255,14 @@ class Fills:
         if not groups:
             return None
         each = "; ".join(f"{listed(names)}: {what}" for what, names in groups.items())
-        return f"Inputs that the data lack were filled in, as at the first step of a text ({each})."
+        steps = (
+            ", and some samples became a last step behind the others, with the caches that these "
+            "give, so that both branches run"
+        )
+        return (
+            f"Inputs that the data lack were filled in, as at the first step of a text ({each})"
+            f"{steps if self.later else ''}."
+        )
 
     def as_dict(self) -> dict[str, object]:
         """The entry in the report."""

@@ -3,6 +3,7 @@
 from ...options.images import ImageOptions
 from .feeds import FeedSource, feeds_of, heads_of
 from .images import ImageSource
+from .later_steps import LaterSteps
 from .numpy_files import NumpySource
 from .protobuf import ProtobufSource
 from .source import Source
@@ -12,6 +13,7 @@ __all__ = [
     "FeedSource",
     "ImageOptions",
     "ImageSource",
+    "LaterSteps",
     "NumpySource",
     "ProtobufSource",
     "Source",
