@@ -50,6 +50,18 @@ _KEPT_TURNS = 3
 # Types of numpy's own; weights of others are left to onnxruntime.
 _MAPPABLE = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT8}
 
+# What rewrites weights when a graph is loaded reads them from the file where none are.
+_REWRITE_WEIGHTS = [
+    "AttentionFusion",
+    "ConstantFolding",
+    "ConvAddActivationFusion",  # fails to load what NchwcTransformer has not seen
+    "ConvAddFusion",
+    "ConvBNFusion",
+    "ConvMulFusion",
+    "MatMul_BatchNormalization_Fusion",
+    "NchwcTransformer",
+]
+
 _DATA = "weights.data"
 
 
@@ -253,7 +265,11 @@ class PagedModel:
     def session(self, provider: str) -> ort.InferenceSession:
         """Loads the model."""
         return ort.InferenceSession(
-            str(self.path), self.options, [provider], disabled_optimizers=["ConstantFolding"]
+            str(self.path),
+            self.options,
+            [provider],
+            disabled_optimizers=_REWRITE_WEIGHTS,
+            enable_fallback=0,  # a second attempt would forget what is disabled
         )
 
     def _lend(self, tensor: ir.ExternalTensor, name: str, *, watched: bool) -> None:
