@@ -19,7 +19,7 @@ from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.files import model_io
 from onnx_factorize.options import Selection
-from onnx_factorize.quantization.input_moments import InputMoments
+from onnx_factorize.quantization.operand_moments import OperandMoments
 from onnx_factorize.quantization.quantizers import mode_of, quantize
 from onnx_factorize.quantization.rounding import FULL, REDUCED, ROTATED, Rounding
 from onnx_factorize.runtime.arithmetic import count_arithmetic
@@ -56,7 +56,7 @@ def main(rows: tuple[str, ...], bits: tuple[str, ...], samples: int, seed: int) 
         start = judge.divergence(made)
         for each in bits:
             mode = mode_of(each, dense, nodes)
-            for label, rotated in _ways(each, InputMoments(data, data.some(256), runtime)):
+            for label, rotated in _ways(each, OperandMoments(data, data.some(256), runtime)):
                 plain = dataclasses.replace(rotated, rotated=False)
                 variants = ((dense, 0.0, plain), (made, start, plain), (made, start, rotated))
                 added = [
@@ -71,7 +71,7 @@ def main(rows: tuple[str, ...], bits: tuple[str, ...], samples: int, seed: int) 
                 )
 
 
-def _ways(bits: str, moments: InputMoments) -> list[tuple[str, Rounding]]:
+def _ways(bits: str, moments: OperandMoments) -> list[tuple[str, Rounding]]:
     """The ways to round to so many bits, each with what is printed of it."""
     if bits == "int8":
         return [("8 bits", FULL), ("7 bits", REDUCED)]

@@ -111,11 +111,13 @@ class _Compression:
 
     def in_time(self) -> GoalMet:
         """Meets a budget of time: predicted milliseconds guide, measured ones decide."""
-        known, budget, timings = self.known, self.options.budget, []
+        known, budget = self.known, self.options.budget
+        timed: list[tuple[ir.Model, Timing]] = []
 
         def measure(model: ir.Model) -> float:
-            timings.append((model, self.timed(model, _DECIDING)))
-            return timings[-1][1].ratio().median
+            found = self.timed(model, _DECIDING)
+            timed.append((model, found))
+            return found.ratio().median
 
         prices = ChannelPrices.of(
             known.analysis.channels.narrowings, known.targets, price_of(budget, known.costs)
@@ -130,7 +132,7 @@ class _Compression:
         )
         sign(model, self.options.provenance())
         # What decided is what is reported.
-        timing = next(timing for made, timing in timings if made is model)
+        timing = next(timing for made, timing in timed if made is model)
         return GoalMet(model, plan, budget, latency=met.as_dict(), timing=timing)
 
     def guaranteed(self, guarantee: Guarantee) -> GoalMet:

@@ -16,7 +16,7 @@ from .allocation.gathering import HERE, Gathering
 from .allocation.identity_blocks import as_identity_blocks, check_blocks
 from .allocation.model_costs import Costs, measure_costs
 from .allocation.storage import External
-from .calibration import Calibration, CalibrationData, Signature, open_calibration
+from .calibration import Calibration, CalibrationData
 from .check_options import check_options
 from .evaluation.state import State, find_state
 from .factorization.weightings import get_weighting
@@ -26,18 +26,18 @@ from .fingerprint import check_same, fingerprint_of
 from .goals import guarantee_search, timings
 from .goals.budgets import price_of, wants_speed
 from .goals.guarantee import MeasuredGuarantee
-from .options import FileOptions, Options
+from .options import Options
 from .outputs import SURVEYED, OutputDistribution, Survey, counted, output_kinds, survey
-from .outputs.caches import but_caches, run_caches, uncounted
+from .outputs.caches import uncounted
 from .outputs.selection import Selected, selected
 from .passes import OutputKind, Skipped, Target
 from .preparation.find_targets import find_targets, hidden_params
+from .preparation.open_data import open_data
 from .preparation.subnormals import Subnormals, without_subnormals
 from .progress import Progress
 from .quantization.quantizers import mode_of
 from .quantization.storage import Quantized, location_of
 from .runtime.footprint import footprint_of
-from .runtime.free_memory import memory_of
 from .runtime.interleaved import latencies
 from .runtime.paging import spill_large
 from .runtime.runtimes import runtime_of
@@ -97,7 +97,7 @@ class Prepared:
             weighting,
             self.macs,
             uniform=uniform,
-            narrow=options.narrow,
+            narrow=options.narrowing,
             gathering=gathering,
         )
         sample, progress = self.data.typical("holdout"), self.run.progress
@@ -154,7 +154,7 @@ def prepare(
         dense = model_io.load(source)
         spill_large(dense)
         check_blocks(dense, options)
-        data = _opened(calibration, dense, options)
+        data = open_data(calibration, dense, options)
         if shared is not None:
             check_same(shared.fingerprint, fingerprint_of(dense, data, options), name)
         kinds = output_kinds(dense, options.outputs)
@@ -201,22 +201,6 @@ def prepare(
     skipped = [*skipped, *excluded]
     return Prepared(
         dense, start, targets, skipped, data, costs, run, subnormals, chosen, kinds, state, hint
-    )
-
-
-def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> CalibrationData:
-    """The calibration data, read as the model wants them."""
-    runtime = runtime_of(options.runtime)
-    return open_calibration(
-        calibration,
-        Signature.of(dense),
-        options.selection,
-        FileOptions(options.images, options.texts),
-        run=runtime.session(dense, but_caches(dense)).run,
-        run_caches=run_caches(dense, runtime),
-        batch_axis=options.batch_axis,
-        mask=options.mask,
-        memory=memory_of(options.memory),
     )
 
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from .allocation.analysis import to_observe
+from .allocation.channels import Channels
 from .calibration import Calibration, CalibrationData
 from .errors import InputError
 from .factorization.weightings import get_weighting
 from .files import model_io
-from .options import Narrow, Options
+from .options import Options
 from .parallel import one_blas_thread
 from .prepared import Prepared, prepare
 from .progress import Progress
+from .statistics.calibration_run import CalibrationRun
 from .statistics.part import Part, Shared, merged_parts
 from .statistics.statistics_file import load
 
@@ -108,7 +110,9 @@ def survey_alone(
     source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
 ) -> Part:
     """Finds out what all parts share, and gathers nothing."""
-    return Part(shared_by(prepare(source, calibration, options, progress), options))
+    prepared = prepare(source, calibration, options, progress)
+    _, channels = _to_observe(prepared, options)
+    return Part(_shared_by(prepared, options, channels))
 
 
 @one_blas_thread
@@ -123,14 +127,12 @@ def gathered_part(
         shard: Which samples.
         shared: What all parts share, where that was settled before.
     """
-    shared = shared_by(prepared, options) if shared is None else shared
-    weighting = get_weighting(options.weighting)
-    run, _ = to_observe(
-        prepared.run, weighting, prepared.macs, _narrow(options), set(shared.channels)
-    )
+    observed = None if shared is None else set(shared.channels)
+    run, channels = _to_observe(prepared, options, observed)
+    shared = shared or _shared_by(prepared, options, channels)
     if shard.count > 1:
         run = dataclasses.replace(run, only=shard.of(run.data))
-    found = weighting.gather(run)
+    found = get_weighting(options.weighting).gather(run)
     alone = dataclasses.replace(
         found,
         observer=None,
@@ -140,10 +142,17 @@ def gathered_part(
     return Part(shared, alone, shard.count, (shard.number,))
 
 
-def shared_by(prepared: Prepared, options: Options) -> Shared:
+def _to_observe(
+    prepared: Prepared, options: Options, observed: Collection[str] | None = None
+) -> tuple[CalibrationRun, Channels]:
+    """What is observed, and the channels among that."""
+    weighting = get_weighting(options.weighting)
+    return to_observe(prepared.run, weighting, prepared.macs, options.narrowing, observed)
+
+
+def _shared_by(prepared: Prepared, options: Options, channels: Channels) -> Shared:
     """What all parts of a calibration share."""
-    run, weighting = prepared.run, get_weighting(options.weighting)
-    _, channels = to_observe(run, weighting, prepared.macs, _narrow(options))
+    run = prepared.run
     names = tuple(each.name for each in channels.narrowings)
     return Shared(prepared.fingerprint(options), run.surveyed, run.sampling.draws, names)
 
@@ -157,8 +166,3 @@ def merge_files(files: Sequence[str | os.PathLike[str]]) -> Part:
     if not files:
         raise InputError("Give the files of all parts to merge.")
     return merged_parts({str(file): load(file) for file in files})
-
-
-def _narrow(options: Options) -> Narrow:
-    """Whether channels are observed."""
-    return "off" if options.ranks == "uniform" else options.narrow

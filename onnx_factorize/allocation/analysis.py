@@ -141,7 +141,6 @@ def analyze(
         InputError: No target has finite activations, or nothing can be narrowed though nothing else
             may be done.
     """
-    narrow = "off" if uniform else narrow
     run, channels = to_observe(run, weighting, macs, narrow, gathering.channels)
     gathered = gathering.of(run, weighting)
     spoilt = gathered.not_finite

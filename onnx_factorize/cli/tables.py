@@ -64,10 +64,8 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
             "its operators, {measured:.3f} measured".format(**report.latency),
         )
     if report.quantization is not None:
-        say(
-            console,
-            f"  {(report.quantization['weights'] or report.quantization['rounding'])['said']}",
-        )
+        chosen = report.quantization["weights"] or report.quantization["rounding"]
+        say(console, f"  {chosen['said']}")
     if report.subnormals is not None:
         say(console, f"  {report.subnormals['said']}")
     factorized = [layer for layer in report.layers if layer.status in CHANGED]

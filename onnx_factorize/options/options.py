@@ -276,6 +276,11 @@ class Options:
         return effort.for_channels if self.narrow == "only" else effort
 
     @property
+    def narrowing(self) -> Narrow:
+        """Whether channels may be narrowed: not where all operators get the same share."""
+        return "off" if self.ranks == "uniform" else self.narrow
+
+    @property
     def prefers_speed(self) -> bool:
         """Tells whether time is to be small, whatever the budget is of."""
         return self.prefer == "latency"

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from ..arrays import AnyArray, Array
 from .gptq import round_jointly
-from .input_moments import InputMoments
+from .operand_moments import OperandMoments
 
 __all__ = ["BLOCK", "BYTES_PER_WEIGHT", "in_four_bits"]
 
@@ -66,7 +66,7 @@ class _Rounded:
 
 
 def in_four_bits(
-    proto: onnx.ModelProto, model: ir.Model, moments: InputMoments | None
+    proto: onnx.ModelProto, model: ir.Model, moments: OperandMoments | None
 ) -> onnx.ModelProto:
     """The constant right operands of MatMul and Gemm, and the tables of Gather, in 4 bits.
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ..graph import scopes
 from ..passes import RotateFactors
 from ..passes.factor_pairs import factor_pairs
-from .input_moments import InputMoments
+from .operand_moments import OperandMoments
 
 __all__ = ["FULL", "PLAIN", "REDUCED", "ROTATED", "Rounding", "RoundingChoice", "has_pairs"]
 
@@ -33,7 +33,7 @@ class Rounding:
     name: str
     rotated: bool = True
     reduced: bool = False
-    moments: InputMoments | None = None
+    moments: OperandMoments | None = None
     better: float = 1.0
 
     def prepared(self, model: ir.Model) -> ir.Model:
@@ -44,7 +44,7 @@ class Rounding:
         RotateFactors()(turned)
         return turned
 
-    def fitted(self, moments: InputMoments) -> Rounding:
+    def fitted(self, moments: OperandMoments) -> Rounding:
         """The same, fitted to what weights multiply."""
         return dataclasses.replace(self, name=f"{self.name}, GPTQ", moments=moments)
 

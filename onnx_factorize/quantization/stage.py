@@ -19,7 +19,7 @@ from ..passes import with_outputs
 from ..progress import Progress
 from ..runtime.runtimes import runtime_of
 from ..runtime.session import Runtime, Session
-from .input_moments import InputMoments
+from .operand_moments import OperandMoments
 from .quantizers import SAMPLES, Mode, quantize
 from .rounding import FULL, PLAIN, REDUCED, ROTATED, Rounding, RoundingChoice, has_pairs
 from .storage import Quantized
@@ -156,7 +156,7 @@ def quantize_best(
         choice.offer(PLAIN)
     others = ~data.some(weighed)
     fitted = some_of(1, others.astype(np.int64), _FITTED) if others.any() else ~others
-    moments = InputMoments(data, fitted, runtime)
+    moments = OperandMoments(data, fitted, runtime)
     for rounding in dict.fromkeys((ROTATED, choice.used)):
         choice.offer(rounding.fitted(moments))
     return choice

@@ -9,19 +9,19 @@ from typing import Any
 import onnx_ir as ir
 
 from ..allocation.model_costs import Figures, measure_costs
-from ..calibration import Calibration, CalibrationData, Signature, open_calibration
+from ..calibration import Calibration
 from ..errors import InputError
 from ..evaluation import Agreement, compare_outputs
 from ..evaluation.state import find_state
 from ..evaluation.stream import Stream, along_stream
 from ..files import model_io
-from ..options import FileOptions, Options
+from ..options import Options
 from ..outputs import SURVEYED, counted, output_kinds, survey
-from ..outputs.caches import Caches, but_caches, run_caches, uncounted
+from ..outputs.caches import Caches, uncounted
 from ..outputs.selection import Selected, selected
+from ..preparation.open_data import open_data
 from ..progress import Progress
 from ..runtime.footprint import footprint_of
-from ..runtime.free_memory import memory_of
 from ..runtime.interleaved import Ratio, latencies
 from ..runtime.randomness import Randomness, randomness_of
 from ..runtime.runtimes import runtime_of
@@ -94,7 +94,8 @@ def compare_several(
         raise InputError(
             "The models do not have the same inputs and outputs, so they cannot be compared."
         )
-    data = _opened(calibration, models[0], options)
+    whole = dataclasses.replace(options.selection, holdout=0.0)  # nothing is set apart
+    data = open_data(calibration, models[0], dataclasses.replace(options, selection=whole))
     data = data.measured(footprint_of(models[0], data.typical("calibration").feeds, runtime))
     kinds = output_kinds(models[0], options.outputs)
     chosen, caches = selected(models[0], kinds), uncounted(models[0], kinds)
@@ -136,22 +137,6 @@ def compare_several(
             zip(figures[1:], agreements, streams, strict=True), 1
         )
     ]
-
-
-def _opened(calibration: Calibration, dense: ir.Model, options: Options) -> CalibrationData:
-    """The data, of which nothing is set apart."""
-    runtime = runtime_of(options.runtime)
-    return open_calibration(
-        calibration,
-        Signature.of(dense),
-        dataclasses.replace(options.selection, holdout=0.0),
-        FileOptions(options.images, options.texts),
-        run=runtime.session(dense, but_caches(dense)).run,
-        run_caches=run_caches(dense, runtime),
-        batch_axis=options.batch_axis,
-        mask=options.mask,
-        memory=memory_of(options.memory),
-    )
 
 
 def _interface(model: ir.Model) -> tuple[list[str | None], list[str | None]]:

@@ -133,7 +133,6 @@ def merged_parts(parts: Mapping[str, Part]) -> Part:
             )
         if twice := sorted(numbered.keys() & set(part.numbers)):
             raise InputError(f"{name} holds part {twice[0]}, which another file holds, too.")
-        numbered[min(part.numbers)] = part.gathered
         numbered |= dict.fromkeys(part.numbers, part.gathered)
     _check_complete(numbered.keys(), first.count)
     # In the order of the data, so that the sum is the same however files were named.

@@ -10,7 +10,7 @@ from builders import check, model, normal, run
 from onnx_factorize import factorize
 from onnx_factorize.calibration import Signature, open_calibration
 from onnx_factorize.options import Memory, Selection
-from onnx_factorize.quantization.input_moments import InputMoments
+from onnx_factorize.quantization.operand_moments import OperandMoments
 from onnx_factorize.quantization.quantizers import quantize
 from onnx_factorize.quantization.rounding import ROTATED
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
@@ -28,7 +28,7 @@ def _rounded(dense, feeds, memory=None):
     """A model in 4 bits: to the nearest levels, and fitted to the feeds."""
     selection = Selection(batch_size=16, holdout=0.0)
     data = open_calibration([feeds], Signature.of(dense), selection, memory=memory)
-    moments = InputMoments(data, np.ones(data.calibration_samples, bool), OnnxRuntime(threads=1))
+    moments = OperandMoments(data, np.ones(data.calibration_samples, bool), OnnxRuntime(threads=1))
     ways = ROTATED, ROTATED.fitted(moments)
     return [quantize(dense, "weights", data, rounding=way) for way in ways]
 

@@ -17,11 +17,11 @@ from ..runtime.session import Runtime
 from ..statistics.im2col import linear_rows
 from ..statistics.moments import Moments
 
-__all__ = ["InputMoments"]
+__all__ = ["OperandMoments"]
 
 
 @dataclasses.dataclass(frozen=True)
-class InputMoments:
+class OperandMoments:
     """Gathers the second moments of values of a model.
 
     Attributes:
