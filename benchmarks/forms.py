@@ -1,7 +1,7 @@
 """The forms of a convolution beside each other, and the budget's own choice among them.
 
     python -m benchmarks.forms [NAME ...] [--keep 0.5] [--seeds 1] [--samples N] [--save FILE.json]
-    python -m benchmarks.forms --docs FILE.json ...    # writes docs/forms.md
+    python -m benchmarks.forms --docs FILE.json ...    # writes docs/research/forms.md
 
 Needs `python -m models fetch all`. For each model, share of the parameters of its targets, and
 form: the divergence on held-out calibration data, the model's own metrics on its test data, and
@@ -32,7 +32,7 @@ from onnx_factorize.progress import Progress
 
 NAMES = ("fashion-resnet", "ppocr-det")
 SAMPLES = {"fashion-resnet": 1280, "ppocr-det": 64}
-DOCS = Path(__file__).parent.parent / "docs" / "forms.md"
+DOCS = Path(__file__).parent.parent / "docs" / "research" / "forms.md"
 INTRODUCTION = """# Forms of a convolution, measured
 
 Made by `python -m benchmarks.forms`: zero-shot, `--budget targets=KEEP`, weighting `fisher`. Each row is one form for all convolutions

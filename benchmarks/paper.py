@@ -3,7 +3,7 @@
     python -m benchmarks.paper [NAME ...] [--keep 0.5 ...] [--seed 0 ...]
         [--projection NAME ...] [--samples N] [--epochs N] [--lr X]
         [--limit N] [--save FILE]
-    python -m benchmarks.paper --docs FILE.json ...    # writes the tables of docs/paper.md
+    python -m benchmarks.paper --docs FILE.json ...    # writes the tables of docs/research/paper.md
 
 Needs `python -m models fetch all`. For each model, seed, and share of the parameters of the
 MatMul, Gemm and Conv operators: plain SVD, FWSVD and the two-sided Fisher information, zero-shot
@@ -39,7 +39,7 @@ from onnx_factorize.pipeline import calibrated
 from onnx_factorize.progress import Progress
 from onnx_factorize.runtime.runtimes import runtime_of
 
-DOCS = Path(__file__).parent.parent / "docs" / "paper.md"
+DOCS = Path(__file__).parent.parent / "docs" / "research" / "paper.md"
 NAMES = ("fashion-resnet", "fashion-vit", "minilm", "ppocr-rec")
 KEEPS = (0.5, 0.25, 0.1)
 

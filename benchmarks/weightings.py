@@ -1,7 +1,7 @@
 """All weightings and allocations on real models, zero-shot, beside each other.
 
     python -m benchmarks.weightings [NAME ...] [--seed N ...] [--samples N] [--save FILE.json]
-    python -m benchmarks.weightings --docs FILE.json ...    # writes docs/weightings.md and the plot
+    python -m benchmarks.weightings --docs FILE.json ...  # writes the page and plot
 
 Needs `python -m models fetch all`. For each model, seed, weighting, allocation and share of the
 parameters of the MatMul, Gemm and Conv operators: the divergence on held-out calibration data and
@@ -60,7 +60,7 @@ PREDICTED = (
     "cost, seed by seed. What is alike has no part together, so it is too much where held-out "
     "samples are like those calibrated on: with few samples, or crops of the same photographs."
 )
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "research"
 
 
 @click.command()

@@ -83,7 +83,7 @@ class Layer:
 
 @dataclasses.dataclass
 class Report:
-    """A whole run. The keys of its JSON are a contract: see docs/report.md.
+    """A whole run. The keys of its JSON are a contract: see docs/reference/report.md.
 
     Attributes:
         command: The options that made it.

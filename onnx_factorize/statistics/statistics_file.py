@@ -1,6 +1,6 @@
 """Statistics in a file: one .npz with the sums as they are, and a description of what shares what.
 
-    format      version of the format, and what the arrays are, as JSON (docs/shards.md)
+    format      version of the format, and what the arrays are, as JSON (docs/howto/shards.md)
     signal0 …   reference, total and products of each signal; its count is in the description
     gradient0 … sums of each gradient
     rows0 …     sums of the importance of rows

@@ -68,7 +68,7 @@ def test_a_model_costs_no_less_than_its_targets(name, target):
 
 def _run_example(title):
     """Runs an example of the page on how to extend as it stands there."""
-    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "development" / "extending.md").read_text(encoding="utf-8")
     section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     assert len(code.splitlines()) <= 40

@@ -193,7 +193,7 @@ REGISTERED = [spec.name for spec in every_operator()]
 
 
 def _example() -> None:
-    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "development" / "extending.md").read_text(encoding="utf-8")
     section = text.partition("## An operator\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     assert len(code.splitlines()) <= 40

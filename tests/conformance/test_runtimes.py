@@ -62,7 +62,7 @@ def test_it_is_timed_and_says_under_which_conditions(name, tmp_path):
 def toy(monkeypatch):
     """The example of the page on how to extend, run as it stands there."""
     monkeypatch.setattr(registry, "_RUNTIMES", dict(registry._RUNTIMES))
-    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "development" / "extending.md").read_text(encoding="utf-8")
     section = text.partition("## A runtime\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     assert len(code.splitlines()) <= 40

@@ -131,11 +131,11 @@ def test_it_runs_from_end_to_end(name):
 def toy(monkeypatch):
     """The example of the page on extending, registered for one test."""
     monkeypatch.setattr(registry, "_WEIGHTINGS", dict(registry._WEIGHTINGS))
-    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "development" / "extending.md").read_text(encoding="utf-8")
     section = re.search(r"## A weighting\n(.*?)\n## ", page, re.DOTALL).group(1)
     (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(example.splitlines()) <= 40
-    exec(compile(example, "docs/extending.md", "exec"), {"__name__": "toy"})
+    exec(compile(example, "docs/development/extending.md", "exec"), {"__name__": "toy"})
     return get_weighting("toy")
 
 

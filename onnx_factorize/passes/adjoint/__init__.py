@@ -1,7 +1,7 @@
 """Reverse-mode differentiation of an ONNX graph, as ONNX nodes.
 
 `AppendAdjoint` is the pass. The other modules hold the rules, one kind of operator a file, each
-registered by `rule`; ``docs/adjoint.md`` says how to add one.
+registered by `rule`; ``docs/explanation/adjoint.md`` says how to add one.
 """
 
 from onnx_factorize.passes.adjoint import (

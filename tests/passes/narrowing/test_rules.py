@@ -138,7 +138,7 @@ def test_every_rule_is_tried():
 
 def test_a_rule_from_elsewhere():
     """The example of the page on extending."""
-    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "development" / "extending.md").read_text(encoding="utf-8")
     example = page.split("## An operator between channels")[1].split("```python\n")[1]
     exec(compile(example.split("```")[0], "extending.md", "exec"), {"__name__": __name__})
     proto = model(

@@ -2,7 +2,7 @@
 
 The adjoint takes them as it takes function bodies of standard operators, and inference of shapes
 goes on through them. The model keeps its fused nodes: a body serves the analysis only.
-One file a family; `body` registers one, ``docs/adjoint.md`` says how to add one.
+One file a family; `body` registers one, ``docs/explanation/adjoint.md`` says how to add one.
 """
 
 from onnx_factorize.passes.adjoint.bodies import (
