@@ -139,15 +139,19 @@ def compare(
         return several[0]
 
 
-def inspect(model: model_io.Model, *, custom_ops: str | Sequence[str] = ()) -> Inspection:
+def inspect(
+    model: model_io.Model, *, custom_ops: str | Sequence[str] = (), deploy_to: str | None = None
+) -> Inspection:
     """Finds what is factorizable in a model, without calibration data.
 
     Args:
         model: As for `factorize`.
         custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
+        deploy_to: A device that the model is looked at for; then `deployment` of what is found says
+            what it does not take, and what would be kept from it.
 
     Raises:
-        InputError: The model, or a library, cannot be read.
+        InputError: The model, or a library, cannot be read, or there is no such device.
 
     Example:
         >>> import onnx_factorize
@@ -156,5 +160,7 @@ def inspect(model: model_io.Model, *, custom_ops: str | Sequence[str] = ()) -> I
     """
     with naming_parameters(Options.names()):
         return inspection.inspect(
-            model, custom_ops=[custom_ops] if isinstance(custom_ops, str) else custom_ops
+            model,
+            custom_ops=[custom_ops] if isinstance(custom_ops, str) else custom_ops,
+            deploy_to=deploy_to,
         )

@@ -178,7 +178,7 @@ def prepare(
         start, subnormals = without_subnormals(dense, data, options)
     with progress.stage("find targets"):
         normal, targets, skipped, excluded = find_targets(start, outputs, chosen, options)
-        targets = [restricted(target, options.form) for target in targets]
+        targets = [restricted(target, options.form, options.device) for target in targets]
         targets = as_identity_blocks(normal, targets, options)
         if options.promise is None:  # what a guarantee searches is the targets alone
             costs = dataclasses.replace(costs, hidden=hidden_params(skipped, options))

@@ -22,6 +22,8 @@ passes.adjoint.bodies
 foreign passes.adjoint passes.linear
 passes.operators
 user_code passes
+deployment
+deployment.devices
 passes.identity_blocks passes.narrowing
 options files
 runtime calibration.inputs

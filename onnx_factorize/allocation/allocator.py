@@ -19,7 +19,7 @@ from ..passes import Factors, Target, sign
 from ..statistics.model_statistics import TargetStatistics
 from .analysis import Analysis, idle_operators
 from .candidate import Candidate
-from .candidates import automatic_multiple
+from .candidates import rank_multiple
 from .channel_prices import ChannelPrices
 from .forms import operator_choices, restricted
 from .joint import allocate_jointly, cost_of, least_cost
@@ -215,7 +215,7 @@ def _choices(
     costs, fast = price.costs, price.speed or options.prefers_speed
 
     def multiple(unfolding: Target) -> int:
-        return options.rank_multiple or automatic_multiple(unfolding, all_params, fast=fast)
+        return rank_multiple(unfolding, all_params, options, fast=fast)
 
     choices = []
     for target in targets:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from ..curve import Curve
 from ..factorization.forms import Form, form_that_cuts
+from ..options import Options
 from ..passes import Target
 from .lagrangian import DENSE, Choices
 from .price import Price, Taken
@@ -17,6 +20,7 @@ __all__ = [
     "candidates",
     "faster",
     "only_dense",
+    "rank_multiple",
     "smaller_ranks",
 ]
 
@@ -46,6 +50,21 @@ def automatic_multiple(target: Target, all_params: int, *, fast: bool = False) -
     while multiple > 1 and target.factor_params(multiple) > _STEP * all_params:
         multiple //= 2
     return max(multiple, LAID_OUT) if fast and target.convolution is not None else multiple
+
+
+def rank_multiple(target: Target, all_params: int, options: Options, *, fast: bool = False) -> int:
+    """The number of which a target's ranks are multiples: the user's, or the program's choice.
+
+    Args:
+        target: The target.
+        all_params: The weights of all targets.
+        options: What the user says of it, and the device that the result is for.
+        fast: Whether time counts.
+    """
+    if options.rank_multiple is not None:
+        return options.rank_multiple
+    least = 1 if options.device is None else options.device.rank_multiple
+    return math.lcm(least, automatic_multiple(target, all_params, fast=fast))
 
 
 def smaller_ranks(target: Target, multiple: int, form: Form | None = None) -> npt.NDArray[np.int64]:

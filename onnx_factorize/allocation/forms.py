@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..arrays import Array
 from ..curve import Curve
+from ..deployment import Device
 from ..factorization.forms import Form, form_named, form_that_cuts, forms_of, unfoldings_of
 from ..passes import Target
 from .candidates import candidates, faster, only_dense
@@ -40,13 +41,23 @@ AUTO = "auto"
 _WIDEST = 1024
 
 
-def restricted(target: Target, form: str) -> Target:
-    """The target with the unfoldings that a form needs; its own where it has no such form."""
+def restricted(target: Target, form: str, device: Device | None = None) -> Target:
+    """The target with the unfoldings that a form needs; its own where it has no such form.
+
+    Args:
+        target: The target.
+        form: The form, or `auto`.
+        device: What the result is for: where the form is left open, it may not serve all of them.
+    """
     if form == AUTO:
         unfoldings = tuple(
             unfolding for unfolding in target.unfoldings if unfolding.width <= _WIDEST
         )
-        return target.limited(unfoldings)
+        if device is None or device.forms is None:
+            return target.limited(unfoldings)
+        wanted = {each for name in device.forms for each in form_named(name).cuts(target) or ()}
+        served = tuple(each for each in unfoldings if each.unfolding.name in wanted)
+        return target.limited(served, device.forms)
     cuts, by_unfolding = (
         form_named(form).cuts(target),
         {each.unfolding.name: each for each in unfoldings_of(target)},

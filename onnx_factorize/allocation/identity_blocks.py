@@ -57,7 +57,8 @@ def check_blocks(model: ir.Model, options: Options) -> None:
 
 def _marked(model: ir.Model, targets: Sequence[Target], options: Options) -> list[Target]:
     """The targets, marked, whether training finds their ranks or not."""
-    if options.factors == "pair" or options.quantize:
+    served = options.device is None or options.device.identity_blocks
+    if options.factors == "pair" or (options.factors == "auto" and not served) or options.quantize:
         return list(targets)
     return [_all_of(target, lambda each: bool(sides_of(model, each))) for target in targets]
 

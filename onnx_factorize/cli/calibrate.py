@@ -43,7 +43,7 @@ __all__ = ["calibrate_command", "merge_command"]
     help="What --survey found; without it each part looks at samples of all data.",
 )
 @fields("weighting", "ranks", "effort", "labels", "draws", "form", "narrow")
-@fields("include", "exclude", "op_types", "holdout", "keep_subnormals")
+@fields("include", "exclude", "op_types", "deploy_to", "holdout", "keep_subnormals")
 @help_option
 def calibrate_command(model: str, output: str, **given: Any) -> None:
     """Gather the statistics of MODEL, for compress --statistics."""

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ..errors import named
 from ..report.inspection import inspect
+from ..report.lint import Lint
 from .console import echo, open_console, say
 from .help import help_option
 from .layers_table import print_layers
@@ -30,11 +31,13 @@ _QUOTED = re.compile(r"'[^']*'")
 @click.command("inspect")
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@fields("custom_ops")
+@fields("deploy_to", "custom_ops")
 @help_option
-def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> None:
+def inspect_command(
+    model: str, as_json: bool, deploy_to: str | None, custom_ops: tuple[str, ...]
+) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
-    found = inspect(model, custom_ops=custom_ops)
+    found = inspect(model, custom_ops=custom_ops, deploy_to=deploy_to)
     if as_json:
         echo(json.dumps(found.as_dict(), indent=1))
         return
@@ -55,6 +58,8 @@ def inspect_command(model: str, as_json: bool, custom_ops: tuple[str, ...]) -> N
         f"opset {found.opset}",
     )
     _say_channels(console, found.channels)
+    if found.deployment is not None:
+        _say_deployment(console, found.deployment)
     if found.counted_on:
         shapes = {name: str(shape) for name, shape in found.counted_on.items()}
         sample = ", ".join(f"{name} {shape}" for name, shape in _collapsed(shapes, found.caches))
@@ -80,6 +85,13 @@ def _collapsed(said: Mapping[str, str], caches: Collection[str]) -> list[tuple[s
         (names[0] if len(names) == 1 else f"{names[0]} … {len(names)} caches", said[names[0]])
         for names in groups.values()
     ]
+
+
+def _say_deployment(console: Console, found: Lint) -> None:
+    """Prints what a device settles, and what it finds wrong with the model."""
+    say(console, f"for {found.title} (--deploy-to {found.device}): {found.settings}")
+    for finding in found.findings:
+        say(console, "  ", ("note:", "yellow"), f" {finding.said}")
 
 
 def _say_channels(console: Console, channels: Sequence[Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 from click.core import ParameterSource
 
+from ..deployment.devices import device_names
 from ..errors import InputError
 from ..factorization.forms import form_names
 from ..factorization.weightings import weighting_names
@@ -26,6 +27,7 @@ _FORMS = {"outputs": "NAME=KIND", "batch_axis": "INPUT=AXIS", "mask": "INPUT=MEA
 
 # The names that registries have, where the help of an option lists them.
 _WORDS: dict[str, Callable[[], Sequence[str]]] = {
+    "deploy_to": device_names,
     "form": form_names,
     "keep": share_names,
     "runtime": runtime_names,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from ..allocation.calibrated import Calibrated
-from ..allocation.candidates import automatic_multiple
+from ..allocation.candidates import rank_multiple
 from ..allocation.plan import Plan
 from ..factorization.balance import balanced
 from ..factorization.forms import unfoldings_of
@@ -44,8 +44,7 @@ def multiples_of(
     """The multiples that ranks are rounded to, by the name of the bottleneck's value."""
     params = sum(target.params for target in targets)
     return {
-        value: options.rank_multiple or automatic_multiple(unfolding, params)
-        for value, unfolding in unfoldings.items()
+        value: rank_multiple(unfolding, params, options) for value, unfolding in unfoldings.items()
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from ..allocation.candidates import automatic_multiple, smaller_ranks
+from ..allocation.candidates import rank_multiple, smaller_ranks
 from ..allocation.channel_prices import ChannelPrices
 from ..allocation.identity_blocks import as_pairs
 from ..allocation.model_costs import Costs
@@ -53,9 +53,7 @@ def timed_costs(
     unfoldings = [unfolding for target in targets for unfolding in unfoldings_of(target)]
     forms = {unfolding.name: form_that_cuts([unfolding]) for unfolding in unfoldings}
     ranks = {
-        v.name: smaller_ranks(
-            v, options.rank_multiple or automatic_multiple(v, all_params, fast=True), forms[v.name]
-        )
+        v.name: smaller_ranks(v, rank_multiple(v, all_params, options, fast=True), forms[v.name])
         for v in unfoldings
     }
     with progress.stage("time operators", len(unfoldings)) as advance:

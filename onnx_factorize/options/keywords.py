@@ -58,6 +58,7 @@ class SweepKeywords(DataKeywords, total=False):
     exclude: str | Sequence[str]
     op_types: str | Sequence[str]
     op_type: str | Sequence[str]
+    deploy_to: str | None
     holdout: float
     finetune: bool
     epochs: int

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from .._version import __version__
+from ..deployment import Device
+from ..deployment.devices import device_named
 from ..errors import InputError, at_least
 from ..passes import Kind
 from .budget import Budget
@@ -53,6 +55,8 @@ class Options:
             exported from, match one are touched.
         exclude: Regular expressions; targets whose names match one stay dense.
         op_types: Only targets of these operators are touched; empty for all.
+        deploy_to: The device that the result is for: its rules act where an option is left to the
+            program (`rank_multiple`, `form` and `factors`), and on what is touched; None for none.
         outputs: Output name to what it stands for, where recognition is wrong.
         batch_axis: Input name to 0, if its first axis runs over samples, or None, where what is
             found by running the model is wrong.
@@ -128,6 +132,12 @@ class Options:
     )
     op_types: tuple[str, ...] = option(
         (), "Only this operator; repeatable.", flag="op-type", metavar="T", repeated=True
+    )
+    deploy_to: str | None = option(
+        None,
+        "What the result is for: {words}. Settles what --rank-multiple, --form and --factors leave "
+        "open, and which operators stay dense.",
+        metavar="DEVICE",
     )
     outputs: Mapping[str, Kind] = option(
         {},
@@ -213,6 +223,8 @@ class Options:
         if self.factors not in get_args(WrittenAs):
             raise InputError(f"--factors is auto, pair or identity, not '{self.factors}'.")
         effort_named(self.effort)
+        if self.deploy_to is not None:
+            device_named(self.deploy_to)
         if self.labels not in get_args(Labels):
             raise InputError(f"--labels is drawn or given, not '{self.labels}'.")
         if self.labels == "given" and (self.draws or 1) > 1:
@@ -276,6 +288,11 @@ class Options:
         return effort.for_channels if self.narrow == "only" else effort
 
     @property
+    def device(self) -> Device | None:
+        """The device that the result is for; None where none is named."""
+        return None if self.deploy_to is None else device_named(self.deploy_to)
+
+    @property
     def narrowing(self) -> Narrow:
         """Whether channels may be narrowed: not where all operators get the same share."""
         return "off" if self.ranks == "uniform" else self.narrow
@@ -311,6 +328,8 @@ class Options:
         made = f"--budget {self.budget} --weighting {self.weighting} --ranks {self.ranks}"
         if self.quantize:
             made += f" --quantize {self.quantize}"
+        if self.deploy_to:
+            made += f" --deploy-to {self.deploy_to}"
         return {"version": __version__, "options": made}
 
     def as_dict(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..passes import (
     with_outputs,
 )
 from ..runtime.paging import spill_large
+from .kept_from import kept_from
 
 __all__ = ["find_targets", "hidden_params"]
 
@@ -79,7 +80,7 @@ def _chosen(targets: Sequence[Target], options: Options) -> tuple[list[Target], 
     chosen, left = [], []
     for target in targets:
         # Operators that share a weight are treated together or not at all.
-        reasons = (options.excluded(use.name, use.op_type, use.module) for use in target.uses)
+        reasons = (_left_alone(use, options) for use in target.uses)
         reason = next(filter(None, reasons), None)
         if reason is None:
             chosen.append(target)
@@ -90,10 +91,19 @@ def _chosen(targets: Sequence[Target], options: Options) -> tuple[list[Target], 
     return chosen, left
 
 
+def _left_alone(use: Target, options: Options) -> str | None:
+    """The reason why an operator is left alone: the user's wish, or the device's."""
+    reason = options.excluded(use.name, use.op_type, use.module)
+    if reason is None and options.device is not None:
+        reason = kept_from(options.device, use)
+    return reason
+
+
 def _no_targets(found: int, skipped: Sequence[Skipped]) -> str:
     if found:
         return (
-            f"All {found} factorizable operators are excluded by --include, --exclude or --op-type."
+            f"All {found} factorizable operators are excluded by --include, --exclude, --op-type "
+            "or --deploy-to."
         )
     said = f"The model has nothing to factorize: {len(skipped)} linear operators were skipped"
     if len({skip.reason for skip in skipped}) == 1:

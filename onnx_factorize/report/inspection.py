@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from ..allocation.model_costs import Costs
 from ..calibration import Signature
+from ..deployment.devices import device_named
 from ..errors import InputError
 from ..factorization.narrowing.narrowing import find_narrowings
 from ..files import model_io
@@ -23,6 +24,7 @@ from ..runtime.arithmetic import Arithmetic, count_arithmetic
 from ..runtime.runtimes.onnx_runtime import OnnxRuntime
 from ..runtime.session import Runtime
 from .channel_rows import channel_rows
+from .lint import Lint, lint
 from .outlook import Outlook, outlook
 from .report import Layer
 
@@ -52,6 +54,7 @@ class Inspection:
         history: What made the model, if this tool did: version and options.
         channels: Groups of channels between operators (see `report.channel_rows`).
         caches: The inputs and outputs of a decoder that hold caches.
+        deployment: The model as a device sees it; None where none is named.
     """
 
     inputs: list[str]
@@ -68,13 +71,16 @@ class Inspection:
     history: dict[str, str] = dataclasses.field(default_factory=dict)
     channels: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     caches: list[str] = dataclasses.field(default_factory=list)
+    deployment: Lint | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain data."""
         return dataclasses.asdict(self)
 
 
-def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspection:
+def inspect(
+    model: model_io.Model, *, custom_ops: Sequence[str] = (), deploy_to: str | None = None
+) -> Inspection:
     """Finds what is factorizable in a model, without calibration data.
 
     Arithmetic is counted on zeros, with open axes of length 64 and one sample.
@@ -82,10 +88,12 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
     Args:
         model: The model.
         custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
+        deploy_to: A device that the model is looked at for, as `--deploy-to` calls it.
 
     Raises:
-        InputError: The model, or a library, cannot be read.
+        InputError: The model, or a library, cannot be read, or there is no such device.
     """
+    device = None if deploy_to is None else device_named(deploy_to)
     runtime = OnnxRuntime(custom_ops=tuple(custom_ops))
     dense = model_io.load(model)
     signature = Signature.of(dense)
@@ -99,10 +107,15 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
     others = FindConstants(finder)
     others(normal)
     channels = channel_rows(*find_narrowings(normal, finder.targets))
+    seen = None if device is None else lint(device, dense, finder.targets, signature)
+    kept = {} if seen is None else seen.kept
     # Last, for it changes the graph: another copy would take as long as all that was found in it.
     arithmetic = _arithmetic_on(zeros, dense, normal, signature, runtime)
     nodes = arithmetic.nodes if arithmetic is not None else {}
-    layers = [_target(target, use, nodes.get(use.name)) for target, use in _uses(finder.targets)]
+    layers = [
+        _target(target, use, nodes.get(use.name), kept.get(use.name))
+        for target, use in _uses(finder.targets)
+    ]
     layers += [_skipped(skip) for skip in (*finder.skipped, *others.skipped)]
     params, size = model_io.parameters(dense), _size(dense)
     costs = Costs(params, size, arithmetic or Arithmetic(0, {}))
@@ -119,10 +132,16 @@ def inspect(model: model_io.Model, *, custom_ops: Sequence[str] = ()) -> Inspect
         counted_on={}
         if arithmetic is None
         else {name: list(array.shape) for name, array in zeros.items()},
-        outlook=outlook(costs, finder.targets, counted=arithmetic is not None),
+        outlook=outlook(
+            costs,
+            [each for each in finder.targets if not any(use.name in kept for use in each.uses)],
+            counted=arithmetic is not None,
+            deploy_to=deploy_to,
+        ),
         history=history(dense),
         channels=channels,
         caches=cached_values(dense),
+        deployment=seen,
     )
 
 
@@ -132,19 +151,26 @@ def _uses(targets: Sequence[Target]) -> Iterator[tuple[Target, Target]]:
         yield from ((target, use) for use in target.uses)
 
 
-def _target(target: Target, use: Target, macs: int | None) -> Layer:
-    """An operator that may be factorized; the parameters are of the first that reads a weight."""
+def _target(target: Target, use: Target, macs: int | None, kept: str | None) -> Layer:
+    """An operator that may be factorized; the parameters are of the first that reads a weight.
+
+    Args:
+        target: The first.
+        use: The operator.
+        macs: Its multiplications.
+        kept: The reason why it stays dense all the same.
+    """
     return Layer(
         name=use.name,
         op_type=use.op_type,
-        form=title_of(use),
+        form=title_of(use) if kept is None else None,
         rank=None,
         full_rank=target.full_rank,
         params=(target.params, target.params) if use is target else (0, 0),
         macs=None if macs is None else (macs, macs),
         loss=None,
         status="kept",
-        reason=None if use is target else f"shares the weight of '{target.name}'",
+        reason=kept or (None if use is target else f"shares the weight of '{target.name}'"),
         module=use.module,
     )
 

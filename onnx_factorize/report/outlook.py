@@ -49,20 +49,24 @@ class Outlook:
     cut: int | None = None
 
 
-def outlook(costs: Costs, targets: Sequence[Target], *, counted: bool) -> list[Outlook]:
+def outlook(
+    costs: Costs, targets: Sequence[Target], *, counted: bool, deploy_to: str | None = None
+) -> list[Outlook]:
     """Works out what budgets would leave.
 
     Args:
         costs: What the dense model costs.
         targets: Its targets.
         counted: Whether its arithmetic is known.
+        deploy_to: The device that it is for, if any.
     """
     own = [target.limited() for target in targets]
     losses = {target.name: np.zeros(target.full_rank + 1) for target in own}
     uniform = Candidate("uniform", get_weighting("none"), {}, losses, uniform=True)
     found = []
     for share in BUDGETS:
-        options = Options(budget=Budget("params", share), ranks="uniform", weighting="none")
+        budget = Budget("params", share)
+        options = Options(budget=budget, ranks="uniform", weighting="none", deploy_to=deploy_to)
         try:
             price = price_of(options.budget, costs)
             allocator = Allocator(own, Analysis(Spectra({}), [uniform]), price, options)

@@ -37,7 +37,10 @@ SAID = [
     ("--device 'gpu' cannot be used here", 'device="gpu" cannot be used here'),
     ("--calib feeds:make raised", 'calibration="feeds:make" raised'),
     ("x is no file; --calib takes", "x is no file; calibration takes"),
-    ("excluded by --include, --exclude or --op-type.", "excluded by include, exclude or op_types."),
+    (
+        "excluded by --include, --op-type or --deploy-to.",
+        "excluded by include, op_types or deploy_to.",
+    ),
     ("give --samples 200", "give samples=200"),
     ("--holdout above 0.", "holdout above 0."),
     ("--unknown 3 and --calib", "--unknown 3 and calibration"),
