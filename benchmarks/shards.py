@@ -26,7 +26,7 @@ from onnx_factorize.options import Budget, Options
 from onnx_factorize.pipeline import calibrated, compressed, run
 from onnx_factorize.prepared import prepare
 from onnx_factorize.report.report import Report
-from onnx_factorize.shards import Shard, gathered_part, merge_files
+from onnx_factorize.shards import Shard, gathered_part, merge_files, shared_by
 from onnx_factorize.statistics.statistics_file import save
 
 _COUNTS = (1, 3, 16)
@@ -71,10 +71,11 @@ def main(names: tuple[str, ...], samples: int, threads: int, budget: str, more: 
 def _merged(model: Path, data: Path, options: Options, count: int, folder: Path) -> Path:
     """The file of as many parts, each of which was in one of its own."""
     prepared = prepare(model, data, options, Progress())
-    files = []
+    shared, files = shared_by(prepared, options), []
     for number in range(1, count + 1):
         files.append(folder / f"part.{number}.npz")
-        save(gathered_part(prepared, options, Shard(number, count)), files[-1])
+        part = gathered_part(prepared.run, prepared.macs, options, shared, Shard(number, count))
+        save(part, files[-1])
     merged = folder / f"all.{count}.npz"
     save(merge_files(files[::-1]), merged)
     for file in files:

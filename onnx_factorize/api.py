@@ -6,6 +6,7 @@ What they do is told to the logger `onnx_factorize`, too: each stage when it is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from .calibration import Calibration
@@ -33,6 +34,7 @@ def factorize(
     calibration: Calibration,
     *,
     progress: Progress | None = None,
+    executor: Executor | None = None,
     **options: Unpack[OptionKeywords],
 ) -> Result:
     """Compresses a trained model by calibrated low-rank factorization.
@@ -42,6 +44,8 @@ def factorize(
         calibration: A path, an iterable of feeds (mappings from input names to arrays), an
             onnxruntime `CalibrationDataReader`, or a callable that makes one.
         progress: What is told how far the run is.
+        executor: What runs workers that calibrate: any executor of `concurrent.futures`, or of a
+            library that offers one (Dask, Ray). With `workers` alone they are processes here.
         **options: Those of the command line: `Options` and its parts say what each means.
 
     Returns:
@@ -62,7 +66,7 @@ def factorize(
         >>> result.save("small.onnx", reports=["small.json"])
     """
     with naming_parameters(Options.names()):
-        return run(model, calibration, Options.of(**options), progress or Progress())
+        return run(model, calibration, Options.of(**options), progress or Progress(), executor)
 
 
 @takes(SweepKeywords)
@@ -72,6 +76,7 @@ def sweep(
     budgets: Sequence[str | Budget],
     *,
     progress: Progress | None = None,
+    executor: Executor | None = None,
     **options: Unpack[SweepKeywords],
 ) -> list[Result]:
     """Compresses a model to several budgets with one calibration.
@@ -81,6 +86,7 @@ def sweep(
         calibration: As for `factorize`.
         budgets: Such as `["params=0.9", "params=0.5"]`.
         progress: What is told how far the run is.
+        executor: As for `factorize`.
         **options: As for `factorize`, without a budget.
 
     Returns:
@@ -101,7 +107,7 @@ def sweep(
     with naming_parameters(Options.names()):
         chosen = [each if isinstance(each, Budget) else Budget.parse(each) for each in budgets]
         given = Options.of(**options)
-        found = run_sweep(model, calibration, given, chosen, progress or Progress())
+        found = run_sweep(model, calibration, given, chosen, progress or Progress(), executor)
         return [result for _, result in found if isinstance(result, Result)]
 
 

@@ -15,11 +15,28 @@ from typing import ParamSpec, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["in_parallel", "one_blas_thread"]
+__all__ = ["cores", "in_parallel", "keep_to", "one_blas_thread"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
+
+
+class _Share:
+    """The cores that this process keeps to, where others of the same run have theirs."""
+
+    cores: int | None = None
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(found or 1, _Share.cores or found or 1)
+
+
+def keep_to(count: int) -> None:
+    """Leaves cores to other processes of the same run from now on."""
+    _Share.cores = max(1, count)
 
 
 def one_blas_thread(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
@@ -35,6 +52,5 @@ def one_blas_thread(function: Callable[_Arguments, _Result]) -> Callable[_Argume
 
 def in_parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """Yields `function` of each item, in order, computed by as many threads as there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores or 1) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
         yield from pool.map(function, items)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import Executor
 
 import numpy as np
 import onnx_ir as ir
 
 from .allocation.calibrated import Calibrated
-from .allocation.gathering import Known
+from .allocation.gathering import HERE, Known
 from .allocation.identity_blocks import written_as_blocks
 from .allocation.model_costs import measure_costs
 from .allocation.plan import Plan
@@ -33,24 +34,38 @@ from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
 from .runtime.session import Session
 from .statistics.statistics_file import load
+from .workers.rounds import hired
+from .workers.shared_out import SharedOut
 
 __all__ = ["calibrated", "compressed", "run"]
 
 
 def run(
-    source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
+    source: model_io.Model,
+    calibration: Calibration,
+    options: Options,
+    progress: Progress,
+    executor: Executor | None = None,
 ) -> Result:
     """The pipeline behind `factorize`: read it to see how the parts fit."""
     progress.limit(options.max_time)
-    return compressed(calibrated(source, calibration, options, progress), options, progress)
+    known = calibrated(source, calibration, options, progress, executor)
+    return compressed(known, options, progress)
 
 
 def calibrated(
-    source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
+    source: model_io.Model,
+    calibration: Calibration,
+    options: Options,
+    progress: Progress,
+    executor: Executor | None = None,
 ) -> Calibrated:
     """The first half of the pipeline: what does not depend on the budget."""
     if options.statistics is None:
-        return prepare(source, calibration, options, progress).calibrated(options)
+        with hired(executor, options) as workers:
+            prepared = prepare(source, calibration, options, progress)
+            shared_out = HERE if workers is None else SharedOut(prepared, options, workers)
+            return prepared.calibrated(options, shared_out)
     known = Known(load(options.statistics), options.statistics)
     prepared = prepare(source, calibration, options, progress, known.part.shared, known.name)
     return prepared.calibrated(options, known)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -45,7 +45,7 @@ from .statistics.calibration_run import CalibrationRun
 from .statistics.part import Fingerprint, Shared
 from .statistics.sampling import Sampling
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "targets_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Prepared:
     """A model that is ready to be calibrated.
 
     Attributes:
+        source: Where the dense model is from.
         dense: The dense model.
         start: What is factorized: the same, perhaps without its subnormal weights.
         targets: What may be factorized.
@@ -67,6 +68,7 @@ class Prepared:
         hint: What the user should know of the data.
     """
 
+    source: model_io.Model
     dense: ir.Model
     start: ir.Model
     targets: list[Target]
@@ -124,7 +126,7 @@ class Prepared:
             self.selected,
             uncounted(self.dense, self.kinds),
             self.state,
-            () if self.hint is None else (self.hint,),
+            (*(() if self.hint is None else (self.hint,)), *gathering.notes),
         )
 
 
@@ -177,9 +179,7 @@ def prepare(
     with progress.stage("find subnormal weights"):
         start, subnormals = without_subnormals(dense, data, options)
     with progress.stage("find targets"):
-        normal, targets, skipped, excluded = find_targets(start, outputs, chosen, options)
-        targets = [restricted(target, options.form, options.device) for target in targets]
-        targets = as_identity_blocks(normal, targets, options)
+        normal, targets, skipped, excluded = targets_of(start, outputs, chosen, options)
         if options.promise is None:  # what a guarantee searches is the targets alone
             costs = dataclasses.replace(costs, hidden=hidden_params(skipped, options))
 
@@ -200,8 +200,29 @@ def prepare(
     run = CalibrationRun(normal, targets, measured, surveyed, runtime, sampling, progress, effort)
     skipped = [*skipped, *excluded]
     return Prepared(
-        dense, start, targets, skipped, data, costs, run, subnormals, chosen, kinds, state, hint
+        source,
+        dense,
+        start,
+        targets,
+        skipped,
+        data,
+        costs,
+        run,
+        subnormals,
+        chosen,
+        kinds,
+        state,
+        hint,
     )
+
+
+def targets_of(
+    start: ir.Model, outputs: Collection[str], chosen: Selected | None, options: Options
+) -> tuple[ir.Model, list[Target], list[Skipped], list[Skipped]]:
+    """The targets of a model, as they may be cut (see `find_targets`)."""
+    normal, targets, skipped, excluded = find_targets(start, outputs, chosen, options)
+    targets = [restricted(target, options.form, options.device) for target in targets]
+    return normal, as_identity_blocks(normal, targets, options), skipped, excluded
 
 
 def _check_goals(

@@ -8,26 +8,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from .allocation.analysis import to_observe
-from .allocation.channels import Channels
-from .calibration import Calibration, CalibrationData
+from .calibration import CalibrationData
 from .errors import InputError
 from .factorization.weightings import get_weighting
-from .files import model_io
 from .options import Options
 from .parallel import one_blas_thread
-from .prepared import Prepared, prepare
-from .progress import Progress
+from .prepared import Prepared
 from .statistics.calibration_run import CalibrationRun
 from .statistics.part import Part, Shared, merged_parts
 from .statistics.statistics_file import load
 
-__all__ = ["WHOLE", "Shard", "calibrate_part", "gathered_part", "merge_files", "survey_alone"]
+__all__ = ["WHOLE", "Shard", "gathered_part", "merge_files", "shared_by", "units_of"]
 
 _SHARD = re.compile(r"([0-9]+)/([0-9]+)")
 
@@ -62,77 +59,59 @@ class Shard:
             raise InputError(f"--shard '{text}' is not of the form I/N, such as 3/16.")
         return cls(int(match[1]), int(match[2]))
 
-    def of(self, data: CalibrationData) -> npt.NDArray[np.bool_]:
+    def of(
+        self, data: CalibrationData, within: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.bool_]:
         """Marks its samples, a run of neighbours, shape (calibration samples,).
+
+        Args:
+            data: The calibration data.
+            within: The samples to divide, of the same shape; None for all.
 
         Raises:
             InputError: There are fewer samples than parts.
         """
-        unit = data.unit
-        units = data.calibration_samples // unit
-        if self.count > units:
+        units = units_of(data, within)
+        if self.count > len(units):
+            what = "batches" if data.unit > 1 else "samples"
             raise InputError(
-                f"--shard {self.number}/{self.count}: there are {units} batches to divide."
-                if unit > 1
-                else f"--shard {self.number}/{self.count}: there are {units} samples to divide."
+                f"--shard {self.number}/{self.count}: there are {len(units)} {what} to divide."
             )
-        part = np.arange(units) * self.count // units + 1
-        return np.repeat(part == self.number, unit)
+        part = np.arange(len(units)) * self.count // len(units) + 1
+        found = np.zeros(data.calibration_samples // data.unit, bool)
+        found[units[part == self.number]] = True
+        return np.repeat(found, data.unit)
+
+
+def units_of(
+    data: CalibrationData, within: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.int64]:
+    """The samples, or batches where the model fixes these, that can be divided, by number."""
+    count = data.calibration_samples // data.unit
+    return np.arange(count) if within is None else np.flatnonzero(within[:: data.unit])
 
 
 WHOLE = Shard()
 
 
-def calibrate_part(
-    source: model_io.Model,
-    calibration: Calibration,
-    options: Options,
-    progress: Progress,
-    shard: Shard = WHOLE,
-    survey: str | os.PathLike[str] | None = None,
-) -> Part:
-    """Gathers the statistics of one part of the samples.
-
-    Args:
-        source: The model.
-        calibration: The calibration data.
-        options: All options; what statistics do not depend on may differ from those of later runs.
-        progress: What is told how far the run is.
-        shard: Which samples.
-        survey: A file that says what all parts share; None to find that out from all data.
-    """
-    shared = None if survey is None else load(survey).shared
-    prepared = prepare(source, calibration, options, progress, shared, str(survey))
-    return gathered_part(prepared, options, shard, shared)
-
-
-def survey_alone(
-    source: model_io.Model, calibration: Calibration, options: Options, progress: Progress
-) -> Part:
-    """Finds out what all parts share, and gathers nothing."""
-    prepared = prepare(source, calibration, options, progress)
-    _, channels = _to_observe(prepared, options)
-    return Part(_shared_by(prepared, options, channels))
-
-
 @one_blas_thread
 def gathered_part(
-    prepared: Prepared, options: Options, shard: Shard, shared: Shared | None = None
+    run: CalibrationRun, macs: float, options: Options, shared: Shared, shard: Shard = WHOLE
 ) -> Part:
-    """Gathers the statistics of one part of the samples of a model that is prepared.
+    """Gathers the statistics of one part of the samples of a run.
 
     Args:
-        prepared: The model and the data.
+        run: The model and the data.
+        macs: Multiplications of the dense model for one sample.
         options: All options.
-        shard: Which samples.
-        shared: What all parts share, where that was settled before.
+        shared: What all parts share.
+        shard: Which of the samples that the run is of.
     """
-    observed = None if shared is None else set(shared.channels)
-    run, channels = _to_observe(prepared, options, observed)
-    shared = shared or _shared_by(prepared, options, channels)
+    weighting, observed = get_weighting(options.weighting), set(shared.channels)
+    run, _ = to_observe(run, weighting, macs, options.narrowing, observed)
     if shard.count > 1:
-        run = dataclasses.replace(run, only=shard.of(run.data))
-    found = get_weighting(options.weighting).gather(run)
+        run = dataclasses.replace(run, only=shard.of(run.data, run.only))
+    found = weighting.gather(run)
     alone = dataclasses.replace(
         found,
         observer=None,
@@ -142,17 +121,10 @@ def gathered_part(
     return Part(shared, alone, shard.count, (shard.number,))
 
 
-def _to_observe(
-    prepared: Prepared, options: Options, observed: Collection[str] | None = None
-) -> tuple[CalibrationRun, Channels]:
-    """What is observed, and the channels among that."""
-    weighting = get_weighting(options.weighting)
-    return to_observe(prepared.run, weighting, prepared.macs, options.narrowing, observed)
-
-
-def _shared_by(prepared: Prepared, options: Options, channels: Channels) -> Shared:
-    """What all parts of a calibration share."""
-    run = prepared.run
+def shared_by(prepared: Prepared, options: Options) -> Shared:
+    """What all parts of a calibration share, of a model that is prepared without that."""
+    run, weighting = prepared.run, get_weighting(options.weighting)
+    _, channels = to_observe(run, weighting, prepared.macs, options.narrowing)
     names = tuple(each.name for each in channels.narrowings)
     return Shared(prepared.fingerprint(options), run.surveyed, run.sampling.draws, names)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 
 from .calibration import Calibration
 from .errors import BudgetError, InputError
@@ -23,6 +24,7 @@ def run_sweep(
     options: Options,
     budgets: Sequence[Budget],
     progress: Progress,
+    executor: Executor | None = None,
 ) -> Iterator[tuple[Budget, Result | BudgetError]]:
     """Yields each budget's result, or why it cannot be met.
 
@@ -30,7 +32,7 @@ def run_sweep(
         BudgetError: None of the budgets can be met.
     """
     progress.limit(options.max_time)
-    known = calibrated(model, calibration, options, progress)
+    known = calibrated(model, calibration, options, progress, executor)
     shared = dict(progress.seconds)
     met, last = False, None
     for budget in budgets:

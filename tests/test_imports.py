@@ -45,7 +45,9 @@ meet_goal
 report.html
 report check_options fingerprint
 result prepared
-pipeline shards
+shards
+workers
+pipeline calibrating
 sweep
 api
 __init__

@@ -11,7 +11,8 @@ from builders import W_LARGE, model, normal
 from commands import main_of
 
 from onnx_factorize import InputError, Options, Progress, factorize
-from onnx_factorize.shards import Shard, calibrate_part, survey_alone
+from onnx_factorize.calibrating import calibrate_part, survey_alone
+from onnx_factorize.shards import Shard
 from onnx_factorize.statistics.part import merged_parts
 from onnx_factorize.statistics.statistics_file import load, save
 

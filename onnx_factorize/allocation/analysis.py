@@ -142,7 +142,7 @@ def analyze(
             may be done.
     """
     run, channels = to_observe(run, weighting, macs, narrow, gathering.channels)
-    gathered = gathering.of(run, weighting)
+    gathered = gathering.of(run, weighting, [each.name for each in channels.narrowings])
     spoilt = gathered.not_finite
     if spoilt and not any(each.ran for each in gathered.statistics.values()):
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..errors import InputError
@@ -21,8 +21,14 @@ class Gathering(Protocol):
     def channels(self) -> Collection[str] | None:
         """Names of the channels to observe; None for those that the effort pays for."""
 
-    def of(self, run: CalibrationRun, weighting: Weighting) -> Gathered:
-        """The statistics that a weighting needs of a run."""
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of it, one sentence each."""
+
+    def of(
+        self, run: CalibrationRun, weighting: Weighting, channels: Collection[str] = ()
+    ) -> Gathered:
+        """The statistics that a weighting needs of a run, of which these are the channels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +36,14 @@ class _Here:
     """Runs the data."""
 
     channels: Collection[str] | None = None
+    notes: Sequence[str] = ()
 
-    def of(self, run: CalibrationRun, weighting: Weighting) -> Gathered:
+    def of(
+        self,
+        run: CalibrationRun,
+        weighting: Weighting,
+        channels: Collection[str] = (),  # noqa: ARG002 - the run knows them
+    ) -> Gathered:
         return weighting.gather(run)
 
 
@@ -45,17 +57,24 @@ class Known:
     Attributes:
         part: All samples together.
         name: What they are from, for messages.
+        notes: What the user should know of them.
     """
 
     part: Part
     name: str
+    notes: Sequence[str] = ()
 
     @property
     def channels(self) -> Collection[str] | None:
         """Those that were observed."""
         return self.part.shared.channels
 
-    def of(self, run: CalibrationRun, weighting: Weighting) -> Gathered:
+    def of(
+        self,
+        run: CalibrationRun,
+        weighting: Weighting,
+        channels: Collection[str] = (),  # noqa: ARG002 - those that were observed
+    ) -> Gathered:
         """What of it belongs to a run.
 
         Raises:

@@ -257,6 +257,13 @@ class CalibrationData:
         known.footprint = footprint
         return known
 
+    def within(self, memory: Memory) -> CalibrationData:
+        """The same data for a run that may take so much memory."""
+        known = copy.copy(self)
+        known.memory = memory
+        known._kept = self._kept.within(memory.rows)  # noqa: SLF001 - of its own class
+        return known
+
     def fewer(self, most: int) -> CalibrationData:
         """The same data with at most so many of the calibration samples, evenly spread."""
         if most >= self.calibration_samples:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +35,19 @@ class KeptRows:
             room: Bytes for what is kept.
         """
         self._starts, self._chosen = starts, chosen
-        self._room = room
+        self._room = self._all_room = room
         # The bytes of a row. Files are read forwards: to look at each block twice, the first row
         # and then all, would read a compressed file from its beginning for every block.
         self._row: int | None = None
         self._blocks: dict[tuple[int, int], tuple[Rows, Batch]] = {}
+
+    def within(self, room: float) -> KeptRows:
+        """The same rows, nothing of which is kept yet, with other room."""
+        return KeptRows(self._starts, self._chosen, room)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: nothing that is kept here."""
+        return self.__dict__ | {"_room": self._all_room, "_row": None, "_blocks": {}}
 
     def rows(self, read: Callable[[int, Rows], Batch], record: int, rows: Rows) -> Batch:
         """Rows of one block of a record.

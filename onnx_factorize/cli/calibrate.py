@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from ..calibrating import calibrate_part, survey_alone
 from ..check_options import check_options
 from ..errors import InputError
 from ..files import model_io
 from ..foreign import reading
-from ..shards import WHOLE, Shard, calibrate_part, merge_files, survey_alone
+from ..shards import WHOLE, Shard, merge_files
 from ..statistics.part import Part
 from ..statistics.statistics_file import save
 from .console import open_console, say
@@ -43,7 +44,7 @@ __all__ = ["calibrate_command", "merge_command"]
     help="What --survey found; without it each part looks at samples of all data.",
 )
 @fields("weighting", "ranks", "effort", "labels", "draws", "form", "narrow")
-@fields("include", "exclude", "op_types", "deploy_to", "holdout", "keep_subnormals")
+@fields("include", "exclude", "op_types", "deploy_to", "holdout", "keep_subnormals", "workers")
 @help_option
 def calibrate_command(model: str, output: str, **given: Any) -> None:
     """Gather the statistics of MODEL, for compress --statistics."""

@@ -44,7 +44,7 @@ __all__ = ["compress_command"]
 )
 @fields("budget", "max_divergence", "keep", "prefer", "weighting", "ranks", "effort", "max_time")
 @fields("labels", "draws", "rank_multiple", "form", "factors", "narrow")
-@fields("include", "exclude", "op_types", "deploy_to", "holdout", "statistics")
+@fields("include", "exclude", "op_types", "deploy_to", "holdout", "statistics", "workers")
 @click.option(
     "--sweep",
     metavar="LIST",

@@ -73,6 +73,11 @@ class Weighting(abc.ABC):
         """Tells whether an unfolding of an operator can be weighted so."""
         return True
 
+    @property
+    def looks(self) -> bool:
+        """Tells whether data are run to gather anything."""
+        return type(self).gather is not Weighting.gather
+
     def gather(self, run: CalibrationRun) -> Gathered:  # noqa: ARG002 - likewise
         """Observes what the weighting needs to know of the data."""
         return Gathered([Statistics()])

@@ -75,6 +75,7 @@ class SweepKeywords(DataKeywords, total=False):
     keep_subnormals: bool
     best_effort: bool
     statistics: str | os.PathLike[str] | None
+    workers: int
 
 
 class OptionKeywords(SweepKeywords, total=False):

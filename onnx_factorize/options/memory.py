@@ -47,6 +47,10 @@ class Memory:
         power = " kmgt".index((match[2] or " ").lower())
         return cls(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
+    def shared(self, count: int) -> Memory:
+        """What each of several processes may take, if all together take no more."""
+        return Memory(max(_LEAST, self.bytes / count))
+
     @property
     def batch(self) -> float:
         """Of what is computed of the samples that run at once."""

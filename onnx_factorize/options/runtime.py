@@ -18,6 +18,7 @@ class RuntimeOptions:
         provider: An execution provider, where the runtime has several.
         threads: Threads of an operator, in training too; 0 leaves the choice to the runtimes.
         custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
+        workers: Processes that calibrate, or parts of the samples for an executor; 0 for none.
         runtime: The name of the runtime.
     """
 
@@ -29,7 +30,13 @@ class RuntimeOptions:
         metavar="FILE",
         repeated=True,
     )
+    workers: int = option(
+        0,
+        "Processes on this machine that calibrate, each of some samples; 0 for this one alone.",
+        hides_default=True,
+    )
     runtime: str = option("onnxruntime", "What runs and times models: {words}.", metavar="NAME")
 
     def __post_init__(self) -> None:
         at_least("--threads", self.threads, 0)
+        at_least("--workers", self.workers, 0)

@@ -81,6 +81,10 @@ class FeedSource(NumpySource):
                 break
         super().__init__(files, signature)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: the folder stays this one's, and goes with it."""
+        return super().__getstate__() | {"_folder": None}
+
     def read(self, record: int, start: int, stop: int) -> tuple[Arrays, str]:
         """Rows of a feed."""
         arrays, _ = super().read(record, start, stop)

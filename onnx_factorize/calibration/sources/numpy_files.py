@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,10 @@ class NumpySource(Source):
         self._files = files
         self._signature = signature
         self._open: tuple[int, dict[str, ArrayFile]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: files are opened there."""
+        return self.__dict__ | {"_open": None}
 
     @property
     def records(self) -> int:

@@ -1,0 +1,1 @@
+"""Workers: processes and machines among which a calibration is shared out."""
