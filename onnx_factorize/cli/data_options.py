@@ -28,10 +28,12 @@ def data_options(command: _Command) -> _Command:
                 "--calib",
                 required=True,
                 type=click.Path(),
+                multiple=True,
+                callback=_one_or_several,
                 metavar="PATH",
                 help="Calibration data: a folder of .npz (keys are input names) or .npy, a .npz, "
-                "a folder with test_data_set_*, a folder of images, a .txt or a folder of them, or "
-                "module:callable.",
+                "a folder with test_data_set_*, a folder of images, a .txt or a folder of them, a "
+                "quoted pattern of files ('data/*.npz'), or module:callable. Repeatable.",
             ),
             fields("samples", "batch_size", "seed", "memory"),
             fields("runtime", "provider", "threads", "custom_ops"),
@@ -43,6 +45,13 @@ def data_options(command: _Command) -> _Command:
     ):
         command = option(command)
     return command
+
+
+def _one_or_several(
+    _: click.Context, __: click.Parameter, given: tuple[str, ...]
+) -> str | list[str]:
+    """What names calibration data: one name is no list, for it may be a function's."""
+    return given[0] if len(given) == 1 else list(given)
 
 
 def typed() -> str:

@@ -39,7 +39,7 @@ class Destinations:
     def check(
         self,
         model: pathlib.Path,
-        calibration: str | None = None,
+        calibration: str | Sequence[str] | None = None,
         libraries: Sequence[str] = (),
         tokenizer: str | None = None,
         others: Mapping[str, str] | None = None,
@@ -81,7 +81,10 @@ class Destinations:
             raise InputError(f"{path} is to be written twice; choose another name for one of them.")
 
     def _check_read(
-        self, model: pathlib.Path, calibration: str | None, named: Mapping[str, str]
+        self,
+        model: pathlib.Path,
+        calibration: str | Sequence[str] | None,
+        named: Mapping[str, str],
     ) -> None:
         """Refuses to write over what the run reads, by whatever name or link."""
         there = [path for path in (*self, *map(_weights_of, self.models)) if path.exists()]

@@ -20,9 +20,9 @@ FAST = [str(BUNDLED), "--calib", str(BUNDLED_DATA), "--samples", "64", "--thread
 FAST += ["--weighting", "activation"]
 
 
-def _stopped(monkeypatch, capsys, *arguments):
+def _stopped(monkeypatch, capsys, *arguments, given=FAST):
     """The exit code, and the last line of stderr."""
-    monkeypatch.setattr(sys, "argv", ["onnx-factorize", *FAST, *arguments])
+    monkeypatch.setattr(sys, "argv", ["onnx-factorize", *given, *arguments])
     with pytest.raises(SystemExit) as leaving:
         cli.main()
     return leaving.value.code, capsys.readouterr().err.strip().splitlines()[-1]
@@ -114,7 +114,8 @@ def test_leaving_from_the_users_module_is_no_success(text, at, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     pathlib.Path("leaving.py").write_text(text)
     try:
-        code, said = _stopped(monkeypatch, capsys, "--calib", "leaving:f", "-o", "s.onnx")
+        given = [str(BUNDLED), "--calib", "leaving:f"]
+        code, said = _stopped(monkeypatch, capsys, "-o", "s.onnx", given=given)
     finally:
         sys.modules.pop("leaving", None)
     assert code == 1

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import onnx
 
 from ...arrays import Arrays
+from ...files.tensor_header import read_header
 from ...foreign import reading
 from ..inputs.signature import Signature
 from .source import Source
@@ -34,8 +35,7 @@ class ProtobufSource(Source):
         if self._counts is None:
             self._counts = []
             for index in range(len(self._folders)):
-                arrays, _ = self._read_all(index)
-                rows = self._signature.rows({name: a.shape for name, a in arrays.items()})
+                rows = self._signature.rows(self._shapes(index))
                 self._counts.append(1 if rows is None else rows)
         return self._counts
 
@@ -51,19 +51,33 @@ class ProtobufSource(Source):
             return arrays, origin
         return {n: a if n in shared else a[start:stop] for n, a in arrays.items()}, origin
 
+    def _shapes(self, record: int) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor in a folder; their numbers are not read."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for index, path in enumerate(self._files(record)):
+            with reading(f"{path} cannot be read as an ONNX tensor"):
+                name, shape = read_header(path)
+            shapes[self._input(name, index)] = shape
+        return shapes
+
     def _read_all(self, record: int) -> tuple[Arrays, str]:
-        folder = self._folders[record]
-        files = sorted(folder.glob("input_*.pb"), key=lambda path: _natural(path.name))
         arrays: Arrays = {}
-        names = [spec.name for spec in self._signature.inputs]
-        for index, path in enumerate(files):
+        for index, path in enumerate(self._files(record)):
             tensor = onnx.TensorProto()
             with reading(f"{path} cannot be read as an ONNX tensor"):
                 tensor.ParseFromString(path.read_bytes())
                 array = onnx.numpy_helper.to_array(tensor)
-            by_order = names[index] if index < len(names) else tensor.name
-            arrays[tensor.name if tensor.name in names else by_order] = array
-        return arrays, str(folder)
+            arrays[self._input(tensor.name, index)] = array
+        return arrays, str(self._folders[record])
+
+    def _files(self, record: int) -> list[pathlib.Path]:
+        files = self._folders[record].glob("input_*.pb")
+        return sorted(files, key=lambda path: _natural(path.name))
+
+    def _input(self, name: str, index: int) -> str:
+        """The input that a tensor feeds: by its name, or by the number of its file."""
+        names = [spec.name for spec in self._signature.inputs]
+        return name if name in names or index >= len(names) else names[index]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
