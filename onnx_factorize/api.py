@@ -20,7 +20,7 @@ from .report import comparison, inspection
 from .report.comparison import Comparison
 from .report.inspection import Inspection
 from .result import Result
-from .sweep import run_sweep
+from .sweeping import run_sweep
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in `typing` from Python 3.11 on

@@ -89,7 +89,10 @@ class _Compression:
         """
         asked = dataclasses.replace(self.options, budget=budget, best_effort=best_effort)
         price = price_of(budget, costs or self.known.costs)
-        return compress(self.known, price, asked, self.progress)
+        if self.options.promise is None:
+            return compress(self.known, price, asked, self.progress)
+        with self.progress.one_budget(str(budget), None):
+            return compress(self.known, price, asked, self.progress)
 
     def timed(self, model: ir.Model, rounds: tuple[int, int] = ROUNDS) -> Timing:
         """The latency of the dense model and of another, side by side."""

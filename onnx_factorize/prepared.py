@@ -16,6 +16,7 @@ from .allocation.gathering import HERE, Gathering
 from .allocation.identity_blocks import as_identity_blocks, check_blocks
 from .allocation.model_costs import Costs, measure_costs
 from .allocation.storage import External
+from .allocation.work import rough_forecast
 from .calibration import Calibration, CalibrationData
 from .check_options import check_options
 from .evaluation.state import State, find_state
@@ -198,6 +199,8 @@ def prepare(
     if shared is not None:
         sampling = dataclasses.replace(sampling, draws=shared.draws)
     run = CalibrationRun(normal, targets, measured, surveyed, runtime, sampling, progress, effort)
+    if shared is None and get_weighting(options.weighting).unit == "nats":
+        progress.foresee(rough_forecast(run, macs, progress.seconds["survey"]))
     skipped = [*skipped, *excluded]
     return Prepared(
         source,

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from .stages import Forecast
+
 __all__ = ["Progress"]
 
 _LOGGER = logging.getLogger("onnx_factorize")
@@ -22,6 +24,8 @@ class Progress:
         seconds: Time spent in each stage so far.
         ended_by: By what the search for ranks is ended early, if it is: `time` or `interrupt`.
         late: Whether the time is over in which ranks were to be chosen.
+        budget: The budget at hand, where there are several; empty else.
+        forecast: What is still to come.
 
     Example:
         >>> from onnx_factorize import Progress
@@ -36,6 +40,8 @@ class Progress:
         self.seconds: dict[str, float] = {}
         self._until = math.inf
         self.ended_by = "time"
+        self.budget = ""
+        self.forecast = Forecast()
 
     def end_search(self) -> None:
         """Ends the search for ranks now, and those that would follow, as the user wants it."""
@@ -55,6 +61,25 @@ class Progress:
         """Tells what stages to come will take, in seconds, within a factor of about two."""
         parts = ", ".join(f"{name} {taken:.1f} s" for name, taken in seconds.items())
         _LOGGER.info("to come: %s", parts)
+        self.forecast.expect(seconds)
+
+    @contextlib.contextmanager
+    def one_budget(self, budget: str, more: int | None) -> Iterator[None]:
+        """Says which of several budgets is at hand.
+
+        Args:
+            budget: The budget.
+            more: How many follow it; None where nobody knows.
+        """
+        before, self.budget = self.budget, self.budget or budget
+        if more is None:
+            self.forecast.is_open = True
+        else:
+            self.forecast.more = more
+        try:
+            yield
+        finally:
+            self.budget = before
 
     def goes_on(self, interrupt: KeyboardInterrupt) -> bool:  # noqa: ARG002 - for those that ask
         """Asks whether a run that is interrupted in its search goes on with what it has found."""
@@ -86,6 +111,7 @@ class Progress:
 
             yield advance
         _trim()  # stages to come need blocks of other sizes
+        self.forecast.finish(name)
         taken = time.perf_counter() - start
         self.seconds[name] = self.seconds.get(name, 0.0) + taken
         _LOGGER.info("%s: %.2f s", name, taken)

@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).parents[1] / "onnx_factorize"
 # From the ground up; rooms of one line know nothing of each other.
 LAYERS = """
 arrays
-_version curve errors graph keyed_random parallel processes progress registering units
+_version curve errors graph keyed_random parallel processes registering stages units
+progress
 passes.adjoint.emission
 passes.adjoint.bodies
 foreign passes.adjoint passes.linear
@@ -48,7 +49,7 @@ result prepared
 shards
 workers
 pipeline calibrating
-sweep
+sweeping
 api
 __init__
 cli

@@ -14,7 +14,7 @@ from onnx_factorize import BudgetError, factorize, sweep
 from onnx_factorize.cli.main import cli
 from onnx_factorize.errors import InputError
 from onnx_factorize.options import Budget
-from onnx_factorize.sweep import budgets_of
+from onnx_factorize.sweeping import budgets_of
 
 TEXT = """(float[batch, 64] x) => (float[batch, 48] y) {
     h = MatMul (x, w1) p = Add (h, b1) r = Relu (p) z = MatMul (r, w2) y = Softmax (z)

@@ -153,6 +153,9 @@ def analyze(
     channels = channels.ready(run, gathered)
     effort = as_far_as_it_goes(run, gathered, macs)
     run = dataclasses.replace(run, effort=effort, companion=channels.observed)
+    if weighting.unit == "nats":
+        took = sum(run.progress.seconds.get(stage, 0.0) for stage in ("survey", "calibrate"))
+        run.progress.forecast.expect(work_of(run, gathered, macs, 0, 0).losses_foreseen(took))
 
     def predicted(by: Weighting, name: str) -> Candidate:
         found = by.losses(run, gathered, spectra)

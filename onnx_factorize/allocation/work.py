@@ -19,7 +19,7 @@ from ..outputs import SURVEYED
 from ..statistics.calibration_run import CalibrationRun, Gathered
 from ..statistics.channel_moments import ROWS_A_DIMENSION
 
-__all__ = ["Work", "affordable", "as_far_as_it_goes", "work_of"]
+__all__ = ["Work", "affordable", "as_far_as_it_goes", "rough_forecast", "work_of"]
 
 # A decomposition of n x n in multiply-adds, over n³.
 _EIGH = 9.0
@@ -38,6 +38,11 @@ _CHEAP_LOSSES = 0.7
 
 # An elimination of channels of K rows, over K³.
 _ELIMINATION = 4.0
+
+# What a calibration takes beside runs of the model, before it is known; and what choosing ranks
+# with the largest effort takes beside the calibration.
+_WITH_MOMENTS = 1.5
+_THOROUGH = 7.0
 
 # A model whose arithmetic is not known is taken to be small.
 _UNKNOWN = 1e8
@@ -76,6 +81,10 @@ class Work:
         left -= self.refit + self.prediction
         return max(least, math.floor(left / self.evaluation))
 
+    def losses_foreseen(self, seconds: float) -> dict[str, float]:
+        """The seconds that losses will take, by those that the survey and the calibration took."""
+        return {"cross-validate losses": seconds * self.losses / self.calibration}
+
     def foreseen(self, plans: int, seconds: float) -> dict[str, float]:
         """The seconds that stages will take, by those that the calibration took.
 
@@ -89,6 +98,33 @@ class Work:
             "predict": self.prediction,
         }
         return {name: seconds * part / self.calibration for name, part in stages.items()}
+
+
+def rough_forecast(run: CalibrationRun, macs: float, seconds: float) -> dict[str, float]:
+    """The seconds that stages will take, by those that the survey took, before any statistics are.
+
+    Args:
+        run: The model and the data, which are to be calibrated by gradients.
+        macs: Multiplications of the dense model for one sample.
+        seconds: What the survey took.
+    """
+    data, effort = run.data, run.effort
+    samples, forward = data.calibration_samples, macs if np.isfinite(macs) and macs else _UNKNOWN
+    rate = min(SURVEYED, samples) * forward / max(seconds, 1e-3)
+    few = effort.differentiated(samples)
+    runs = samples - few + few * (1 + _BACKWARD) * run.sampling.draws
+    calibration = _WITH_MOMENTS * runs * forward
+    allowed = effort.allowed(calibration) if effort.bounded else _THOROUGH * calibration
+    share = _CHEAP_LOSSES if effort.is_cheap(calibration) else _LOSSES
+    losses = share * allowed if effort.metrics else 0.0
+    verified = data.holdout_samples + min(data.holdout_samples, samples)
+    stages = {
+        "calibrate": calibration,
+        "cross-validate losses": losses,
+        "evaluate plans": allowed - losses,
+        "verify": 2 * verified * forward,
+    }
+    return {name: work / rate for name, work in stages.items() if work}
 
 
 def as_far_as_it_goes(run: CalibrationRun, gathered: Gathered, macs: float) -> Effort:

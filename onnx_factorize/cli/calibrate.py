@@ -18,6 +18,8 @@ from ..statistics.statistics_file import save
 from .console import open_console, say
 from .data_options import data_options, output_of
 from .destinations import Destinations
+from .grouped import GroupedCommand, option
+from .headings import CUTS, DATA, FILES, GOAL, MACHINE, PARTS, RANKS
 from .help import help_option
 from .option_fields import fields, options_of
 from .written_files import expect
@@ -25,26 +27,42 @@ from .written_files import expect
 __all__ = ["calibrate_command", "merge_command"]
 
 
-@click.command("calibrate")
+@click.command("calibrate", cls=GroupedCommand)
 @click.argument("model", metavar="MODEL", type=click.Path())
 @data_options
-@click.option(
-    "-o", "--output", type=click.Path(), metavar="FILE", required=True, help="The .npz to write."
+@fields(DATA, "holdout", "labels", "draws")
+@option(
+    "-o",
+    "--output",
+    group=FILES,
+    type=click.Path(),
+    metavar="FILE",
+    required=True,
+    help="The .npz to write.",
 )
-@click.option("--shard", metavar="I/N", help="Only part I of N, such as 3/16; merge adds them up.")
-@click.option(
+@option(
+    "--shard",
+    group=PARTS,
+    metavar="I/N",
+    help="Only part I of N, such as 3/16; merge adds them up.",
+)
+@option(
     "--survey",
+    group=PARTS,
     is_flag=True,
     help="Only find out what all parts share: scales of outputs, folds, channels to observe.",
 )
-@click.option(
+@option(
     "--use-survey",
+    group=PARTS,
     type=click.Path(),
     metavar="FILE",
     help="What --survey found; without it each part looks at samples of all data.",
 )
-@fields("weighting", "ranks", "effort", "labels", "draws", "form", "narrow")
-@fields("include", "exclude", "op_types", "deploy_to", "holdout", "keep_subnormals", "workers")
+@fields(GOAL, "deploy_to")
+@fields(RANKS, "weighting", "ranks", "effort")
+@fields(CUTS, "include", "exclude", "op_types", "form", "narrow", "keep_subnormals")
+@fields(MACHINE, "workers")
 @help_option
 def calibrate_command(model: str, output: str, **given: Any) -> None:
     """Gather the statistics of MODEL, for compress --statistics."""

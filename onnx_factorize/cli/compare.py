@@ -9,10 +9,13 @@ import click
 
 from ..notes import notes_of, stream_said
 from ..report.comparison import compare_several
-from .console import echo, open_console
+from .console import open_console
 from .data_options import data_options
+from .grouped import GroupedCommand, option
+from .headings import PRINTED
 from .help import help_option
 from .option_fields import options_of
+from .printing import echo
 from .tables import (
     comparison_table,
     models_table,
@@ -25,11 +28,11 @@ from .tables import (
 __all__ = ["compare_command"]
 
 
-@click.command("compare")
+@click.command("compare", cls=GroupedCommand)
 @click.argument("dense", metavar="DENSE", type=click.Path())
 @click.argument("compressed", metavar="COMPRESSED...", type=click.Path(), nargs=-1, required=True)
 @data_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.", group=PRINTED)
 @help_option
 def compare_command(dense: str, compressed: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Show divergence, size, arithmetic and latency of two or more models side by side."""

@@ -19,55 +19,66 @@ from ..options import Options
 from ..passes.identity_blocks import BLOCK, NOTE, identity_blocks_in
 from ..pipeline import run
 from ..report.report_files import write_sweep
-from ..sweep import budgets_of, run_sweep, with_suffix
-from .console import complain, open_console, say
-from .data_options import data_options, default_output, output_of, typed
+from ..sweeping import budgets_of, run_sweep, with_suffix
+from .console import open_console, say
+from .data_options import data_options, default_output, output_of
 from .destinations import Destinations
 from .encoding import escaped
+from .grouped import GroupedCommand, option
+from .headings import CUTS, DATA, FILES, GOAL, MACHINE, PRINTED, QUANTIZATION, RANKS, TRAINING
 from .help import help_option
 from .option_fields import fields, options_of
+from .printing import complain
 from .tables import print_notes, print_report, print_samples, sweep_table
+from .typed import typed
 from .written_files import expect, expect_checkpoint
 
 __all__ = ["compress_command"]
 
 
-@click.command("compress")
+@click.command("compress", cls=GroupedCommand)
 @click.argument("model", metavar="MODEL", type=click.Path())
-@data_options
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="OUT",
-    help="Default: MODEL.factorized.onnx beside MODEL.",
-)
-@fields("budget", "max_divergence", "keep", "prefer", "weighting", "ranks", "effort", "max_time")
-@fields("labels", "draws", "rank_multiple", "form", "factors", "narrow")
-@fields("include", "exclude", "op_types", "deploy_to", "holdout", "statistics", "workers")
-@click.option(
+@fields(GOAL, "budget", "max_divergence", "keep", "prefer", "best_effort", "deploy_to")
+@fields(MACHINE, "workers")
+@option(
     "--sweep",
+    group=GOAL,
     metavar="LIST",
     help="Several budgets from one calibration, such as 0.9,0.75,0.5, in the unit of --budget; "
     "writes OUT once for each, as OUT.0.5.onnx.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would come of it; write nothing.")
-@fields("finetune", "epochs", "learning_rate", "label_share", "hidden", "augment", "device")
-@fields("precision", "svt", "checkpoint", "quantize", "keep_subnormals", "best_effort")
-@click.option(
+@data_options
+@fields(DATA, "holdout", "labels", "draws", "statistics")
+@option(
+    "-o",
+    "--output",
+    group=FILES,
+    type=click.Path(),
+    metavar="OUT",
+    help="Default: MODEL.factorized.onnx beside MODEL.",
+)
+@option("--dry-run", is_flag=True, help="Show what would come of it; write nothing.", group=FILES)
+@fields(RANKS, "weighting", "ranks", "effort", "max_time", "rank_multiple")
+@fields(CUTS, "include", "exclude", "op_types", "form", "factors", "narrow", "keep_subnormals")
+@fields(TRAINING, "finetune", "epochs", "learning_rate", "label_share", "hidden", "augment")
+@fields(TRAINING, "device", "precision", "svt", "checkpoint")
+@fields(QUANTIZATION, "quantize")
+@option(
     "--report",
+    group=FILES,
     multiple=True,
     type=click.Path(),
     metavar="FILE",
     help="Write what happened: FILE.json or FILE.html.",
 )
-@click.option(
+@option(
     "--copy-side-files",
+    group=FILES,
     is_flag=True,
     help="Copy what lies beside MODEL and goes with it (tokenizer, configurations) to the folder "
     "of OUT; genai_config.json then names OUT.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.")
+@option("-v", "--verbose", is_flag=True, help="List every operator, with reasons.", group=PRINTED)
 @help_option
 def compress_command(model: str, output: str | None, report: tuple[str, ...], **given: Any) -> None:
     """Compress MODEL (the default command)."""

@@ -8,19 +8,27 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from ..errors import PrintError
 from ..progress import Progress
+from ..stages import Forecast, title_of_stage
 from .encoding import escaped
+from .printing import drop, printing
 
-__all__ = ["ConsoleProgress", "complain", "echo", "open_console", "printing", "say"]
+__all__ = ["ConsoleProgress", "open_console", "say"]
 
 # In a file, seconds from one line to the next; what takes less than the second has no line.
 _EVERY, _BRIEF = 30.0, 2.0
@@ -43,7 +51,11 @@ class ConsoleProgress(Progress):
         """Says it where it is worth waiting for."""
         super().foresee(seconds)
         if sum(seconds.values()) >= _LONG:
-            parts = ", ".join(f"{name} about {_time(taken)}" for name, taken in seconds.items())
+            parts = ", ".join(
+                f"{title_of_stage(name)} about {_time(taken)}"
+                for name, taken in seconds.items()
+                if taken >= 1
+            )
             self._print(f"{'to come':<22} {parts}")
 
     def goes_on(self, interrupt: KeyboardInterrupt) -> bool:
@@ -59,26 +71,29 @@ class ConsoleProgress(Progress):
 
     @contextlib.contextmanager
     def _shown(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        said = title_of_stage(name)
+        said = f"{self.budget}: {said}" if self.budget else said
         if not self._console.is_terminal:
-            with self._lines(name, total) as advance:
+            with self._lines(name, said, total) as advance:
                 yield advance
+            return
+        if total is None:
+            with self._console.status(said):
+                yield lambda _: None
             return
         columns = (
             TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
+            _WholeRun(self.forecast, name),
         )
-        if total is None:
-            with self._console.status(name):
-                yield lambda _: None
-            return
         with RichProgress(*columns, console=self._console, transient=True) as bars:
-            task = bars.add_task(name, total=total)
+            task = bars.add_task(said, total=total)
             yield lambda steps: bars.advance(task, steps)
 
     @contextlib.contextmanager
-    def _lines(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def _lines(self, name: str, said: str, total: int | None) -> Iterator[Callable[[int], None]]:
         start = last = time.perf_counter()
         done = 0
 
@@ -87,16 +102,32 @@ class ConsoleProgress(Progress):
             done, now = done + steps, time.perf_counter()
             if total and done and now - last >= _EVERY:
                 left = (now - start) * max(0, total - done) / done
-                self._print(f"{name:<22} {done:,}/{total:,}, {_time(left)} left")
+                whole = self.forecast.left(name, now - start, done / total)
+                more = "" if whole is None else f", about {_time(whole)} for the run"
+                self._print(f"{said:<22} {done:,}/{total:,}, {_time(left)} left{more}")
                 last = now
 
         yield advance
         taken = time.perf_counter() - start
         if taken >= _BRIEF:
-            self._print(f"{name:<22} {_time(taken)}")
+            self._print(f"{said:<22} {_time(taken)}")
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
+
+
+class _WholeRun(ProgressColumn):
+    """The time that the whole run has left, beside that of a stage."""
+
+    def __init__(self, forecast: Forecast, name: str) -> None:
+        super().__init__()
+        self._forecast, self._name = forecast, name
+
+    def render(self, task: Task) -> Text:
+        """Says it, where it is known."""
+        done = task.completed / task.total if task.total else None
+        left = self._forecast.left(self._name, task.elapsed or 0.0, done)
+        return Text("" if left is None else f"run: {_time(left)}", style="dim", no_wrap=True)
 
 
 def open_console(*, quiet: bool) -> tuple[Console, Progress]:
@@ -115,18 +146,6 @@ def say(console: Console, *pieces: str | tuple[str, str]) -> None:
     console.print(Text.assemble(*shown), soft_wrap=not console.is_terminal)
 
 
-def echo(text: str) -> None:
-    """Prints text that another program reads."""
-    with printing(sys.stdout):
-        click.echo(text)
-
-
-def complain(text: str) -> None:
-    """Prints what went wrong, where there is somewhere to."""
-    with contextlib.suppress(OSError):
-        click.echo(text, err=True)
-
-
 class _Plain(Console):
     """A console that prints text as it is: names and paths may hold `[red]` and `:smile:`."""
 
@@ -140,35 +159,9 @@ class _Plain(Console):
     def on_broken_pipe(self) -> None:
         """Ends quietly where the reader has seen enough (`| head`): results are printed last."""
         self.quiet = True
-        _drop(self.file)
+        drop(self.file)
         if not self.stderr:
             raise SystemExit(0)
-
-
-@contextlib.contextmanager
-def printing(file: IO[str]) -> Iterator[None]:
-    """Says in one sentence that printing fails; a reader that has seen enough is no failure.
-
-    Raises:
-        PrintError: The disk under the output is full, say.
-        SystemExit: Nobody reads any more.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        _drop(file)
-        raise SystemExit(0) from None
-    except OSError as error:
-        _drop(file)
-        raise PrintError(f"The output cannot be printed: {error.strerror}") from error
-
-
-def _drop(file: IO[str]) -> None:
-    """Sends what a file still holds nowhere; else Python would fail again as it leaves."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, file.fileno())
-        os.close(nowhere)
 
 
 def _time(seconds: float) -> str:

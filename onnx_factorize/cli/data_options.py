@@ -10,22 +10,22 @@ from typing import Any, TypeVar
 import click
 
 from ..errors import InputError
+from .grouped import option
+from .headings import DATA, MACHINE, MEANING, PRINTED
 from .option_fields import fields
 
-__all__ = ["TYPED", "data_options", "default_output", "output_of", "typed"]
-
-# Where click keeps the command line as it was typed.
-TYPED = "onnx_factorize.command_line"
+__all__ = ["data_options", "default_output", "output_of"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def data_options(command: _Command) -> _Command:
     """Options that say which data to use and how to run the model."""
-    for option in reversed(
+    for each in reversed(
         [
-            click.option(
+            option(
                 "--calib",
+                group=DATA,
                 required=True,
                 type=click.Path(),
                 multiple=True,
@@ -35,15 +35,15 @@ def data_options(command: _Command) -> _Command:
                 "a folder with test_data_set_*, a folder of images, a .txt or a folder of them, a "
                 "quoted pattern of files ('data/*.npz'), or module:callable. Repeatable.",
             ),
-            fields("samples", "batch_size", "seed", "memory"),
-            fields("runtime", "provider", "threads", "custom_ops"),
-            fields("outputs", "batch_axis", "mask", "state"),
-            fields("image_mean", "image_std", "image_layout", "image_size"),
-            fields("tokenizer", "length"),
-            click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+            fields(DATA, "samples", "batch_size", "seed"),
+            fields(DATA, "image_mean", "image_std", "image_layout", "image_size"),
+            fields(DATA, "tokenizer", "length"),
+            fields(MEANING, "outputs", "batch_axis", "mask", "state"),
+            fields(MACHINE, "memory", "runtime", "provider", "threads", "custom_ops"),
+            option("-q", "--quiet", is_flag=True, help="Print nothing but errors.", group=PRINTED),
         ]
     ):
-        command = option(command)
+        command = each(command)
     return command
 
 
@@ -52,11 +52,6 @@ def _one_or_several(
 ) -> str | list[str]:
     """What names calibration data: one name is no list, for it may be a function's."""
     return given[0] if len(given) == 1 else list(given)
-
-
-def typed() -> str:
-    """The command line as it was typed."""
-    return str(click.get_current_context().meta[TYPED])
 
 
 def output_of(text: str) -> pathlib.Path:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from .._version import __version__
-from .console import echo
+from .printing import echo
 
 __all__ = ["help_option", "version_option"]
 

@@ -13,28 +13,38 @@ from rich.console import Console
 from ..errors import named
 from ..report.inspection import inspect
 from ..report.lint import Lint
-from .console import echo, open_console, say
+from ..report.report import Layer
+from ..units import count
+from .console import open_console, say
+from .grouped import GroupedCommand, option
+from .headings import GOAL, MACHINE, PRINTED
 from .help import help_option
 from .layers_table import print_layers
 from .option_fields import fields
+from .printing import echo
 from .tables import outlook_table
 
 __all__ = ["inspect_command"]
 
 # Groups of channels that are named.
-_NAMED = 6
+_NAMED = 3
+
+# Operators that are named which are left alone for one reason.
+_FEW = 2
 
 # What a reason calls by its name.
 _QUOTED = re.compile(r"'[^']*'")
 
 
-@click.command("inspect")
+@click.command("inspect", cls=GroupedCommand)
 @click.argument("model", metavar="MODEL", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@fields("deploy_to", "custom_ops")
+@option("--json", "as_json", is_flag=True, help="Print JSON.", group=PRINTED)
+@option("-v", "--verbose", is_flag=True, help="List every operator.", group=PRINTED)
+@fields(GOAL, "deploy_to")
+@fields(MACHINE, "custom_ops")
 @help_option
 def inspect_command(
-    model: str, as_json: bool, deploy_to: str | None, custom_ops: tuple[str, ...]
+    model: str, as_json: bool, verbose: bool, deploy_to: str | None, custom_ops: tuple[str, ...]
 ) -> None:
     """Show what is factorizable in MODEL, what it costs, and what is skipped and why."""
     found = inspect(model, custom_ops=custom_ops, deploy_to=deploy_to)
@@ -47,7 +57,12 @@ def inspect_command(
         say(console, f"input   {name}: {spec}")
     for name, kind in _collapsed(found.outputs, found.caches):
         say(console, f"output  {name}: {kind}")
-    print_layers(console, found.layers, decided=False)
+    shown, alike = found.layers, []
+    if not verbose:
+        shown = [layer for layer in found.layers if layer.status != "skipped" or layer.form]
+        alike = [layer for layer in found.layers if layer.status == "skipped" and not layer.form]
+    print_layers(console, shown, decided=False)
+    _say_skipped(console, alike)
     if found.history:
         made = f"made by onnx-factorize {found.history.get('version', '')}"
         say(console, f"{made}: {found.history.get('options', '')}")
@@ -73,6 +88,21 @@ def inspect_command(
             f"{','.join(shares)} --dry-run"
         )
         say(console, (hint, "dim"))
+
+
+def _say_skipped(console: Console, layers: Sequence[Layer]) -> None:
+    """Prints which operators are left alone, those of one reason in a line."""
+    reasons: dict[str, list[Layer]] = {}
+    for layer in layers:
+        reasons.setdefault(_QUOTED.sub("''", layer.reason or layer.status), []).append(layer)
+    for same in reasons.values():
+        names = named([layer.name for layer in same], _FEW)
+        held = sum(layer.params[0] for layer in same)
+        size = f", {count(held)} parameters" if held else ""
+        said = f"  not factorizable: {names}: {same[0].reason or same[0].status}{size}"
+        say(console, (said, "dim"))
+    if layers:
+        say(console, ("  (-v lists each)", "dim"))
 
 
 def _collapsed(said: Mapping[str, str], caches: Collection[str]) -> list[tuple[str, str]]:

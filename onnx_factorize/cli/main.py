@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import logging
 import pathlib
 import shlex
@@ -14,29 +15,50 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..errors import FactorizeError, InputError, PrintError
-from ..files import model_io
-from .calibrate import calibrate_command, merge_command
-from .compare import compare_command
-from .compress import compress_command
-from .console import complain
-from .convert import convert_command
-from .data_options import TYPED
 from .encoding import adapt_streams, escaped
 from .help import help_option, version_option
-from .inspect import inspect_command
+from .printing import complain
 from .stopping import StoppedError, stoppable
+from .typed import TYPED
 from .written_files import what_was_written
 
 __all__ = ["main"]
+
+# Each command's file is imported when it is asked for: `--version` needs none of them.
+_COMMANDS = {
+    "compress": "compress.compress_command",
+    "inspect": "inspect.inspect_command",
+    "compare": "compare.compare_command",
+    "convert": "convert.convert_command",
+    "calibrate": "calibrate.calibrate_command",
+    "merge": "calibrate.merge_command",
+}
 
 
 class _DefaultCommand(click.Group):
     """A group whose first argument may be a model: then the command is `compress`."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names of the commands, as the help has them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """A command; None where there is none of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        file, _, name = _COMMANDS[cmd_name].partition(".")
+        command = getattr(importlib.import_module(f".{file}", __package__), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists nothing: what is said of the group says how each is called."""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts `compress` before a model that comes first."""
         ctx.meta[TYPED] = shlex.join(["onnx-factorize", *args])
         own = {"--help", "-h", "--version"}
-        if args and args[0] not in self.commands and args[0] not in own:
+        if args and args[0] not in _COMMANDS and args[0] not in own:
             if not ctx.resilient_parsing and own.isdisjoint(args):
                 self._check_model(args[0])
             args = ["compress", *args]
@@ -49,12 +71,14 @@ class _DefaultCommand(click.Group):
         """Finds out whether what came first is a slip, before options are missed in `compress`."""
         if not first or first.startswith("-") or pathlib.Path(first).exists():
             return
-        near = difflib.get_close_matches(first, self.commands, 1)
+        near = difflib.get_close_matches(first, _COMMANDS, 1)
         if near:
             raise InputError(f"'{first}' is neither a command nor a file: is it '{near[0]}'?")
         if not pathlib.Path(first).suffix and pathlib.Path(first).name == first:
-            commands = ", ".join(self.commands)
+            commands = ", ".join(_COMMANDS)
             raise InputError(f"'{first}' is neither a command ({commands}) nor a file.")
+        from ..files import model_io  # noqa: PLC0415 - takes long, and good models need it later
+
         model_io.check_file(pathlib.Path(first))
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -68,7 +92,9 @@ class _DefaultCommand(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and files, because a model may come first."""
-        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+        found = [CompletionItem(name) for name in _COMMANDS if name.startswith(incomplete)]
+        options = super(click.Group, self).shell_complete(ctx, incomplete)
+        return [*found, *options, CompletionItem(incomplete, type="file")]
 
 
 @click.group(cls=_DefaultCommand, context_settings={"help_option_names": []})
@@ -91,18 +117,6 @@ def cli() -> None:
       onnx-factorize model.onnx --calib data.npz --budget bytes=12MB -o small.onnx
       onnx-factorize model.onnx --calib photos/ --budget targets=0.5 --report report.json
     """  # noqa: D301 - click takes a backspace for "keep these lines"
-
-
-_COMMANDS = (
-    compress_command,
-    inspect_command,
-    compare_command,
-    convert_command,
-    calibrate_command,
-    merge_command,
-)
-for _command in _COMMANDS:
-    cli.add_command(_command)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 from click.core import ParameterSource
 
+from ..allocation.forms import AUTO
 from ..deployment.devices import device_names
 from ..errors import InputError
 from ..factorization.forms import form_names
@@ -16,7 +17,9 @@ from ..factorization.weightings import weighting_names
 from ..goals.quantities import share_names
 from ..options import Options, without_training
 from ..options.fields import Named
+from ..quantization.quantizers import Bits
 from ..runtime.runtimes import runtime_names
+from .grouped import Words, option
 
 __all__ = ["by_name", "fields", "options_of"]
 
@@ -25,28 +28,35 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 # What each of a repeated option's values says, `NAME=VALUE`, for a message.
 _FORMS = {"outputs": "NAME=KIND", "batch_axis": "INPUT=AXIS", "mask": "INPUT=MEANING"}
 
-# The names that registries have, where the help of an option lists them.
+# The words of options that are text to Python: the names that registries have.
 _WORDS: dict[str, Callable[[], Sequence[str]]] = {
     "deploy_to": device_names,
-    "form": form_names,
-    "keep": share_names,
+    "form": lambda: (AUTO, *form_names()),
+    "quantize": lambda: get_args(Bits),
     "runtime": runtime_names,
     "weighting": weighting_names,
+}
+
+# Those that the text of the help lists.
+_LISTED: dict[str, Callable[[], Sequence[str]]] = {
+    "deploy_to": device_names,
+    "keep": share_names,
 }
 
 _NOT_GIVEN = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
 
-def fields(*names: str) -> Callable[[_Command], _Command]:
+def fields(group: str, *names: str) -> Callable[[_Command], _Command]:
     """Adds options to a command, in the order of their help.
 
     Args:
+        group: The heading over them.
         *names: Their names in Python.
     """
 
     def add(command: _Command) -> _Command:
         for name in reversed(names):
-            command = _option(Options.names()[name])(command)
+            command = _option(Options.names()[name], group)(command)
         return command
 
     return add
@@ -117,31 +127,36 @@ def _state(given: tuple[str, ...]) -> dict[str, str] | Literal["none"] | None:
     return pairs or None
 
 
-def _option(named: Named) -> Callable[[_Command], _Command]:
+def _option(named: Named, group: str) -> Callable[[_Command], _Command]:
     """The option that click knows."""
     kind, default = _kind(named), named.default
-    words = _WORDS.get(named.name)
-    said = named.help if words is None else str(named.help).format(words=", ".join(words()))
-    shared: dict[str, Any] = {"help": said, "metavar": named.metavar}
+    listed = _LISTED.get(named.name)
+    said = named.help if listed is None else str(named.help).format(words=", ".join(listed()))
+    shared: dict[str, Any] = {"help": said, "metavar": named.metavar, "group": group}
     if kind is bool:
-        return click.option(f"--{named.flag}", is_flag=True, help=named.help)
+        return option(f"--{named.flag}", is_flag=True, help=said, group=group)
     if named.metavar == "FILE":
         kind = click.Path()
     if named.repeated:
-        return click.option(f"--{named.flag}", multiple=True, type=kind, **shared)
+        return option(f"--{named.flag}", multiple=True, type=kind, **shared)
     if named.name == "budget":
         default = None  # a guarantee wants to know whether one was given
     if isinstance(default, tuple):
         default = ",".join(str(number) for number in default)
     shown = default is not None and not named.hides_default
-    return click.option(f"--{named.flag}", type=kind, default=default, show_default=shown, **shared)
+    return option(f"--{named.flag}", type=kind, default=default, show_default=shown, **shared)
 
 
 def _kind(named: Named) -> Any:
     """The type that click is to read: numbers and listed words; all else is text."""
+    if named.name in _WORDS:
+        words = _WORDS[named.name]
+        return Words(lambda: tuple(words()))
     union = get_origin(named.type) in (Union, types.UnionType)
     kinds = get_args(named.type) if union else (named.type,)
     kind = next(kind for kind in kinds if kind is not type(None))
     if named.closed:
         return click.Choice(get_args(kind))
+    if get_origin(kind) is Literal:
+        return Words(lambda: get_args(kind))
     return kind if kind in (bool, int, float) else str

@@ -27,7 +27,15 @@ class ImageOptions:
         size: Height and width; None to read them off the model's input.
     """
 
-    mean: tuple[float, ...] = option((0.485, 0.456, 0.406))
-    std: tuple[float, ...] = option((0.229, 0.224, 0.225))
-    layout: Layout | None = option(None, closed=True)
-    size: tuple[int, int] | None = option(None, "Where the model leaves it open.", metavar="HxW")
+    mean: tuple[float, ...] = option(
+        (0.485, 0.456, 0.406),
+        "Subtracted from pixels of 0 to 1, a number a channel.",
+        metavar="M,M,M",
+    )
+    std: tuple[float, ...] = option(
+        (0.229, 0.224, 0.225), "What they are divided by then.", metavar="S,S,S"
+    )
+    layout: Layout | None = option(None, "Where the model does not tell.", closed=True)
+    size: tuple[int, int] | None = option(
+        None, "Height and width, where the model leaves them open.", metavar="HxW"
+    )

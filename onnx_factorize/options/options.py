@@ -96,11 +96,15 @@ class Options:
         metavar="KIND=VALUE",
         hides_default=True,
     )
-    weighting: str = option("fisher", "One of {words}.")
-    ranks: Ranks = option("global", "global or uniform.")
+    weighting: str = option(
+        "fisher",
+        "How directions of a weight are valued: by what they change in the outputs (fisher, "
+        "or diagonal, cheaper), by what reaches them (activation), or alike (none).",
+    )
+    ranks: Ranks = option("global", "Where ranks go: to where least is lost, or alike to all.")
     effort: EffortName = option(
         "normal",
-        "low, normal or high: how much is computed to choose ranks. low takes little more than the "
+        "How much is computed to choose ranks: low takes little more than the "
         "calibration, normal about three times as much, high up to ten.",
     )
     max_time: float | None = option(
@@ -109,29 +113,41 @@ class Options:
         metavar="SECONDS",
     )
     labels: Labels = option(
-        "drawn", "drawn by the model itself, or given as `label` with the data."
+        "drawn",
+        "Where labels come from: the model draws them, or they are given as `label` with the data.",
     )
     draws: int | None = option(
-        None, "Labels to draw for each sample. Default: up to 4 where the model is cheap."
+        None, "Labels to draw for each sample.  [default: up to 4 where the model is cheap]"
     )
-    rank_multiple: int | None = option(None, "Default: 16, or less in small models.")
-    form: str = option("auto", "How convolutions are cut: {words}; auto takes the best.")
+    rank_multiple: int | None = option(
+        None, "Ranks are multiples of it.  [default: 16, or less in small models]"
+    )
+    form: str = option("auto", "How convolutions are cut; auto takes the best.")
     factors: WrittenAs = option(
         "pair",
-        "auto, pair or identity: a rank takes r (K + N) numbers, or r (K + N - r) as a block.",
+        "How two factors are written: a rank r of K x N takes r (K + N) numbers as a pair, or "
+        "r (K + N - r) as an identity block.",
     )
     narrow: Narrow = option(
         "auto",
-        "auto, off or only: whether channels between operators may go, too, or nothing else.",
+        "Whether channels between operators may go, too (auto), or not (off), or nothing but "
+        "those (only).",
     )
     include: tuple[str, ...] = option(
-        (), "Only nodes with such names.", metavar="REGEX", repeated=True
+        (),
+        "Cut only nodes, or modules, with such names; repeatable.",
+        metavar="REGEX",
+        repeated=True,
     )
     exclude: tuple[str, ...] = option(
-        (), "No nodes with such names.", metavar="REGEX", repeated=True
+        (), "Cut no nodes, or modules, with such names; repeatable.", metavar="REGEX", repeated=True
     )
     op_types: tuple[str, ...] = option(
-        (), "Only this operator; repeatable.", flag="op-type", metavar="T", repeated=True
+        (),
+        "Cut only this operator, such as MatMul; repeatable.",
+        flag="op-type",
+        metavar="T",
+        repeated=True,
     )
     deploy_to: str | None = option(
         None,
@@ -185,8 +201,8 @@ class Options:
     )
     quantize: str | None = option(
         None,
-        "int8 (dynamic, or static for convolutions) or int4 (weights of MatMul), at the end.",
-        metavar="BITS",
+        "Round the result to int8 (dynamic, or static for convolutions) or int4 (weights of "
+        "MatMul).",
     )
     best_effort: bool = option(False, "Come as close to the budget as possible.")
     statistics: str | None = option(
@@ -200,7 +216,6 @@ class Options:
         "What a guarantee makes small (default: size). With a budget, latency leaves out cuts that "
         "are slower here than their dense operators, and size does not look; by default they are "
         "left out where the whole model became slower.",
-        metavar="size|latency",
     )
 
     def __post_init__(self) -> None:

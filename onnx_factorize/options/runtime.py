@@ -22,7 +22,7 @@ class RuntimeOptions:
         runtime: The name of the runtime.
     """
 
-    provider: str = option("CPUExecutionProvider")
+    provider: str = option("CPUExecutionProvider", "The execution provider of onnxruntime.")
     threads: int = option(0, "Threads of an operator; 0 for the default.", hides_default=True)
     custom_ops: tuple[str, ...] = option(
         (),
@@ -35,7 +35,7 @@ class RuntimeOptions:
         "Processes on this machine that calibrate, each of some samples; 0 for this one alone.",
         hides_default=True,
     )
-    runtime: str = option("onnxruntime", "What runs and times models: {words}.", metavar="NAME")
+    runtime: str = option("onnxruntime", "What runs and times models.")
 
     def __post_init__(self) -> None:
         at_least("--threads", self.threads, 0)

@@ -21,10 +21,10 @@ class Selection:
         seed: Seed of the choice of held-out samples.
     """
 
-    samples: int = option(1024, "Use at most N.")
+    samples: int = option(1024, "Use at most so many.")
     holdout: float = option(0.2, "Share of samples to verify on.")
     batch_size: int = option(32, "Samples run at once.")
-    seed: int = option(0)
+    seed: int = option(0, "Seed of what is drawn, and of the samples to verify on.")
 
     def __post_init__(self) -> None:
         if not 0 <= self.holdout < 1:

@@ -49,9 +49,9 @@ def test_progress_never_passes_its_end(clock):
             clock[0] += 31
             advance(8)
     assert [line.split(",")[0] for line in out.getvalue().splitlines()] == [
-        "verify                 8/12",
-        "verify                 12/12",
-        "verify                 0:01:33",
+        "verify on new samples  8/12",
+        "verify on new samples  12/12",
+        "verify on new samples  0:01:33",
     ]
 
 
@@ -61,3 +61,39 @@ def test_quiet_is_quiet(capsys):
         advance(1)
     out.print("something")
     assert capsys.readouterr() == ("", "")
+
+
+def test_lines_name_the_budget_at_hand_and_what_the_whole_run_has_left(clock):
+    out = io.StringIO()
+    progress = ConsoleProgress(Console(file=out, width=160))
+    progress.foresee({"calibrate": 4.0, "evaluate plans": 100.0, "verify": 20.0})
+    with progress.one_budget("params=0.5", more=2), progress.stage("evaluate plans", 10) as advance:
+        clock[0] += 40
+        advance(5)  # slower than was thought
+    assert out.getvalue().splitlines() == [
+        (
+            "to come                calibrate about 0:00:04, choose ranks about 0:01:40, verify on "
+            "new samples about 0:00:20"
+        ),
+        "params=0.5: choose ranks 5/10, 0:00:40 left, about 0:05:04 for the run",
+        "params=0.5: choose ranks 0:00:40",
+    ]
+    assert progress.budget == ""
+
+
+def test_a_terminal_shows_both_times(clock):
+    out = io.StringIO()
+    progress = ConsoleProgress(Console(file=out, force_terminal=True, width=120))
+    progress.forecast.expect({"verify": 61.0})
+    with progress.stage("calibrate", 10) as advance:
+        clock[0] += 1
+        advance(5)
+    assert "run: 0:01:01" in out.getvalue()
+
+
+def test_nobody_foresees_a_search_over_budgets(clock):
+    progress = ConsoleProgress(Console(file=io.StringIO()))
+    progress.forecast.expect({"verify": 61.0})
+    assert progress.forecast.left("verify", 1.0, None) == 60.0
+    with progress.one_budget("params=0.5", more=None):
+        assert progress.forecast.left("verify", 1.0, None) is None

@@ -32,14 +32,16 @@ def run_sweep(
         BudgetError: None of the budgets can be met.
     """
     progress.limit(options.max_time)
+    progress.forecast.more = len(budgets) - 1
     known = calibrated(model, calibration, options, progress, executor)
     shared = dict(progress.seconds)
     met, last = False, None
-    for budget in budgets:
+    for place, budget in enumerate(budgets, 1):
         # Each report counts the calibration, which served it too, and its own stages.
         progress.seconds = dict(shared)
         try:
-            result = compressed(known, dataclasses.replace(options, budget=budget), progress)
+            with progress.one_budget(str(budget), len(budgets) - place):
+                result = compressed(known, dataclasses.replace(options, budget=budget), progress)
         except BudgetError as error:
             last = error
             yield budget, error
