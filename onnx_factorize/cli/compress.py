@@ -20,6 +20,7 @@ from ..passes.identity_blocks import BLOCK, NOTE, identity_blocks_in
 from ..pipeline import run
 from ..report.report_files import write_sweep
 from ..sweeping import budgets_of, run_sweep, with_suffix
+from .config import config_given, config_option
 from .console import open_console, say
 from .data_options import data_options, default_output, output_of
 from .destinations import Destinations
@@ -71,6 +72,7 @@ __all__ = ["compress_command"]
     metavar="FILE",
     help="Write what happened: FILE.json or FILE.html.",
 )
+@config_option
 @option(
     "--copy-side-files",
     group=FILES,
@@ -107,7 +109,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     expect_checkpoint(given["checkpoint"])
     console, progress = open_console(quiet=given["quiet"])
     result = run(model, given["calib"], options, progress)
-    result.report.command_line = typed()
+    result.report.command_line, result.report.config = typed(), config_given()
     if not given["dry_run"]:
         result.save(target, reports, side_files=None if beside is None else model)
     print_report(console, result.report, all_layers=given["verbose"])
@@ -148,7 +150,7 @@ def _sweep(
         if isinstance(result, BudgetError):
             unmet.append(str(result))
             continue
-        result.report.command_line = typed()
+        result.report.command_line, result.report.config = typed(), config_given()
         if not given["dry_run"]:
             own = [with_suffix(path, budget) for path in (target, *reports)]
             result.save(own[0], own[1:])
@@ -176,6 +178,8 @@ def _also_read(
     """The libraries, the tokenizer and the statistics that options name."""
     statistics = given["statistics"]
     others = {} if statistics is None else {statistics: "holds the statistics"}
+    if given["config"] is not None:
+        others[given["config"]] = "holds the options"
     return given["custom_ops"], given["tokenizer"], others
 
 

@@ -32,6 +32,7 @@ _COMMANDS = {
     "convert": "convert.convert_command",
     "calibrate": "calibrate.calibrate_command",
     "merge": "calibrate.merge_command",
+    "report": "report.report_command",
 }
 
 
@@ -110,6 +111,7 @@ def cli() -> None:
     onnx-factorize convert SMALL --factors pair      identity blocks as the factors that they were
     onnx-factorize calibrate MODEL --calib DATA -o FILE  statistics, in parts (--shard) or whole
     onnx-factorize merge PART... -o FILE             the parts added up, for compress --statistics
+    onnx-factorize report FILE.json -o FILE.html     the page of a run that is over
 
     \b
     Examples:

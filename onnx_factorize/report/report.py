@@ -112,6 +112,7 @@ class Report:
         channels: Groups of channels between operators (see `report.channel_rows`); empty where they
             were not looked for.
         command_line: What was typed, if the command line made it.
+        config: The options that were given there, by their names, as `--config` takes them.
 
     Example:
         >>> import onnx_factorize
@@ -144,6 +145,7 @@ class Report:
     caches: dict[str, Any] | None = None
     channels: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     command_line: str | None = None
+    config: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""

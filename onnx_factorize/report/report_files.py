@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..errors import InputError
 from ..files.writing import Files, atomic_path
 from .report import Report
 
-__all__ = ["check_report", "write_report", "write_sweep"]
+__all__ = ["check_report", "write_page", "write_report", "write_sweep"]
 
 
 def check_report(path: pathlib.Path) -> None:
@@ -40,9 +41,29 @@ def write_report(report: Report, path: pathlib.Path, files: Files) -> None:
 def _text(report: Report, path: pathlib.Path) -> str:
     if path.suffix != ".html":
         return report.as_json()
-    from .html.page import report_page  # noqa: PLC0415  (an extra)
+    return _page([report.as_plain()])
 
-    return report_page(report.as_plain())
+
+def write_page(reports: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:
+    """Writes the page of a report that is read from its file, or of several, that of a sweep.
+
+    Args:
+        reports: What each `Report.as_plain` gave.
+        path: The .html file.
+
+    Raises:
+        InputError: Writing fails.
+    """
+    text = _page(reports)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _page(reports: Sequence[Mapping[str, Any]]) -> str:
+    from .html.page import report_page  # noqa: PLC0415  (an extra)
+    from .html.sweep_page import sweep_page  # noqa: PLC0415
+
+    return report_page(reports[0]) if len(reports) == 1 else sweep_page(reports)
 
 
 def write_sweep(reports: Mapping[str, Report], unmet: Sequence[str], path: pathlib.Path) -> None:
