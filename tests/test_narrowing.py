@@ -7,10 +7,10 @@ import json
 import numpy as np
 import onnx
 import pytest
-from builders import BUNDLED, BUNDLED_DATA
+from builders import BUNDLED, BUNDLED_DATA, model, normal, timing
 from click.testing import CliRunner
 
-from onnx_factorize import factorize, inspect
+from onnx_factorize import factorize, inspect, meet_goal, pipeline, prepared
 from onnx_factorize.cli.main import cli
 from onnx_factorize.errors import BudgetError, InputError
 from onnx_factorize.passes.narrowing import narrowed
@@ -142,6 +142,62 @@ def test_reports_and_inspect_list_channels(only):
     told = CliRunner().invoke(cli, ["inspect", str(BUNDLED)])
     assert "4 groups of channels can be narrowed: node_Conv_25 32" in told.output
     assert "the channels of 'node_linear_1' stay: they are an output" in told.output
+
+
+@pytest.mark.usefixtures("time_is_weights")
+def test_narrowed_layers_have_the_milliseconds_that_are_left(monkeypatch):
+    """On a machine on which a thousand weights take a millisecond, they are those of weights."""
+
+    def clock(sessions, *_, **__):
+        return timing(390.0, *([230.0] if len(sessions) == 2 else []))
+
+    for module in (pipeline, prepared, meet_goal):
+        monkeypatch.setattr(module, "latencies", clock)
+    options = FEW | {"effort": "normal"}
+    report = factorize(BUNDLED, BUNDLED_DATA, budget="latency=0.6", narrow="only", **options).report
+    changed = [layer for layer in report.layers if layer.status == "narrowed"]
+    assert changed
+    for layer in changed:
+        left = layer.params[1] / layer.params[0]
+        assert layer.ms[1] / layer.ms[0] == pytest.approx(left, rel=0.02)  # but for biases
+
+
+STAY = {
+    "normed": "LayerNormalization 'l' normalizes over them",
+    "tied": "shares its weight 'w_value' with other operators",
+    "again": "shares its weight 'w_value_1' with other operators",
+    "shaped": "Reshape gives them a shape that is not read",
+    "out": "they are an output, 'y'",
+}
+
+
+def test_what_stays_has_a_reason_in_inspect_and_in_the_report():
+    proto = model(
+        """(float[n, 3, 12] x) => (float[n, 3, 6] y) {
+            [normed] a = MatMul (x, wn) [l] b = LayerNormalization (a, s)
+            [first] c = MatMul (b, w1) d = Relu (c) [tied] e = MatMul (d, w) f = Relu (e)
+            [again] g = MatMul (f, w) [shaped] h = MatMul (g, wh) i = Reshape (h, odd)
+            j = Softmax <axis = -1> (i) k = Reshape (j, back) [mid] m = MatMul (k, wm)
+            o = Relu (m) [out] y = MatMul (o, wo)
+        }""",
+        {
+            "wn": normal(0, 12, 16),
+            "s": normal(1, 16),
+            "w1": normal(2, 16, 16),
+            "w": normal(3, 16, 16),
+            "wh": normal(4, 16, 16),
+            "odd": np.array([-1, 4, 12]),
+            "back": np.array([-1, 3, 16]),
+            "wm": normal(5, 16, 16),
+            "wo": normal(6, 16, 6),
+        },
+    )
+    data = [{"x": normal(7, 96, 3, 12)}]
+    report = factorize(proto, data, budget="targets=0.8", **NORMAL)
+    for rows in (inspect(proto).channels, report.report.channels):
+        reasons = {row["name"]: row["reason"] for row in rows if row["reason"]}
+        assert {name: reasons.get(name) for name in STAY} == STAY
+        assert "mid" in {row["name"] for row in rows if row["reason"] is None}
 
 
 def test_what_memory_does_not_hold_stays_with_a_reason():

@@ -118,8 +118,14 @@ def faster(times: npt.NDArray[np.float64], curve: Curve) -> npt.NDArray[np.bool_
     return times < _FASTER * curve.dense
 
 
-def only_dense(target: Target, price: Price, macs: int) -> Choices:
-    """The choice of a target about which nothing is known: keep it."""
-    return Choices(
-        target.name, np.array([DENSE]), price.of(target, Taken.dense(target, macs)), np.zeros(1)
-    )
+def only_dense(target: Target, price: Price, macs: int, curve: Curve | None = None) -> Choices:
+    """The choice of a target about which no loss is known: keep it.
+
+    Args:
+        target: The target.
+        price: The unit of the costs.
+        macs: Its multiplications for one sample.
+        curve: Its measured latency, if it was measured.
+    """
+    costs = price.of(target, Taken.dense(target, macs, curve))
+    return Choices(target.name, np.array([DENSE]), costs, np.zeros(1))

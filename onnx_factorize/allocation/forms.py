@@ -98,7 +98,7 @@ def operator_choices(
         if unfolding.name in losses and (timed is None or unfolding.name in timed)
     ]
     if not known:
-        return only_dense(target, price, macs)
+        return only_dense(target, price, macs, curves.get(target.name))
     single = {
         cut[0].name: form_named(form).written(cut[0])
         for form, cut in forms_of(target).items()

@@ -40,6 +40,7 @@ def layers_of(
     for target in targets:
         cut = cut_of(target, plan.ranks, 0)
         ms = _milliseconds(target, plan, costs)
+        left = shares.get(target.operator) if cut.form is None else None
         reason = cut.note
         if cut.form is None:
             reason = "costs more to cut than the budget gains"
@@ -50,9 +51,9 @@ def layers_of(
         if target.name in analysis.unreachable and target.name not in analysis.never_ran:
             blind = f"weighted {analysis.weighting.instead}: {analysis.unreachable[target.name]}"
             reason = f"{reason}; {blind}" if reason else blind
-        left = shares.get(target.operator) if cut.form is None else None
         if left is not None:
             cut = narrowed_cut(target, left)
+            ms = ms and (ms[0], ms[0] * _time_left(target, left, plan, costs, channels))
             reason = None
         curve, spectrum = _lines(target, plan, analysis)
         for use in target.uses:
@@ -119,6 +120,25 @@ def _lines(target: Target, plan: Plan, analysis: Analysis) -> tuple[Line | None,
         None if losses is None else thinned(losses, [rank]),
         None if squares is None else thinned(squares / (squares.sum() or 1.0), [rank - 1]),
     )
+
+
+def _time_left(
+    target: Target, left: ChannelShares, plan: Plan, costs: Costs, channels: Channels
+) -> float:
+    """The share of its latency that a narrowed operator still takes.
+
+    It is that of its neighbours, which were timed together at some widths; else that of its
+    multiplications.
+    """
+    share = 1.0
+    for narrowing, width in channels.chosen(plan.ranks).items():
+        around = {each.operator for each in (*narrowing.producers, *narrowing.readers)}
+        if target.operator in around:
+            curve = costs.channels.get(narrowing.name)
+            if curve is None:
+                return left.share
+            share *= min(1.0, curve.of(width) / curve.dense)
+    return share
 
 
 def _milliseconds(target: Target, plan: Plan, costs: Costs) -> tuple[float, float] | None:

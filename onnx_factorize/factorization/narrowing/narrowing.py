@@ -103,12 +103,10 @@ def _refusal(group: ChannelGroup, targets: dict[str, Target]) -> str | None:
         target = targets.get(name)
         if target is None:
             return f"'{name}', which reads them, is not factorized"
-        if not target.stands or target.group is not None or target.transposed_input:
+        if not target.stands or target.group is not None:
             return f"'{name}', which reads them, has no weight of its own to be fitted anew"
         if target.weight.dtype is None or target.itemsize != target.weight.dtype.itemsize:
             return f"the weight of '{name}', which reads them, is stored in another type"
-        if target.groups > 1:
-            return f"'{name}' reads them in groups"
         if target.rows > _WIDEST:
             return f"'{name}' multiplies {target.rows:,} numbers at once, more than {_WIDEST:,}"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 from builders import model, normal
@@ -11,6 +12,12 @@ from onnx_factorize.passes import FindTargets, LiftWeights
 
 TWO = """(float[n, 6] x) => (float[n, 5] y) {
     [a] h = MatMul (x, w) r = Relu (h) [b] y = MatMul (r, v) }"""
+
+EINSUM = """(float[n, 6] x) => (float[n, 5] y) {
+    [a] h = MatMul (x, w) r = Relu (h) [b] y = Einsum <equation = "nk,km->nm"> (r, v) }"""
+
+HALVES = """(float[n, 6] x) => (float[n, 5] y) {
+    [a] h = MatMul (x, w) r = Relu (h) u = Cast <to = 1> (v) [b] y = MatMul (r, u) }"""
 
 
 def _refused(text, weights, left=()):
@@ -23,8 +30,8 @@ def _refused(text, weights, left=()):
     return [each.group.name for each in found], {each.name: each.reason for each in refused}
 
 
-def _two(width):
-    return {"w": normal(0, 6, width), "v": normal(1, width, 5)}
+def _two(width, dtype=np.float32):
+    return {"w": normal(0, 6, width), "v": normal(1, width, 5, dtype=dtype)}
 
 
 def test_channels_between_two_products_may_go():
@@ -38,6 +45,13 @@ def test_channels_between_two_products_may_go():
         (TWO, _two(4609), (), "'b' multiplies 4,609 numbers at once, more than 4,608"),
         (TWO, _two(8), ("a",), "'a', which computes them, is not factorized"),
         (TWO, _two(8), ("b",), "'b', which reads them, is not factorized"),
+        (EINSUM, _two(8), (), "'b', which reads them, has no weight of its own to be fitted anew"),
+        (
+            HALVES,
+            _two(8, np.float16),
+            (),
+            "the weight of 'b', which reads them, is stored in another type",
+        ),
     ],
 )  # fmt: skip
 def test_what_stays_says_why(text, weights, left, reason):

@@ -56,3 +56,22 @@ def test_real_models(path):
         inputs |= {"sr": np.array(16000), "input": 0.1 * inputs["input"][:, :1].repeat(576, 1)}
         inputs["state"] = np.zeros((2, 2, 128), np.float32)
     check(model, inputs)
+
+
+# By model and operator on the way, how many groups of channels have it.
+ON_THE_WAY = [("ppocr-cls", "GlobalAveragePool", 10), ("fashion-vit", "Split", 4)]
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize(("name", "between", "count"), ON_THE_WAY)
+def test_squeeze_and_excitation_and_split_in_real_models(name, between, count):
+    """Those that a network scales by itself go with its two small layers; heads go as a whole."""
+    path = CACHE / name / "model.onnx"
+    if not path.is_file():
+        pytest.skip(f"python -m models fetch {name}")
+    _, finder = channels(ir.load(path))
+    found = [g for g in finder.groups if any(node.op_type == between for node in g.nodes)]
+    assert len(found) == count
+    if between == "GlobalAveragePool":
+        scaled = [g for g in found if len(g.producers) > 1 and len(g.readers) > 1]
+        assert len(scaled) >= count - 1

@@ -30,6 +30,10 @@ W = {
     "starts": np.array([0]),
     "ends": np.array([6]),
     "few": normal(4, 4, 4, 1, 1),
+    "four": np.array([4]),
+    "seven": np.array([7]),
+    "twice": np.array([1, 2, 1, 1]),
+    "gm": normal(5, 9, 2, 1, 1),
 }
 
 # Between a Conv 'a' that gives 6 channels of 8 x 8, and one that reads them.
@@ -50,16 +54,34 @@ BETWEEN = [
     ("q = Squeeze (h) r = Relu (h) z = Relu (q)", "Squeeze names no axes"),
     ("r, k = MaxPool <kernel_shape = [1, 1]> (h) z = Identity (k)", "MaxPool computes something"),
     ("r = Mul (h, x3)", "may have one channel or many"),
+    ("r = GroupNormalization <num_groups = 1> (h, six, six)", "all of them go together"),
+    (
+        "r, m, p = BatchNormalization <training_mode = 1> (h, six, six, six, six) z = Identity (m)",
+        "BatchNormalization is not in the form that it has in inference",
+    ),
+    ("r = Tile (h, twice)", "Tile repeats them"),
+    ("r = Pad (h, k8)", "what Pad pads is not constant"),
+    ("r = Slice (h, k1, four, one)", "the range of Slice is not constant"),
+    ("q = Slice (h, seven, seven, one) z = Relu (q) r = Relu (h)", "Slice computes something"),
+    ("m = ReduceMean (h, k1) r = Sub (h, m)", "the axes of ReduceMean are not constant"),
+    ("r, q = Split <axis = 1> (h, k1)", "the lengths of what Split gives are not known"),
+    ("r = Concat <axis = 1> (h, x3)", "the lengths of what Concat joins are not known"),
+    ("r = Resize <axes = [2]> (h, none, none, four)", "the sizes of Resize are given by axis"),
+    ("i = Cast <to = 7> (h) z = Gather (x, i) r = Relu (h)", "picks by them"),
+    ("r = Conv <group = 2> (h, gm)", "has groups of different sizes"),
+    ("i = Concat <axis = 1> (h, six4) r = Add (h, i)", "is not as long as its channels (Add)"),
 ]
 
 
 @pytest.mark.parametrize(("between", "reason"), BETWEEN)
 def test_operators_that_do_not_treat_channels_one_by_one(between, reason):
     text = (
-        "(float[n, 3, 8, 8] x, float[n, c, 8, 8] x3) => (float[n, 4, 8, 8] y) "
+        "(float[n, 3, 8, 8] x, float[n, c, 8, 8] x3, float[n, 2, 8, 8] six4, int64[k] k1, "
+        "int64[8] k8) => (float[n, 4, 8, 8] y) "
         f"{{ [a] h = Conv (x, w) {between} [c] y = Conv (r, v) }}"
     )
-    assert reason in reasons(model(text, W))["a"]
+    proto = model(text, W, opset=21, ir_version=10)  # GroupNormalization by channel
+    assert reason in reasons(proto)["a"]
 
 
 # Whole graphs, and the operator whose outputs stay.
@@ -107,6 +129,53 @@ def test_channels_that_leave_the_graph_or_are_not_computed_by_weights(nodes, nam
         f"=> (float y) {{ {nodes} }}"
     )
     assert reason in reasons(model(text, weights))[name]
+
+
+# Products around channels, and the operator whose outputs stay.
+PRODUCTS = [
+    ("[a] h = Gather <axis = 1> (w, ids) [c] y = MatMul (h, v)", "picks columns of its weight"),
+    ("[a] h = Gemm <transA = 1> (xt, w) [c] y = Gemm (h, v)", "reads a transposed input"),
+    ("[a] h = MatMul (x, w) q = Transpose (h) [c] y = Gemm (q, u, row)", "they are rows to Gemm"),
+    ("[a] h = MatMul (x, w) [c] y = MatMul (h, one)", "by a stack of matrices or a vector"),
+    ("[a] h = MatMul (x, w) [c] y = MatMul (h, vs)", "by a stack of matrices or a vector"),
+    ("[a] h = MatMul (x, w) e = Expand (h, k2) [c] y = MatMul (e, v)", "Expand is computed"),
+    (
+        (
+            "[a] h = MatMul (x, w) y = Loop (t, b, h) <body = i (int64 n, bool c, float[n, 6] s) "
+            "=> (bool d, float[m, 6] z) { d = Identity (c) z = Relu (s) }>"
+        ),
+        "Loop is not known to treat them one by one",
+    ),
+]
+
+
+@pytest.mark.parametrize(("nodes", "reason"), PRODUCTS)
+def test_products_whose_channels_are_not_read(nodes, reason):
+    weights = {
+        "w": normal(0, 4, 6),
+        "v": normal(1, 6, 3),
+        "u": normal(2, 7, 3),
+        "row": normal(3, 1, 3),
+        "one": normal(4, 6),
+        "vs": normal(5, 2, 6, 3),
+    }
+    text = (
+        "(float[n, 4] x, float[4, n] xt, int64[k] ids, int64[2] k2, int64 t, bool b) "
+        f"=> (float y) {{ {nodes} }}"
+    )
+    assert reason in reasons(model(text, weights))["a"]
+
+
+def test_products_in_bodies_that_are_not_observed():
+    proto = model(
+        "(float[n, 4] x, int64 t, bool b) => (float y) { y = Loop (t, b, x) "
+        "<body = i (int64 n, bool c, float[n, 4] s) => (bool d, float[m, 4] z) "
+        "{ d = Identity (c) [a] h = MatMul (s, w) [e] z = MatMul (h, v) }> }",
+        {"w": normal(0, 4, 6), "v": normal(1, 6, 4)},
+    )
+    assert reasons(proto)["a"] == (
+        "stands in the body of a Loop whose values may change their shapes"
+    )
 
 
 def test_a_weight_that_several_operators_read():
