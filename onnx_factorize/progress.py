@@ -81,6 +81,10 @@ class Progress:
         finally:
             self.budget = before
 
+    def say(self, line: str) -> None:
+        """Says how something is done that may take long."""
+        _LOGGER.info("%s", line)
+
     def goes_on(self, interrupt: KeyboardInterrupt) -> bool:  # noqa: ARG002 - for those that ask
         """Asks whether a run that is interrupted in its search goes on with what it has found."""
         return False

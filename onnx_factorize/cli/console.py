@@ -58,6 +58,11 @@ class ConsoleProgress(Progress):
             )
             self._print(f"{'to come':<22} {parts}")
 
+    def say(self, line: str) -> None:
+        """Says it."""
+        super().say(line)
+        self._print(line)
+
     def goes_on(self, interrupt: KeyboardInterrupt) -> bool:
         """Asks where somebody can answer, and Ctrl-C it was."""
         if type(interrupt) is not KeyboardInterrupt or not self._console.is_terminal:

@@ -12,7 +12,7 @@ from .guarantee import Guarantee
 from .images import Layout
 from .memory import Memory
 from .training import Precision, SVTKind
-from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
+from .words import Blockwise, EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
 
 __all__ = ["DataKeywords", "OptionKeywords", "SweepKeywords"]
 
@@ -54,6 +54,7 @@ class SweepKeywords(DataKeywords, total=False):
     form: str
     factors: WrittenAs
     narrow: Narrow
+    blockwise: Blockwise
     include: str | Sequence[str]
     exclude: str | Sequence[str]
     op_types: str | Sequence[str]

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ..errors import InputError
+from .words import Blockwise
 
 __all__ = ["Memory"]
 
@@ -80,6 +81,18 @@ class Memory:
     def channels(self) -> float:
         """Of the moments of what reads channels that may go, of all folds of the data."""
         return self.bytes / 2
+
+    def block(self, weights: float, asked: Blockwise) -> float | None:
+        """Of weights of a block of the model, where blocks are calibrated one by one; else None.
+
+        Args:
+            weights: Bytes of all weights.
+            asked: Whether to do that: by default where they are more than all memory.
+        """
+        if asked == "off" or (asked == "auto" and weights <= self.bytes):
+            return None
+        # A runtime may hold weights, their transposes and what it packs of both.
+        return min(self.bytes / 8, weights / 4)
 
     @property
     def crossing(self) -> float:

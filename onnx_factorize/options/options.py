@@ -26,7 +26,7 @@ from .selection import Selection
 from .texts import TextOptions
 from .training import Training, without_training
 from .types import check_types
-from .words import EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
+from .words import Blockwise, EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
 
 __all__ = ["Options"]
 
@@ -67,6 +67,8 @@ class Options:
         selection: Which samples to use.
         memory: What a run may take for data and what is computed of them; None for half of what is
             free, and no more than 2 GB.
+        blockwise: Whether one block of the model after the other is calibrated: `auto` where its
+            weights are larger than `memory`, `on` or `off`.
         images: How image files become arrays.
         texts: How text files become token ids.
         runtime: What runs models, and how.
@@ -188,6 +190,11 @@ class Options:
         "free, at most 2GB]",
         metavar="SIZE",
     )
+    blockwise: Blockwise = option(
+        "auto",
+        "auto, on or off: whether one block of the model after the other is calibrated, with what "
+        "crosses on disk. auto: where its weights are larger than --memory.",
+    )
     selection: Selection = part(Selection)
     images: ImageOptions = part(ImageOptions, "image_")
     texts: TextOptions = part(TextOptions)
@@ -235,6 +242,8 @@ class Options:
             raise InputError(f"There is no allocation '{self.ranks}'; use global or uniform.")
         if self.narrow not in get_args(Narrow):
             raise InputError(f"--narrow is auto, off or only, not '{self.narrow}'.")
+        if self.blockwise not in get_args(Blockwise):
+            raise InputError(f"--blockwise is auto, on or off, not '{self.blockwise}'.")
         if self.factors not in get_args(WrittenAs):
             raise InputError(f"--factors is auto, pair or identity, not '{self.factors}'.")
         effort_named(self.effort)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 __all__ = [
+    "Blockwise",
     "EffortName",
     "Labels",
     "MaskMeaning",
@@ -15,6 +16,9 @@ __all__ = [
     "StateOption",
     "WrittenAs",
 ]
+
+# Whether statistics are gathered from one block of the model at a time.
+Blockwise = Literal["auto", "on", "off"]
 
 # How much is computed to choose ranks (see `effort`).
 EffortName = Literal["low", "normal", "high"]

@@ -9,7 +9,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..graph import subgraphs
 
-__all__ = ["BeginAt", "end_before"]
+__all__ = ["BeginAt", "end_before", "gives_constants"]
 
 # Before this version of the IR initializers are inputs, too.
 _INITIALIZERS_ARE_NO_INPUTS = 4
@@ -87,7 +87,7 @@ def _before(graph: ir.Graph, name: str) -> list[ir.Node]:
     for node in graph:
         if any(value.name == name for inner in _nested([node]) for value in inner.outputs):
             return found
-        if _gives_constants(node, constants):
+        if gives_constants(node, constants):
             constants.update(node.outputs)
         else:
             found.append(node)
@@ -102,7 +102,7 @@ def _nested(nodes: Iterable[ir.Node]) -> Iterator[ir.Node]:
             yield from _nested(graph)
 
 
-def _gives_constants(node: ir.Node, constants: set[ir.Value]) -> bool:
+def gives_constants(node: ir.Node, constants: set[ir.Value]) -> bool:
     """Tells whether a node computes the same in each run, from what is known to be constant."""
     if node.domain == "" and node.op_type == "Constant":
         return True

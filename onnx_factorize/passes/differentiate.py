@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -21,6 +21,7 @@ class Differentiate(ir.passes.InPlacePass):
         gradients: Target name to the name of the output that carries its gradient.
         unreachable: Target name to the reason why it has none.
         inputs: Output name to the inputs that its seed is made of.
+        passed_on: As `AppendAdjoint` has it.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Differentiate(ir.passes.InPlacePass):
         names: Iterable[str],
         outputs: Mapping[str, OutputSeed],
         points: Mapping[str, ir.Value] | None = None,
+        segments: Sequence[Sequence[ir.Node]] = (),
     ) -> None:
         """Initializes the pass.
 
@@ -35,13 +37,16 @@ class Differentiate(ir.passes.InPlacePass):
             names: The targets.
             outputs: Output name to how the gradient is seeded there.
             points: Further values whose gradients are wanted, by the name of their unfolding.
+            segments: Consecutive nodes of the graph whose adjoints are to be apart.
         """
+        self._segments = segments
         self._points = points or {}
         self._wanted = set(names)
         self._outputs = outputs
         self.gradients: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
         self.inputs: dict[str, SeedInputs] = {}
+        self.passed_on: Mapping[ir.Value, int] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Appends the nodes and exposes the gradients."""
@@ -56,8 +61,9 @@ class Differentiate(ir.passes.InPlacePass):
         seeds = SeedOutputs(self._outputs)
         seeds(model)
         self.inputs = seeds.inputs
-        adjoint = AppendAdjoint(seeds.seeds, list(wanted))
+        adjoint = AppendAdjoint(seeds.seeds, list(wanted), self._segments)
         adjoint(model)
+        self.passed_on = adjoint.passed_on
         expose = Exposer(model)
         for value, (name, dtype) in wanted.items():
             if value in adjoint.gradients:

@@ -29,6 +29,9 @@ class Observe(ir.passes.InPlacePass):
     Attributes:
         taps: Target name to the name of the output that carries its input or output, whichever
             side was asked for, or `Target.side` says.
+        inputs: The same of the inputs that are wanted besides.
+        places: Target name to the node of the main graph that it is, or that it is within; of a
+            further unfolding, the node that makes its value.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Observe(ir.passes.InPlacePass):
         self._side = side
         self.taps: dict[str, str] = {}
         self.inputs: dict[str, str] = {}
+        self.places: dict[str, ir.Node] = {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Adds the taps."""
@@ -66,12 +70,17 @@ class Observe(ir.passes.InPlacePass):
             for scope, owners in scopes(model.graph)
             if any(owner.op_type in ITERATED for owner in owners)
         }
+        outermost = {scope: owners[0] for scope, owners in scopes(model.graph) if owners}
         for name, value in self._points.items():
             assert value.dtype is not None
+            producer = value.producer()
+            assert producer is not None
+            self.places[name] = producer
             self.taps[name] = expose(value, model.graph, value.dtype)
         for target in finder.uses:
             if not target.is_own or not isinstance(target.node.graph, ir.Graph):
                 continue
+            self.places[target.name] = outermost.get(target.node.graph, target.node)
             if target.name in self._wanted:
                 side = target.side if self._side == "narrow" else self._side
                 self.taps[target.name] = self._tap(target, side, expose, repeated)

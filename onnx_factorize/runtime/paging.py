@@ -21,7 +21,7 @@ from ..files.external import SharedTensor
 from ..files.model_io import weight_bytes
 from ..files.writing import scratch
 
-__all__ = ["LARGE", "PagedModel", "keep", "owned", "spill_large", "spill_values"]
+__all__ = ["LARGE", "PagedModel", "keep", "let_go", "owned", "spill_large", "spill_values"]
 
 
 # Models with more bytes of weights are run from mapped files: in memory a session would hold them
@@ -98,9 +98,7 @@ class _Pager:
                 self._turn = (self._turn + 1) % _KEPT_TURNS
                 maps = [*self._maps, *(() if self._turn else self._kept)]
             for mapping in maps:
-                # Not every system has it, and a mapping may have been closed meanwhile.
-                with contextlib.suppress(AttributeError, OSError, ValueError):
-                    mapping.madvise(mmap.MADV_DONTNEED)
+                _let_go(mapping)
 
 
 _PAGER = _Pager()
@@ -187,6 +185,21 @@ def spill_large(model: ir.Model) -> None:
     """
     if weight_bytes(model) > LARGE:
         spill_values(model.graph.initializers.values())
+
+
+def let_go(model: ir.Model) -> None:
+    """Lets pages of a model's weights go that are mapped from files, until they are read again."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor) and tensor.raw is not None:
+                _let_go(tensor.raw)
+
+
+def _let_go(mapping: mmap.mmap) -> None:
+    # Not every system has it, and a mapping may have been closed meanwhile.
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def spill_values(values: Iterable[ir.Value]) -> None:

@@ -68,6 +68,7 @@ class CalibrationRun:
         companion: What else sees what the model is run for.
         only: The calibration samples of which statistics are gathered, shape (samples,), where
             others are gathered elsewhere; None for all.
+        block: Bytes of weights of a block, where statistics are gathered block by block.
     """
 
     normal: ir.Model
@@ -80,6 +81,7 @@ class CalibrationRun:
     effort: Effort = NORMAL
     companion: Companion | None = None
     only: npt.NDArray[np.bool_] | None = None
+    block: float | None = None
 
     @property
     def gathered_samples(self) -> int:
@@ -90,12 +92,15 @@ class CalibrationRun:
         """The same of other targets."""
         return dataclasses.replace(self, targets=targets)
 
-    def observer(self, *, gradients: bool, side: Side = "narrow") -> Observer:
+    def observer(
+        self, *, gradients: bool, side: Side = "narrow", blockwise: bool = False
+    ) -> Observer:
         """The model, observed at the targets.
 
         Args:
             gradients: Whether gradients are observed too.
             side: Where signals are observed.
+            blockwise: Whether block by block, where the run asks for that.
         """
         return Observer(
             self.normal,
@@ -106,6 +111,7 @@ class CalibrationRun:
             side=side,
             shapes=self.surveyed.shapes,
             inputs=() if self.companion is None else self.companion.readers,
+            segment=self.block if blockwise else None,
         )
 
 

@@ -52,7 +52,7 @@ class InputSums:
             if rows is not None:
                 self._waiting.add(key, self._sums[key].add, rows)
 
-        deque(in_parallel(add, list(self._sums)), 0)
+        deque(in_parallel(add, [k for k in self._sums if seen.shows(self._first[k])]), 0)
 
     @property
     def moments(self) -> InputMoments:

@@ -14,7 +14,11 @@ __all__ = ["micro_batches"]
 
 
 def micro_batches(
-    data: CalibrationData, only: npt.NDArray[np.bool_] | None, observer: Observer
+    data: CalibrationData,
+    only: npt.NDArray[np.bool_] | None,
+    observer: Observer,
+    *,
+    segmented: bool = False,
 ) -> Iterator[Batch]:
     """Yields batches of calibration samples that fit.
 
@@ -22,5 +26,6 @@ def micro_batches(
         data: The calibration data.
         only: Which calibration samples, shape (samples,); all by default.
         observer: What will observe them. One sample is run to see how much that is.
+        segmented: Whether it goes segment by segment, where it can.
     """
-    return data.micro_batches("calibration", only, observer.taken(data))
+    return data.micro_batches("calibration", only, observer.taken(data, segmented=segmented))

@@ -162,7 +162,7 @@ class Statistics(Mapping[str, TargetStatistics]):
                 elif observation.skipped(target):  # samples count where another branch ran, too
                     own.gradient.samples += observation.batch.samples
 
-        deque(in_parallel(add, targets), 0)
+        deque(in_parallel(add, [each for each in targets if observation.shows(each)]), 0)
 
     def _leading(self, targets: Sequence[Target]) -> set[str]:
         """Of targets that share a signal, the first, which adds it for all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -100,14 +100,33 @@ class Observation:
         batch: The batch.
     """
 
-    def __init__(self, observer: Shows, values: Mapping[str, AnyArray], batch: Batch) -> None:
+    def __init__(
+        self,
+        observer: Shows,
+        values: Mapping[str, AnyArray],
+        batch: Batch,
+        names: Collection[str] | None = None,
+    ) -> None:
+        """Takes the values.
+
+        Args:
+            observer: Whose targets they are of.
+            values: The values, by name.
+            batch: The batch.
+            names: The targets that they show; None for all.
+        """
         self._observer = observer
         self._values = values
+        self._names = names
         self.batch = batch
 
     def by(self, observer: Shows) -> Observation:
         """The same values as another shows them."""
-        return Observation(observer, self._values, self.batch)
+        return Observation(observer, self._values, self.batch, self._names)
+
+    def shows(self, target: Target) -> bool:
+        """Tells whether it is of a target, which others may be of."""
+        return self._names is None or target.name in self._names
 
     def ran(self, target: Target) -> bool:
         """Tells whether the target ran: it did not if it is in a branch that was not taken."""

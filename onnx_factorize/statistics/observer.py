@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,8 +13,10 @@ from ..calibration import Batch, CalibrationData
 from ..outputs import OutputDistribution
 from ..outputs.shapes import OutputShapes
 from ..passes import FixDraws, KeepOutputs, Observe, SeparateUnfoldings, Side, Target
+from ..passes.segments import NotSegmentedError, partition
 from ..runtime.footprint import UNKNOWN, fed_bytes
 from ..runtime.session import Runtime, Session
+from .by_segment import BySegment
 from .observation import AtInputs, Observation
 from .sampling import DRAWN, Sampling
 from .seeding import Seeding
@@ -30,6 +32,8 @@ class Observer:
         unreachable: Target name to the reason why its gradient is not to be had; empty where no
             gradients are wanted. Those that are found not to be finite join them.
         not_finite: Target name to where what it reads, or computes, is not finite in the model.
+        segmented: What observes it segment by segment; None where the whole graph runs at once.
+        whole: Why it does, though segments were asked for.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Observer:
         side: Side = "narrow",
         shapes: OutputShapes | None = None,
         inputs: Sequence[Target] = (),
+        segment: float | None = None,
     ) -> None:
         """Builds the session.
 
@@ -57,6 +62,8 @@ class Observer:
                 of y.
             shapes: What is known of the shapes of outputs.
             inputs: Targets whose inputs are observed besides (see `at_inputs`).
+            segment: Bytes of weights that a segment may have, so that `observe` goes segment by
+                segment; None for the whole graph at once.
         """
         observed = model.clone()
         FixDraws()(observed)
@@ -64,6 +71,12 @@ class Observer:
         names = [use.name for use in uses]
         separate = SeparateUnfoldings({target.name for target in targets if not target.is_own})
         separate(observed)
+        segments: Sequence[Sequence[ir.Node]] = ()
+        self.whole: str | None = None
+        try:
+            segments = () if segment is None else partition(observed, segment)
+        except NotSegmentedError as reason:
+            self.whole = str(reason)
         observe = Observe(
             names,
             side,
@@ -78,7 +91,9 @@ class Observer:
         self._side = side
         self.seed = sampling.seed
         if outputs is not None:
-            made = TargetGradients.appended(observed, targets, outputs, separate, sampling.labels)
+            made = TargetGradients.appended(
+                observed, targets, outputs, separate, sampling.labels, segments
+            )
         else:
             made = TargetGradients()
         self._gradients, self.gradients, self.unreachable = made, made.values, made.unreachable
@@ -97,11 +112,26 @@ class Observer:
         )
         KeepOutputs(kept)(observed)
         self._taken: float | None = None
+        self._taken_by_segment: float | None = None
         self._load = functools.partial(runtime.session, observed, kept)
-        self._loaded: Session | None = self._load()
+        self._loaded: Session | None = None if segments else self._load()
         self._seeding = Seeding(
             observed, made.inputs, outputs or {}, model, runtime, shapes, self.seed
         )
+        self.segmented: BySegment | None = None
+        if segments:
+            named = (self.taps, observe.inputs, made.values)
+            shown = {n: [each[n] for each in named if n in each] for n in observe.places}
+            self.segmented = BySegment(
+                observed,
+                segments,
+                observe.places,
+                {name: values for name, values in shown.items() if values},
+                made.inputs,
+                made.passed_on,
+                self._seeding,
+                runtime,
+            )
 
     @property
     def _session(self) -> Session:
@@ -143,8 +173,21 @@ class Observer:
         for name in lost:
             self.gradients.pop(name, None)
 
-    def taken(self, data: CalibrationData) -> float:
-        """The bytes that a run takes for each byte that is fed; a sample is run to see that."""
+    def taken(self, data: CalibrationData, *, segmented: bool = False) -> float:
+        """The bytes that a run takes for each byte that is fed; a sample is run to see that.
+
+        Args:
+            data: The calibration data.
+            segmented: Whether it is run by `observe`.
+        """
+        if segmented and self.segmented is not None:
+            if self._taken_by_segment is None:
+                try:
+                    self._taken_by_segment = self.segmented.taken(data.typical("calibration"))
+                except NotSegmentedError as reason:
+                    self.segmented, self.whole = None, str(reason)
+                    return self.taken(data)
+            return self._taken_by_segment
         if self._taken is None:
             sample = data.typical("calibration")
             found = self._seeding.run(self._session, sample)
@@ -156,6 +199,40 @@ class Observer:
     def run(self, batch: Batch, draw: int = 0) -> Observation:
         """Runs one batch, with the labels of one of several draws."""
         return Observation(self, self._seeding.run(self._session, batch, draw), batch)
+
+    def observe(
+        self,
+        batches: Sequence[Batch],
+        draws: int = 1,
+        advance: Callable[[int], None] = lambda _: None,
+        between: Callable[[], None] = lambda: None,
+    ) -> Iterator[tuple[int, int, Observation]]:
+        """Runs batches, each as often as labels are drawn, and shows every target once for each.
+
+        Segment by segment, an observation is of some targets only.
+
+        Args:
+            batches: The batches.
+            draws: Labels to draw for each sample, where there are gradients.
+            advance: Called with numbers of samples that sum up to those of the batches.
+            between: Called when targets were shown that no further observation is of.
+
+        Yields:
+            The place of a batch among them, the draw, and what it showed. Let go of that before
+            the next one.
+        """
+        draws = draws if self.gradients else 1
+        if self.segmented is not None:
+            for index, draw, values, names in self.segmented.observe(
+                batches, draws, advance, between
+            ):
+                yield index, draw, Observation(self, values, batches[index], names)
+                del values
+            return
+        for index, batch in enumerate(batches):
+            for draw in range(draws):
+                yield index, draw, self.run(batch, draw)
+            advance(batch.samples)
 
     def at_inputs(self, seen: Observation) -> Observation:
         """What a run showed at the inputs that are observed besides, with gradients of y."""

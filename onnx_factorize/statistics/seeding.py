@@ -68,7 +68,7 @@ class Seeding:
         shapes = self._shapes.expect(batch)
         if shapes is not None:
             try:
-                values = session.run(batch.feeds | self._fed(batch, shapes, draw), batch.origin)
+                values = session.run(batch.feeds | self.fed(batch, shapes, draw), batch.origin)
             except InputError:
                 values = {}
             if all(
@@ -81,18 +81,27 @@ class Seeding:
         found = self._session.run(batch.feeds, batch.origin)
         shapes = {name: found[name].shape for name in self._inputs}
         self._shapes.note(batch, shapes)
-        return session.run(batch.feeds | self._fed(batch, shapes, draw), batch.origin)
+        return session.run(batch.feeds | self.fed(batch, shapes, draw), batch.origin)
 
     def release(self) -> None:
         """Lets go of the plain model, until it is needed again."""
         self._session = None
 
-    def _fed(
+    def fed(
         self, batch: Batch, shapes: Mapping[str, tuple[int, ...]], draw: int
     ) -> dict[str, AnyArray]:
+        """The numbers for one batch.
+
+        Args:
+            batch: The batch.
+            shapes: Output name to its shape; numbers for other outputs are left out.
+            draw: Which of several draws of labels.
+        """
         fed: dict[str, AnyArray] = {}
         indices = batch.indices if len(batch.indices) else np.arange(batch.samples)
         for name, inputs in self._inputs.items():
+            if name not in shapes:
+                continue
             keys = keys_of(indices, self._seed, name, draw)
             output, labels = self._outputs[name], None
             if inputs.fed == "label":

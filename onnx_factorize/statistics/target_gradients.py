@@ -22,11 +22,13 @@ class TargetGradients:
         values: Name of a target, or of another operator that reads its weight, to its gradient's.
         unreachable: The same names to the reason why there is none.
         inputs: Output name to the inputs of the graph that seed its gradient.
+        passed_on: What the adjoint of a segment of the graph passes on to earlier ones.
     """
 
     values: dict[str, str] = dataclasses.field(default_factory=dict)
     unreachable: dict[str, str] = dataclasses.field(default_factory=dict)
     inputs: Mapping[str, SeedInputs] = dataclasses.field(default_factory=dict)
+    passed_on: Mapping[ir.Value, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def appended(
@@ -36,6 +38,7 @@ class TargetGradients:
         outputs: Mapping[str, OutputDistribution],
         separate: SeparateUnfoldings,
         labels: Labels,
+        segments: Sequence[Sequence[ir.Node]] = (),
     ) -> TargetGradients:
         """Has a graph compute gradients.
 
@@ -45,12 +48,18 @@ class TargetGradients:
             outputs: Output name to the distribution that its gradient is seeded by.
             separate: What set unfoldings apart.
             labels: Whether labels are drawn, or come with the data.
+            segments: Consecutive nodes of the graph whose adjoints are to be apart.
         """
         seeds = {name: each.seed(given=labels == "given") for name, each in outputs.items()}
         names = [use.name for target in targets for use in target.uses]
-        differentiate = Differentiate(names, seeds, separate.points)
+        differentiate = Differentiate(names, seeds, separate.points, segments)
         differentiate(observed)
-        made = cls(differentiate.gradients, differentiate.unreachable, differentiate.inputs)
+        made = cls(
+            differentiate.gradients,
+            differentiate.unreachable,
+            differentiate.inputs,
+            differentiate.passed_on,
+        )
         for target in targets:
             made.leave_incomplete(target)
         return made

@@ -44,16 +44,26 @@ class AppendAdjoint(ir.passes.InPlacePass):
         gradients: The cotangent by wanted value, after the pass ran: always a node's output, which
             several wanted values may share (those of a product and of its sum with a bias).
         unreachable: The reason by wanted value without a gradient.
+        passed_on: What the adjoint of a segment passes on to earlier ones: the cotangent that it
+            and later segments give a value of theirs, by the index of the segment that adds to it.
     """
 
-    def __init__(self, seeds: Mapping[ir.Value, ir.Value], wanted: Sequence[ir.Value]) -> None:
+    def __init__(
+        self,
+        seeds: Mapping[ir.Value, ir.Value],
+        wanted: Sequence[ir.Value],
+        segments: Sequence[Sequence[ir.Node]] = (),
+    ) -> None:
         """Prepare the pass.
 
         Args:
             seeds: By value, its cotangent: a value of the main graph, of the same shape and type.
             wanted: The values whose cotangents to compute.
+            segments: Consecutive nodes of the graph whose adjoints are to be apart.
         """
         super().__init__()
+        self.segments = segments
+        self.passed_on: dict[ir.Value, int] = {}
         self.seeds = dict(seeds)
         self.wanted = tuple(dict.fromkeys(wanted))
         self.gradients: dict[ir.Value, ir.Value] = {}
@@ -66,7 +76,7 @@ class AppendAdjoint(ir.passes.InPlacePass):
         sweep = Sweep(model, self.wanted, emitter, _WAYS)
         for value, cotangent in self.seeds.items():
             sweep.contribute(value, cotangent)
-        sweep.run(list(model.graph))
+        self._sweep(list(model.graph), sweep)
         for value in self.wanted:
             if value in sweep.broken:
                 self.unreachable[value] = sweep.broken[value]
@@ -81,8 +91,22 @@ class AppendAdjoint(ir.passes.InPlacePass):
         self.gradients = scopes.attach(model, sweep.e, self.gradients, sweep.facts)
         for value, gradient in self.gradients.items():
             _describe(gradient, value, sweep.facts)
+        self.passed_on = {v: i for v, i in self.passed_on.items() if v.graph is model.graph}
         model.ir_version = max(model.ir_version, 4)
         return ir.passes.PassResult(model, modified=bool(self.gradients))
+
+    def _sweep(self, nodes: Sequence[ir.Node], sweep: Sweep) -> None:
+        """Differentiate segment by segment, the last first."""
+        sweep.keep_apart()
+        place = {node: index for index, node in enumerate(nodes)}
+        end = len(nodes)
+        for index in reversed(range(1, len(self.segments))):
+            begin = place[self.segments[index][0]]
+            sweep.run(nodes[begin:end])
+            end = begin
+            before = {value for node in nodes[:begin] for value in node.outputs}
+            self.passed_on |= dict.fromkeys(sweep.pass_on(before), index)
+        sweep.run(nodes[:end])
 
 
 def _describe(gradient: ir.Value, primal: ir.Value, known: Facts) -> None:

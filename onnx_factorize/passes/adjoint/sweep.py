@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -54,6 +54,8 @@ class Sweep:
         self.broken: dict[ir.Value, str] = {}
         self._terms: dict[ir.Value, list[ir.Value]] = {}
         self._settled: dict[ir.Value, ir.Value] = {}
+        self._apart: set[ir.Value] = set()
+        self._passed: dict[ir.Value, ir.Value] = {}
         self.reach(model.graph)
 
     def reach(self, nodes: Iterable[ir.Node]) -> None:
@@ -106,6 +108,33 @@ class Sweep:
         if len(terms) > 1:
             self._terms[value] = terms = [self.e.total(terms)]
         return terms[0]
+
+    def keep_apart(self) -> None:
+        """Leave the terms that there are out of what `pass_on` sums."""
+        self._apart = {term for terms in self._terms.values() for term in terms}
+
+    def pass_on(self, values: Container[ir.Value]) -> list[ir.Value]:
+        """Sum what was contributed to some values so far, each in a node of its own.
+
+        Terms that come later are added to that.
+
+        Args:
+            values: Those whose nodes are still to be differentiated.
+
+        Returns:
+            The sums; one that was returned before and has grown no further is not among them.
+        """
+        made = []
+        for value, terms in self._terms.items():
+            if value not in values or value in self.broken:
+                continue
+            apart = [term for term in terms if term in self._apart]
+            others = [term for term in terms if term not in self._apart]
+            if others and others != [self._passed.get(value)]:
+                self._passed[value] = self.e.copy(self.e.total(others))
+                self._terms[value] = [*apart, self._passed[value]]
+                made.append(self._passed[value])
+        return made
 
     def run(self, nodes: Sequence[ir.Node]) -> None:
         """Differentiate nodes in reverse order."""

@@ -1,0 +1,182 @@
+"""A model that is observed segment by segment: one segment's weights are in memory at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from shutil import disk_usage
+
+import onnx_ir as ir
+
+from ..arrays import AnyArray
+from ..calibration import Batch
+from ..errors import InputError
+from ..passes import SeedInputs
+from ..passes.segments import SegmentModels
+from ..runtime.footprint import fed_bytes
+from ..runtime.segmented import SegmentedRun
+from ..runtime.session import Runtime
+from .seeding import Seeding
+
+__all__ = ["BySegment", "Seen"]
+
+# A batch, a draw, what was seen, and the targets that it shows.
+Seen = tuple[int, int, Mapping[str, AnyArray], frozenset[str]]
+
+# What going backward takes, of going forward.
+_BACKWARD = 2
+
+
+class BySegment:
+    """Runs the segments of an observed graph (see `SegmentedRun`).
+
+    Attributes:
+        segments: How many there are.
+        spool: Bytes of temporary files for each byte that is fed, once `taken` was asked.
+    """
+
+    def __init__(
+        self,
+        observed: ir.Model,
+        segments: Sequence[Sequence[ir.Node]],
+        places: Mapping[str, ir.Node],
+        values: Mapping[str, Sequence[str]],
+        inputs: Mapping[str, SeedInputs],
+        cotangents: Mapping[ir.Value, int],
+        seeding: Seeding,
+        runtime: Runtime,
+    ) -> None:
+        """Cuts the graph.
+
+        Args:
+            observed: The graph, with its adjoint if there are gradients.
+            segments: The nodes of each segment.
+            places: Target name to the node that it is, or is within.
+            values: Target name to the names of the outputs that show it.
+            inputs: Output name to what seeds its gradient; none where there are no gradients.
+            cotangents: What the adjoint of a segment passes on, and which that is.
+            seeding: Makes the numbers that seed gradients.
+            runtime: What runs the segments.
+        """
+        self._runtime, self._seeding, self._inputs = runtime, seeding, inputs
+        self.segments = len(segments)
+        index = {node: i for i, nodes in enumerate(segments) for node in nodes}
+        names: list[set[str]] = [set() for _ in segments]
+        for name in values:
+            names[index.get(places[name], 0)].add(name)
+        self._names = [frozenset(each) for each in names]
+        shown = [sorted({v for name in each for v in values[name]}) for each in names]
+        sizes: list[list[str]] = [[] for _ in segments]
+        made = {value.name: value.producer() for value in observed.graph.outputs}
+        for each in inputs.values():
+            shape = made[each.size]
+            y = None if shape is None else shape.inputs[0]
+            home = None if y is None else y.producer()
+            sizes[-1 if home is None else index.get(home, -1)].append(each.size)
+        self._models = (
+            SegmentModels(observed, segments, sizes, shown, cotangents)
+            if inputs
+            else SegmentModels(observed, segments, shown)
+        )
+        self.spool = 0.0
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the weights of a segment, at most."""
+        models = (*self._models.forward, *self._models.backward)
+        graphs = [each.model.graph for each in models if each.model is not None]
+        tensors = [[v.const_value for v in each.initializers.values()] for each in graphs]
+        return max(sum(t.nbytes for t in each if t is not None) for each in tensors)
+
+    def taken(self, sample: Batch) -> float:
+        """The bytes that a run takes for each byte that is fed; a sample is run to see that.
+
+        Raises:
+            NotSegmentedError: Something crosses that is no tensor of numbers.
+        """
+        run = SegmentedRun(self._models, self._runtime, [sample], measured=True)
+        for _ in self._seen(run, [sample], 1, lambda _: None, lambda: None):
+            pass
+        fed = fed_bytes(sample.feeds)
+        self.spool = 1 + run.most_spooled / fed
+        return run.most_taken / fed
+
+    def check_room(self, fed: int, draws: int) -> None:
+        """Finds out whether there is room for what will be kept of so many bytes that are fed.
+
+        Raises:
+            InputError: There is not.
+        """
+        wanted = self.spool * fed * draws
+        free = disk_usage(tempfile.gettempdir()).free
+        if wanted > free:
+            raise InputError(
+                f"Calibration block by block keeps about {wanted / 1e9:.1f} GB in "
+                f"{tempfile.gettempdir()}, which has {free / 1e9:.1f} GB left: set TMPDIR to a "
+                "folder with more room, or take fewer --samples."
+            )
+
+    def observe(
+        self,
+        batches: Sequence[Batch],
+        draws: int,
+        advance: Callable[[int], None],
+        between: Callable[[], None],
+    ) -> Iterator[Seen]:
+        """Yields what each segment shows, segment after segment, the last first.
+
+        Args:
+            batches: The batches.
+            draws: Labels to draw for each sample.
+            advance: Called with numbers of samples that sum up to those of the batches.
+            between: Called when a segment is done.
+        """
+        self.check_room(sum(fed_bytes(batch.feeds) for batch in batches), draws)
+        run = SegmentedRun(self._models, self._runtime, batches, draws)
+        yield from self._seen(run, batches, draws, advance, between)
+
+    def _seen(
+        self,
+        run: SegmentedRun,
+        batches: Sequence[Batch],
+        draws: int,
+        advance: Callable[[int], None],
+        between: Callable[[], None],
+    ) -> Iterator[Seen]:
+        shapes: list[dict[str, tuple[int, ...]]] = [{} for _ in batches]
+        steps = self.segments * (1 + _BACKWARD * draws * bool(self._inputs))
+        work, told = 0, 0
+
+        def done(batch: int, parts: int) -> None:
+            nonlocal work, told
+            work += parts * batches[batch].samples
+            advance(work // steps - told)
+            told = work // steps
+
+        for step in run.forward():
+            for name, inputs in self._inputs.items():
+                if inputs.size in step.values:
+                    size = step.values[inputs.size]
+                    shapes[step.batch][name] = tuple(int(length) for length in size)
+            if not self._inputs and self._names[step.segment]:
+                yield step.batch, 0, step.values, self._names[step.segment]
+            done(step.batch, 1)
+            if step.last:
+                between()
+        if not self._inputs:
+            return
+
+        def feeding(batch: int, draw: int, read: Sequence[str]) -> Mapping[str, AnyArray]:
+            wanted = {
+                name: shapes[batch][name]
+                for name, each in self._inputs.items()
+                if {each.numbers, each.weight, each.shift} & set(read)
+            }
+            return self._seeding.fed(batches[batch], wanted, draw) if wanted else {}
+
+        for step in run.backward(feeding):
+            if self._names[step.segment]:
+                yield step.batch, step.draw, step.values, self._names[step.segment]
+            done(step.batch, _BACKWARD)
+            if step.last:
+                between()
