@@ -198,17 +198,9 @@ def prepare(
     sampling = Sampling.of(options, measured.calibration_samples, macs)
     if shared is not None:
         sampling = dataclasses.replace(sampling, draws=shared.draws)
-    run = CalibrationRun(
-        normal,
-        targets,
-        measured,
-        surveyed,
-        runtime,
-        sampling,
-        progress,
-        effort,
-        block=measured.memory.block(model_io.weight_bytes(normal), options.blockwise),
-    )
+    run = CalibrationRun(normal, targets, measured, surveyed, runtime, sampling, progress, effort)
+    block = measured.memory.block(model_io.weight_bytes(normal), options.blockwise)
+    run = dataclasses.replace(run, block=block)
     if shared is None and get_weighting(options.weighting).unit == "nats":
         progress.foresee(rough_forecast(run, macs, progress.seconds["survey"]))
     skipped = [*skipped, *excluded]

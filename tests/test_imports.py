@@ -25,7 +25,7 @@ passes.operators
 user_code passes
 deployment
 deployment.devices
-passes.identity_blocks passes.narrowing
+passes.identity_blocks passes.narrowing passes.segments
 options files
 runtime calibration.inputs
 runtime.runtimes

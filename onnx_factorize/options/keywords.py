@@ -12,7 +12,17 @@ from .guarantee import Guarantee
 from .images import Layout
 from .memory import Memory
 from .training import Precision, SVTKind
-from .words import Blockwise, EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
+from .words import (
+    Blockwise,
+    EffortName,
+    Labels,
+    MaskMeaning,
+    Narrow,
+    Prefer,
+    Ranks,
+    StateOption,
+    WrittenAs,
+)
 
 __all__ = ["DataKeywords", "OptionKeywords", "SweepKeywords"]
 

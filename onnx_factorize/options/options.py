@@ -26,7 +26,17 @@ from .selection import Selection
 from .texts import TextOptions
 from .training import Training, without_training
 from .types import check_types
-from .words import Blockwise, EffortName, Labels, MaskMeaning, Narrow, Prefer, Ranks, StateOption, WrittenAs
+from .words import (
+    Blockwise,
+    EffortName,
+    Labels,
+    MaskMeaning,
+    Narrow,
+    Prefer,
+    Ranks,
+    StateOption,
+    WrittenAs,
+)
 
 __all__ = ["Options"]
 
@@ -192,8 +202,8 @@ class Options:
     )
     blockwise: Blockwise = option(
         "auto",
-        "auto, on or off: whether one block of the model after the other is calibrated, with what "
-        "crosses on disk. auto: where its weights are larger than --memory.",
+        "Whether one block of the model after the other is calibrated, with what crosses between "
+        "them in temporary files; auto: where its weights are larger than --memory.",
     )
     selection: Selection = part(Selection)
     images: ImageOptions = part(ImageOptions, "image_")

@@ -23,6 +23,9 @@ __all__ = ["BySegment", "Seen"]
 # A batch, a draw, what was seen, and the targets that it shows.
 Seen = tuple[int, int, Mapping[str, AnyArray], frozenset[str]]
 
+# Output name to its shape.
+_Shapes = dict[str, tuple[int, ...]]
+
 # What going backward takes, of going forward.
 _BACKWARD = 2
 
@@ -143,40 +146,57 @@ class BySegment:
         advance: Callable[[int], None],
         between: Callable[[], None],
     ) -> Iterator[Seen]:
-        shapes: list[dict[str, tuple[int, ...]]] = [{} for _ in batches]
-        steps = self.segments * (1 + _BACKWARD * draws * bool(self._inputs))
-        work, told = 0, 0
-
-        def done(batch: int, parts: int) -> None:
-            nonlocal work, told
-            work += parts * batches[batch].samples
-            advance(work // steps - told)
-            told = work // steps
-
+        """Goes forward and, for gradients, backward."""
+        backward = _BACKWARD * draws if self._inputs else 0
+        told = _Told(advance, self.segments * (1 + backward))
+        shapes: list[_Shapes] = [{} for _ in batches]
         for step in run.forward():
-            for name, inputs in self._inputs.items():
-                if inputs.size in step.values:
-                    size = step.values[inputs.size]
-                    shapes[step.batch][name] = tuple(int(length) for length in size)
+            shapes[step.batch] |= self._sizes(step.values)
             if not self._inputs and self._names[step.segment]:
                 yield step.batch, 0, step.values, self._names[step.segment]
-            done(step.batch, 1)
+            told.done(batches[step.batch].samples)
             if step.last:
                 between()
-        if not self._inputs:
-            return
 
         def feeding(batch: int, draw: int, read: Sequence[str]) -> Mapping[str, AnyArray]:
-            wanted = {
-                name: shapes[batch][name]
-                for name, each in self._inputs.items()
-                if {each.numbers, each.weight, each.shift} & set(read)
-            }
-            return self._seeding.fed(batches[batch], wanted, draw) if wanted else {}
+            return self._seeds(batches[batch], shapes[batch], draw, read)
 
         for step in run.backward(feeding):
             if self._names[step.segment]:
                 yield step.batch, step.draw, step.values, self._names[step.segment]
-            done(step.batch, _BACKWARD)
+            told.done(_BACKWARD * batches[step.batch].samples)
             if step.last:
                 between()
+
+    def _sizes(self, values: Mapping[str, AnyArray]) -> _Shapes:
+        """The shapes of the outputs that a segment computed."""
+        return {
+            name: tuple(int(length) for length in values[inputs.size])
+            for name, inputs in self._inputs.items()
+            if inputs.size in values
+        }
+
+    def _seeds(
+        self, batch: Batch, shapes: _Shapes, draw: int, read: Sequence[str]
+    ) -> Mapping[str, AnyArray]:
+        """The numbers that a segment reads."""
+        wanted = {
+            name: shapes[name]
+            for name, each in self._inputs.items()
+            if not {each.numbers, each.weight, each.shift}.isdisjoint(read)
+        }
+        return self._seeding.fed(batch, wanted, draw) if wanted else {}
+
+
+class _Told:
+    """Tells of samples, of which each takes several steps."""
+
+    def __init__(self, advance: Callable[[int], None], steps: int) -> None:
+        self._advance, self._steps = advance, steps
+        self._work = self._told = 0
+
+    def done(self, steps: int) -> None:
+        """Counts steps."""
+        self._work += steps
+        self._advance(self._work // self._steps - self._told)
+        self._told = self._work // self._steps

@@ -74,12 +74,13 @@ def _how(run: CalibrationRun, observer: Observer, folds: int) -> str:
     if blocks is None:
         return f"the whole graph is calibrated at once, because {observer.whole}"
     fed = fed_bytes(run.data.typical("calibration").feeds) * run.gathered_samples
+    values = blocks.spool * fed * run.sampling.draws
     widths = [(use.groups, use.width) for target in run.targets for use in target.uses]
     moments = folds * sum(2 * 8 * groups * width**2 for groups, width in widths)
     return (
         f"{blocks.segments} blocks of at most {size(blocks.largest)} of weights are calibrated one "
-        f"by one; temporary files: about {size(blocks.spool * fed * run.sampling.draws)} of values, "
-        f"at most {size(moments)} of moments"
+        f"by one; temporary files: about {size(values)} of values, at most {size(moments)} of "
+        "moments"
     )
 
 

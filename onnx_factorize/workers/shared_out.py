@@ -89,6 +89,7 @@ class _Task:
             self.sampling,
             effort=self.effort,
             only=self.only,
+            block=self.data.memory.block(model_io.weight_bytes(normal), options.blockwise),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -105,7 +106,7 @@ def partition(model: ir.Model, most: float) -> list[list[ir.Node]]:
             f"({node.op_type})"
         )
     bounds = _cheapest(_crossing(reads, nodes), np.cumsum([0.0, *sizes]), most)
-    return [nodes[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [nodes[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def _bytes(weights: Iterable[ir.Value]) -> float:
