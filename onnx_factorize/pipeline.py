@@ -33,6 +33,7 @@ from .runtime.interleaved import latencies
 from .runtime.randomness import randomness_of
 from .runtime.runtimes import runtime_of
 from .runtime.session import Session
+from .statistics.losses_file import keep_losses, kept_losses
 from .statistics.statistics_file import load
 from .workers.rounds import hired
 from .workers.shared_out import SharedOut
@@ -46,10 +47,12 @@ def run(
     options: Options,
     progress: Progress,
     executor: Executor | None = None,
+    *,
+    dry: bool = False,
 ) -> Result:
     """The pipeline behind `factorize`: read it to see how the parts fit."""
     progress.limit(options.max_time)
-    known = calibrated(source, calibration, options, progress, executor)
+    known = calibrated(source, calibration, options, progress, executor, dry=dry)
     return compressed(known, options, progress)
 
 
@@ -59,16 +62,46 @@ def calibrated(
     options: Options,
     progress: Progress,
     executor: Executor | None = None,
+    *,
+    dry: bool = False,
 ) -> Calibrated:
-    """The first half of the pipeline: what does not depend on the budget."""
-    if options.statistics is None:
-        with hired(executor, options) as workers:
-            prepared = prepare(source, calibration, options, progress)
-            shared_out = HERE if workers is None else SharedOut(prepared, options, workers)
-            return prepared.calibrated(options, shared_out)
-    known = Known(load(options.statistics), options.statistics)
-    prepared = prepare(source, calibration, options, progress, known.part.shared, known.name)
-    return prepared.calibrated(options, known)
+    """The first half of the pipeline: what does not depend on the budget.
+
+    Args:
+        source: The model.
+        calibration: The calibration data.
+        options: All options.
+        progress: What is told how far the run is.
+        executor: What runs workers among whom the calibration is shared out; None for processes of
+            its own, if the options ask for any.
+        dry: Whether nothing may be written, not even beside a file of statistics.
+    """
+    if options.statistics is not None:
+        return _from_statistics(options.statistics, source, calibration, options, progress, dry=dry)
+    with hired(executor, options) as workers:
+        prepared = prepare(source, calibration, options, progress)
+        shared_out = HERE if workers is None else SharedOut(prepared, options, workers)
+        return prepared.calibrated(options, shared_out)
+
+
+def _from_statistics(
+    file: str,
+    source: model_io.Model,
+    calibration: Calibration,
+    options: Options,
+    progress: Progress,
+    *,
+    dry: bool,
+) -> Calibrated:
+    """The calibrated model by statistics in a file, beside which losses are kept."""
+    part = load(file)
+    known = Known(part, file, cross_validated=kept_losses(file, part.shared))
+    prepared = prepare(source, calibration, options, progress, part.shared, file)
+    made = prepared.calibrated(options, known)
+    found = made.analysis.cross_validated
+    if found is not None and found is not known.cross_validated and not dry:
+        keep_losses(file, part.shared, found)
+    return made
 
 
 @one_blas_thread

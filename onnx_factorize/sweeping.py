@@ -25,6 +25,8 @@ def run_sweep(
     budgets: Sequence[Budget],
     progress: Progress,
     executor: Executor | None = None,
+    *,
+    dry: bool = False,
 ) -> Iterator[tuple[Budget, Result | BudgetError]]:
     """Yields each budget's result, or why it cannot be met.
 
@@ -33,7 +35,7 @@ def run_sweep(
     """
     progress.limit(options.max_time)
     progress.forecast.more = len(budgets) - 1
-    known = calibrated(model, calibration, options, progress, executor)
+    known = calibrated(model, calibration, options, progress, executor, dry=dry)
     shared = dict(progress.seconds)
     met, last = False, None
     for place, budget in enumerate(budgets, 1):

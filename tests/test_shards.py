@@ -12,7 +12,9 @@ from commands import main_of
 
 from onnx_factorize import InputError, Options, Progress, factorize
 from onnx_factorize.calibrating import calibrate_part, survey_alone
+from onnx_factorize.factorization import shrinkage_choice
 from onnx_factorize.shards import Shard
+from onnx_factorize.statistics.losses_file import kept_losses, losses_beside
 from onnx_factorize.statistics.part import merged_parts
 from onnx_factorize.statistics.statistics_file import load, save
 
@@ -137,3 +139,34 @@ def test_the_commands(tmp_path, monkeypatch, capsys):
     assert (code, "merge all parts first" in said) == (1, True)
     code, _, said = main_of([*common, "--statistics", "d.npz"], monkeypatch, capsys)
     assert (code, "holds no statistics" in said) == (1, True)
+
+
+def test_losses_are_kept_beside_statistics(tmp_path, monkeypatch):
+    file = _written(_part(Shard()), tmp_path / "all.npz")
+    first = factorize(MODEL, DATA, statistics=file, budget="params=0.7", **OPTIONS)
+    assert losses_beside(file).exists()
+    alone = factorize(MODEL, DATA, budget="params=0.5", **OPTIONS)
+
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(shrinkage_choice, "cross_validate", never)
+    again = factorize(MODEL, DATA, statistics=file, budget="params=0.7", **OPTIONS)
+    assert again.report.divergence == first.report.divergence
+    other = factorize(MODEL, DATA, statistics=file, budget="params=0.5", **OPTIONS)
+    assert _ranks(other) == _ranks(alone)
+    # Those of fewer operators are among them; those of more work are not.
+    factorize(MODEL, DATA, statistics=file, budget="targets=0.7", include=["a"], **OPTIONS)
+    with pytest.raises(AssertionError):
+        factorize(MODEL, DATA, statistics=file, effort="high", **OPTIONS)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing"])
+def test_losses_that_cannot_be_used_are_found_again(tmp_path, content):
+    file = _written(_part(Shard()), tmp_path / "all.npz")
+    losses_beside(file).write_bytes(content)
+    factorize(MODEL, DATA, statistics=file, **OPTIONS)
+    assert losses_beside(file).stat().st_size > len(content)
+    other = _written(_part(Shard(), seed=1), tmp_path / "other.npz")
+    losses_beside(file).rename(losses_beside(other))
+    assert kept_losses(other, load(other).shared) is None

@@ -16,6 +16,7 @@ from ..options import Narrow
 from ..parallel import one_blas_thread
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun
+from ..statistics.cross_validated import CrossValidated
 from ..statistics.model_statistics import TargetStatistics
 from .candidate import Candidate
 from .channels import Channels, find_channels, with_channels
@@ -44,6 +45,7 @@ class Analysis:
         broken: Operator to what its cut was found to make not finite: it stays dense.
         work: What its parts take; None where nothing is measured.
         channels: The channels that may be narrowed.
+        cross_validated: What the cross-validation of losses found; None where there was none.
     """
 
     spectra: Spectra
@@ -56,6 +58,7 @@ class Analysis:
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
     work: Work | None = None
     channels: Channels = dataclasses.field(default_factory=Channels)
+    cross_validated: CrossValidated | None = None
 
     @property
     def statistics(self) -> Mapping[str, TargetStatistics]:
@@ -157,12 +160,13 @@ def analyze(
         took = sum(run.progress.seconds.get(stage, 0.0) for stage in ("survey", "calibrate"))
         run.progress.forecast.expect(work_of(run, gathered, macs, 0, 0).losses_foreseen(took))
 
-    def predicted(by: Weighting, name: str) -> Candidate:
-        found = by.losses(run, gathered, spectra)
+    def predicted(by: Weighting, name: str, found: PredictedLosses) -> Candidate:
         operators = {target.name: target.operator for target in run.targets}
         return Candidate(name, by, found.shrinkages, found.losses, operators=operators)
 
-    first = predicted(weighting, "predicted" if weighting.unit == "nats" else weighting.name)
+    called = "predicted" if weighting.unit == "nats" else weighting.name
+    found = weighting.losses(run, gathered, spectra)
+    first = predicted(weighting, called, found)
     first = dataclasses.replace(first, uniform=uniform)
     if gathered.observer is not None:
         gathered.observer.release()  # a runtime keeps at hand what its largest run took
@@ -173,6 +177,7 @@ def analyze(
         unreachable=gathered.unreachable,
         not_finite=gathered.not_finite,
         guard=Guard(run.normal, list(run.surveyed.outputs), run.data, run.runtime),
+        cross_validated=found.cross_validated,
     )
     first = _with_measured(first, run, analysis)
     if narrow == "only" and len(gathered.parts) < 2:
@@ -181,7 +186,8 @@ def analyze(
         )
     if uniform or len(gathered.parts) < 2:
         return dataclasses.replace(analysis, candidates=[first])
-    others = [predicted(get_weighting(name), name) for name in weighting.beside]
+    beside = map(get_weighting, weighting.beside)
+    others = [predicted(by, by.name, by.losses(run, gathered, spectra)) for by in beside]
     channels = channels.judged(run, gathered)
     if narrow == "only" and not channels.narrowings:
         raise InputError(_no_channels(channels))

@@ -9,6 +9,7 @@ from typing import Protocol
 from ..errors import InputError
 from ..factorization.weighting import Weighting
 from ..statistics.calibration_run import CalibrationRun, Gathered
+from ..statistics.cross_validated import CrossValidated
 from ..statistics.part import Part
 
 __all__ = ["HERE", "Gathering", "Known"]
@@ -58,11 +59,13 @@ class Known:
         part: All samples together.
         name: What they are from, for messages.
         notes: What the user should know of them.
+        cross_validated: The losses that they were found to give before; None for none.
     """
 
     part: Part
     name: str
     notes: Sequence[str] = ()
+    cross_validated: CrossValidated | None = None
 
     @property
     def channels(self) -> Collection[str] | None:
@@ -103,4 +106,4 @@ class Known:
             lost = [name for name in names if parts[0][name].gradient is None]
             observer.learn(lost, unreachable, not_finite)
             unreachable, not_finite = observer.unreachable, observer.not_finite
-        return Gathered(parts, observer, unreachable, not_finite, inputs)
+        return Gathered(parts, observer, unreachable, not_finite, inputs, self.cross_validated)

@@ -108,7 +108,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     expect([target, *reports, *copies])
     expect_checkpoint(given["checkpoint"])
     console, progress = open_console(quiet=given["quiet"])
-    result = run(model, given["calib"], options, progress)
+    result = run(model, given["calib"], options, progress, dry=given["dry_run"])
     result.report.command_line, result.report.config = typed(), config_given()
     if not given["dry_run"]:
         result.save(target, reports, side_files=None if beside is None else model)
@@ -146,7 +146,9 @@ def _sweep(
     console, progress = open_console(quiet=given["quiet"])
     found, unmet = [], []
     written: list[pathlib.Path] = []
-    for budget, result in run_sweep(model, given["calib"], options, budgets, progress):
+    for budget, result in run_sweep(
+        model, given["calib"], options, budgets, progress, dry=given["dry_run"]
+    ):
         if isinstance(result, BudgetError):
             unmet.append(str(result))
             continue

@@ -12,6 +12,7 @@ from ..calibration.folds import some_of
 from ..parallel import in_parallel
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun, Gathered
+from ..statistics.cross_validated import CrossValidated
 from ..statistics.micro_batches import micro_batches
 from ..statistics.model_statistics import Statistics, TargetStatistics
 from ..statistics.observation import Observation
@@ -23,7 +24,7 @@ from .moment_shrinkage import SHRINKAGES, MomentShrinkage, shrinkages_for, shrun
 from .spectrum import Spectrum
 from .target_factors import kronecker_factors
 
-__all__ = ["CROSS_VALIDATED", "Choice", "choose_shrinkages"]
+__all__ = ["CROSS_VALIDATED", "choose_shrinkages"]
 
 
 # Samples that settle the losses of cuts; the directions are settled by all of them.
@@ -34,7 +35,7 @@ _SHORTLIST = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class _Choice:
     """The choice for one target.
 
     Attributes:
@@ -46,7 +47,7 @@ class Choice:
     losses: Array
 
 
-def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choice]:
+def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> CrossValidated:
     """Cross-validates the shrinkages: directions from some folds, losses from the others.
 
     All shrinkages are tried on the first two folds, the best few on the others too. The stage is
@@ -57,17 +58,36 @@ def choose_shrinkages(run: CalibrationRun, gathered: Gathered) -> dict[str, Choi
         gathered: The statistics of each fold, with what observed the targets; those without
             gradients are left out.
     """
+    observer, companion = gathered.observer, run.companion
+    assert observer is not None
+    known, names = gathered.cross_validated, [target.name for target in run.targets]
+    channels = () if companion is None else companion.names
+    if known is not None and known.serves(run.effort.metrics, run.effort.folds, names, channels):
+        observer.learn(known.lost, known.unreachable, known.not_finite)
+        if companion is not None:
+            companion.take({name: known.channels[name] for name in channels})
+        return known
     samples = run.data.calibration_samples
     indices = shrinkages_for(samples, run.effort.metrics)
     groups = _groups(run.targets, len(indices), run.data.memory.directions)
-    chosen: dict[str, Choice] = {}
+    chosen: dict[str, _Choice] = {}
     with run.progress.stage(
         "cross-validate losses", len(groups) * min(CROSS_VALIDATED, samples)
     ) as advance:
         for group in groups:
             chosen |= _choose(run.of(group), gathered, indices, advance)
             run = dataclasses.replace(run, companion=None)  # it has seen the samples
-    return chosen
+    return CrossValidated(
+        run.effort.metrics,
+        run.effort.folds,
+        names,
+        {name: choice.shrinkage for name, choice in chosen.items()},
+        {name: choice.losses for name, choice in chosen.items()},
+        {} if companion is None else companion.judged,
+        [use.name for t in run.targets for use in t.uses if use.name not in observer.gradients],
+        dict(observer.unreachable),
+        dict(observer.not_finite),
+    )
 
 
 def _groups(targets: Sequence[Target], shrinkages: int, most: float) -> list[list[Target]]:
@@ -89,7 +109,7 @@ def _choose(
     gathered: Gathered,
     indices: Sequence[int],
     advance: Callable[[int], None],
-) -> dict[str, Choice]:
+) -> dict[str, _Choice]:
     """Chooses for the targets of one group."""
     assert gathered.observer is not None
     observer, parts, targets = gathered.observer, gathered.parts, run.targets
@@ -117,7 +137,7 @@ def _choose(
         if target.name in sums:
             found = {i: s for i, s in sums[target.name].items() if i in tried[target.name]}
             best = _ranking(target, found)[0]
-            chosen[target.name] = Choice(best, found[best].losses)
+            chosen[target.name] = _Choice(best, found[best].losses)
     return chosen
 
 

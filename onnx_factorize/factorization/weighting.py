@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..parallel import in_parallel
 from ..passes import Target
 from ..statistics.calibration_run import CalibrationRun, Gathered
+from ..statistics.cross_validated import CrossValidated
 from ..statistics.model_statistics import Statistics, TargetStatistics
 from ..statistics.observer import Observer
 from .losses import relative_losses
@@ -41,10 +42,12 @@ class PredictedLosses:
         losses: Target name to the loss at every rank, shape (full rank + 1,), not increasing;
             targets without one stay dense, or are measured where they only lack a gradient.
         shrinkages: Target name to the shrinkage of the moments by which it is cut.
+        cross_validated: What the data were run for; None where they were not.
     """
 
     losses: Mapping[str, npt.NDArray[np.float64]]
     shrinkages: Shrinkages = dataclasses.field(default_factory=dict)
+    cross_validated: CrossValidated | None = None
 
 
 class Weighting(abc.ABC):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..arrays import Array
 from ..calibration import CalibrationData
 from ..options import NORMAL, Effort
 from ..outputs import Survey
@@ -18,6 +19,7 @@ from ..passes import Side, Target
 from ..progress import Progress
 from ..runtime.session import Runtime
 from .channel_moments import InputMoments
+from .cross_validated import CrossValidated
 from .model_statistics import Statistics
 from .observation import Observation
 from .observer import Observer
@@ -50,6 +52,17 @@ class Companion(Protocol):
 
     def judge(self, seen: Observation) -> None:
         """Looks at a batch of that fold, with gradients, at the inputs of the readers."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of what is judged."""
+
+    @property
+    def judged(self) -> Mapping[str, tuple[int, Array]]:
+        """By name the samples that judged, and their sums."""
+
+    def take(self, judged: Mapping[str, tuple[int, Array]]) -> None:
+        """Takes what was judged before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +138,7 @@ class Gathered:
         unreachable: Target name to the reason why it has no gradient, though one was wanted.
         not_finite: Target name to where its activations are not finite, so that it stays dense.
         inputs: What a companion gathered beside: the moments of inputs, fold by fold.
+        cross_validated: The losses that they were found to give before; None for none.
     """
 
     parts: Sequence[Statistics]
@@ -132,6 +146,7 @@ class Gathered:
     unreachable: Mapping[str, str] = dataclasses.field(default_factory=dict)
     not_finite: Mapping[str, str] = dataclasses.field(default_factory=dict)
     inputs: Sequence[InputMoments] = ()
+    cross_validated: CrossValidated | None = None
 
     @functools.cached_property
     def statistics(self) -> Statistics:

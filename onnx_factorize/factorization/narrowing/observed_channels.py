@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -80,6 +80,24 @@ class ObservedChannels:
 
         cross = cross_moments(seen, self._readers)
         deque(in_parallel(add, list(self._changes)), 0)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the channels."""
+        return [each.name for each in self.narrowings]
+
+    @property
+    def judged(self) -> Mapping[str, tuple[int, Array]]:
+        """By name the samples that judged, none perhaps, and the sums of what they changed by."""
+        nothing = LossSums(np.zeros(0))
+        found = {name: self._judged.get(name, nothing) for name in self.names}
+        return {name: (sums.samples, sums.total) for name, sums in found.items()}
+
+    def take(self, judged: Mapping[str, tuple[int, Array]]) -> None:
+        """Takes what was judged before."""
+        self._judged = {
+            name: LossSums(total, samples) for name, (samples, total) in judged.items() if samples
+        }
 
     def losses(self, narrowing: Narrowing) -> Array:
         """The loss at every width, shape (width + 1,): of unseen samples where some were judged."""

@@ -59,8 +59,8 @@ class Fisher(Weighting):
         gathered.leave_out()  # gradients of other draws and places may not be finite
         reached = [t for t in run.targets if gathered.ran(t) and t.name not in gathered.unreachable]
         # Of tied weights, an operator that the data never reached keeps all of them dense.
-        losses = {t.name: chosen[t.name].losses for t in reached if t.name in chosen}
-        shrinkages = {name: SHRINKAGES[chosen[name].shrinkage] for name in losses}
+        losses = {t.name: chosen.losses[t.name] for t in reached if t.name in chosen.losses}
+        shrinkages = {name: SHRINKAGES[chosen.shrinkages[name]] for name in losses}
         for target in reached:
             if target.name in losses and any(use.embedding for use in target.uses):
                 spectrum = spectra.of(target, self, shrinkages[target.name])
@@ -68,7 +68,7 @@ class Fisher(Weighting):
         for target in reached:
             if target.name not in losses:
                 losses[target.name] = kronecker_losses(spectra.of(target, self))
-        return PredictedLosses(losses, shrinkages)
+        return PredictedLosses(losses, shrinkages, chosen)
 
     def closed_form(
         self, run: CalibrationRun, gathered: Gathered, spectra: Spectra
