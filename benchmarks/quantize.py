@@ -34,7 +34,7 @@ from onnx_factorize.quantization.quantizers import mode_of, quantize
 from onnx_factorize.runtime.arithmetic import count_arithmetic
 from onnx_factorize.runtime.interleaved import latencies
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
-from onnx_factorize.sweep import budgets_of
+from onnx_factorize.sweeping import budgets_of
 
 _ROWS = ("minilm=targets=0.75", "ppocr-rec=targets=0.75", "fashion-resnet=targets=0.6")
 

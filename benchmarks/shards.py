@@ -1,12 +1,13 @@
 """Calibration in parts beside calibration at once, and what one more budget costs.
 
     python -m benchmarks.shards [NAME ...] [--samples 256]
-        [--budget params=0.75] [--more params=0.5]
+        [--parts 1,3,16] [--budget params=0.75] [--more params=0.5]
 
 Needs `python -m models fetch all`. For each model the samples are divided into 1, 3 and 16 parts,
 which go through files: whether the ranks are the same, the predicted loss and the held-out
 divergence beside those of a run at once. Then the processor time of one more budget from the file
-of statistics, in a process of its own, over that of one more budget of a sweep.
+of statistics, in a process of its own, over that of one more budget of a sweep: of the first such
+run, which cross-validates losses, and of the next, which finds them beside the statistics.
 """
 
 from __future__ import annotations
@@ -27,9 +28,8 @@ from onnx_factorize.pipeline import calibrated, compressed, run
 from onnx_factorize.prepared import prepare
 from onnx_factorize.report.report import Report
 from onnx_factorize.shards import Shard, gathered_part, merge_files, shared_by
+from onnx_factorize.statistics.losses_file import losses_beside
 from onnx_factorize.statistics.statistics_file import save
-
-_COUNTS = (1, 3, 16)
 
 # One budget from statistics, as the command runs it; prints its processor time.
 _ONE_MORE = """
@@ -46,9 +46,12 @@ print(time.process_time())
 @click.argument("names", nargs=-1)
 @click.option("--samples", default=256, show_default=True)
 @click.option("--threads", default=1, show_default=True)
+@click.option("--parts", default="1,3,16", show_default=True)
 @click.option("--budget", default="params=0.75", show_default=True)
 @click.option("--more", default="params=0.5", show_default=True, help="One more budget.")
-def main(names: tuple[str, ...], samples: int, threads: int, budget: str, more: str) -> None:
+def main(
+    names: tuple[str, ...], samples: int, threads: int, parts: str, budget: str, more: str
+) -> None:
     """Calibrate the models NAMES in parts, or three of them."""
     print("| model | parts | same ranks | predicted | divergence | size of file |")
     print("|---|---|---|---|---|---|")
@@ -58,13 +61,14 @@ def main(names: tuple[str, ...], samples: int, threads: int, budget: str, more: 
         model, data = models.get(name).model_path, models.get(name).calib_path
         alone = run(model, data, given, Progress()).report
         with tempfile.TemporaryDirectory() as folder:
-            for count in _COUNTS:
+            for count in map(int, parts.split(",")):
                 file = _merged(model, data, given, count, Path(folder))
                 asked = dataclasses.replace(given, statistics=str(file))
                 found = run(model, data, asked, Progress()).report
                 print(_row(name, count, found, alone, file), flush=True)
             last.append(_one_more(name, model, data, given, more, file))
-    print("\n| model | one more of a sweep, s | from statistics, s | ratio |\n|---|---|---|---|")
+    print("\n| model | one more of a sweep, s | first from a file, s | next, s | ratio |")
+    print("|---|---|---|---|---|")
     print("\n".join(last))
 
 
@@ -107,14 +111,13 @@ def _one_more(
     swept = time.process_time() - start
     selection, threads = options.selection, options.runtime.threads
     arguments = [model, data, statistics, selection.samples, threads, more]
-    done = subprocess.run(
-        [sys.executable, "-c", _ONE_MORE, *map(str, arguments)],
-        check=True,
-        capture_output=True,
-        text=True,
+    command = [sys.executable, "-c", _ONE_MORE, *map(str, arguments)]
+    losses_beside(statistics).unlink(missing_ok=True)
+    first, later = (
+        float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for _ in range(2)
     )
-    taken = float(done.stdout)
-    return f"| {name} | {swept:.1f} | {taken:.1f} | {taken / swept:.2f} |"
+    return f"| {name} | {swept:.1f} | {first:.1f} | {later:.1f} | {later / swept:.2f} |"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .api import compare, factorize, inspect, sweep
+    from .api import calibrate, compare, factorize, inspect, merge, sweep
     from .errors import BudgetError, FactorizeError, InputError
     from .options import Options
     from .progress import Progress
@@ -24,15 +24,17 @@ __all__ = [
     "Report",
     "Result",
     "__version__",
+    "calibrate",
     "compare",
     "factorize",
     "inspect",
+    "merge",
     "sweep",
 ]
 
 # Each name's module is imported when the name is asked for: `--version` needs none of them.
 _HOMES = {
-    "api": ("compare", "factorize", "inspect", "sweep"),
+    "api": ("calibrate", "compare", "factorize", "inspect", "merge", "sweep"),
     "errors": ("BudgetError", "FactorizeError", "InputError"),
     "options": ("Options",),
     "progress": ("Progress",),

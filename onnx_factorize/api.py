@@ -5,10 +5,13 @@ What they do is told to the logger `onnx_factorize`, too: each stage when it is 
 
 from __future__ import annotations
 
+import os
+import pathlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
+from .calibrating import calibrate_to, survey_alone
 from .calibration import Calibration
 from .files import model_io
 from .options import Budget, DataKeywords, OptionKeywords, Options, SweepKeywords
@@ -20,12 +23,14 @@ from .report import comparison, inspection
 from .report.comparison import Comparison
 from .report.inspection import Inspection
 from .result import Result
+from .shards import WHOLE, Shard, merge_files
+from .statistics.statistics_file import save
 from .sweeping import run_sweep
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in `typing` from Python 3.11 on
 
-__all__ = ["compare", "factorize", "inspect", "sweep"]
+__all__ = ["calibrate", "compare", "factorize", "inspect", "merge", "sweep"]
 
 
 @takes(OptionKeywords)
@@ -109,6 +114,81 @@ def sweep(
         given = Options.of(**options)
         found = run_sweep(model, calibration, given, chosen, progress or Progress(), executor)
         return [result for _, result in found if isinstance(result, Result)]
+
+
+@takes(SweepKeywords)
+def calibrate(
+    model: model_io.Model,
+    calibration: Calibration,
+    output: str | os.PathLike[str],
+    *,
+    shard: str | None = None,
+    survey: bool = False,
+    use_survey: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    **options: Unpack[SweepKeywords],
+) -> None:
+    """Gathers the statistics of a model, for `factorize(..., statistics=)`.
+
+    Args:
+        model: As for `factorize`.
+        calibration: As for `factorize`.
+        output: The .npz file to write.
+        shard: Which part of the samples, such as `3/16`; None for all.
+        survey: Only find out what all parts share.
+        use_survey: The file in which that was written.
+        resume: Leave a file as it is that holds this part already.
+        progress: What is told how far the run is.
+        executor: As for `factorize`.
+        **options: As for `factorize`; what statistics do not depend on may differ later.
+
+    Raises:
+        InputError: The model, the data or an option is wrong.
+
+    Example:
+        >>> import onnx_factorize
+        >>> for part in (1, 2):
+        ...     onnx_factorize.calibrate(
+        ...         "model.onnx", "data.npz", f"{part}.npz", shard=f"{part}/2", samples=64
+        ...     )
+        >>> onnx_factorize.merge(["1.npz", "2.npz"], "all.npz")
+        >>> result = onnx_factorize.factorize(
+        ...     "model.onnx", "data.npz", statistics="all.npz", budget="params=0.8", samples=64
+        ... )
+    """
+    with naming_parameters(Options.names()):
+        given, told, file = Options.of(**options), progress or Progress(), pathlib.Path(output)
+        if survey:
+            save(survey_alone(model, calibration, given, told), file)
+            return
+        part = WHOLE if shard is None else Shard.parse(shard)
+        calibrate_to(
+            file, model, calibration, given, told, part, use_survey, executor, resume=resume
+        )
+
+
+def merge(parts: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> None:
+    """Adds up the parts of a calibration.
+
+    Args:
+        parts: The files that `calibrate` wrote, in any order.
+        output: The .npz file to write.
+
+    Raises:
+        InputError: A part is missing, or they are not of one calibration.
+
+    Example:
+        >>> import onnx_factorize
+        >>> onnx_factorize.calibrate("model.onnx", "data.npz", "1.npz", shard="1/2", samples=64)
+        >>> try:
+        ...     onnx_factorize.merge(["1.npz"], "all.npz")
+        ... except onnx_factorize.InputError as error:
+        ...     print(str(error)[:48])
+        Not all parts are there: part 2 of 2 is missing;
+    """
+    save(merge_files(parts), output)
 
 
 @takes(DataKeywords)

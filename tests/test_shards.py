@@ -10,6 +10,7 @@ import pytest
 from builders import W_LARGE, model, normal
 from commands import main_of
 
+import onnx_factorize
 from onnx_factorize import InputError, Options, Progress, factorize
 from onnx_factorize.calibrating import calibrate_part, survey_alone
 from onnx_factorize.factorization import shrinkage_choice
@@ -155,8 +156,7 @@ def test_losses_are_kept_beside_statistics(tmp_path, monkeypatch):
     assert again.report.divergence == first.report.divergence
     other = factorize(MODEL, DATA, statistics=file, budget="params=0.5", **OPTIONS)
     assert _ranks(other) == _ranks(alone)
-    # Those of fewer operators are among them; those of more work are not.
-    factorize(MODEL, DATA, statistics=file, budget="targets=0.7", include=["a"], **OPTIONS)
+    # Those of more work are not among them.
     with pytest.raises(AssertionError):
         factorize(MODEL, DATA, statistics=file, effort="high", **OPTIONS)
 
@@ -170,3 +170,31 @@ def test_losses_that_cannot_be_used_are_found_again(tmp_path, content):
     other = _written(_part(Shard(), seed=1), tmp_path / "other.npz")
     losses_beside(file).rename(losses_beside(other))
     assert kept_losses(other, load(other).shared) is None
+
+
+def test_a_part_that_is_there_is_kept(tmp_path):
+    given = {"samples": 64, "threads": 1}
+    np.savez(tmp_path / "d.npz", **DATA)
+    model_file, data, part = tmp_path / "m.onnx", tmp_path / "d.npz", tmp_path / "p.npz"
+    onnx.save(MODEL, model_file)
+    for resume in (False, True):
+        onnx_factorize.calibrate(model_file, data, part, shard="1/2", resume=resume, **given)
+    first = part.stat().st_mtime_ns
+    onnx_factorize.calibrate(model_file, data, part, shard="1/2", resume=True, **given)
+    assert part.stat().st_mtime_ns == first
+    onnx_factorize.calibrate(model_file, data, part, shard="2/2", resume=True, **given)
+    assert load(part).numbers == (2,)
+    part.write_bytes(b"half of a file")
+    onnx_factorize.calibrate(model_file, data, part, shard="2/2", resume=True, **given, seed=1)
+    assert load(part).shared.fingerprint.options["--seed"] == "1"
+
+
+def test_the_functions_name_their_parameters(tmp_path):
+    with pytest.raises(InputError, match=r'^shard="4/3"'):
+        onnx_factorize.calibrate(MODEL, DATA, tmp_path / "x.npz", shard="4/3")
+    onnx_factorize.calibrate(MODEL, DATA, tmp_path / "s.npz", survey=True, threads=1)
+    onnx_factorize.calibrate(
+        MODEL, DATA, tmp_path / "a.npz", use_survey=tmp_path / "s.npz", threads=1
+    )
+    onnx_factorize.merge([tmp_path / "a.npz"], tmp_path / "all.npz")
+    assert _ranks(factorize(MODEL, DATA, statistics=tmp_path / "all.npz", **OPTIONS))

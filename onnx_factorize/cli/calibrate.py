@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..calibrating import calibrate_part, survey_alone
+from ..calibrating import calibrate_to, survey_alone
 from ..check_options import check_options
 from ..errors import InputError
 from ..files import model_io
@@ -59,6 +59,12 @@ __all__ = ["calibrate_command", "merge_command"]
     metavar="FILE",
     help="What --survey found; without it each part looks at samples of all data.",
 )
+@option(
+    "--resume",
+    group=PARTS,
+    is_flag=True,
+    help="Leave FILE as it is if it holds this part already, of the same model, data and options.",
+)
 @fields(GOAL, "deploy_to")
 @fields(RANKS, "weighting", "ranks", "effort")
 @fields(CUTS, "include", "exclude", "op_types", "form", "narrow", "keep_subnormals")
@@ -68,6 +74,8 @@ def calibrate_command(model: str, output: str, **given: Any) -> None:
     """Gather the statistics of MODEL, for compress --statistics."""
     if given["survey"] and (given["shard"] or given["use_survey"]):
         raise InputError("--survey looks at all data: leave --shard and --use-survey out.")
+    if given["survey"] and given["resume"]:
+        raise InputError("--resume is for parts: leave it out, or --survey.")
     model_io.check_file(pathlib.Path(model))
     target, options = output_of(output), options_of(given)
     check_options(options)
@@ -80,12 +88,15 @@ def calibrate_command(model: str, output: str, **given: Any) -> None:
     expect([target])
     console, progress = open_console(quiet=given["quiet"])
     if given["survey"]:
-        part = survey_alone(model, given["calib"], options, progress)
+        part, there = survey_alone(model, given["calib"], options, progress), False
+        save(part, target)
     else:
-        survey = given["use_survey"]
-        part = calibrate_part(model, given["calib"], options, progress, shard, survey)
-    save(part, target)
-    say(console, "wrote ", (str(target), "bold"), f", {_said(part)}")
+        survey, resume = given["use_survey"], given["resume"]
+        part, there = calibrate_to(
+            target, model, given["calib"], options, progress, shard, survey, resume=resume
+        )
+    done = ("", " was there already") if there else ("wrote ", "")
+    say(console, done[0], (str(target), "bold"), f"{done[1]}, {_said(part)}")
 
 
 @click.command("merge")

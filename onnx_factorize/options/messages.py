@@ -24,7 +24,13 @@ _LIKE_A_PATH = re.compile(r"[/\\]|\w[.:]\w")
 _STAND_IN = re.compile(r"[A-Z]{2}")
 
 # Options of the command line that are parameters in Python, by other names.
-_ARGUMENTS = {"calib": "calibration", "sweep": "budgets"}
+_ARGUMENTS = {
+    "calib": "calibration",
+    "shard": "shard",
+    "survey": "survey",
+    "sweep": "budgets",
+    "use-survey": "use_survey",
+}
 
 
 def in_python(message: str, names: Mapping[str, Named]) -> str:
