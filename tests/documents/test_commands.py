@@ -46,6 +46,7 @@ def _name(page: pathlib.Path) -> str:
 
 
 @pytest.mark.long
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there is nothing to clone")
 @pytest.mark.parametrize("page", dict.fromkeys(b.page for b in COMMANDS if b.runs), ids=_name)
 def test_they_run(page: pathlib.Path, tmp_path: pathlib.Path):
     """All that is said to run on a page, in turn, as a reader would: in a clone, installed anew."""
