@@ -43,7 +43,7 @@ def check_options(options: Options) -> None:
             "--narrow only needs losses of the whole model: leave --weighting and --ranks out."
         )
     if options.quantize not in (None, *get_args(Bits)):
-        raise InputError(f"--quantize is int8 or int4, not '{options.quantize}'.")
+        raise InputError(f"--quantize is int8, int4 or fp16, not '{options.quantize}'.")
     if options.promise is not None:
         MeasuredGuarantee.of(options.promise)
     runtime_of(options.runtime)

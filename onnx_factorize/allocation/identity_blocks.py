@@ -15,6 +15,9 @@ from ..passes.identity_blocks import WriteIdentityBlocks, identity_blocks_in, si
 from .calibrated import Calibrated
 from .forms import cut_unfoldings
 
+# What `--quantize` calls float16.
+HALF = "fp16"
+
 __all__ = [
     "as_identity_blocks",
     "as_pairs",
@@ -29,8 +32,9 @@ def as_identity_blocks(
 ) -> list[Target]:
     """The targets, marked where their factors are to be written as identity blocks.
 
-    What is rounded to few bits stays a pair, for it would lose more than that saves; so do factors
-    whose ranks training finds, until it has found them.
+    What is rounded to few bits stays a pair, for it would lose more than that saves, and in float16
+    all that would not be exact in it; so do factors whose ranks training finds, until it has found
+    them.
 
     Args:
         model: The normalised model.
@@ -46,7 +50,7 @@ def check_blocks(model: ir.Model, options: Options) -> None:
     Raises:
         InputError: There is such.
     """
-    if options.quantize and options.factors == "identity":
+    if options.quantize not in (None, HALF) and options.factors == "identity":
         raise InputError("--quantize would ruin identity blocks: leave --factors identity out.")
     if options.quantize and identity_blocks_in(model):
         raise InputError(
@@ -58,15 +62,23 @@ def check_blocks(model: ir.Model, options: Options) -> None:
 def _marked(model: ir.Model, targets: Sequence[Target], options: Options) -> list[Target]:
     """The targets, marked, whether training finds their ranks or not."""
     served = options.device is None or options.device.identity_blocks
-    if options.factors == "pair" or (options.factors == "auto" and not served) or options.quantize:
+    if options.factors == "pair" or (options.factors == "auto" and not served):
         return list(targets)
-    return [_all_of(target, lambda each: bool(sides_of(model, each))) for target in targets]
+    if options.quantize not in (None, HALF):
+        return list(targets)
+    block_type = "float16" if options.quantize == HALF else None
+    return [
+        _all_of(target, lambda each: bool(sides_of(model, each)), block_type) for target in targets
+    ]
 
 
-def _all_of(target: Target, identity: Callable[[Target], bool]) -> Target:
+def _all_of(
+    target: Target, identity: Callable[[Target], bool], block_type: str | None = None
+) -> Target:
     """A target, all of whose unfoldings are asked."""
     own, *others = (
-        dataclasses.replace(each, identity=identity(each)) for each in (target, *target.unfoldings)
+        dataclasses.replace(each, identity=identity(each), block_type=block_type)
+        for each in (target, *target.unfoldings)
     )
     return own.limited(tuple(others), target.forms)
 
@@ -108,9 +120,10 @@ def written_as_blocks(
     """
     targets = _marked(known.normal, known.targets, options)
     cut = [taken for target in targets if (taken := cut_unfoldings(target, ranks))]
-    wanted = {taken[0].operator for taken in cut if form_that_cuts(taken).identity}
+    forms = {taken[0].operator: form_that_cuts(taken) for taken in cut}
+    wanted = {name: form.block_type for name, form in forms.items() if form.identity}
     if wanted:
         WriteIdentityBlocks(wanted)(model)
         record(model)
-    pairs = wanted - identity_blocks_in(model)
+    pairs = wanted.keys() - identity_blocks_in(model)
     return dataclasses.replace(known, targets=as_pairs(targets, pairs))

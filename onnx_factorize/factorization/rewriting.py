@@ -65,7 +65,8 @@ def rewritten(
     compressed = model.clone()
     # A large model is rewritten operator by operator, so that the factors of one are in memory.
     chosen = _by_operator(targets, ranks)
-    blocks = {name for name, cut in chosen.items() if form_that_cuts(cut).identity}
+    forms = {name: form_that_cuts(cut) for name, cut in chosen.items()}
+    blocks = {name: form.block_type for name, form in forms.items() if form.identity}
     parts = (_factors(unfoldings, ranks, spectra, statistics) for unfoldings in chosen.values())
     every = itertools.chain(parts, [narrowed])
     RewriteTargets.in_parts(every, [*chosen, *narrowed], spill_values)(compressed)
@@ -100,9 +101,11 @@ def with_factors(
     return compressed
 
 
-def _blocks(factors: Mapping[str, Factors]) -> set[str]:
-    """The operators whose factors are written as identity blocks."""
-    return {each.operator or name for name, each in factors.items() if each.identity}
+def _blocks(factors: Mapping[str, Factors]) -> dict[str, str | None]:
+    """The operators whose factors are written as identity blocks, and the types of those."""
+    return {
+        each.operator or name: each.block_type for name, each in factors.items() if each.identity
+    }
 
 
 def factors_by_name(

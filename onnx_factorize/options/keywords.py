@@ -82,7 +82,7 @@ class SweepKeywords(DataKeywords, total=False):
     precision: Precision
     svt: SVTKind
     checkpoint: str | os.PathLike[str] | None
-    quantize: Literal["int8", "int4"] | None
+    quantize: Literal["int8", "int4", "fp16"] | None
     keep_subnormals: bool
     best_effort: bool
     statistics: str | os.PathLike[str] | None

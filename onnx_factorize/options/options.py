@@ -91,7 +91,7 @@ class Options:
             budget, `latency` leaves out what is slower on this machine than the dense operator, and
             `size` does not look; by default it is left out where the whole model became slower.
         keep_subnormals: Leave the subnormal weights of the dense model in what is not cut.
-        quantize: Bits to quantize the result to, `int8` or `int4`; None for none.
+        quantize: Bits to quantize the result to, `int8`, `int4` or `fp16`; None for none.
 
     Example:
         >>> from onnx_factorize import Options
@@ -218,8 +218,8 @@ class Options:
     )
     quantize: str | None = option(
         None,
-        "Round the result to int8 (dynamic, or static for convolutions) or int4 (weights of "
-        "MatMul).",
+        "Round the result to int8 (dynamic, or static for convolutions), int4 (weights of MatMul) "
+        "or fp16 (all but inputs and outputs).",
     )
     best_effort: bool = option(False, "Come as close to the budget as possible.")
     statistics: str | None = option(

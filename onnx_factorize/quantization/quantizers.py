@@ -3,7 +3,8 @@
 Where matrix products do most of the work, int8 is dynamic: weights are stored in 8 bits, and
 activations are quantized as they come. Where convolutions do, it is static (QDQ): the ranges of the
 activations are measured on the calibration data. int4 stores the weights of matrix products in
-blocks of 32 with a scale each, and computes in float.
+blocks of 32 with a scale each, and computes in float. fp16 stores and computes everything but
+inputs and outputs in half precision.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from ..files import model_io
 from ..foreign import attempt, reading
 from ..passes import DRAWS, OperatorSpec, every_operator, spec_of
 from .four_bits import BYTES_PER_WEIGHT, in_four_bits
+from .half import in_half
 from .rounding import ROTATED, Rounding
 
 __all__ = ["SAMPLES", "Bits", "Mode", "bytes_per_weight", "mode_of", "quantize"]
 
-Bits = Literal["int8", "int4"]
-Mode = Literal["dynamic", "static", "weights"]
+Bits = Literal["int8", "int4", "fp16"]
+Mode = Literal["dynamic", "static", "weights", "half"]
 
 # Samples that settle the ranges of activations.
 SAMPLES = 128
@@ -53,6 +55,8 @@ def mode_of(bits: str, model: ir.Model, macs: Mapping[str, int]) -> Mode:
     """
     if bits == "int4":
         return "weights"
+    if bits == "fp16":
+        return "half"
     specs = ((node.name, spec_of(node)) for node in model.graph.all_nodes())
     convolutions = {name for name, spec in specs if spec is not None and spec.is_convolution}
     convolved = sum(work for name, work in macs.items() if name in convolutions)
@@ -76,6 +80,8 @@ def bytes_per_weight(mode: Mode, spec: OperatorSpec, stored: float) -> float:
         spec: The operator.
         stored: What one takes now.
     """
+    if mode == "half":
+        return min(stored, 2.0)
     if mode not in spec.quantized:
         return stored
     return min(stored, BYTES_PER_WEIGHT if mode == "weights" else 1.0)
@@ -110,13 +116,15 @@ def quantize(
     said = "onnxruntime cannot quantize the model"
     try:
         with reading(said), tempfile.TemporaryDirectory() as folder:
-            if mode == "weights":
+            if mode == "half":
+                quantized = in_half(proto, rounding.kept)
+            elif mode == "weights":
                 quantized = in_four_bits(proto, model, rounding.moments)
             else:
                 quantized = _run(mode, proto, pathlib.Path(folder), data, advance, rounding)
     finally:
         logging.disable(disabled)
-    if _few_bits(quantized) == _few_bits(proto):
+    if mode != "half" and _few_bits(quantized) == _few_bits(proto):
         raise InputError(
             "The quantizer of onnxruntime finds nothing to treat in this model (it needs constant "
             "weights, and does not reach into If, Loop and Scan); leave out --quantize."

@@ -13,7 +13,17 @@ from ..passes import RotateFactors
 from ..passes.factor_pairs import factor_pairs
 from .operand_moments import OperandMoments
 
-__all__ = ["FULL", "PLAIN", "REDUCED", "ROTATED", "Rounding", "RoundingChoice", "has_pairs"]
+__all__ = [
+    "FULL",
+    "HALF",
+    "MIXED",
+    "PLAIN",
+    "REDUCED",
+    "ROTATED",
+    "Rounding",
+    "RoundingChoice",
+    "has_pairs",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +37,7 @@ class Rounding:
             x86 processors without VNNI instructions take them.
         moments: What gathers the moments that numbers of 4 bits are fitted to; None to round each
             to the level that is nearest to it.
+        kept: Operators that stay in float32 where all else becomes float16.
         better: What its divergence must be less than, as a share of that of the best before it.
     """
 
@@ -34,6 +45,7 @@ class Rounding:
     rotated: bool = True
     reduced: bool = False
     moments: OperandMoments | None = None
+    kept: tuple[str, ...] = ()
     better: float = 1.0
 
     def prepared(self, model: ir.Model) -> ir.Model:
@@ -57,6 +69,24 @@ PLAIN = Rounding("plain factors", rotated=False)
 # more: then by far.
 FULL = Rounding("8 bits")
 REDUCED = Rounding("7 bits", reduced=True, better=0.9)
+
+
+# In half precision all numbers have an exponent of their own, and nothing is gained by a rotation.
+HALF = Rounding("float16", rotated=False)
+# Their squares and sums leave the range of float16 first, and channels whose scale is next to
+# nothing are lost in it. Each is a cast and another more.
+MIXED = Rounding(
+    "float16 but for normalizations",
+    rotated=False,
+    kept=(
+        *(f"{kind}Normalization" for kind in ("Layer", "Group", "Instance", "Batch", "RMS", "Lp")),
+        "SimplifiedLayerNormalization",
+        "SkipLayerNormalization",
+        "SkipSimplifiedLayerNormalization",
+        *("Pow", "ReduceMean", "ReduceSumSquare", "ReduceL2", "Sqrt"),
+    ),
+    better=0.9,
+)
 
 
 def has_pairs(model: ir.Model) -> bool:

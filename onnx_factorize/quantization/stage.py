@@ -21,7 +21,17 @@ from ..runtime.runtimes import runtime_of
 from ..runtime.session import Runtime, Session
 from .operand_moments import OperandMoments
 from .quantizers import SAMPLES, Mode, quantize
-from .rounding import FULL, PLAIN, REDUCED, ROTATED, Rounding, RoundingChoice, has_pairs
+from .rounding import (
+    FULL,
+    HALF,
+    MIXED,
+    PLAIN,
+    REDUCED,
+    ROTATED,
+    Rounding,
+    RoundingChoice,
+    has_pairs,
+)
 from .storage import Quantized
 
 __all__ = ["Quantization", "quantized"]
@@ -145,6 +155,12 @@ def quantize_best(
         found = compare_outputs(dense, session, outputs, judging, "calibration", finite=False)
         return found.divergence
 
+    if mode == "half":
+        first = HALF
+        choice = RoundingChoice(make, loss, first)
+        if any(node.op_type in MIXED.kept for node in model.graph.all_nodes()):
+            choice.offer(MIXED)
+        return choice
     if mode != "weights":
         first = FULL
         choice = RoundingChoice(make, loss, first)

@@ -149,7 +149,7 @@ def test_what_the_quantizer_refuses_is_one_sentence(monkeypatch):
 
 
 def test_other_bits_are_refused():
-    with pytest.raises(InputError, match="int8 or int4"):
+    with pytest.raises(InputError, match="int8, int4 or fp16"):
         check_options(Options.of(quantize="int3"))
 
 

@@ -47,6 +47,7 @@ class Form(abc.ABC):
         name: What `--form` calls it.
         nodes: Operators that it has more than the dense one.
         identity: Whether its factors are written as an identity block.
+        block_type: The type that such a block must be exact in, if that is not the weight's.
         replaces: The names of forms that cut the same unfoldings, in whose place it is taken unless
             `--form` names them.
     """
@@ -54,6 +55,7 @@ class Form(abc.ABC):
     name: str
     nodes: int = 1
     identity: bool = False
+    block_type: str | None = None
     replaces: tuple[str, ...] = ()
 
     def written(self, target: Target) -> Form:

@@ -27,11 +27,13 @@ class IdentityBlock(Form):
     Attributes:
         form: The form.
         nodes: Operators that it has more than the dense one, where the window is at an end.
+        block_type: The type that it must be exact in, if that is not the weight's.
     """
 
     form: Form
     nodes: int = 3
     identity: bool = True
+    block_type: str | None = None
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -60,7 +62,8 @@ class IdentityBlock(Form):
 
     def factors(self, own: Factors, spectra: Sequence[Directions], ranks: Sequence[int]) -> Factors:
         """Those of the form: the block is written of them."""
-        return dataclasses.replace(self.form.factors(own, spectra, ranks), identity=True)
+        plain = self.form.factors(own, spectra, ranks)
+        return dataclasses.replace(plain, identity=True, block_type=self.block_type)
 
     def note(self, unfoldings: Sequence[Target], ranks: Sequence[int]) -> str | None:
         """That of the form."""

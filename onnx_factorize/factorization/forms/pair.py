@@ -31,7 +31,7 @@ class Pair(Form):
 
     def written(self, target: Target) -> Form:
         """Two factors, or an identity block of them."""
-        return IdentityBlock(self) if target.identity else self
+        return IdentityBlock(self, block_type=target.block_type) if target.identity else self
 
     def cuts(self, target: Target) -> tuple[str, ...]:
         """The one unfolding."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping
 
 import onnx_ir as ir
 
@@ -35,11 +35,12 @@ class WriteIdentityBlocks(ir.passes.InPlacePass):
         refused: The operators that stay pairs, because an identity block would not be as exact.
     """
 
-    def __init__(self, only: Container[str] | None = None) -> None:
+    def __init__(self, only: Mapping[str, str | None] | None = None) -> None:
         """Initializes the pass.
 
         Args:
-            only: The names of the operators whose factors are wanted; all by default.
+            only: The names of the operators whose factors are wanted, and the types that they must
+                be exact in, None for their own; all by default.
         """
         self._only = only
         self.refused: list[str] = []
@@ -64,7 +65,8 @@ class WriteIdentityBlocks(ir.passes.InPlacePass):
         assert dtype is not None
         if not sides:
             return False
-        block = choose_block(down.matrices()[0], up.matrices()[0], dtype.numpy(), sides)
+        stored = (self._only or {}).get(pair.origin) or dtype.numpy()
+        block = choose_block(down.matrices()[0], up.matrices()[0], stored, sides)
         if block is None:
             self.refused.append(pair.origin)
             return False

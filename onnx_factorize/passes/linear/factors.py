@@ -40,6 +40,7 @@ class Factors:
         operator: The name of the operator where factors are those of a further unfolding of it.
         chain: How they become operators; two linear maps of the target's own kind by default.
         identity: Whether those are then written as an identity block.
+        block_type: The type that it must be exact in, if that is not the weight's.
         bias_shift: Shape (groups * N,): what the bias must add so that the mean of the output is
             kept; None where the target has no place for it.
     """
@@ -52,6 +53,7 @@ class Factors:
     operator: str | None = None
     chain: Chain | None = None
     identity: bool = False
+    block_type: str | None = None
 
     @property
     def rank(self) -> int:

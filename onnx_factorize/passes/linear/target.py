@@ -56,6 +56,8 @@ class Target:
         unfoldings: Further unfoldings of the layer, each for another form.
         forms: The names of the forms in which it may be cut; empty for all.
         identity: Whether its factors are written as an identity block.
+        block_type: The type that such a block is stored in, and must be exact in, as numpy
+            calls it; None for that of the weight.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Target:
     unfoldings: tuple[Target, ...] = ()
     forms: tuple[str, ...] = ()
     identity: bool = False
+    block_type: str | None = None
 
     @property
     def operator(self) -> str:
