@@ -14,6 +14,7 @@ from .goals.guarantee import MeasuredGuarantee
 from .options import Options
 from .quantization.quantizers import Bits
 from .runtime.runtimes import runtime_of
+from .user_code import imported
 
 __all__ = ["check_options"]
 
@@ -46,4 +47,6 @@ def check_options(options: Options) -> None:
         raise InputError(f"--quantize is int8, int4 or fp16, not '{options.quantize}'.")
     if options.promise is not None:
         MeasuredGuarantee.of(options.promise)
+    if options.metric is not None:
+        imported(options.metric, "--metric")
     runtime_of(options.runtime)

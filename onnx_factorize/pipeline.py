@@ -20,6 +20,7 @@ from .files import model_io
 from .finetune.recovery import recover
 from .finetune.training import Recovery
 from .goals import guarantee_search
+from .goals.quantities.own_metric import OwnMetric
 from .meet_goal import meet_goal
 from .options import Options
 from .parallel import one_blas_thread
@@ -127,10 +128,18 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             guarantee, pair[1], held_out, best_effort=options.best_effort
         )
 
+    own = [OwnMetric(known.outputs, options.metric, "--metric")] if options.metric else []
     again = min(data.holdout_samples, data.calibration_samples)
     with progress.stage("verify", data.holdout_samples + again) as advance:
         holdout = compare_outputs(
-            *pair, known.outputs, data, "holdout", advance=advance, finite=False
+            *pair,
+            known.outputs,
+            data,
+            "holdout",
+            None,
+            advance,
+            finite=False,
+            also=own,
         )
         if not np.isfinite(holdout.divergence) and guard and guard.include_holdout():
             return compressed(known, options, progress)
@@ -167,6 +176,8 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         recovery,
         quantization,
         randomness_of(dense),
+        own[0].figures() if own and np.isfinite(holdout.divergence) else None,
+        model,
     )
     return Result(model, summarize(made, progress.seconds), model_io.is_external(known.dense))
 

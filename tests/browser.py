@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import pathlib
 import re
@@ -68,3 +69,47 @@ def see(page: pathlib.Path, width: int, height: int = 3000) -> Seen:
     title, found, out = json.loads(said[1])
     complaints = [line for line in run.stderr.splitlines() if "CONSOLE" in line]
     return Seen(title, found, out, complaints, screenshot)
+
+
+def faults(page: pathlib.Path, width: int, axe: pathlib.Path) -> list[list[str]]:
+    """What axe finds wrong with a page, all of it unfolded: each rule, and the first element."""
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())
+    text = text.replace("<details", "<details open")
+    code = axe.read_text().replace("</script>", "<\\/script>")
+    find = """window.onload = () => axe.run(document).then(found => {
+      const said = found.violations.map(rule => [rule.id, rule.nodes[0].html]);
+      document.body.append("found" + JSON.stringify(said) + "end");
+    });"""
+    whole = page.with_name(f"axe-{width}.html")
+    scripts = f"<script>{code}</script><script>{find}</script>"
+    whole.write_text(text.replace("</body>", f"{scripts}</body>"))
+    frame = page.with_name(f"axe-frame-{width}.html")
+    frame.write_text(
+        f'<!DOCTYPE html><title>frame</title><body><iframe id="page" src="{whole.as_uri()}" '
+        f'style="border:0;width:{width}px;height:4000px"></iframe><script>setInterval(() => {{'
+        'const own = document.getElementById("page").contentDocument.body.lastChild;'
+        'if (own.textContent.startsWith("found")) document.body.append(own);}, 500);</script>'
+    )
+    run = subprocess.run(
+        [
+            str(BROWSER),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--allow-file-access-from-files",
+            f"--user-data-dir={page.parent / f'axe-profile-{width}'}",
+            f"--window-size={max(width, 500)},4000",
+            "--virtual-time-budget=60000",
+            "--dump-dom",
+            frame.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=True,
+    )
+    said = re.search(r"found(\[.*?\])end", run.stdout, re.S)
+    assert said is not None, run.stderr
+    found: list[list[str]] = json.loads(html.unescape(said[1]))
+    return found

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1] / "onnx_factorize"
 LAYERS = """
 arrays
 _version curve errors graph keyed_random parallel processes registering stages units
-progress
+progress uncertainty
 passes.adjoint.emission
 passes.adjoint.bodies
 foreign passes.adjoint passes.linear

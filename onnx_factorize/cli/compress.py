@@ -39,7 +39,7 @@ __all__ = ["compress_command"]
 
 @click.command("compress", cls=GroupedCommand)
 @click.argument("model", metavar="MODEL", type=click.Path())
-@fields(GOAL, "budget", "max_divergence", "keep", "prefer", "best_effort", "deploy_to")
+@fields(GOAL, "budget", "max_divergence", "keep", "metric", "prefer", "best_effort", "deploy_to")
 @fields(MACHINE, "blockwise", "workers")
 @option(
     "--sweep",

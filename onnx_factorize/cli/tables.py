@@ -53,6 +53,8 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     stream = stream_said(report.stream, report.divergence["holdout"])
     random = None if report.random is None else report.random["nodes"]
     print_notes(console, notes_of(report.data, report.selection, report.caches, stream, random))
+    if report.metric is not None:
+        _print_metric(console, report.metric)
     if report.promise is not None:
         _print_guarantee(console, report.promise)
     if report.finetune is not None:
@@ -68,6 +70,12 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         say(console, f"  {chosen['said']}")
     if report.subnormals is not None:
         say(console, f"  {report.subnormals['said']}")
+    _print_layers(console, report, all_layers=all_layers)
+    for warning in report.warnings:
+        say(console, ("warning:", "yellow"), f" {warning}")
+
+
+def _print_layers(console: Console, report: Report, *, all_layers: bool) -> None:
     factorized = [layer for layer in report.layers if layer.status in CHANGED]
     console.print()
     print_layers(console, report.layers if all_layers else factorized)
@@ -80,8 +88,14 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
         said += f"{narrowed} narrowed, " if narrowed else ""
         said += f"{stay_dense} kept dense, {skipped} skipped "
         say(console, (f"{said}(-v lists them with the reasons)", "dim"))
-    for warning in report.warnings:
-        say(console, ("warning:", "yellow"), f" {warning}")
+
+
+def _print_metric(console: Console, found: Mapping[str, Any]) -> None:
+    dense, own, error = found["dense"], found["compressed"], found["error"]
+    said = f"  {found['name']}: {dense:.4g} → {own:.4g}, {own - dense:+.2g}"
+    if error is not None:
+        said += f" (± {error:.2g}, the standard error)" if error else " (on every sample)"
+    say(console, said)
 
 
 def _print_recovery(console: Console, found: dict[str, Any]) -> None:

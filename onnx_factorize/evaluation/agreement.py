@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..outputs import Categorical, OutputDistribution
 from ..runtime.session import Session
 from .divergences import Divergences
-from .evaluate import evaluate
+from .evaluate import Metric, evaluate
 
 __all__ = ["Agreement", "OutputAgreement", "compare_outputs"]
 
@@ -95,6 +95,7 @@ def compare_outputs(
     advance: Callable[[int], None] = lambda _: None,
     *,
     finite: bool = True,
+    also: Sequence[Metric] = (),
 ) -> Agreement:
     """Runs both models on a split and compares their outputs.
 
@@ -108,6 +109,7 @@ def compare_outputs(
         advance: Called after each batch with its number of samples.
         finite: Refuse a compressed model whose outputs are not finite; else its divergence is
             infinite.
+        also: What else reduces the answers.
 
     Raises:
         InputError: The compressed model's outputs differ in shape, or a model's are not finite.
@@ -121,6 +123,7 @@ def compare_outputs(
         *checks,
         found,
         labelled,
+        *also,
         limit=limit,
         advance=advance,
     )

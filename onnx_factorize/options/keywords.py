@@ -85,6 +85,7 @@ class SweepKeywords(DataKeywords, total=False):
     quantize: Literal["int8", "int4", "fp16"] | None
     keep_subnormals: bool
     best_effort: bool
+    metric: str | None
     statistics: str | os.PathLike[str] | None
     workers: int
 

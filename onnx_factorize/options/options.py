@@ -86,6 +86,7 @@ class Options:
         training: For how long and how fast.
         best_effort: Come as close as possible to a budget or guarantee that cannot be met.
         statistics: A file of statistics that `calibrate` or `merge` wrote, in place of calibrating.
+        metric: `module:callable`: what is reported of both models on held-out samples, too.
         promise: What must hold on new data; then the budget is the smallest that keeps it.
         prefer: What a guarantee is to make small: `size` (the default then) or `latency`. With a
             budget, `latency` leaves out what is slower on this machine than the dense operator, and
@@ -226,6 +227,12 @@ class Options:
         None,
         "Statistics that calibrate or merge wrote: take them instead of calibrating.",
         metavar="FILE",
+    )
+    metric: str | None = option(
+        None,
+        "A metric of your own, reported beside the divergence: from the predictions and labels of "
+        "the held-out samples to a number, or one for each.",
+        metavar="MODULE:CALLABLE",
     )
     promise: Guarantee | None = None
     prefer: Prefer | None = option(

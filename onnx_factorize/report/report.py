@@ -111,6 +111,9 @@ class Report:
         caches: The `outputs` that only feed caches, and do not count; None where there are none.
         channels: Groups of channels between operators (see `report.channel_rows`); empty where they
             were not looked for.
+        metric: The user's own metric: see `goals.quantities.own_metric`; None without one.
+        rewritten: The graph around one operator: see `report.graph_pieces`; None where nothing was
+            factorized.
         command_line: What was typed, if the command line made it.
         config: The options that were given there, by their names, as `--config` takes them.
 
@@ -144,6 +147,8 @@ class Report:
     selection: dict[str, Any] | None = None
     caches: dict[str, Any] | None = None
     channels: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    metric: dict[str, Any] | None = None
+    rewritten: dict[str, Any] | None = None
     command_line: str | None = None
     config: dict[str, Any] | None = None
 

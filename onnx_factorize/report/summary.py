@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from ..allocation.calibrated import Calibrated
 from ..allocation.model_costs import Costs
@@ -18,9 +19,12 @@ from ..options import Options
 from ..quantization.stage import Quantization
 from ..runtime.interleaved import Timing
 from ..runtime.randomness import Randomness
+from ..uncertainty import standard_error
 from .channel_rows import channel_rows
+from .graph_pieces import rewritten_piece
 from .layers import layers_of
 from .report import Report
+from .samples import Reader, shown
 from .warnings import hidden_weights, warnings_of
 
 __all__ = ["Made", "summarize"]
@@ -47,6 +51,8 @@ class Made:
         recovery: What became of training; None without any.
         quantization: How it was quantized, and what it was before; None where it was not.
         random: What the model draws; None where it draws nothing.
+        metric: The user's own metric of both models; None without one.
+        model: The compressed model.
     """
 
     options: Options
@@ -62,6 +68,8 @@ class Made:
     recovery: Recovery | None = None
     quantization: Quantization | None = None
     random: Randomness | None = None
+    metric: dict[str, Any] | None = None
+    model: ir.Model | None = None
 
     @property
     def factorized(self) -> float:
@@ -100,6 +108,8 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
         for costs, time in zip((known.costs, made.costs), made.timing.medians, strict=True)
     )
     found = known.analysis.channels
+    layers = layers_of(known.targets, known.skipped, made.plan, known.costs, known.analysis)
+    piece = None if made.model is None else rewritten_piece(known.dense, made.model, layers)
     return Report(
         command=made.options.as_dict(),
         model={"dense": dense, "compressed": compressed},
@@ -107,10 +117,12 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
             **_predicted(made),
             "calibration": made.seen.divergence,
             "holdout": holdout.divergence,
+            "holdout_error": standard_error(holdout.by_sample),
+            "calibration_error": standard_error(made.seen.by_sample),
             "outputs": _outputs(holdout, made.seen),
-            "worst": _worst(holdout, data),
+            "worst": _worst(holdout, data, Reader(made.options.texts.tokenizer)),
         },
-        layers=layers_of(known.targets, known.skipped, made.plan, known.costs, known.analysis),
+        layers=layers,
         seconds={name: round(value, 3) for name, value in seconds.items()},
         warnings=made.warnings,
         accuracy=(
@@ -130,6 +142,8 @@ def summarize(made: Made, seconds: dict[str, float]) -> Report:
         stream=None if stream is None else stream.as_dict(),
         selection=None if known.selected is None else known.selected.as_dict(),
         caches=None if known.caches is None else known.caches.as_dict(),
+        metric=made.metric,
+        rewritten=piece,
         channels=channel_rows(found.narrowings, found.refused, made.plan.ranks, made.plan.losses),
     )
 
@@ -166,7 +180,7 @@ def _outputs(holdout: Agreement, seen: Agreement) -> dict[str, Any]:
     }
 
 
-def _worst(holdout: Agreement, data: CalibrationData) -> list[dict[str, Any]]:
+def _worst(holdout: Agreement, data: CalibrationData, reader: Reader) -> list[dict[str, Any]]:
     """The held-out samples that diverge most."""
     if holdout.by_sample is None:
         return []
@@ -175,6 +189,7 @@ def _worst(holdout: Agreement, data: CalibrationData) -> list[dict[str, Any]]:
         {
             "sample": data.origin_of("holdout", int(index)),
             "divergence": float(holdout.by_sample[index]),
+            **shown(data, int(index), reader),
         }
         for index in order
         if holdout.by_sample[index] > 0

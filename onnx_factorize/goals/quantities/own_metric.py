@@ -12,6 +12,7 @@ from ...arrays import NamedArrays
 from ...calibration import Batch
 from ...errors import InputError
 from ...foreign import user_code
+from ...uncertainty import standard_error
 from ...user_code import imported
 from .confidence import Estimate, ratio
 from .quantity import Outputs, Quantity
@@ -45,14 +46,19 @@ class OwnMetric(Quantity):
         """The quantity of a metric: see `Quantity`."""
         return cls(outputs, metric)
 
-    def __init__(self, outputs: Outputs, name: str = "") -> None:
+    def __init__(self, outputs: Outputs, name: str = "", option: str = "--keep") -> None:
         """Finds the callable `module:callable`.
+
+        Args:
+            outputs: What each output stands for.
+            name: The name of the callable.
+            option: The option that names it, for messages.
 
         Raises:
             InputError: There is none.
         """
-        self._name = name
-        self._metric: Callable[..., Any] = imported(name, "--keep")
+        self._name, self._option = name, option
+        self._metric: Callable[..., Any] = imported(name, option)
         self._outputs = list(outputs)
         self._dense: list[NamedArrays] = []
         self._compressed: list[NamedArrays] = []
@@ -79,12 +85,42 @@ class OwnMetric(Quantity):
         scores = [self._score(rows, everything) for rows in (self._compressed, self._dense)]
         if not scores[1].sum() > 0:
             raise InputError(
-                f"--keep {self._name} gives the dense model {scores[1].mean():.3g}, of which no "
-                "share can be kept; the metric must be above zero, and more of it better."
+                f"{self._option} {self._name} gives the dense model {scores[1].mean():.3g}, of "
+                "which no share can be kept; the metric must be above zero, and more of it better."
             )
         if all(score.ndim == 1 for score in scores):
             return ratio(scores[0], scores[1], None)
         return self._jackknife(float(scores[0]) / float(scores[1]), everything)
+
+    def figures(self) -> dict[str, Any]:
+        """The metric of both models, on its own scale.
+
+        Returns:
+            `name`, `dense`, `compressed`, and `error`: the standard error of what lies between
+            them, by samples or by leaving out groups of them; None for too few.
+
+        Raises:
+            InputError: The callable raises, or returns no usable number.
+        """
+        everything = np.arange(len(self._labels))
+        dense, own = (self._score(rows, everything) for rows in (self._dense, self._compressed))
+        if dense.ndim == own.ndim == 1:
+            draws = own - dense
+        else:
+            whole, pseudo = float(own.mean()) - float(dense.mean()), []
+            groups = min(_GROUPS, len(everything))
+            for group in range(groups if groups > 1 else 0):
+                left = everything[everything % groups != group]
+                a, b = (self._score(rows, left) for rows in (self._dense, self._compressed))
+                difference = float(b.mean()) - float(a.mean())
+                pseudo.append(groups * whole - (groups - 1) * difference)
+            draws = np.array(pseudo)
+        return {
+            "name": self._name,
+            "dense": float(dense.mean()),
+            "compressed": float(own.mean()),
+            "error": standard_error(draws),
+        }
 
     def _jackknife(self, value: float, everything: npt.NDArray[np.int64]) -> Estimate:
         """Pseudo-values of the metric without one group of samples in turn (Tukey's)."""
@@ -106,15 +142,15 @@ class OwnMetric(Quantity):
         predictions = outputs if len(outputs) > 1 else next(iter(outputs.values()))
         given = [label for i in chosen if (label := self._labels[i]) is not None]
         labels = _stacked(given) if len(given) == len(chosen) else None
-        with user_code(f"--keep {self._name}"):
+        with user_code(f"{self._option} {self._name}"):
             score = np.asarray(self._metric(predictions, labels), np.float64)
         if score.shape not in ((), (len(chosen),)):
             raise InputError(
-                f"--keep {self._name} must return a number or one for each of {len(chosen)} "
-                f"samples; it returned an array of shape {list(score.shape)}."
+                f"{self._option} {self._name} must return a number or one for each of "
+                f"{len(chosen)} samples; it returned an array of shape {list(score.shape)}."
             )
         if not np.isfinite(score).all():
-            raise InputError(f"--keep {self._name} returned numbers that are not finite.")
+            raise InputError(f"{self._option} {self._name} returned numbers that are not finite.")
         return score
 
 

@@ -20,6 +20,7 @@ class Bar:
 
     Attributes:
         name: The node's name.
+        module: The path of the module that it was exported from; None where nobody says.
         kind: Its operator.
         note: What became of it.
         status: As in the report, or `rest`.
@@ -31,6 +32,7 @@ class Bar:
     """
 
     name: str
+    module: str | None
     kind: str
     note: str
     status: str
@@ -63,6 +65,7 @@ def everywhere(report: Mapping[str, Any]) -> list[Bar]:
     rows = [
         (
             layer["name"],
+            layer.get("module"),
             layer["op_type"],
             _note(layer),
             layer["status"],
@@ -78,17 +81,17 @@ def everywhere(report: Mapping[str, Any]) -> list[Bar]:
     ]
     if rest[0] or rest[1]:
         what = "embedding tables, normalizations, biases, constants"
-        rows.append(("everything else", what, "", "rest", (rest[0], rest[1]), None))
+        rows.append(("everything else", None, what, "", "rest", (rest[0], rest[1]), None))
     # An embedding table would leave no room for the bars of all others.
-    scale = [row for row in rows if row[3] in (*CHANGED, "kept")] or rows
-    most = max((row[4][0] for row in scale), default=0) or 1
-    busiest = max((row[5][0] for row in scale if row[5]), default=0) or 1
+    scale = [row for row in rows if row[4] in (*CHANGED, "kept")] or rows
+    most = max((row[5][0] for row in scale), default=0) or 1
+    busiest = max((row[6][0] for row in scale if row[6]), default=0) or 1
     total_params, total_macs = dense["params"] or 1, dense["macs"] or 1
     return [
         Bar(
-            *row[:4],
-            params := row[4],
-            macs := row[5],
+            *row[:5],
+            params := row[5],
+            macs := row[6],
             (100 * params[0] / most, 100 * params[1] / most),
             None if macs is None else (100 * macs[0] / busiest, 100 * macs[1] / busiest),
             params[0] / total_params + (0 if macs is None else macs[0] / total_macs),
@@ -100,7 +103,7 @@ def everywhere(report: Mapping[str, Any]) -> list[Bar]:
 def _note(layer: Mapping[str, Any]) -> str:
     """A few words on a layer."""
     if layer["status"] == "kept":
-        return "kept dense"
+        return f"kept dense, {layer['ms'][0]:.3g} ms alone" if layer.get("ms") else "kept dense"
     if layer["status"] not in CHANGED:
         return "not factorizable"
     parts = [layer["form"]]

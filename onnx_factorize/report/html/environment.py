@@ -7,7 +7,9 @@ from typing import Any
 
 import jinja2
 
+from ...stages import title_of_stage
 from ...units import count, nats, size
+from .stat_cards import interval_said
 
 __all__ = ["rendered"]
 
@@ -33,7 +35,9 @@ def rendered(template: str, **values: Any) -> str:
         "breakable": breakable,
         "times": times,
         "ms": ms,
+        "stage": title_of_stage,
     }
+    environment.globals["interval_said"] = interval_said
     return environment.get_template(template).render(**values)
 
 

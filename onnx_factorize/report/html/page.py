@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...notes import CHANGED, notes_of, stream_said
+from ...units import nats
 from .bars import everywhere, grouped_by_reason
 from .charts import cut_chart
 from .dot_plot import Dot, dot_plot
 from .environment import rendered
-from .reproduce import command_of
+from .paths import without_folders
+from .reproduce import command_of, toml_of
 from .stat_cards import stat_cards, verdict
 from .svg import drawing
 
@@ -35,6 +37,7 @@ def report_page(report: Mapping[str, Any]) -> str:
     Args:
         report: What `Report.as_dict` gives, or what was read from its JSON.
     """
+    report = without_folders(report)
     layers = report["layers"]
     factorized = [layer for layer in layers if layer["status"] in CHANGED]
     dense = [layer for layer in layers if layer["status"] == "kept"]
@@ -59,6 +62,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         loss_unit="nats" if report["divergence"]["predicted"] is not None else "relative",
         unit="nats" if report["divergence"]["predicted"] is not None else "share of the energy",
         measured=_measured(report),
+        config=toml_of(report["config"]) if report.get("config") else None,
         notes=_notes(report),
         tried=_tried(report["divergence"]),
         left=grouped_by_reason(layer for layer in layers if layer["status"] not in CHANGED),
@@ -85,8 +89,14 @@ def _drawable(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _measured(report: Mapping[str, Any]) -> Sequence[Dot]:
     divergence = report["divergence"]
     rows = [
-        (label, divergence[key], note, key == "holdout")
+        (
+            label,
+            divergence[key],
+            _with_error(note, error),
+            key == "holdout",
+        )
         for key, (label, note) in _MEASURED.items()
+        for error in [divergence.get(f"{key}_error")]
         if divergence.get(key) is not None
     ]
     quantization = report.get("quantization")
@@ -94,6 +104,11 @@ def _measured(report: Mapping[str, Any]) -> Sequence[Dot]:
         label = f"Measured before {quantization['bits']}, held out"
         rows.insert(-1, (label, quantization["divergence"], "what the factors alone lose", False))
     return dot_plot(rows)
+
+
+def _with_error(note: str, error: float | None) -> str:
+    """A note, with the standard error of the figure where that is known."""
+    return note if error is None else f"{note}; ± {nats(error)}"
 
 
 def _tried(divergence: Mapping[str, Any]) -> Sequence[Dot]:

@@ -15,7 +15,7 @@ from .svg import ACCENT, FAINT, INK, MUTED, svg
 __all__ = ["Point", "front_chart", "pareto"]
 
 # The extent of a label, in points.
-_CHARACTER, _LINE = 4.6, 9.0
+_CHARACTER, _LINE = 5.2, 9.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +26,15 @@ class Point:
         label: What it is called beside its point.
         cost: Such as its size.
         quality: Such as its divergence.
+        cost_error: How far the cost may lie below and above; None where that is not known.
+        quality_error: Likewise.
     """
 
     label: str
     cost: float
     quality: float
+    cost_error: tuple[float, float] | None = None
+    quality_error: tuple[float, float] | None = None
 
 
 def pareto(points: Sequence[Point], *, less_is_better: bool = True) -> list[Point]:
@@ -70,6 +74,8 @@ def front_chart(
     axes.plot(*_xy(front), "o", color=ACCENT, markersize=6)
     beaten = [point for point in points if point not in front]
     axes.plot(*_xy(beaten), "o", color=MUTED, markersize=5, fillstyle="none")
+    for point in points:
+        _bars(axes, point, MUTED if point in beaten else ACCENT)
     axes.axvline(dense.cost, color=FAINT, linewidth=1)
     if less_is_better:
         axes.text(dense.cost, 0.99, "dense ", transform=axes.get_xaxis_transform(), color=MUTED,
@@ -93,13 +99,24 @@ def front_chart(
     return svg(figure, f"front-{name}", f"{quality} against {cost} of {len(points)} models")
 
 
+def _bars(axes: Axes, point: Point, color: str) -> None:
+    """Draws how far a point may lie from where it is."""
+    along = None if point.cost_error is None else [[e] for e in point.cost_error]
+    across = None if point.quality_error is None else [[e] for e in point.quality_error]
+    if along or across:
+        axes.errorbar(
+            [point.cost], [point.quality], across, along, ecolor=color, elinewidth=1, capsize=2,
+            fmt="none",
+        )  # fmt: skip
+
+
 def _name(axes: Axes, points: Sequence[Point], faint: Container[int]) -> None:
     """Puts each label beside its point where no earlier one is; what finds no place has none."""
     taken: list[Bbox] = []
     for point in points:
         x, y = axes.transData.transform((point.cost, point.quality))
         width, height = _CHARACTER * len(point.label), _LINE
-        for dx, dy in ((5, 3), (5, -_LINE)):
+        for dx, dy in ((5, 3), (5, -_LINE), (-5 - width, 3), (-5 - width, -_LINE)):
             box = Bbox.from_bounds(x + dx, y + dy, width, height)
             inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.figure.bbox.x1
             if inside and not any(box.overlaps(other) for other in taken):

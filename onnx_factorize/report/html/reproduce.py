@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from ...options import Options
 from ...options.fields import parts_of
 
-__all__ = ["command_of"]
+__all__ = ["command_of", "toml_of"]
 
 # Parts of the options, and how the names of what they hold begin.
 _NESTED = {name: prefix for name, _, prefix in parts_of(Options)}
@@ -25,6 +26,16 @@ def command_of(report: Mapping[str, Any]) -> str:
     ]
     model = report["model"]["dense"].get("file") or "model.onnx"
     return f"onnx_factorize.factorize({', '.join([repr(model), 'data', *changed])})"
+
+
+def toml_of(config: Mapping[str, Any]) -> str:
+    """Options as a file says them to `--config`; JSON's texts, numbers and lists are TOML's."""
+    lines = (
+        f"{name.replace('_', '-')} = {json.dumps(value, ensure_ascii=False)}"
+        for name, value in config.items()
+        if isinstance(value, str | int | float | list)
+    )
+    return "\n".join(lines)
 
 
 def _flat(command: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...runtime.interleaved import NOISY, Ratio
+from ...uncertainty import share_interval
 from ...units import count, nats, size
 
-__all__ = ["StatCard", "agreement_of", "stat_cards", "time_of", "verdict"]
+__all__ = ["StatCard", "agreement_of", "interval_said", "stat_cards", "time_of", "verdict"]
+
+
+# Below so many nats a prediction, what users will make of it.
+_MEANINGS = (
+    (0.01, "Practically the same"),
+    (0.1, "Close: few will see the difference"),
+    (1.0, "Visibly different"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +62,31 @@ def stat_cards(report: Mapping[str, Any]) -> list[StatCard]:
         found.append(StatCard(label, form(after), detail, 100 * ratio, alarm))
     holdout = report["divergence"]["holdout"]
     if holdout is not None:
-        samples = report["samples"]["holdout"]
-        found.append(StatCard("Divergence, nats", nats(holdout), f"{samples} held-out samples"))
+        samples, error = report["samples"]["holdout"], report["divergence"].get("holdout_error")
+        said = f"{samples} held-out samples" if error is None else f"± {nats(error)}, n = {samples}"
+        found.append(StatCard("Divergence, nats", nats(holdout), said))
     agreement = agreement_of(report)
     if agreement is not None:
-        found.append(StatCard("Same top class", f"{agreement:.1%}", "of held-out answers"))
+        said = f"95%: {interval_said(agreement, report)}"
+        found.append(StatCard("Same top class", f"{agreement:.1%}", said))
     if report["accuracy"]:
         before, after = report["accuracy"]["dense"], report["accuracy"]["compressed"]
-        found.append(StatCard("Accuracy", f"{after:.1%}", f"from {before:.1%}, held out"))
+        said = f"from {before:.1%}; 95%: {interval_said(after, report)}"
+        found.append(StatCard("Accuracy", f"{after:.1%}", said))
+    metric = report.get("metric")
+    if metric:
+        said = f"from {metric['dense']:.4g}"
+        if metric["error"] is not None:
+            error = metric["error"]
+            said += f", ± {error:.2g} between them" if error else ", the same on every sample"
+        found.append(StatCard(metric["name"], f"{metric['compressed']:.4g}", said))
     return found
+
+
+def interval_said(share: float, report: Mapping[str, Any]) -> str:
+    """The interval of a share of held-out samples, such as `96.2% to 98.9%`."""
+    low, high = share_interval(share, max(1, report["samples"]["holdout"]))
+    return f"{low:.1%} to {high:.1%}"
 
 
 def verdict(report: Mapping[str, Any]) -> str:
@@ -72,6 +97,7 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"{compressed['bytes'] / dense['bytes']:.0%} of the file are left"
     )
     parts = [left]
+    judged = _judged(report["divergence"]["holdout"])
     time = time_of(report)
     if time is not None:
         low, high = time.quartiles
@@ -84,7 +110,17 @@ def verdict(report: Mapping[str, Any]) -> str:
     if agreement is not None:
         parts.append(f"{agreement:.1%} of held-out predictions keep their top class")
     *first, last = parts
-    return f"{', '.join(first)}, and {last}." if first else f"{last}."
+    return f"{judged} {', '.join(first)}, and {last}." if first else f"{judged} {last}."
+
+
+def _judged(divergence: float | None) -> str:
+    """What a divergence means, in a sentence."""
+    if divergence is None:
+        return "Broken: its outputs are not finite on some held-out samples."
+    for most, said in _MEANINGS:
+        if divergence < most:
+            return f"{said}: {nats(divergence)} nats from the dense model on new samples."
+    return f"Broken: {nats(divergence)} nats from the dense model on new samples."
 
 
 def time_of(report: Mapping[str, Any]) -> Ratio | None:

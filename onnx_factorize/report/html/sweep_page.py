@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...runtime.interleaved import NOISY
+from ...uncertainty import share_interval
 from .environment import rendered
 from .pareto import Point, front_chart
+from .paths import without_folders
 from .reproduce import command_of
 from .stat_cards import agreement_of, time_of
 from .svg import drawing
@@ -33,6 +35,7 @@ def sweep_page(
         unmet: Why the others were not, one sentence each.
         links: Where the page of each report is, relative to this one; None where there is none.
     """
+    reports = [without_folders(report) for report in reports]
     dense = reports[0]["model"]["dense"]
     rows = [_row(report) for report in reports]
     labelled = all(row["accuracy"] is not None for row in rows)
@@ -70,12 +73,33 @@ def _row(report: Mapping[str, Any]) -> dict[str, Any]:
         "bytes": report["model"]["compressed"]["bytes"],
         # Each was timed beside the dense model at another moment: their ratios compare.
         "time": None if time is None else time.median,
+        "spread": None if time is None else time.quartiles,
+        "error": report["divergence"].get("holdout_error"),
+        "samples": report["samples"]["holdout"],
         "noisy": time is not None and time.state == NOISY,
         "divergence": report["divergence"]["holdout"],
         "predicted": report["divergence"]["predicted"],
         "agreement": agreement_of(report),
         "accuracy": report["accuracy"]["compressed"] if report["accuracy"] else None,
     }
+
+
+def _around(value: float, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    """How far an interval reaches below and above a value."""
+    if interval is None:
+        return None
+    return max(0.0, value - interval[0]), max(0.0, interval[1] - value)
+
+
+def _error(row: Mapping[str, Any], quality: str) -> tuple[float, float] | None:
+    """How far a quality may lie below and above: 95 %."""
+    value = row[quality]
+    if quality == "accuracy":
+        return _around(value, share_interval(value, max(1, row["samples"])))
+    if row["error"] is None:
+        return None
+    # A logarithmic axis has no room for zero.
+    return min(2 * row["error"], 0.9 * value), 2 * row["error"]
 
 
 def _charts(
@@ -95,7 +119,13 @@ def _charts(
     charts = []
     for quality, label, less in qualities:
         points = [
-            Point(row["budget"].partition("=")[2], unit * row[key], row[quality])
+            Point(
+                row["budget"].partition("=")[2],
+                unit * row[key],
+                row[quality],
+                _around(row["time"], row["spread"]) if key == "time" else None,
+                _error(row, quality),
+            )
             for row in rows
             if row[quality] is not None
         ]
