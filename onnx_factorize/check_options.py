@@ -31,7 +31,8 @@ def check_options(options: Options) -> None:
         raise InputError(
             "--svt counts parameters or multiplications: it cannot meet a goal of time."
         )
-    if processes.count() > 1 and wants_speed(options):
+    measured = wants_speed(options) and not options.runtime.latency_profile
+    if processes.count() > 1 and measured:
         raise InputError(
             "Each process would time cuts for itself, and come to a plan of its own: under "
             "torchrun give a budget of params, targets or bytes, and no --prefer latency."

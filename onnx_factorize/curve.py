@@ -23,7 +23,7 @@ class Curve:
     Attributes:
         dense: Of the dense operator.
         ranks: Ranks that were measured, increasing, shape (points,).
-        times: Their latency, shape (points,).
+        times: Their latency, shape (points,); infinite where a device cannot run it.
     """
 
     dense: float
@@ -35,8 +35,10 @@ class Curve:
         if not self.ranks:
             return np.full(len(ranks), np.inf)
         # A dip is noise, or a rank that fits the kernel's blocks better: not worth a hole.
-        rising = np.maximum.accumulate(np.array(self.times))
-        return np.interp(ranks, self.ranks, rising)
+        times = np.array(self.times)
+        runs = np.isfinite(times)
+        rising = np.maximum.accumulate(np.where(runs, times, 0.0))
+        return np.interp(ranks, self.ranks, np.where(runs, rising, np.inf))
 
     def shared(self, samples: int) -> Curve:
         """The same for one of so many samples."""

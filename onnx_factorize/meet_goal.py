@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +26,13 @@ from .progress import Progress
 from .quantization.stage import quantize_best
 from .quantization.storage import Quantized
 from .runtime.interleaved import ROUNDS, Timing, latencies
-from .runtime.latency_curve import time_models
+from .runtime.latency_cache import LatencyCache
+from .runtime.latency_format import SAVED
+from .runtime.latency_profile import LatencyProfile
+from .runtime.latency_source import Feeds
 from .runtime.runtimes import runtime_of
 from .runtime.session import Runtime, Session
+from .runtime.this_machine import ThisMachine, time_fed
 
 __all__ = ["GoalMet", "meet_goal"]
 
@@ -115,6 +120,12 @@ class _Compression:
     def in_time(self) -> GoalMet:
         """Meets a budget of time: predicted milliseconds guide, measured ones decide."""
         known, budget = self.known, self.options.budget
+        prices = ChannelPrices.of(
+            known.analysis.channels.narrowings, known.targets, price_of(budget, known.costs)
+        )
+        source = timings.latency_source(self.options, known.dense)
+        if isinstance(source, LatencyProfile):
+            return self._elsewhere(prices, source)
         timed: list[tuple[ir.Model, Timing]] = []
 
         def measure(model: ir.Model) -> float:
@@ -122,12 +133,9 @@ class _Compression:
             timed.append((model, found))
             return found.ratio().median
 
-        prices = ChannelPrices.of(
-            known.analysis.channels.narrowings, known.targets, price_of(budget, known.costs)
-        )
         model, plan, met = latency_budget.compress_in_time(
             budget,
-            lambda budget, costs: self.within(budget, best_effort=True, costs=costs),
+            self._fastest_within,
             measure,
             known.costs,
             prices,
@@ -137,6 +145,25 @@ class _Compression:
         # What decided is what is reported.
         timing = next(timing for made, timing in timed if made is model)
         return GoalMet(model, plan, budget, latency=met.as_dict(), timing=timing)
+
+    def _elsewhere(self, prices: ChannelPrices, profile: LatencyProfile) -> GoalMet:
+        """Meets a budget of time of another device, where it may be checked."""
+        options = self.options
+        model, plan, met = latency_budget.compress_by_profile(
+            options.budget,
+            self._fastest_within,
+            self.known.costs,
+            prices,
+            profile,
+            best_effort=options.best_effort,
+        )
+        sign(model, {**options.provenance(), SAVED: json.dumps(met.saved)})
+        latency = {**met.as_dict(), "profile": dict(profile.conditions)}
+        return GoalMet(model, plan, options.budget, latency=latency)
+
+    def _fastest_within(self, budget: Budget, costs: Costs) -> tuple[ir.Model, Plan]:
+        """A model within a budget by such costs, or else what is closest to it."""
+        return self.within(budget, best_effort=True, costs=costs)
 
     def guaranteed(self, guarantee: Guarantee) -> GoalMet:
         """The smallest model that keeps a guarantee, as it will be written."""
@@ -175,6 +202,7 @@ class _Compression:
         before, own = timing.medians[0], timing.ratio()
         if samples * before < _LEAST_MS or not own.slower or self.progress.late:
             return met
+        runtime = runtime_of(self.options.runtime)
         try:
             costs = timings.timed_costs(
                 dataclasses.replace(known.costs, latency_ms=before),
@@ -183,7 +211,7 @@ class _Compression:
                 known.targets,
                 self.options,
                 self.progress,
-                self._time_models,
+                ThisMachine(LatencyCache(runtime), self._time_fed),
             )
             other = self.within(self.options.budget, costs=costs)
         except (BudgetError, LateError):
@@ -193,17 +221,17 @@ class _Compression:
         faster = GoalMet(*other, self.options.budget, timing=again)
         return faster if again.ratio().median < own.median else met
 
-    def _time_models(
-        self, models: Sequence[ir.Model], shape: Sequence[int], runtime: Runtime, others: int
+    def _time_fed(
+        self, models: Sequence[ir.Model], feeds: Feeds, runtime: Runtime, others: int
     ) -> list[float]:
-        """Times models as long as there is time; see `time_models`.
+        """Times models as long as there is time; see `time_fed`.
 
         Raises:
             LateError: There is none.
         """
         if self.progress.late:
             raise LateError
-        return time_models(models, shape, runtime, others)
+        return time_fed(models, feeds, runtime, others)
 
 
 def meet_goal(

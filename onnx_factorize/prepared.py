@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -39,7 +38,7 @@ from .progress import Progress
 from .quantization.quantizers import mode_of
 from .quantization.storage import Quantized, location_of
 from .runtime.footprint import footprint_of
-from .runtime.interleaved import latencies
+from .runtime.latency_source import LatencySource
 from .runtime.paging import spill_large
 from .runtime.runtimes import runtime_of
 from .statistics.calibration_run import CalibrationRun
@@ -67,6 +66,7 @@ class Prepared:
         kinds: What the graph, or the user, says of each output.
         state: What is carried from step to step; None where samples are no steps.
         hint: What the user should know of the data.
+        latency: Who tells latencies.
     """
 
     source: model_io.Model
@@ -82,6 +82,7 @@ class Prepared:
     kinds: Mapping[str, OutputKind]
     state: State | None
     hint: str | None
+    latency: LatencySource
 
     @property
     def macs(self) -> float:
@@ -112,6 +113,7 @@ class Prepared:
             sample,
             options,
             progress,
+            self.latency,
         )
         return Calibrated(
             self.dense,
@@ -157,6 +159,7 @@ def prepare(
         dense = model_io.load(source)
         spill_large(dense)
         check_blocks(dense, options)
+        latency = timings.latency_source(options, dense)
         data = open_data(calibration, dense, options)
         if shared is not None:
             check_same(shared.fingerprint, fingerprint_of(dense, data, options), name)
@@ -187,12 +190,10 @@ def prepare(
     location = location_of(source) if model_io.is_external(dense) else None
     costs = _as_stored(costs, dense, data, location, options, progress)
     if wants_speed(options):
-        alone = latencies([runtime.session(dense)], sample.feeds, samples=sample.samples)
-        costs, size = dataclasses.replace(costs, latency_ms=alone.least[0]), sample.samples
-        time_operators = functools.partial(
-            timings.timed_costs, costs, size, normal, options=options, progress=progress
+        costs = timings.timed_model(costs, dense, sample, options, latency)
+        targets, costs = timings.timed_targets(
+            costs, sample.samples, normal, targets, options, progress, latency
         )
-        targets, costs = timings.timed_targets(time_operators, targets, options)
 
     effort, macs = options.search_effort, costs.arithmetic.total
     sampling = Sampling.of(options, measured.calibration_samples, macs)
@@ -218,6 +219,7 @@ def prepare(
         kinds,
         state,
         hint,
+        latency,
     )
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from builders import model, normal, weights_as_time
 
-from onnx_factorize.goals import timings
-from onnx_factorize.runtime import latency_cache
+from onnx_factorize.runtime import latency_cache, this_machine
 
 hypothesis.settings.register_profile(
     "suite", deadline=None, max_examples=40, derandomize=True, database=None
@@ -46,8 +45,7 @@ def mlp_feeds():
 @pytest.fixture
 def time_is_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """Timing decides no test: operators take as long as they have weights."""
-    monkeypatch.setattr(timings, "time_models", weights_as_time)
-    monkeypatch.setattr(timings, "time_fed", weights_as_time)
+    monkeypatch.setattr(this_machine, "time_fed", weights_as_time)
     monkeypatch.setattr(latency_cache, "_cache_folder", lambda: tmp_path)
 
 

@@ -63,7 +63,7 @@ def test_budgets_of_time_take_what_is_faster(penalty, monkeypatch):
             time + penalty * fine for time, fine in zip(weights_as_time(models), fined, strict=True)
         ]
 
-    monkeypatch.setattr("onnx_factorize.goals.timings.time_models", clock)
+    monkeypatch.setattr("onnx_factorize.runtime.this_machine.time_fed", clock)
     monkeypatch.setattr(LatencyCache, "get", lambda *_: None)
     monkeypatch.setattr(LatencyCache, "save", lambda _: None)
     asked = QUICK | {"budget": "latency=0.5", "best_effort": True}

@@ -46,7 +46,7 @@ meet_goal
 report.html
 report check_options fingerprint
 result prepared
-shards
+shards latency_kit
 workers
 pipeline calibrating
 sweeping

@@ -93,7 +93,7 @@ def test_a_search_for_faster_cuts_ends_with_its_time(mlp, mlp_feeds, monkeypatch
     """It may be over while operators are timed: none of those is timed any more."""
     late = []
     monkeypatch.setattr(meet_goal, "latencies", lambda *_, **__: timing(1.0, 2.0))
-    monkeypatch.setattr(meet_goal, "time_models", lambda *_: pytest.fail("is timed"))
+    monkeypatch.setattr(meet_goal, "time_fed", lambda *_: pytest.fail("is timed"))
     monkeypatch.setattr(Progress, "late", property(lambda _: bool(late) or late.append(1)))
     monkeypatch.setattr(LatencyCache, "get", lambda *_: None)
     result = factorize(mlp, mlp_feeds, budget="targets=0.9", **OPTIONS)

@@ -41,6 +41,7 @@ __all__ = ["compress_command"]
 @click.argument("model", metavar="MODEL", type=click.Path())
 @fields(GOAL, "budget", "max_divergence", "keep", "metric", "prefer", "best_effort", "deploy_to")
 @fields(MACHINE, "blockwise", "workers")
+@fields(GOAL, "latency_profile")
 @option(
     "--sweep",
     group=GOAL,
@@ -177,11 +178,12 @@ def _sweep(
 def _also_read(
     given: Mapping[str, Any],
 ) -> tuple[Sequence[str], str | None, Mapping[str, str]]:
-    """The libraries, the tokenizer and the statistics that options name."""
+    """The libraries, the tokenizer, the statistics and the profile that options name."""
     statistics = given["statistics"]
     others = {} if statistics is None else {statistics: "holds the statistics"}
     if given["config"] is not None:
         others[given["config"]] = "holds the options"
+    others |= dict.fromkeys(given["latency_profile"], "holds the latency profile")
     return given["custom_ops"], given["tokenizer"], others
 
 

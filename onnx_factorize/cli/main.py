@@ -33,6 +33,7 @@ _COMMANDS = {
     "calibrate": "calibrate.calibrate_command",
     "merge": "calibrate.merge_command",
     "report": "report.report_command",
+    "latency-kit": "latency_kit.latency_kit_command",
 }
 
 
@@ -112,6 +113,7 @@ def cli() -> None:
     onnx-factorize calibrate MODEL --calib DATA -o FILE  statistics, in parts (--shard) or whole
     onnx-factorize merge PART... -o FILE             the parts added up, for compress --statistics
     onnx-factorize report FILE.json -o FILE.html     the page of a run that is over
+    onnx-factorize latency-kit MODEL -o KIT          models that tell what ranks take elsewhere
 
     \b
     Examples:

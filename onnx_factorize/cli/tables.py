@@ -60,11 +60,7 @@ def print_report(console: Console, report: Report, *, all_layers: bool = False) 
     if report.finetune is not None:
         _print_recovery(console, report.finetune)
     if report.latency is not None:
-        say(
-            console,
-            "  latency: asked {asked:.3f} of the dense model's, {predicted:.3f} predicted from "
-            "its operators, {measured:.3f} measured".format(**report.latency),
-        )
+        say(console, _latency_said(report.latency))
     if report.quantization is not None:
         chosen = report.quantization["weights"] or report.quantization["rounding"]
         say(console, f"  {chosen['said']}")
@@ -96,6 +92,16 @@ def _print_metric(console: Console, found: Mapping[str, Any]) -> None:
     if error is not None:
         said += f" (± {error:.2g}, the standard error)" if error else " (on every sample)"
     say(console, said)
+
+
+def _latency_said(met: Mapping[str, Any]) -> str:
+    """How a budget of time was met."""
+    said = f"  latency: asked {met['asked']:.3f} of the dense model's, "
+    said += f"{met['predicted']:.3f} predicted from its operators, "
+    if met["measured"] is not None:
+        return f"{said}{met['measured']:.3f} measured"
+    device = met["profile"]["device"]
+    return f"{said}to be measured on {device}: onnx-factorize latency-kit --verify"
 
 
 def _print_recovery(console: Console, found: dict[str, Any]) -> None:

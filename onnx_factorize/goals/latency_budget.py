@@ -16,8 +16,9 @@ from ..arrays import Array
 from ..curve import DENSE, Curve
 from ..errors import BudgetError
 from ..options import Budget
+from ..runtime.latency_profile import LatencyProfile
 
-__all__ = ["Met", "compress_in_time", "savings"]
+__all__ = ["Met", "compress_by_profile", "compress_in_time", "savings"]
 
 # A measured latency meets what was asked within this much: less is noise. Where the first model is
 # further off than the second figure, to either side, the prediction is corrected.
@@ -41,19 +42,21 @@ class Met:
     Attributes:
         asked: The budget.
         predicted: For the model that was taken, from the latency of its operators.
-        measured: The same, end to end.
+        measured: The same, end to end; None where that is to be measured on another device.
         tried: Predicted and measured, of each model that was made.
+        saved: What cuts, and fewer channels, save by the latency of operators alone.
     """
 
     asked: float
     predicted: float
-    measured: float
+    measured: float | None
     tried: list[tuple[float, float]]
+    saved: tuple[float, float]
 
     def as_dict(self) -> dict[str, Any]:
         """The section `latency` of the report."""
         tried = [{"predicted": p, "measured": m} for p, m in self.tried]
-        return {**dataclasses.asdict(self), "tried": tried}
+        return {**dataclasses.asdict(self), "tried": tried, "saved": list(self.saved)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +137,7 @@ def compress_in_time(
         close = asked >= 1 or abs(last.measured / asked - 1) <= _CLOSE
         if close or repeated or len(made) >= (_MOST if fine else _MOST_MISSED):
             break
-        gains = _gains(made)
+        gains = _gains([each.saved for each in made], [each.measured for each in made])
         known = _scaled(costs, *gains)
         # What is off beyond that is taken to be off again.
         off = last.measured - (1 - float(gains @ last.saved))
@@ -148,18 +151,71 @@ def compress_in_time(
         else min(made, key=lambda each: each.measured)
     )
     tried = [(each.hoped, each.measured) for each in made]
-    return best.model, best.plan, Met(asked, best.hoped, best.measured, tried)
+    met = Met(asked, best.hoped, best.measured, tried, _pair(best.saved))
+    return best.model, best.plan, met
 
 
-def _gains(made: Sequence[_Made]) -> Array:
+def compress_by_profile(
+    budget: Budget,
+    compress: Callable[[Budget, Costs], tuple[ir.Model, Plan]],
+    costs: Costs,
+    prices: ChannelPrices,
+    profile: LatencyProfile,
+    *,
+    best_effort: bool = False,
+) -> tuple[ir.Model, Plan, Met]:
+    """A model that meets a budget of time of another device, as far as its profile tells.
+
+    What models that were checked on the device saved there, of what was predicted of them, is taken
+    to be saved again.
+
+    Args:
+        budget: As for `compress_in_time`, and so are `compress`, `costs` and `prices`.
+        compress: See there.
+        costs: See there.
+        prices: See there.
+        profile: What the device takes.
+        best_effort: Take the fastest if the budget cannot be met.
+
+    Raises:
+        BudgetError: It cannot be met.
+    """
+    assert costs.latency_ms is not None
+    asked = budget.limit(costs.latency_ms) / costs.latency_ms
+    gains, off, known, checked = np.ones(2), 0.0, costs, profile.checked
+    if checked:
+        gains = _gains([np.array(each.saved) for each in checked], [c.measured for c in checked])
+        known = _scaled(costs, *gains)
+        nearest = min(checked, key=lambda each: abs(each.measured - asked))
+        off = nearest.measured - (1 - float(gains @ np.array(nearest.saved)))
+    share = float(np.clip(min(asked, 1.0) - off, 0.01, 1.0))
+    model, plan = compress(Budget("latency", share), known)
+    saved = savings(costs, plan, prices)
+    predicted = 1 - float(gains @ saved) + off
+    if predicted > _MET * asked and not best_effort:
+        raise BudgetError(_missed(budget, predicted, f"on {profile.said}", "is predicted to take"))
+    tried = [(1 - sum(each.saved), each.measured) for each in checked]
+    return model, plan, Met(asked, predicted, None, tried, _pair(saved))
+
+
+def _pair(saved: Array) -> tuple[float, float]:
+    cuts, channels = saved
+    return float(cuts), float(channels)
+
+
+def _gains(saved: Sequence[Array], measured: Sequence[float]) -> Array:
     """What is measured of the time that cuts save, and fewer channels, of what was predicted.
 
     The least squares, beside what is usual: one model alone does not tell the two apart.
+
+    Args:
+        saved: What was predicted of each model, as shares of the dense model's latency.
+        measured: The latency of each, likewise.
     """
-    saved = np.array([each.saved for each in made])
-    over = np.array([1 - each.measured for each in made]) - saved.sum(1)
-    normal = saved.T @ saved / _NOISE**2 + np.eye(2) / _USUAL**2
-    gains = 1 + np.linalg.solve(normal, saved.T @ over / _NOISE**2)
+    hoped = np.array(saved)
+    over = 1 - np.array(measured) - hoped.sum(1)
+    normal = hoped.T @ hoped / _NOISE**2 + np.eye(2) / _USUAL**2
+    gains = 1 + np.linalg.solve(normal, hoped.T @ over / _NOISE**2)
     clipped: Array = np.clip(gains, _LEAST_GAIN, _MOST_GAIN)
     return clipped
 
@@ -179,9 +235,11 @@ def _scaled(costs: Costs, cuts: float, channels: float) -> Costs:
     )
 
 
-def _missed(budget: Budget, best: float) -> str:
+def _missed(
+    budget: Budget, best: float, where: str = "on this machine", takes: str = "takes"
+) -> str:
     return (
-        f"The budget {budget} cannot be met on this machine: the fastest model that was made takes "
+        f"The budget {budget} cannot be met {where}: the fastest model that was made {takes} "
         f"{best:.3f} of the dense model's time; raise the budget, or add --best-effort to come as "
         "close as possible."
     )

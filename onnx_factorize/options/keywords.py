@@ -54,6 +54,7 @@ class SweepKeywords(DataKeywords, total=False):
     """Keywords on how a model is compressed, but for its budget."""
 
     prefer: Prefer | None
+    latency_profile: str | Sequence[str]
     weighting: str
     ranks: Ranks
     effort: EffortName

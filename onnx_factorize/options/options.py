@@ -340,8 +340,12 @@ class Options:
 
     @property
     def prefers_speed(self) -> bool:
-        """Tells whether time is to be small, whatever the budget is of."""
-        return self.prefer == "latency"
+        """Tells whether time is to be small, whatever the budget is of.
+
+        What a profile tells of a device costs nothing to look up.
+        """
+        told = bool(self.runtime.latency_profile) and self.promise is None
+        return self.prefer == "latency" or (told and self.prefer is None)
 
     def excluded(self, name: str, op_type: str, module: str | None = None) -> str | None:
         """The reason why an operator is left alone; None where it may be touched.

@@ -20,6 +20,8 @@ class RuntimeOptions:
         custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
         workers: Processes that calibrate, or parts of the samples for an executor; 0 for none.
         runtime: The name of the runtime.
+        latency_profile: Results of a latency kit, by which cuts are timed in place of this machine;
+            after it perhaps those of models that were checked.
     """
 
     provider: str = option("CPUExecutionProvider", "The execution provider of onnxruntime.")
@@ -36,6 +38,13 @@ class RuntimeOptions:
         hides_default=True,
     )
     runtime: str = option("onnxruntime", "What runs and times models.")
+    latency_profile: tuple[str, ...] = option(
+        (),
+        "What a latency kit measured elsewhere (its results.json): budgets of time are of that "
+        "device, and what is slower there is not cut. Repeatable: the results of checks after it.",
+        metavar="FILE",
+        repeated=True,
+    )
 
     def __post_init__(self) -> None:
         at_least("--threads", self.threads, 0)

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from ..allocation.model_costs import Costs
 from ..calibration import Signature
+from ..calibration.zeros import zeros
 from ..deployment.devices import device_named
 from ..errors import InputError
 from ..factorization.narrowing.narrowing import find_narrowings
@@ -29,9 +29,6 @@ from .outlook import Outlook, outlook
 from .report import Layer
 
 __all__ = ["Inspection", "inspect"]
-
-# The length that stands in for an axis which the model leaves open, to count arithmetic with.
-_OPEN_AXIS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +96,7 @@ def inspect(
     signature = Signature.of(dense)
     fills = signature.fills.names
     signature = signature.lacking({s.name for s in signature.inputs if s.name not in fills})
-    zeros = _zeros(signature)
+    feeds = zeros(signature)
     normal = dense.clone()
     LiftWeights()(normal)
     finder = FindTargets()
@@ -110,7 +107,7 @@ def inspect(
     seen = None if device is None else lint(device, dense, finder.targets, signature)
     kept = {} if seen is None else seen.kept
     # Last, for it changes the graph: another copy would take as long as all that was found in it.
-    arithmetic = _arithmetic_on(zeros, dense, normal, signature, runtime)
+    arithmetic = _arithmetic_on(feeds, dense, normal, signature, runtime)
     nodes = arithmetic.nodes if arithmetic is not None else {}
     layers = [
         _target(target, use, nodes.get(use.name), kept.get(use.name))
@@ -131,7 +128,7 @@ def inspect(
         layers=layers,
         counted_on={}
         if arithmetic is None
-        else {name: list(array.shape) for name, array in zeros.items()},
+        else {name: list(array.shape) for name, array in feeds.items()},
         outlook=outlook(
             costs,
             [each for each in finder.targets if not any(use.name in kept for use in each.uses)],
@@ -188,19 +185,6 @@ def _skipped(skip: Skipped) -> Layer:
         layer.form, layer.rank = skip.provenance.form, skip.provenance.rank
         layer.full_rank = skip.provenance.full_rank
     return layer
-
-
-def _zeros(signature: Signature) -> dict[str, npt.NDArray[Any]]:
-    """A sample of zeros, the first of a decoder; without an input whose rank is not declared."""
-    feeds: dict[str, npt.NDArray[Any]] = {}
-    for spec in signature.inputs:
-        if spec.dims is None or spec.name in signature.fills.names:
-            continue
-        shape = [d if isinstance(d, int) else _OPEN_AXIS for d in spec.dims]
-        if signature.batched and not isinstance(spec.dims[0], int):
-            shape[0] = 1
-        feeds[spec.name] = np.zeros(shape, spec.dtype)
-    return feeds | signature.fills.made(feeds)
 
 
 def _arithmetic_on(

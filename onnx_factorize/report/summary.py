@@ -81,13 +81,14 @@ class Made:
     def warnings(self) -> list[str]:
         """Warnings for the user, one sentence each."""
         known, recovery = self.known, self.recovery
+        elsewhere = bool(self.options.runtime.latency_profile)
         said = warnings_of(
             known.targets,
             known.analysis,
             known.data,
             self.plan,
             self.factorized,
-            self.timing.ratio(),
+            None if elsewhere else self.timing.ratio(),
             None if recovery is None else recovery.untrained,
         )
         said += hidden_weights(known.skipped, known.costs.params)

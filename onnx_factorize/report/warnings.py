@@ -34,7 +34,7 @@ def warnings_of(
     data: CalibrationData,
     plan: Plan,
     measured: float,
-    time: Ratio,
+    time: Ratio | None,
     untrained: float | None,
 ) -> list[str]:
     """Warnings for the user, one sentence each.
@@ -45,7 +45,8 @@ def warnings_of(
         data: The calibration data.
         plan: What was cut.
         measured: The divergence of held-out samples.
-        time: Latency of the result as a share of the dense model's.
+        time: Latency of the result as a share of the dense model's; None where that of another
+            device counts.
         untrained: The divergence of held-out samples before training; None without.
     """
     return [
@@ -104,7 +105,9 @@ def _of_memory(targets: Sequence[Target], data: CalibrationData) -> Iterator[str
         )
 
 
-def _of_result(plan: Plan, measured: float, time: Ratio, untrained: float | None) -> Iterator[str]:
+def _of_result(
+    plan: Plan, measured: float, time: Ratio | None, untrained: float | None
+) -> Iterator[str]:
     """Warnings about a result that is not as it was expected to be, or hoped."""
     if plan.ended is not None:
         by = "--max-time" if plan.ended == "time" else "Ctrl-C"
@@ -134,7 +137,7 @@ def _of_result(plan: Plan, measured: float, time: Ratio, untrained: float | None
             f"they diverge by {measured:.2g}, and did by {untrained:.2g} before; give more "
             "samples, or leave --finetune out."
         )
-    if time.slower:
+    if time is not None and time.slower:
         yield (
             f"The result takes {time.median:.2f} times as long as the dense model on this machine: "
             "--prefer latency leaves out cuts that make an operator slower."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,8 @@ import onnx_ir as ir
 
 from ..curve import Curve
 from ..passes.narrowing import ChannelGroup, Neighbours
-from .latency_cache import LatencyCache
-from .latency_curve import Feeds, FeedTimer, time_fed
+from .latency_source import Family, Feeds, LatencySource
+from .session import Runtime
 
 __all__ = ["few_of", "measure_channels"]
 
@@ -39,11 +41,11 @@ def measure_channels(
     widths: Mapping[str, npt.NDArray[np.int64]],
     feeds: Feeds,
     others: int,
-    cache: LatencyCache,
-    timer: FeedTimer = time_fed,
+    source: LatencySource,
+    runtime: Runtime,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Curve]:
-    """Measures channels with all that computes, carries and reads them, narrowed together.
+    """Curves of channels with all that computes, carries and reads them, narrowed together.
 
     An operator alone is given and gives back its values in the layout of the model, and is not
     fused with what follows; between neighbours that are timed as one, none of that counts.
@@ -54,43 +56,82 @@ def measure_channels(
         widths: The widths that they may have, that of all last.
         feeds: What the model is run on: its own feeds.
         others: Bytes that are read between two runs (see `bytes_between`).
-        cache: How to run the operators, and what was measured so before.
-        timer: What measures.
+        source: Who tells latencies.
+        runtime: What runs the model, to see what crosses into neighbours.
         advance: Called after each group with 1.
 
     Returns:
-        Name to latency by width; those that cannot be timed alone are left out.
+        Name to latency by width; those of which nobody can tell it are left out.
     """
     found = {name: Neighbours.of(group, model) for name, group in groups.items()}
     whole = {name: each for name, each in found.items() if each is not None}
-    crossing = sorted({value.name or "" for each in whole.values() for value in each.inputs})
-    given = {name: array for name, array in feeds.items() if name in crossing}
-    computed = [name for name in crossing if name not in given]
-    if computed:
-        given |= cache.runtime.session(model, computed).run(feeds)
-    keys: set[str] = set()
+    crossing = _Crossing(model, feeds, list(whole.values()), runtime)
     curves = {}
+    told: set[str] = set()
     try:
         for name in sorted(groups, key=lambda name: -_weights(groups[name])):
             each, wanted = whole.get(name), few_of(widths[name])
             if each is not None and wanted:
-                own = {value.name or "": given[value.name or ""] for value in each.inputs}
-                alone = each.alone(own, model)
-                key = f"channels {_signature(alone, own, groups[name])} at {list(wanted)}"
-                key += f", {others} bytes between"
-                times = cache.get(key, 1 + len(wanted))
-                if times is None and len(keys) < _MOST:
-                    keys.add(key)
-                    narrowed = each.narrowed(alone, wanted)
-                    if narrowed:
-                        times = timer([alone, *narrowed], own, cache.runtime, others)
-                        cache.put(key, times)
-                if times is not None:
-                    curves[name] = Curve(times[0], wanted, tuple(times[1:]))
+                family = _family(name, each, wanted, crossing, others)
+                if source.measures:
+                    told.add(family.key)
+                curve = source.curve(family) if len(told) <= _MOST else None
+                if curve is not None:
+                    curves[name] = curve
             advance(1)
     finally:  # a timer may end early
-        cache.save()
+        source.save()
     return curves
+
+
+@dataclasses.dataclass(frozen=True)
+class _Crossing:
+    """What crosses into neighbours, where anybody asks.
+
+    Attributes:
+        model: The normalised model.
+        feeds: What it is run on.
+        neighbours: All that may be asked for.
+        runtime: What runs it.
+    """
+
+    model: ir.Model
+    feeds: Feeds
+    neighbours: Sequence[Neighbours]
+    runtime: Runtime
+
+    def into(self, each: Neighbours) -> Feeds:
+        """The arrays that some neighbours read of the rest, by name."""
+        return {value.name or "": self._values[value.name or ""] for value in each.inputs}
+
+    @functools.cached_property
+    def _values(self) -> Feeds:
+        crossing = sorted({value.name or "" for each in self.neighbours for value in each.inputs})
+        given = {name: array for name, array in self.feeds.items() if name in crossing}
+        computed = [name for name in crossing if name not in given]
+        if computed:
+            given |= self.runtime.session(self.model, computed).run(self.feeds)
+        return given
+
+
+def _family(
+    name: str, each: Neighbours, widths: tuple[int, ...], crossing: _Crossing, others: int
+) -> Family:
+    """Neighbours with all of their channels, and with fewer."""
+
+    @functools.cache
+    def alone() -> ir.Model:
+        return each.alone(crossing.into(each), crossing.model)
+
+    def build() -> list[ir.Model]:
+        narrowed = each.narrowed(alone(), widths)
+        return [alone(), *narrowed] if narrowed else []
+
+    def describe() -> str:
+        return f"channels {_signature(alone(), crossing.into(each), each.group)}"
+
+    feed = functools.partial(crossing.into, each)
+    return Family(f"{name} narrowed", widths, describe, build, feed, others)
 
 
 def _weights(group: ChannelGroup) -> int:

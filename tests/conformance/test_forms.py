@@ -41,6 +41,7 @@ from onnx_factorize.report.inspection import inspect
 from onnx_factorize.runtime.latency_cache import LatencyCache
 from onnx_factorize.runtime.latency_curve import measure_curves
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
+from onnx_factorize.runtime.this_machine import ThisMachine
 
 RUNTIME = OnnxRuntime(threads=1)
 
@@ -236,9 +237,10 @@ def test_latency_curves_time_what_a_new_form_writes(tmp_path):
     normalised, finder = found(model(text, weights))
     (target,) = finder.targets
     form = form_that_cuts([target])
-    ranks, cache = {target.name: np.arange(2, 12, 2)}, LatencyCache(RUNTIME, tmp_path)
-    given = [normalised, [target], {target.name: shape}, ranks, cache]
-    curves = measure_curves(*given, weights_as_time, chains={target.name: form.chain})
+    ranks = {target.name: np.arange(2, 12, 2)}
+    source = ThisMachine(LatencyCache(RUNTIME, tmp_path), weights_as_time)
+    given = [normalised, [target], {target.name: shape}, ranks, source]
+    curves = measure_curves(*given, chains={target.name: form.chain})
     bias, split = 16, 2
     written = form.params([target], [np.array([4])])[0] + bias + split
     assert curves[target.name].of(4) == pytest.approx(1e-3 * written)

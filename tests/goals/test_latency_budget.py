@@ -21,7 +21,7 @@ from builders import (
     weights_as_time,
 )
 
-from onnx_factorize import BudgetError, factorize, meet_goal, pipeline, prepared
+from onnx_factorize import BudgetError, factorize, meet_goal, pipeline
 from onnx_factorize.allocation.candidates import candidates
 from onnx_factorize.allocation.channel_prices import ChannelPrices, Item
 from onnx_factorize.allocation.forms import operator_choices, restricted
@@ -29,13 +29,15 @@ from onnx_factorize.allocation.model_costs import Costs
 from onnx_factorize.allocation.plan import Plan
 from onnx_factorize.curve import Curve
 from onnx_factorize.factorization.forms import form_named, unfoldings_of
+from onnx_factorize.goals import timings
 from onnx_factorize.goals.latency_budget import compress_in_time, savings
 from onnx_factorize.options import Budget
 from onnx_factorize.passes import isolated
 from onnx_factorize.runtime.arithmetic import Arithmetic
 from onnx_factorize.runtime.latency_cache import LatencyCache
-from onnx_factorize.runtime.latency_curve import grid, measure_curves, time_models
+from onnx_factorize.runtime.latency_curve import grid, measure_curves
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
+from onnx_factorize.runtime.this_machine import ThisMachine, time_fed
 
 RUNTIME = OnnxRuntime(threads=1)
 
@@ -70,14 +72,14 @@ def _curves(timer, cache, names="abc"):
     shapes = {"a": (1, 8, 24), "b": (1, 8, 64), "c": (1, 8, 24)}
     ranks = {t.name: np.arange(2, 12, 2) for t in finder.targets}
     shapes = {name: shapes[name] for name in names}
-    return measure_curves(normal_model, finder.targets, shapes, ranks, cache, timer)
+    return measure_curves(normal_model, finder.targets, shapes, ranks, ThisMachine(cache, timer))
 
 
 def test_every_target_is_measured_once_in_its_own_shape(tmp_path):
     calls = []
 
-    def timer(models, shape, *_):
-        calls.append(tuple(shape))
+    def timer(models, feeds, *_):
+        calls.append(feeds["x"].shape)
         return weights_as_time(models)
 
     curves = _curves(timer, LatencyCache(RUNTIME, tmp_path))
@@ -148,7 +150,7 @@ def test_an_isolated_target_is_the_same_operator(text, weights, shape):
         alone.graph.initializers[f"w{index}"].const_value = ir.tensor(array, name=name)
     y, wanted = run(alone, {"x": x})[0], run(model(text, weights), {"x": x})[0]
     np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-6)
-    assert len(time_models([alone], shape, RUNTIME, 1000)) == 1
+    assert len(time_fed([alone], {"x": x}, RUNTIME, 1000)) == 1
 
 
 def test_candidates_that_are_no_faster_are_none():
@@ -224,7 +226,7 @@ def test_the_pipeline_spends_milliseconds(monkeypatch):
     def clock(sessions, *_, **__):
         return timing(390.0, *([195.0] if len(sessions) == 2 else []))
 
-    for module in (pipeline, prepared, meet_goal):
+    for module in (pipeline, timings, meet_goal):
         monkeypatch.setattr(module, "latencies", clock)
     options = {"samples": 128, "threads": 1, "weighting": "activation"}
     result = factorize(BUNDLED, BUNDLED_DATA, budget="latency=0.5", **options)
@@ -251,9 +253,9 @@ def _convolution(tmp_path):
     assert len(unfoldings) == 3
     ranks = {unfolding.name: np.arange(2, 13, 2) for unfolding in unfoldings}
 
-    cache = LatencyCache(RUNTIME, tmp_path)
+    source = ThisMachine(LatencyCache(RUNTIME, tmp_path), weights_as_time)
     shapes = {"t": (1, 16, 9, 9)}
-    return target, measure_curves(normal_model, unfoldings, shapes, ranks, cache, weights_as_time)
+    return target, measure_curves(normal_model, unfoldings, shapes, ranks, source)
 
 
 def test_every_unfolding_of_a_convolution_is_timed_as_it_would_be_written(tmp_path):

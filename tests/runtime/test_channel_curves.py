@@ -9,8 +9,8 @@ from narrowed_channels import channels
 
 from onnx_factorize.runtime.channel_curves import few_of, measure_channels
 from onnx_factorize.runtime.latency_cache import LatencyCache
-from onnx_factorize.runtime.latency_curve import time_fed
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
+from onnx_factorize.runtime.this_machine import ThisMachine, time_fed
 
 RUNTIME = OnnxRuntime(threads=1)
 TWICE = """(float[n, 12] x) => (float[n, 10] y) {
@@ -38,7 +38,7 @@ def _curves(timer, folder, widths=(8, 8)):
     seen = []
     curves = measure_channels(
         whole, groups, steps, {"x": normal(6, 3, 12)}, 64,
-        LatencyCache(RUNTIME, folder), timer, seen.append,
+        ThisMachine(LatencyCache(RUNTIME, folder), timer), RUNTIME, seen.append,
     )  # fmt: skip
     assert len(seen) == len(groups) == 2
     return curves
@@ -64,7 +64,7 @@ def test_alike_neighbours_are_timed_once(tmp_path, second):
 
 
 def test_the_clock_of_onnxruntime_times_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("onnx_factorize.runtime.latency_curve._SECONDS", 0.01)
+    monkeypatch.setattr("onnx_factorize.runtime.this_machine._SECONDS", 0.01)
     curves = _curves(time_fed, tmp_path)
     assert all(time > 0 for curve in curves.values() for time in curve.times)
 
