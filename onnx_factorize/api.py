@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .calibrating import calibrate_to, survey_alone
 from .calibration import Calibration
 from .files import model_io
+from .notebook import usual_progress
 from .options import Budget, DataKeywords, OptionKeywords, Options, SweepKeywords
 from .options.messages import naming_parameters
 from .options.signatures import takes
@@ -48,7 +49,7 @@ def factorize(
         model: A path, an `onnx.ModelProto` or an `onnx_ir.Model`. It is not changed.
         calibration: A path, an iterable of feeds (mappings from input names to arrays), an
             onnxruntime `CalibrationDataReader`, or a callable that makes one.
-        progress: What is told how far the run is.
+        progress: What is told how far the run is; by default a notebook shows it.
         executor: What runs workers that calibrate: any executor of `concurrent.futures`, or of a
             library that offers one (Dask, Ray). With `workers` alone they are processes here.
         **options: Those of the command line: `Options` and its parts say what each means.
@@ -71,7 +72,9 @@ def factorize(
         >>> result.save("small.onnx", reports=["small.json"])
     """
     with naming_parameters(Options.names()):
-        return run(model, calibration, Options.of(**options), progress or Progress(), executor)
+        return run(
+            model, calibration, Options.of(**options), progress or usual_progress(), executor
+        )
 
 
 @takes(SweepKeywords)
@@ -90,7 +93,7 @@ def sweep(
         model: As for `factorize`.
         calibration: As for `factorize`.
         budgets: Such as `["params=0.9", "params=0.5"]`.
-        progress: What is told how far the run is.
+        progress: What is told how far the run is; by default a notebook shows it.
         executor: As for `factorize`.
         **options: As for `factorize`, without a budget.
 
@@ -112,7 +115,7 @@ def sweep(
     with naming_parameters(Options.names()):
         chosen = [each if isinstance(each, Budget) else Budget.parse(each) for each in budgets]
         given = Options.of(**options)
-        found = run_sweep(model, calibration, given, chosen, progress or Progress(), executor)
+        found = run_sweep(model, calibration, given, chosen, progress or usual_progress(), executor)
         return [result for _, result in found if isinstance(result, Result)]
 
 
@@ -140,7 +143,7 @@ def calibrate(
         survey: Only find out what all parts share.
         use_survey: The file in which that was written.
         resume: Leave a file as it is that holds this part already.
-        progress: What is told how far the run is.
+        progress: What is told how far the run is; by default a notebook shows it.
         executor: As for `factorize`.
         **options: As for `factorize`; what statistics do not depend on may differ later.
 
@@ -159,7 +162,11 @@ def calibrate(
         ... )
     """
     with naming_parameters(Options.names()):
-        given, told, file = Options.of(**options), progress or Progress(), pathlib.Path(output)
+        given, told, file = (
+            Options.of(**options),
+            progress or usual_progress(),
+            pathlib.Path(output),
+        )
         if survey:
             save(survey_alone(model, calibration, given, told), file)
             return
@@ -206,7 +213,7 @@ def compare(
         dense: The model to compare with.
         compressed: The model to judge, with the same inputs and outputs.
         calibration: As for `factorize`.
-        progress: What is told how far the run is.
+        progress: What is told how far the run is; by default a notebook shows it.
         **options: Those of `factorize` that say how data are read and models run.
 
     Raises:
@@ -220,7 +227,7 @@ def compare(
     """
     with naming_parameters(Options.names()):
         several = comparison.compare_several(
-            dense, [compressed], calibration, Options.of(**options), progress or Progress()
+            dense, [compressed], calibration, Options.of(**options), progress or usual_progress()
         )
         return several[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 import os
 import pathlib
@@ -14,7 +15,7 @@ from .files import model_io
 from .files.side_files import SideFiles
 from .files.writing import Files
 from .report.report import Report
-from .report.report_files import check_report, write_report
+from .report.report_files import check_report, page_of, write_report
 from .units import count, nats, size
 
 __all__ = ["Result"]
@@ -80,6 +81,16 @@ class Result:
                 beside.copy(files)
 
         model_io.save(self.model, path, external=self._external, beside=describe)
+
+    def _repr_html_(self) -> str:
+        """The report's page, for notebooks; its figures where what draws pages is missing."""
+        page = page_of(self.report)
+        if page is None:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        return (
+            '<iframe title="Report of onnx-factorize" style="width:100%;height:720px;border:0" '
+            f'srcdoc="{html.escape(page)}"></iframe>'
+        )
 
     def __repr__(self) -> str:
         """The figures that count, in five lines."""

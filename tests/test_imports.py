@@ -18,6 +18,7 @@ LAYERS = """
 arrays
 _version curve errors graph keyed_random parallel processes registering stages units
 progress uncertainty
+notebook
 passes.adjoint.emission
 passes.adjoint.bodies
 foreign passes.adjoint passes.linear

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..files.writing import Files, atomic_path
 from .report import Report
 
-__all__ = ["check_report", "write_page", "write_report", "write_sweep"]
+__all__ = ["check_report", "page_of", "write_page", "write_report", "write_sweep"]
 
 
 def check_report(path: pathlib.Path) -> None:
@@ -57,6 +57,17 @@ def write_page(reports: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None
     text = _page(reports)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def page_of(report: Report) -> str | None:
+    """The page of a report; None where what draws pages is not installed."""
+    from .html.availability import check_available  # noqa: PLC0415  (an extra)
+
+    try:
+        check_available()
+    except InputError:
+        return None
+    return _page([report.as_plain()])
 
 
 def _page(reports: Sequence[Mapping[str, Any]]) -> str:

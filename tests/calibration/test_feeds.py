@@ -67,6 +67,41 @@ def test_rows_of_different_lengths_become_samples_of_their_own():
         _batches([{"x": ids}], "int64[sequence, s] x")
 
 
+class _Rows:
+    """Rows as `datasets.Dataset` has them: iterated one by one, by name all at once."""
+
+    column_names = ("x", "label", "text")
+
+    def __init__(self, rows):
+        self._rows = rows
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __iter__(self):
+        return iter(self._rows)
+
+    def __getitem__(self, key):
+        return [row[key] for row in self._rows] if isinstance(key, str) else self._rows[key]
+
+
+@pytest.mark.parametrize("kind", [list, _Rows])
+def test_tokenized_rows_with_a_scalar_label_are_samples(kind):
+    rows = [{"x": [k] * (2 + k % 3), "label": k % 4, "text": "unused"} for k in range(9)]
+    batches = _batches(kind(rows), "int64[b, s] x")
+    assert sum(batch.samples for batch in batches) == 9
+    found = [
+        (row.tolist(), int(b.labels[i])) for b in batches for i, row in enumerate(b.feeds["x"])
+    ]
+    assert found == [(row["x"], row["label"]) for row in rows]
+
+
+def test_several_data_sets_are_not_one():
+    rows = _Rows([{"x": [1, 2], "label": 0}])
+    with pytest.raises(InputError, match=r"have parts \('train', 'test'\): give one of them\."):
+        _batches({"train": rows, "test": rows}, "int64[b, s] x")
+
+
 def test_rows_without_a_batch_axis():
     rows = [{"x": [1, 2, 3], "m": [True, True, False], "label": i} for i in range(4)]
     (batch,) = _batches(rows, "int64[b, s] x, int64[b, s] m")

@@ -25,10 +25,22 @@ __all__ = ["FeedSource", "feeds_of"]
 def feeds_of(data: Any) -> Iterator[Mapping[str, Any]]:
     """Yields the feeds of an iterable of them, of a reader, or of one mapping of arrays.
 
+    A `datasets.Dataset` is an iterable of feeds, and a `transformers.BatchEncoding` a mapping.
+
     Args:
         data: An iterable of feeds, an onnxruntime `CalibrationDataReader`, or a mapping from input
             names to arrays (a dictionary, a table with named columns), which is one feed.
+
+    Raises:
+        InputError: The data are several data sets by name.
     """
+    if (
+        isinstance(data, Mapping)
+        and data
+        and all(hasattr(d, "column_names") for d in data.values())
+    ):
+        names = ", ".join(f"'{name}'" for name in data)
+        raise InputError(f"The calibration data have parts ({names}): give one of them.")
     if hasattr(data, "get_next"):
         yield from iter(data.get_next, None)
     elif isinstance(data, Mapping):
