@@ -154,7 +154,7 @@ def _read(path: str, subject: Subject) -> LatencyProfile:
             curve = _curve(family["sizes"], [entries.get(name) for name in family["files"]])
             curves.update(dict.fromkeys(family["labels"], curve))
         whole = [_time(entry) for entry in found["whole"]]
-        checked = _checked(kit["whole"]["models"], whole)
+        checked = _checked(kit["whole"]["models"], found["whole"])
         count = int(kit["samples"])
         dense = whole[0] / count if whole and math.isfinite(whole[0]) else None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -197,17 +197,23 @@ def _curve(sizes: Sequence[int], entries: Sequence[Any]) -> Curve:
     return Curve(dense, tuple(map(int, sizes)), tuple(times))
 
 
-def _time(entry: Mapping[str, Any] | None) -> float:
-    """The milliseconds that one model took: the least, for what else a device does adds to it."""
+def _time(entry: Mapping[str, Any] | None, figure: str = "min") -> float:
+    """The milliseconds that one model took, the median where nothing else is known.
+
+    The least is taken of operators, for what else a device does adds to it, and more to long runs.
+    """
     if entry is None or "error" in entry:
         return math.inf
-    time = float(entry["min"] if "min" in entry else entry["p50"])
+    time = float(entry[figure] if figure in entry else entry["p50"])
     return time if time > 0 else math.inf
 
 
-def _checked(models: Sequence[Mapping[str, Any]], times: Sequence[float]) -> tuple[Checked, ...]:
-    """The compressed models beside the dense one, those that ran."""
+def _checked(
+    models: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]]
+) -> tuple[Checked, ...]:
+    """The compressed models beside the dense one, those that ran: by medians, as budgets are."""
     found = []
+    times = [_time(entry, "p50") for entry in entries]
     for model, time in zip(models[1:], times[1:], strict=False):
         if math.isfinite(time / times[0]):
             cuts, channels = model["saved"]
