@@ -32,7 +32,7 @@ _BAR_MB, _BAR_SIZES = 1500.0, 3.0
 _BETWEEN = "between stages"
 
 
-class _Memory(Progress):
+class StageMemory(Progress):
     """Notes the peak of resident memory in each stage, and what is left when it ends."""
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ class _Memory(Progress):
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Runs a stage."""
         self._note(_BETWEEN)
         try:
             with super().stage(name, total) as advance:
@@ -98,7 +99,7 @@ def main(
 
 
 def _measured(name: str, budget: str, samples: int, others: tuple[str, ...]) -> dict[str, Any]:
-    recipe, progress = models.get(name), _Memory()
+    recipe, progress = models.get(name), StageMemory()
     asked = dict(each.split("=", 1) for each in others)
     options = Options.of(budget=budget, samples=samples, threads=1, **asked)
     result = run(recipe.model_path, recipe.calib_path, options, progress)
