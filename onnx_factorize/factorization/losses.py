@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -123,6 +123,7 @@ def cross_validate(
     draws: int = 1,
     advance: Callable[[int], None] = lambda _: None,
     watch: Callable[[Observation], None] = lambda _: None,
+    together: Sequence[Collection[str]] = (),
 ) -> None:
     """Adds to `sums` what cuts along given directions change on given samples.
 
@@ -135,22 +136,22 @@ def cross_validate(
         draws: Labels to draw for each sample.
         advance: Called after each batch with its number of samples.
         watch: Called with what each batch showed, at each draw.
+        together: Names of targets that `watch` sees all or none of.
     """
     wanted = [t for t in targets if t.name in directions and t.name in observer.gradients]
-    for batch in batches:
-        for draw in range(draws):
-            seen = observer.run(batch, draw)
-            changes_of = functools.partial(_changes, seen, directions)
-            for target, changes in zip(wanted, in_parallel(changes_of, wanted), strict=True):
-                if not changes:
-                    continue
-                found = sums.setdefault(target.name, {})
-                for index, squares in changes.items():
-                    own = found.setdefault(index, LossSums(np.zeros_like(squares)))
-                    own.add(squares, batch.samples)
-            watch(seen)
-            del seen, changes_of  # what the batch showed, before the next one runs
-        advance(batch.samples)
+    ties = [[use.name for use in target.uses] for target in wanted if target.tied]
+    for batch, seen in observer.each(batches, draws, advance, together=[*ties, *together]):
+        shown = [target for target in wanted if all(map(seen.shows, target.uses))]
+        changes_of = functools.partial(_changes, seen, directions)
+        for target, changes in zip(shown, in_parallel(changes_of, shown), strict=True):
+            if not changes:
+                continue
+            found = sums.setdefault(target.name, {})
+            for index, squares in changes.items():
+                own = found.setdefault(index, LossSums(np.zeros_like(squares)))
+                own.add(squares, batch.samples)
+        watch(seen)
+        del seen, changes_of  # what the batch showed, before the next one runs
 
 
 def _changes(

@@ -126,11 +126,19 @@ def _choose(
         others = [part for index, part in enumerate(parts) if index != fold] or parts
         directions = _directions(targets, _merged(others, targets), tried)
         held_out = some_of(fold, run.surveyed.folds, max(1, CROSS_VALIDATED // len(parts)))
-        batches, draws = micro_batches(run.data, held_out, observer), run.sampling.draws
+        batches = micro_batches(run.data, held_out, observer, segmented=True)
         if companion is not None:
             companion.begin(fold)
         cross_validate(
-            observer, targets, batches, directions, sums, draws, advance, _watching(run, observer)
+            observer,
+            targets,
+            batches,
+            directions,
+            sums,
+            run.sampling.draws,
+            advance,
+            _watching(run, observer),
+            () if companion is None else companion.together,
         )
     chosen = {}
     for target in targets:

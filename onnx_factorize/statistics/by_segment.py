@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from shutil import disk_usage
 
 import onnx_ir as ir
 
-from ..arrays import AnyArray
+from ..arrays import AnyArray, Arrays
 from ..calibration import Batch
 from ..errors import InputError
 from ..passes import SeedInputs
 from ..passes.segments import SegmentModels
 from ..runtime.footprint import fed_bytes
-from ..runtime.segmented import SegmentedRun
+from ..runtime.paging import keep
+from ..runtime.segmented import SegmentedRun, SegmentRun
 from ..runtime.session import Runtime
 from .seeding import Seeding
 
@@ -67,7 +68,7 @@ class BySegment:
         names: list[set[str]] = [set() for _ in segments]
         for name in values:
             names[index.get(places[name], 0)].add(name)
-        self._names = [frozenset(each) for each in names]
+        self._values, self._home = values, {n: i for i, each in enumerate(names) for n in each}
         shown = [sorted({v for name in each for v in values[name]}) for each in names]
         sizes: list[list[str]] = [[] for _ in segments]
         made = {value.name: value.producer() for value in observed.graph.outputs}
@@ -98,7 +99,7 @@ class BySegment:
             NotSegmentedError: Something crosses that is no tensor of numbers.
         """
         run = SegmentedRun(self._models, self._runtime, [sample], measured=True)
-        for _ in self._seen(run, [sample], 1, lambda _: None, lambda: None):
+        for _ in self._seen(run, [sample], 1, _Shown(self._home, self._values, ()), _Told()):
             pass
         fed = fed_bytes(sample.feeds)
         self.spool = 1 + run.most_spooled / fed
@@ -125,6 +126,7 @@ class BySegment:
         draws: int,
         advance: Callable[[int], None],
         between: Callable[[], None],
+        together: Sequence[Collection[str]] = (),
     ) -> Iterator[Seen]:
         """Yields what each segment shows, segment after segment, the last first.
 
@@ -133,40 +135,38 @@ class BySegment:
             draws: Labels to draw for each sample.
             advance: Called with numbers of samples that sum up to those of the batches.
             between: Called when a segment is done.
+            together: Targets that are shown at the same time, where there are gradients: what the
+                first of them showed is kept until the last has run.
         """
         self.check_room(sum(fed_bytes(batch.feeds) for batch in batches), draws)
         run = SegmentedRun(self._models, self._runtime, batches, draws)
-        yield from self._seen(run, batches, draws, advance, between)
+        shown = _Shown(self._home, self._values, together)
+        yield from self._seen(run, batches, draws, shown, _Told(advance, between))
 
     def _seen(
         self,
         run: SegmentedRun,
         batches: Sequence[Batch],
         draws: int,
-        advance: Callable[[int], None],
-        between: Callable[[], None],
+        shown: _Shown,
+        told: _Told,
     ) -> Iterator[Seen]:
         """Goes forward and, for gradients, backward."""
         backward = _BACKWARD * draws if self._inputs else 0
-        told = _Told(advance, self.segments * (1 + backward))
+        told.steps = self.segments * (1 + backward)
         shapes: list[_Shapes] = [{} for _ in batches]
         for step in run.forward():
             shapes[step.batch] |= self._sizes(step.values)
-            if not self._inputs and self._names[step.segment]:
-                yield step.batch, 0, step.values, self._names[step.segment]
-            told.done(batches[step.batch].samples)
-            if step.last:
-                between()
+            if not self._inputs:
+                yield from shown.of(step)
+            told.done(batches[step.batch].samples, last=step.last)
 
         def feeding(batch: int, draw: int, read: Sequence[str]) -> Mapping[str, AnyArray]:
             return self._seeds(batches[batch], shapes[batch], draw, read)
 
         for step in run.backward(feeding):
-            if self._names[step.segment]:
-                yield step.batch, step.draw, step.values, self._names[step.segment]
-            told.done(_BACKWARD * batches[step.batch].samples)
-            if step.last:
-                between()
+            yield from shown.of(step)
+            told.done(_BACKWARD * batches[step.batch].samples, last=step.last)
 
     def _sizes(self, values: Mapping[str, AnyArray]) -> _Shapes:
         """The shapes of the outputs that a segment computed."""
@@ -188,15 +188,74 @@ class BySegment:
         return self._seeding.fed(batch, wanted, draw) if wanted else {}
 
 
-class _Told:
-    """Tells of samples, of which each takes several steps."""
+class _Shown:
+    """Shows targets where the last of those runs that they are shown with, going backward."""
 
-    def __init__(self, advance: Callable[[int], None], steps: int) -> None:
-        self._advance, self._steps = advance, steps
+    def __init__(
+        self,
+        home: Mapping[str, int],
+        values: Mapping[str, Sequence[str]],
+        together: Sequence[Collection[str]],
+    ) -> None:
+        """Settles where each target is shown.
+
+        Args:
+            home: Target name to its segment.
+            values: Target name to the names of what shows it.
+            together: Targets that are shown at the same time.
+        """
+        self._values = values
+        at, grown = dict(home), True
+        while grown:  # a target may be in several groups
+            grown = False
+            for names in together:
+                known = [name for name in names if name in at]
+                first = min((at[name] for name in known), default=0)
+                grown |= any(at[name] != first for name in known)
+                at |= dict.fromkeys(known, first)
+        self._names: dict[int, frozenset[str]] = {
+            index: frozenset(name for name in at if at[name] == index) for index in at.values()
+        }
+        self._later: dict[int, set[str]] = {}
+        for name, index in home.items():
+            if at[name] != index:
+                self._later.setdefault(index, set()).update(values[name])
+        self._held: dict[tuple[int, int], Arrays] = {}
+
+    def of(self, step: SegmentRun) -> Iterator[Seen]:
+        """Yields what a step shows, if it shows anything now."""
+        place = step.batch, step.draw
+        held = self._held.setdefault(place, {})
+        names = self._names.get(step.segment)
+        if names:
+            yield *place, held | step.values, names
+            for value in {value for name in names for value in self._values[name]}:
+                held.pop(value, None)
+        for value in self._later.get(step.segment, ()):
+            held[value] = keep(step.values[value])
+
+
+class _Told:
+    """Tells of samples, of which each takes several steps, and of segments.
+
+    Attributes:
+        steps: How many steps.
+    """
+
+    def __init__(
+        self,
+        advance: Callable[[int], None] = lambda _: None,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Takes whom to tell."""
+        self._advance, self._between = advance, between
+        self.steps = 1
         self._work = self._told = 0
 
-    def done(self, steps: int) -> None:
-        """Counts steps."""
+    def done(self, steps: int, *, last: bool) -> None:
+        """Counts steps; the last one of a segment is told."""
         self._work += steps
-        self._advance(self._work // self._steps - self._told)
-        self._told = self._work // self._steps
+        self._advance(self._work // self.steps - self._told)
+        self._told = self._work // self.steps
+        if last:
+            self._between()

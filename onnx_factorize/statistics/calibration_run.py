@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +39,10 @@ class Companion(Protocol):
     def moments(self) -> Sequence[InputMoments]:
         """The moments of these inputs, fold by fold, once all batches were gathered."""
 
+    @property
+    def together(self) -> Sequence[Collection[str]]:
+        """Names of readers of which it judges all at the same time."""
+
     def gather(self, fold: int, seen: Observation) -> None:
         """Looks at a batch of which statistics are gathered.
 
@@ -51,7 +55,7 @@ class Companion(Protocol):
         """Prepares for the cross-validation of a fold."""
 
     def judge(self, seen: Observation) -> None:
-        """Looks at a batch of that fold, with gradients, at the inputs of the readers."""
+        """Looks at a batch of that fold, with gradients, at the inputs of some readers."""
 
     @property
     def names(self) -> Sequence[str]:

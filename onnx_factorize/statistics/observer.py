@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -206,6 +206,7 @@ class Observer:
         draws: int = 1,
         advance: Callable[[int], None] = lambda _: None,
         between: Callable[[], None] = lambda: None,
+        together: Sequence[Collection[str]] = (),
     ) -> Iterator[tuple[int, int, Observation]]:
         """Runs batches, each as often as labels are drawn, and shows every target once for each.
 
@@ -216,6 +217,7 @@ class Observer:
             draws: Labels to draw for each sample, where there are gradients.
             advance: Called with numbers of samples that sum up to those of the batches.
             between: Called when targets were shown that no further observation is of.
+            together: Names of targets that an observation is of all or none of.
 
         Yields:
             The place of a batch among them, the draw, and what it showed. Let go of that before
@@ -224,7 +226,7 @@ class Observer:
         draws = draws if self.gradients else 1
         if self.segmented is not None:
             for index, draw, values, names in self.segmented.observe(
-                batches, draws, advance, between
+                batches, draws, advance, between, together
             ):
                 yield index, draw, Observation(self, values, batches[index], names)
                 del values
@@ -233,6 +235,26 @@ class Observer:
             for draw in range(draws):
                 yield index, draw, self.run(batch, draw)
             advance(batch.samples)
+
+    def each(
+        self,
+        batches: Iterable[Batch],
+        draws: int,
+        advance: Callable[[int], None],
+        *,
+        together: Sequence[Collection[str]] = (),
+    ) -> Iterator[tuple[Batch, Observation]]:
+        """Yields batches, each with what it showed: see `observe`.
+
+        Where the whole graph runs at once, batches are read one after the other.
+        """
+        rounds: Iterable[Sequence[Batch]] = ([batch] for batch in batches)
+        if self.segmented is not None:
+            rounds = [list(batches)]
+        for own in rounds:
+            for index, _, seen in self.observe(own, draws, advance, together=together):
+                yield own[index], seen
+                del seen
 
     def at_inputs(self, seen: Observation) -> Observation:
         """What a run showed at the inputs that are observed besides, with gradients of y."""

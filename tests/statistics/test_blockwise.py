@@ -18,6 +18,7 @@ from onnx_factorize.factorization.weightings import get_weighting
 from onnx_factorize.files.model_io import weight_bytes
 from onnx_factorize.prepared import prepare
 from onnx_factorize.runtime.runtimes.onnx_runtime import OnnxRuntime
+from onnx_factorize.statistics.observer import Observer
 
 # Values that skip blocks, are added up from several, are read by none behind, or are outputs that
 # later blocks read too; a weight that two blocks read.
@@ -27,6 +28,10 @@ SKIPS = """(float[n, 12] x) => (float[n, 6] y, float[n, 12] h2) {
     s4 = Add (h4, r1) t4 = Mul (s4, r2) [e] z = MatMul (t4, w4) y = Softmax (z) }"""
 WEIGHTS = {"w1": normal(1, 12, 12), "w2": normal(2, 12, 12), "w3": normal(3, 12, 12),
            "w4": normal(4, 12, 6)}  # fmt: skip
+
+
+def _ids(samples):
+    return np.random.default_rng(0).integers(3, 60, (samples, 12))
 
 
 class _Said(Progress):
@@ -128,8 +133,7 @@ def test_the_bundled_model():
 @pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_decoder_of_the_builder(tied):
-    ids = np.random.default_rng(0).integers(3, 60, (40, 12))
-    _check(genai_model(tied=tied), {"input_ids": ids}, 6, 3)
+    _check(genai_model(tied=tied), {"input_ids": _ids(40)}, 6, 3)
 
 
 @pytest.mark.usefixtures("exact")
@@ -195,6 +199,35 @@ def test_a_run_that_asks_for_blocks_gives_the_same_result():
     one, other = (each.report for each in found)
     assert [layer.rank for layer in one.layers] == [layer.rank for layer in other.layers]
     assert one.divergence["holdout"] == pytest.approx(other.divergence["holdout"], rel=1e-5)
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("name", ["skips", "tied", "bundled"])
+def test_losses_are_cross_validated_block_by_block(name, monkeypatch):
+    source, data = {
+        "skips": (model(SKIPS, WEIGHTS), {"x": normal(7, 60, 12).astype(np.float32)}),
+        "tied": (genai_model(tied=True), {"input_ids": _ids(40)}),
+        "bundled": (BUNDLED, BUNDLED_DATA),
+    }[name]
+    found = []
+    for how in ("off", "on"):
+        given = Options.of(threads=1, samples=48, blockwise=how)
+        prepared = prepare(source, data, given, Progress())
+        with monkeypatch.context() as patched:
+            if how == "on":  # the whole graph is run for nothing that needs gradients
+                patched.setattr(Observer, "run", None)
+            found.append(prepared.calibrated(given).analysis)
+    one, other = found
+    assert {len(each.candidates) for each in found} == {len(one.candidates)}
+    for candidate, same in zip(one.candidates, other.candidates, strict=True):
+        assert candidate.losses.keys() == same.losses.keys()
+        assert candidate.shrinkages == same.shrinkages
+        for target, losses in candidate.losses.items():
+            np.testing.assert_allclose(losses, same.losses[target], rtol=1e-6, atol=1e-12)
+    assert len(one.channels.narrowings) == len(other.channels.narrowings)
+    for channels, same in zip(one.channels.narrowings, other.channels.narrowings, strict=True):
+        whole, blocks = (a.channels.losses[c.name] for a, c in ((one, channels), (other, same)))
+        np.testing.assert_allclose(whole, blocks, rtol=1e-6)
 
 
 @pytest.mark.zoo

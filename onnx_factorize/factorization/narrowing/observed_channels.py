@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -48,6 +48,11 @@ class ObservedChannels:
         """The targets that read them."""
         return list(self._readers.values())
 
+    @property
+    def together(self) -> Sequence[Collection[str]]:
+        """Names of the readers of each channels, which are judged at once."""
+        return [{target.name for target in each.readers} for each in self.narrowings]
+
     def gather(self, fold: int, seen: Observation) -> None:
         """Adds the moments of a batch of one fold."""
         self._sums[fold].add(seen)
@@ -70,7 +75,7 @@ class ObservedChannels:
         self._changes = {each.name: Changes.of(each, own) for each in self.narrowings}
 
     def judge(self, seen: Observation) -> None:
-        """Adds what that changes on samples of the fold."""
+        """Adds what that changes on samples of the fold, where all readers are shown."""
 
         def add(name: str) -> None:
             squares = self._changes[name].squares(cross)
@@ -79,7 +84,8 @@ class ObservedChannels:
                 own.add(squares.sum(axis=1), squares.shape[1])
 
         cross = cross_moments(seen, self._readers)
-        deque(in_parallel(add, list(self._changes)), 0)
+        shown = [n.name for n in self.narrowings if all(map(seen.shows, n.readers))]
+        deque(in_parallel(add, shown), 0)
 
     @property
     def names(self) -> Sequence[str]:
