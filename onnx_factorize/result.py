@@ -47,7 +47,7 @@ class Result:
         path: str | os.PathLike[str],
         reports: Sequence[str | os.PathLike[str]] = (),
         *,
-        side_files: str | os.PathLike[str] | None = None,
+        side_files: str | os.PathLike[str] | SideFiles | None = None,
     ) -> None:
         """Writes the model, with external weights if the dense model had them.
 
@@ -63,10 +63,11 @@ class Result:
         """
         for report in reports:
             check_report(pathlib.Path(report))
-        beside = None
-        if side_files is not None:
-            beside = SideFiles(pathlib.Path(side_files), pathlib.Path(path))
-            beside.contents()
+        beside = side_files
+        if isinstance(beside, str | os.PathLike):
+            beside = SideFiles(pathlib.Path(beside), pathlib.Path(path))
+        if beside is not None:
+            _ = beside.contents  # what is wrong is found out before anything is written
 
         def describe(written: pathlib.Path, files: Files) -> None:
             figures = self.report.model["compressed"]

@@ -103,7 +103,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
         return
     checkpoints = options.training.checkpoints
     beside = SideFiles(pathlib.Path(model), target) if given["copy_side_files"] else None
-    copies = list(beside.contents()) if beside is not None else []
+    copies = list(beside.contents) if beside is not None else []
     destinations = Destinations([target], reports, checkpoints, copies)
     destinations.check(pathlib.Path(model), given["calib"], *_also_read(given))
     expect([target, *reports, *copies])
@@ -112,7 +112,7 @@ def compress_command(model: str, output: str | None, report: tuple[str, ...], **
     result = run(model, given["calib"], options, progress, dry=given["dry_run"])
     result.report.command_line, result.report.config = typed(), config_given()
     if not given["dry_run"]:
-        result.save(target, reports, side_files=None if beside is None else model)
+        result.save(target, reports, side_files=beside)
     print_report(console, result.report, all_layers=given["verbose"])
     _say_written(console, [] if given["dry_run"] else [target, *reports, *copies])
     if beside is not None:

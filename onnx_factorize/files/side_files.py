@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 from typing import Any
@@ -47,8 +48,9 @@ class SideFiles:
     dense: pathlib.Path
     written: pathlib.Path
 
+    @functools.cached_property
     def contents(self) -> dict[pathlib.Path, bytes]:
-        """What is to be written, by its file; what is there already is left out.
+        """What is to be written, by its file, read once; what is there already is left out.
 
         Raises:
             InputError: A file cannot be read, or another of its name is there.
@@ -70,9 +72,11 @@ class SideFiles:
         """Writes them, to appear with the model.
 
         Raises:
-            InputError: As for `contents`.
+            InputError: As for `contents`, or a file came to be meanwhile.
         """
-        for target, content in self.contents().items():
+        for target, content in self.contents.items():
+            if target.exists() or target.is_symlink():
+                raise InputError(f"{target} has come to be meanwhile: remove it.")
             files.path(target).write_bytes(content)
 
     @property

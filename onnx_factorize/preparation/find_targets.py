@@ -55,10 +55,7 @@ def find_targets(
         selections = ", ".join(dict.fromkeys(chosen.behind.values()))
         reason = f"acts only behind {selections}, where models cannot be compared"
         unseen = [target for target in targets if target.node not in nodes]
-        excluded += [
-            Skipped(each.name, each.op_type, each.params, reason, module=each.module)
-            for each in unseen
-        ]
+        excluded += [skip for target in unseen for skip in _left_out(target, reason)]
         targets = [target for target in targets if target.node in nodes]
     if not targets:
         raise InputError(_no_targets(len(finder.targets), finder.skipped))
@@ -85,10 +82,22 @@ def _chosen(targets: Sequence[Target], options: Options) -> tuple[list[Target], 
         if reason is None:
             chosen.append(target)
             continue
-        for use in target.uses:
-            params = target.params if use is target else 0
-            left.append(Skipped(use.name, use.op_type, params, reason, module=use.module))
+        left += _left_out(target, reason)
     return chosen, left
+
+
+def _left_out(target: Target, reason: str) -> list[Skipped]:
+    """A target that is left alone: the parameters are of the first operator that reads them."""
+    return [
+        Skipped(
+            use.name,
+            use.op_type,
+            target.params if use is target else 0,
+            reason,
+            module=use.module,
+        )
+        for use in target.uses
+    ]
 
 
 def _left_alone(use: Target, options: Options) -> str | None:

@@ -86,6 +86,17 @@ def test_other_files_are_not_written_over(folders, name):
     assert there.read_text() == "another"
 
 
+def test_what_was_looked_at_is_what_is_written_and_over_nothing_that_came_meanwhile(folders):
+    beside = SideFiles(pathlib.Path("dense/model.onnx"), pathlib.Path("small/model.onnx"))
+    assert len(beside.contents) == len(GO)
+    pathlib.Path("dense/merges.txt").write_text("changed")
+    with writing() as files:
+        beside.copy(files)
+    assert pathlib.Path("small/merges.txt").read_text() == GO["merges.txt"]
+    with pytest.raises(InputError, match="has come to be meanwhile"), writing() as files:
+        beside.copy(files)
+
+
 def test_a_link_to_nothing_is_not_written_over(folders):
     pathlib.Path("small/merges.txt").symlink_to("nowhere")
     with pytest.raises(InputError, match="is there already"):
