@@ -128,11 +128,17 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
             guarantee, pair[1], held_out, best_effort=options.best_effort
         )
 
+    served = pair
+    if runtime.deployed != runtime:
+        models = known.dense, model
+        first, last = (runtime.deployed.session(each, known.watched) for each in models)
+        served = first, last
+
     own = [OwnMetric(known.outputs, options.metric, "--metric")] if options.metric else []
     again = min(data.holdout_samples, data.calibration_samples)
     with progress.stage("verify", data.holdout_samples + again) as advance:
         holdout = compare_outputs(
-            *pair,
+            *served,
             known.outputs,
             data,
             "holdout",
@@ -144,13 +150,13 @@ def compressed(known: Calibrated, options: Options, progress: Progress) -> Resul
         if not np.isfinite(holdout.divergence) and guard and guard.include_holdout():
             return compressed(known, options, progress)
         seen = compare_outputs(
-            *pair, known.outputs, data, "calibration", again, advance, finite=False
+            *served, known.outputs, data, "calibration", again, advance, finite=False
         )
 
     stream = None
     if known.state is not None:
         with progress.stage("verify along the stream", min(MOST_STEPS, data.available)) as advance:
-            stream = along_stream(*pair, known.outputs, data, known.state, advance=advance)
+            stream = along_stream(*served, known.outputs, data, known.state, advance=advance)
 
     with progress.stage("time"):
         costs = measure_costs(model, sample, runtime, location=known.costs.storage.location)

@@ -239,12 +239,15 @@ def _check_goals(
     options: Options,
     progress: Progress,
 ) -> None:
-    """Finds out now what training or a guarantee cannot do with this model and these data."""
+    """Finds out now what a runtime, training or a guarantee cannot do with this model and data."""
+    runtime = runtime_of(options.runtime)
+    if runtime.deployed != runtime:
+        runtime.deployed.session(dense, list(outputs)).run(data.typical("holdout").feeds)
     if options.finetune:
         with progress.stage("check that torch agrees"):
             check_training(dense, outputs, data, options)
     if options.promise is not None:
-        session = runtime_of(options.runtime).session(dense, list(outputs))
+        session = runtime.session(dense, list(outputs))
         held_out = guarantee_search.HeldOut(session, outputs, data, progress)
         guarantee_search.check(MeasuredGuarantee.of(options.promise), held_out)
 

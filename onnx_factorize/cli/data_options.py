@@ -49,7 +49,7 @@ def _options(command: _Command, *, required: bool) -> _Command:
             fields(DATA, "image_mean", "image_std", "image_layout", "image_size"),
             fields(DATA, "tokenizer", "length"),
             fields(MEANING, "outputs", "batch_axis", "mask", "state"),
-            fields(MACHINE, "memory", "runtime", "provider", "threads", "custom_ops"),
+            fields(MACHINE, "memory", "runtime", "measure", "provider", "threads", "custom_ops"),
             option("-q", "--quiet", is_flag=True, help="Print nothing but errors.", group=PRINTED),
         ]
     ):

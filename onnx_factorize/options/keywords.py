@@ -35,6 +35,7 @@ class DataKeywords(TypedDict, total=False):
     seed: int
     memory: str | float | Memory | None
     runtime: str
+    measure: str | None
     provider: str
     threads: int
     custom_ops: str | Sequence[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..errors import at_least
+from ..errors import InputError, at_least
 from .fields import option
 
 __all__ = ["RuntimeOptions"]
@@ -22,6 +22,8 @@ class RuntimeOptions:
         runtime: The name of the runtime.
         latency_profile: Results of a latency kit, by which cuts are timed in place of this machine;
             after it perhaps those of models that were checked.
+        measure: A command that prints the milliseconds that a model takes, `{model}` being its
+            file; None to time models in the runtime.
     """
 
     provider: str = option("CPUExecutionProvider", "The execution provider of onnxruntime.")
@@ -45,7 +47,16 @@ class RuntimeOptions:
         metavar="FILE",
         repeated=True,
     )
+    measure: str | None = option(
+        None,
+        "Time models by this command, which prints milliseconds; {model} in it is the file.",
+        metavar="COMMAND",
+    )
 
     def __post_init__(self) -> None:
         at_least("--threads", self.threads, 0)
         at_least("--workers", self.workers, 0)
+        if self.measure is not None and self.latency_profile:
+            raise InputError(
+                "Give --measure or --latency-profile, not both: each says what times models."
+            )

@@ -105,7 +105,7 @@ def compare_several(
     with progress.stage("compare", data.calibration_samples * len(others)) as advance:
         carried, _ = find_state(models[0], data, options.state, runtime)
         watched = list(dict.fromkeys([*found, *(carried.pairs.values() if carried else ())]))
-        first, *rest = sessions = [runtime.session(model, watched) for model in models]
+        first, *rest = sessions = [runtime.deployed.session(model, watched) for model in models]
         agreements = [
             compare_outputs(first, session, found, data, "calibration", advance=advance)
             for session in rest

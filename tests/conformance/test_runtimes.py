@@ -22,6 +22,8 @@ WEIGHTS = {"w": normal(1, 4, 3)}
 
 
 def _named(name, **given):
+    if name == "openvino":
+        pytest.importorskip("openvino")
     return runtime_of(RuntimeOptions(runtime=name, **given))
 
 
@@ -43,6 +45,20 @@ def test_what_it_cannot_do_is_a_sentence(name):
     with pytest.raises(InputError, match=f"{name} cannot load the model"):
         runtime.session(ir.from_proto(model("(float[2] x) => (float[2] y) { y = no.Such (x) }")))
     session = runtime.session(ir.from_proto(model(TEXT, WEIGHTS)))
+    with pytest.raises(InputError, match="cannot be run on somewhere"):
+        session.run({"x": normal(3, 2, 9)}, "somewhere")
+
+
+@pytest.mark.parametrize("name", runtime_names())
+def test_results_are_verified_in_it(name):
+    runtime, x = _named(name, threads=1), normal(2, 5, 4)
+    graph = ir.from_proto(model(TEXT, WEIGHTS))
+    session = runtime.deployed.session(graph, ["y", "h"])
+    np.testing.assert_allclose(session.run({"x": x})["h"], x @ WEIGHTS["w"], rtol=1e-5)
+    assert session.runtime.name == runtime.name
+    unknown = ir.from_proto(model("(float[2] x) => (float[2] y) { y = no.Such (x) }"))
+    with pytest.raises(InputError, match=f"{name} cannot load the model"):
+        runtime.deployed.session(unknown)
     with pytest.raises(InputError, match="cannot be run on somewhere"):
         session.run({"x": normal(3, 2, 9)}, "somewhere")
 
@@ -83,6 +99,40 @@ def test_the_command_uses_the_example(toy, tmp_path, monkeypatch, capsys):
     assert json.loads(report.read_text())["command"]["runtime"]["runtime"] == "toy"
     (kept,) = (tmp_path / "onnx-factorize").glob("latencies-*.json")
     assert json.loads(kept.read_text())["conditions"]["runtime"] == "toy"
+
+
+def test_openvino_times_and_verifies(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    report = tmp_path / "report.json"
+    arguments = [BUNDLED, "--calib", BUNDLED_DATA, "-o", tmp_path / "small.onnx", "--threads", 1]
+    arguments += ["--runtime", "openvino", "--budget", "targets=0.7", "--weighting", "activation"]
+    arguments += ["--samples", 32, "--report", report, "--narrow", "off"]
+    loaded = []
+    kind = type(_named("openvino").deployed)
+    load = kind.load
+    monkeypatch.setattr(kind, "load", lambda self, m: loaded.append(m) or load(self, m))
+    code, _, error = main_of([str(each) for each in arguments], monkeypatch, capsys)
+    assert code == 0, error
+    # Early, to be verified, and to be timed.
+    assert len(loaded) >= 5
+    found = json.loads(report.read_text())
+    assert found["command"]["runtime"]["runtime"] == "openvino"
+    assert found["divergence"]["holdout"] > 0
+
+
+def test_devices_and_libraries_that_openvino_has_not():
+    pytest.importorskip("openvino")
+    with pytest.raises(InputError, match="OpenVINO has no device 'TPU' here, but CPU"):
+        _named("openvino", provider="TPU")
+    with pytest.raises(InputError, match="OpenVINO loads none"):
+        _named("openvino", custom_ops=("x.so",))
+
+
+def test_openvino_that_is_not_installed_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs OpenVINO: python -m pip install"):
+        runtime_of(RuntimeOptions(runtime="openvino"))
 
 
 def test_names_are_unique_and_unknown_ones_are_refused():

@@ -7,6 +7,7 @@ from typing import TypeVar
 from ...errors import InputError
 from ...options import RuntimeOptions
 from ...registering import check_free
+from ..measured import MeasuredBy
 from ..session import Runtime
 
 __all__ = ["register", "runtime_names", "runtime_of"]
@@ -42,4 +43,5 @@ def runtime_of(asked: RuntimeOptions) -> Runtime:
         raise InputError(
             f"There is no runtime '{asked.runtime}'; use one of {', '.join(runtime_names())}."
         )
-    return _RUNTIMES[asked.runtime](asked.provider, asked.threads, asked.custom_ops)
+    runtime = _RUNTIMES[asked.runtime](asked.provider, asked.threads, asked.custom_ops)
+    return runtime if asked.measure is None else MeasuredBy.of(runtime, asked.measure)
