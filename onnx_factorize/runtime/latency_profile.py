@@ -198,13 +198,14 @@ def _curve(sizes: Sequence[int], entries: Sequence[Any]) -> Curve:
 
 
 def _time(entry: Mapping[str, Any] | None, figure: str = "min") -> float:
-    """The milliseconds that one model took, the median where nothing else is known.
+    """The milliseconds that one model took, by another figure where that one is not known.
 
     The least is taken of operators, for what else a device does adds to it, and more to long runs.
     """
     if entry is None or "error" in entry:
         return math.inf
-    time = float(entry[figure] if figure in entry else entry["p50"])
+    found = [entry[each] for each in (figure, "p50", "min") if each in entry]
+    time = float(found[0])
     return time if time > 0 else math.inf
 
 
