@@ -68,7 +68,7 @@ __all__ = ["calibrate_command", "merge_command"]
 @fields(GOAL, "deploy_to")
 @fields(RANKS, "weighting", "ranks", "effort")
 @fields(CUTS, "include", "exclude", "op_types", "form", "narrow", "keep_subnormals")
-@fields(MACHINE, "blockwise", "workers")
+@fields(MACHINE, "blockwise", "workers", "scheduler")
 @help_option
 def calibrate_command(model: str, output: str, **given: Any) -> None:
     """Gather the statistics of MODEL, for compress --statistics."""

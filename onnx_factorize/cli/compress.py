@@ -40,7 +40,7 @@ __all__ = ["compress_command"]
 @click.command("compress", cls=GroupedCommand)
 @click.argument("model", metavar="MODEL", type=click.Path())
 @fields(GOAL, "budget", "max_divergence", "keep", "metric", "prefer", "best_effort", "deploy_to")
-@fields(MACHINE, "blockwise", "workers")
+@fields(MACHINE, "blockwise", "workers", "scheduler")
 @fields(GOAL, "latency_profile")
 @option(
     "--sweep",

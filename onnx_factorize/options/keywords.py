@@ -90,6 +90,7 @@ class SweepKeywords(DataKeywords, total=False):
     metric: str | None
     statistics: str | os.PathLike[str] | None
     workers: int
+    scheduler: str | None
 
 
 class OptionKeywords(SweepKeywords, total=False):

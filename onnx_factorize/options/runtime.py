@@ -19,6 +19,7 @@ class RuntimeOptions:
         threads: Threads of an operator, in training too; 0 leaves the choice to the runtimes.
         custom_ops: Libraries of operators of the user's own, as onnxruntime loads them.
         workers: Processes that calibrate, or parts of the samples for an executor; 0 for none.
+        scheduler: The address of a Dask scheduler whose workers calibrate; None for none.
         runtime: The name of the runtime.
         latency_profile: Results of a latency kit, by which cuts are timed in place of this machine;
             after it perhaps those of models that were checked.
@@ -38,6 +39,11 @@ class RuntimeOptions:
         0,
         "Processes on this machine that calibrate, each of some samples; 0 for this one alone.",
         hides_default=True,
+    )
+    scheduler: str | None = option(
+        None,
+        "A Dask scheduler whose workers calibrate, such as tcp://host:8786.",
+        metavar="ADDRESS",
     )
     runtime: str = option("onnxruntime", "What runs and times models.")
     latency_profile: tuple[str, ...] = option(

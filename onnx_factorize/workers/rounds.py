@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from typing import Generic, TypeVar
 
-from ..errors import FactorizeError
+from ..errors import FactorizeError, InputError
 from ..options import Options
 from ..parallel import cores
+from .dask import at_scheduler
 
 __all__ = ["Workers", "hired"]
 
@@ -152,7 +153,13 @@ def hired(executor: Executor | None, options: Options) -> Iterator[Workers | Non
         executor: What the user gives.
         options: How many processes to start where that is nothing.
     """
-    count = options.runtime.workers
+    count, scheduler = options.runtime.workers, options.runtime.scheduler
+    if scheduler is not None:
+        if executor is not None:
+            raise InputError("Give an executor or --scheduler, not both.")
+        with at_scheduler(scheduler) as (found, known):
+            yield Workers(found, count or known)
+        return
     if executor is None and count < 2:
         yield None
         return

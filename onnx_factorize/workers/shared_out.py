@@ -153,7 +153,7 @@ class _Noted(Progress):
 
     def __init__(self, piece: _Piece) -> None:
         super().__init__()
-        name = f"{_SEEN}.{piece.shard.number}.{os.urandom(8).hex()}"
+        name = f"{_SEEN}.{piece.shard.number}.{os.getpid()}-{os.urandom(8).hex()}"
         self._file, self._seen, self._next = pathlib.Path(piece.folder) / name, 0, 0.0
         self._write()
 
@@ -216,7 +216,7 @@ class SharedOut:
             pieces = [_Piece(name, Shard(number, count)) for number in range(1, count + 1)]
             files, lost = self._workers.each(_gather, pieces, seen.look)
             merged = merge_files(files)
-            self._say(max(lost, seen.attempts - count))
+            self._say(max(lost, len(seen.attempts) - count))
         return dataclasses.replace(merged, count=1, numbers=(1,))
 
     def _say(self, lost: int) -> None:
@@ -277,6 +277,7 @@ class _Seen:
             self._advance(new)
 
     @property
-    def attempts(self) -> int:
-        """How often a piece was begun."""
-        return len(list(self._folder.glob(f"{_SEEN}.*")))
+    def attempts(self) -> list[int]:
+        """The process of each piece, as often as it was begun."""
+        files = self._folder.glob(f"{_SEEN}.*")
+        return [int(file.name.split(".")[2].split("-")[0]) for file in files]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -56,9 +55,8 @@ class Killing(_Seen):
         while not self.killed and not self.attempts:
             time.sleep(0.001)
         if not self.killed:
-            worker = multiprocessing.active_children()[0]
-            os.kill(worker.pid, signal.SIGKILL)
-            self.killed.append(worker.pid)
+            self.killed.append(self.attempts[0])
+            os.kill(self.killed[0], signal.SIGKILL)
         super().look()
 
 
