@@ -106,7 +106,7 @@ def _measured(
         variants[str(budget), mode] = quantize(model, mode, data)
     sessions = [runtime.session(model) for model in variants.values()]
     times = latencies(sessions, sample.feeds, len(sessions) * seconds).medians
-    for ((budget, way), model), time in zip(variants.items(), times, strict=True):
+    for ((made_by, way), model), time in zip(variants.items(), times, strict=True):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             model_io.save(model, path)
@@ -115,7 +115,7 @@ def _measured(
         yield {
             "model": name,
             "summary": recipe.summary,
-            "budget": budget,
+            "budget": made_by,
             "int8": way,
             "metric": metric,
             "value": value,
