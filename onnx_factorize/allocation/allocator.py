@@ -26,7 +26,7 @@ from .joint import allocate_jointly, cost_of, least_cost
 from .lagrangian import DENSE, Choices, allocate_global, allocate_uniform
 from .price import Price
 
-__all__ = ["Allocation", "Allocator"]
+__all__ = ["Allocation", "Allocator", "choices_of"]
 
 
 # A budget is met when the result, as measured, is below it. Corrections are small (the size of
@@ -141,7 +141,7 @@ class Allocator:
         return allocate(choices, room) | dict.fromkeys(every, DENSE)
 
     def _choices(self, candidate: Candidate) -> list[Choices]:
-        return _choices(self._targets, candidate, self._price, self._options)
+        return choices_of(self._targets, candidate, self._price, self._options)
 
     def allocate(self, dense: ir.Model, candidate: Candidate) -> Allocation:
         """The model that a candidate makes, measured to be within the budget.
@@ -205,12 +205,20 @@ def _least(choices: Sequence[Choices]) -> float:
     return sum(float(choice.costs[0]) for choice in choices)
 
 
-def _choices(
+def choices_of(
     targets: Sequence[Target],
     candidate: Candidate,
     price: Price,
     options: Options,
 ) -> list[Choices]:
+    """The candidates of each target, in the form that a candidate or the options ask for.
+
+    Args:
+        targets: The targets.
+        candidate: The losses of their cuts, and forms.
+        price: The unit of the budget.
+        options: The form, and what ranks are multiples of.
+    """
     all_params = sum(target.params for target in targets)
     costs, fast = price.costs, price.speed or options.prefers_speed
 

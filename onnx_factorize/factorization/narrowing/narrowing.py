@@ -12,9 +12,6 @@ from ...passes.narrowing import ChannelGroup, FindChannels, RefusedChannels
 
 __all__ = ["Narrowing", "find_narrowings"]
 
-# The widest row whose moments are gathered: they are a matrix of its square.
-_WIDEST = 4608
-
 # With fewer channels there is nothing to choose from.
 _LEAST = 4
 
@@ -107,6 +104,4 @@ def _refusal(group: ChannelGroup, targets: dict[str, Target]) -> str | None:
             return f"'{name}', which reads them, has no weight of its own to be fitted anew"
         if target.weight.dtype is None or target.itemsize != target.weight.dtype.itemsize:
             return f"the weight of '{name}', which reads them, is stored in another type"
-        if target.rows > _WIDEST:
-            return f"'{name}' multiplies {target.rows:,} numbers at once, more than {_WIDEST:,}"
     return None
