@@ -10,9 +10,10 @@ import pytest
 from builders import BUNDLED, BUNDLED_DATA, model, normal, timing
 from click.testing import CliRunner
 
-from onnx_factorize import factorize, inspect, meet_goal, pipeline, prepared
+from onnx_factorize import factorize, inspect, meet_goal, pipeline
 from onnx_factorize.cli.main import cli
 from onnx_factorize.errors import BudgetError, InputError
+from onnx_factorize.goals import timings
 from onnx_factorize.passes.narrowing import narrowed
 
 FEW = {"samples": 96, "threads": 1, "effort": "low"}
@@ -151,7 +152,7 @@ def test_narrowed_layers_have_the_milliseconds_that_are_left(monkeypatch):
     def clock(sessions, *_, **__):
         return timing(390.0, *([230.0] if len(sessions) == 2 else []))
 
-    for module in (pipeline, prepared, meet_goal):
+    for module in (pipeline, timings, meet_goal):
         monkeypatch.setattr(module, "latencies", clock)
     options = FEW | {"effort": "normal"}
     report = factorize(BUNDLED, BUNDLED_DATA, budget="latency=0.6", narrow="only", **options).report
