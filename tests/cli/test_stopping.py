@@ -46,7 +46,7 @@ def test_an_interrupted_sweep_names_what_it_wrote(tmp_path, monkeypatch, capsys)
 def test_an_interrupted_training_names_its_checkpoint(due, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
-    def interrupted(*_args):
+    def interrupted(*_args, **_options):
         if due:
             pathlib.Path("ck.safetensors").write_bytes(b"")
         raise KeyboardInterrupt
