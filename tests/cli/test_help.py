@@ -57,7 +57,7 @@ def test_every_option_is_under_a_heading(name, monkeypatch, capsys):
         (["compress", "m.onnx", "--form"], "t", ["tucker"]),
         (["m.onnx", "--weighting"], "", ["activation", "diagonal", "fisher", "none"]),
         (["m.onnx", "--quantize"], "int", ["int8", "int4"]),
-        (["compare", "m.onnx", "n.onnx", "--runtime"], "o", ["onnxruntime"]),
+        (["compare", "m.onnx", "n.onnx", "--runtime"], "onn", ["onnxruntime"]),
     ],
 )
 def test_words_are_completed(words, incomplete, found):
