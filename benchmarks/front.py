@@ -80,7 +80,7 @@ def table(by_model: dict[str, list[dict[str, Any]]]) -> list[str]:
 def draw(by_model: dict[str, list[dict[str, Any]]]) -> None:
     """Two panels for each model: against the size of the file, and against the time."""
     import matplotlib as mpl  # noqa: PLC0415 - an optional dependency
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - likewise
 
     mpl.rcParams.update({"svg.hashsalt": "front", "font.size": 10, "font.family": "sans-serif"})
     height = len(by_model)

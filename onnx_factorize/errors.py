@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-__all__ = ["BudgetError", "FactorizeError", "InputError", "PrintError", "at_least", "named"]
+__all__ = [
+    "BudgetError",
+    "FactorizeError",
+    "InputError",
+    "PrintError",
+    "at_least",
+    "check_known",
+    "named",
+]
 
 
 class FactorizeError(Exception):
@@ -69,3 +77,18 @@ def at_least(option: str, value: int, least: int) -> None:
     """
     if value < least:
         raise InputError(f"{option} must be at least {least}.")
+
+
+def check_known(names: Collection[str], name: str, what: str) -> None:
+    """Refuses a name that no kind of something has.
+
+    Args:
+        names: The names that there are, as they are to be listed.
+        name: The name.
+        what: What the kinds are kinds of.
+
+    Raises:
+        InputError: None has that name.
+    """
+    if name not in names:
+        raise InputError(f"There is no {what} '{name}'; use one of {', '.join(names)}.")

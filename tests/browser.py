@@ -44,26 +44,7 @@ def see(page: pathlib.Path, width: int, height: int = 3000) -> Seen:
     frame = page.with_name(f"frame-{width}.html")
     frame.write_text(_FRAME.format(page=page.as_uri(), width=width, height=height))
     screenshot = page.with_name(f"{page.stem}-{width}.png")
-    run = subprocess.run(
-        [
-            str(BROWSER),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--enable-logging=stderr",
-            "--allow-file-access-from-files",
-            f"--user-data-dir={page.parent / f'profile-{width}'}",
-            f"--window-size={max(width, 500)},{height}",
-            f"--screenshot={screenshot}",
-            "--dump-dom",
-            frame.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=True,
-    )
+    run = _run(frame, width, height, "--enable-logging=stderr", f"--screenshot={screenshot}")
     said = re.search(r"found(\[.*?\])end</body>", run.stdout, re.S)
     assert said is not None, run.stderr
     title, found, out = json.loads(said[1])
@@ -90,7 +71,18 @@ def faults(page: pathlib.Path, width: int, axe: pathlib.Path) -> list[list[str]]
         'const own = document.getElementById("page").contentDocument.body.lastChild;'
         'if (own.textContent.startsWith("found")) document.body.append(own);}, 500);</script>'
     )
-    run = subprocess.run(
+    run = _run(frame, width, 4000, "--virtual-time-budget=60000")
+    said = re.search(r"found(\[.*?\])end", run.stdout, re.S)
+    assert said is not None, run.stderr
+    found: list[list[str]] = json.loads(html.unescape(said[1]))
+    return found
+
+
+def _run(
+    frame: pathlib.Path, width: int, height: int, *more: str
+) -> subprocess.CompletedProcess[str]:
+    """Opens a page, with a profile of its own; what it became is on the standard output."""
+    return subprocess.run(
         [
             str(BROWSER),
             "--headless",
@@ -98,10 +90,10 @@ def faults(page: pathlib.Path, width: int, axe: pathlib.Path) -> list[list[str]]
             "--disable-gpu",
             "--disable-dev-shm-usage",
             "--allow-file-access-from-files",
-            f"--user-data-dir={page.parent / f'axe-profile-{width}'}",
-            f"--window-size={max(width, 500)},4000",
-            "--virtual-time-budget=60000",
+            f"--user-data-dir={frame.parent / f'profile-{frame.stem}'}",
+            f"--window-size={max(width, 500)},{height}",
             "--dump-dom",
+            *more,
             frame.as_uri(),
         ],
         capture_output=True,
@@ -109,7 +101,3 @@ def faults(page: pathlib.Path, width: int, axe: pathlib.Path) -> list[list[str]]
         timeout=180,
         check=True,
     )
-    said = re.search(r"found(\[.*?\])end", run.stdout, re.S)
-    assert said is not None, run.stderr
-    found: list[list[str]] = json.loads(html.unescape(said[1]))
-    return found

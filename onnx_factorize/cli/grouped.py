@@ -56,14 +56,14 @@ class Words(_Text):
         """
         self._words = words
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
         """The words, as click shows those of a choice."""
         return f"[{'|'.join(self._words())}]"
 
     def shell_complete(
         self,
         ctx: click.Context,  # noqa: ARG002 - click's signature
-        param: click.Parameter,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002 - likewise
         incomplete: str,
     ) -> list[CompletionItem]:
         """The words that begin so."""

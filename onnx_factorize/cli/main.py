@@ -44,7 +44,7 @@ class _DefaultCommand(click.Group):
         """The names of the commands, as the help has them."""
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         """A command; None where there is none of that name."""
         if cmd_name not in _COMMANDS:
             return None

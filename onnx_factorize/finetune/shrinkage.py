@@ -22,7 +22,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import check_known
 
 __all__ = ["SHRINKAGES", "Shrinkage", "get_shrinkage"]
 
@@ -73,6 +73,5 @@ def get_shrinkage(name: str) -> Shrinkage:
     Raises:
         InputError: There is none.
     """
-    if name not in SHRINKAGES:
-        raise InputError(f"There is no shrinkage '{name}'; use one of {', '.join(SHRINKAGES)}.")
+    check_known(SHRINKAGES, name, "shrinkage")
     return SHRINKAGES[name]

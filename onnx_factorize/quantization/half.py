@@ -62,7 +62,7 @@ def in_half(proto: onnx.ModelProto, kept: Sequence[str] = ()) -> onnx.ModelProto
             "The converter of onnxruntime does not get types right in float16 for this model; "
             "leave out --quantize fp16."
         )
-    return made  # type: ignore[no-any-return]
+    return made  # type: ignore[no-any-return]  # protobuf has no types
 
 
 def _correct_types(proto: onnx.ModelProto) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,6 @@ class Reader:
         return said if len(said) <= _CHARACTERS else f"{said[:_CHARACTERS]}…"
 
     def _load(self) -> Any:
-        import pathlib  # noqa: PLC0415
-
         from tokenizers import Tokenizer  # noqa: PLC0415 - an extra
 
         path = pathlib.Path(str(self._file))

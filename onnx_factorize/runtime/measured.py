@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..errors import InputError
-from ..files.model_io import inlined
+from ..files import model_io
 from .session import Run, Runtime
 
 __all__ = ["MeasuredBy", "check_command"]
@@ -162,7 +162,7 @@ class _Command:
         """
         self._folder = tempfile.TemporaryDirectory(prefix="onnx-factorize-")
         self._model = pathlib.Path(self._folder.name) / "model.onnx"
-        ir.save(inlined(model), self._model)
+        model_io.save(model, self._model)
         self._command, self._spent = command, spent
         self._found: list[float] = []
         self._runs = 0

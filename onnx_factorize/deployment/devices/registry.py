@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import InputError
+from ...errors import check_known
 from ...registering import check_free
 from ..device import Device
 
@@ -32,6 +32,5 @@ def device_named(name: str) -> Device:
     Raises:
         InputError: There is none.
     """
-    if name not in _DEVICES:
-        raise InputError(f"There is no device '{name}'; use one of {', '.join(device_names())}.")
+    check_known(device_names(), name, "device")
     return _DEVICES[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import InputError
+from ...errors import check_known
 from ...registering import check_free
 from ..weighting import Weighting
 
@@ -33,6 +33,5 @@ def get_weighting(name: str) -> Weighting:
     Raises:
         InputError: There is none.
     """
-    if name not in _WEIGHTINGS:
-        raise InputError(f"There is no weighting '{name}'; use one of {', '.join(_WEIGHTINGS)}.")
+    check_known(_WEIGHTINGS, name, "weighting")
     return _WEIGHTINGS[name]

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from ...allocation.model_costs import Costs
 from ...allocation.price import Price
-from ...errors import InputError
+from ...errors import InputError, check_known
 from ...options import Budget, Options
 from ...registering import check_free
 
@@ -39,10 +39,7 @@ def check_budget(budget: Budget) -> type[Price]:
     Raises:
         InputError: There is no such unit, or the value is none in it.
     """
-    if budget.kind not in _PRICES:
-        raise InputError(
-            f"There is no budget '{budget.kind}'; use one of {', '.join(budget_names())}."
-        )
+    check_known(budget_names(), budget.kind, "budget")
     found = _PRICES[budget.kind]
     if not found.accepts(budget.value):
         raise InputError(

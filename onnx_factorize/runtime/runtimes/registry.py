@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ...errors import InputError
+from ...errors import check_known
 from ...options import RuntimeOptions
 from ...registering import check_free
 from ..measured import MeasuredBy
@@ -39,9 +39,6 @@ def runtime_of(asked: RuntimeOptions) -> Runtime:
     Raises:
         InputError: There is no such runtime, or it has no such provider or library of operators.
     """
-    if asked.runtime not in _RUNTIMES:
-        raise InputError(
-            f"There is no runtime '{asked.runtime}'; use one of {', '.join(runtime_names())}."
-        )
+    check_known(runtime_names(), asked.runtime, "runtime")
     runtime = _RUNTIMES[asked.runtime](asked.provider, asked.threads, asked.custom_ops)
     return runtime if asked.measure is None else MeasuredBy.of(runtime, asked.measure)
